@@ -1,0 +1,36 @@
+"""gatelab compares gating variants of recurrent networks.
+
+`gatelab.RNN` is `torch.nn.LSTM` for any cell of the registry. The names below are loaded when first used, so that commands
+which only read results never import torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gatelab.cells import CELLS, Attention, Cell
+    from gatelab.models import RNN, SequenceModel
+    from gatelab.registry import option
+    from gatelab.tasks import TASKS, Batch, Task
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CELLS": "gatelab.cells",
+    "Attention": "gatelab.cells",
+    "Cell": "gatelab.cells",
+    "RNN": "gatelab.models",
+    "SequenceModel": "gatelab.models",
+    "option": "gatelab.registry",
+    "TASKS": "gatelab.tasks",
+    "Batch": "gatelab.tasks",
+    "Task": "gatelab.tasks",
+}
+
+__all__ = ["CELLS", "RNN", "TASKS", "Attention", "Batch", "Cell", "SequenceModel", "Task", "option"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gatelab' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""Reads run directories: statistics, table, plots, report. Never imports torch."""

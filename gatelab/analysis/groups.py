@@ -1,0 +1,140 @@
+"""Runs that differ in nothing but their seed form a group; only within a group is there a mean."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gatelab.runs import NOT_IDENTITY, Run, Skipped
+
+_SEEDS = ("seed", "data_seed")
+_STATES = ("running", "failed", "finished")  # of two copies of a run the one further on in this order is kept
+
+
+@dataclass(frozen=True)
+class Group:
+    """All runs of one configuration.
+
+    Attributes:
+        cell, task: their registry names.
+        config: the configuration without seeds and machine settings, dotted keys to values as text.
+        task_options: what sets the task apart from others of the same name among the runs, "task.length=200"; mostly empty.
+            Scores under different task options are never compared.
+        options: what else sets the group apart, "model.hidden_size=128"; mostly empty.
+        runs: one for each seed, in the order of the seeds.
+    """
+
+    cell: str
+    task: str
+    config: dict[str, str]
+    task_options: str
+    options: str
+    runs: list[Run]
+
+
+def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Skipped]]:
+    """Groups the runs by configuration.
+
+    Returns:
+        The groups, and the runs left out because they repeat another one: the same configuration with the same seed gives the
+        same result, which is no further evidence.
+    """
+    members: dict[str, dict[tuple[int, int], Run]] = {}
+    skipped = []
+    for run in runs:
+        seeds = _seeds(run)
+        same = members.setdefault(json.dumps(_configuration(run), sort_keys=True), {})
+        if seeds in same:
+            left, run = sorted((same[seeds], run), key=_preference)
+            skipped.append(Skipped(left.path, f"it repeats {run.path}: same configuration, same seed"))
+        same[seeds] = run
+    ordered = {key: [same[seeds] for seeds in sorted(same)] for key, same in members.items()}
+    return _named(ordered), skipped
+
+
+def read_provenance(run: Run) -> dict[str, Any]:
+    """What a run wrote down about its origin; empty if that cannot be read, since no result depends on it."""
+    try:
+        value = json.loads((run.path / "provenance.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested containers as dotted keys, with values as they are written on the command line."""
+    if isinstance(value, Mapping) and value:
+        return {key: leaf for name, item in value.items() for key, leaf in flat(item, f"{prefix}{name}.").items()}
+    return {prefix[:-1]: value if isinstance(value, str) else json.dumps(value)}
+
+
+def _seeds(run: Run) -> tuple[int, int]:
+    """The seed of the weights and that of the data; the latter is the former unless it is given."""
+    data_seed = run.config.get("data_seed")
+    return run.seed, data_seed if isinstance(data_seed, int) else run.seed
+
+
+def _preference(run: Run) -> tuple[int, float]:
+    updated = run.status.get("updated")
+    return _STATES.index(run.state), updated if isinstance(updated, (int, float)) else 0.0
+
+
+def _configuration(run: Run) -> dict[str, Any]:
+    """What the run computes, apart from its seeds."""
+    config = {key: value for key, value in run.config.items() if key not in (*NOT_IDENTITY, *_SEEDS)}
+    hashes = read_provenance(run).get("plugins") if run.config.get("plugins") else None
+    if isinstance(hashes, Mapping):
+        # Other equations under the same name are another cell. The file stem is the name; the path does not matter, the hash does.
+        own = sorted(str(digest) for path, digest in hashes.items() if Path(path).stem in (run.cell, run.task))
+        if own:
+            config["plugins"] = " ".join(digest[:10] for digest in own)
+    return config
+
+
+def _named(members: Mapping[str, list[Run]]) -> list[Group]:
+    """Names every group by what sets it apart: first the tasks of one name, then the settings on one and the same task."""
+    by_task, by_problem, by_cell = defaultdict(dict), defaultdict(dict), defaultdict(dict)
+    configs = {key: flat(_configuration(runs[0])) for key, runs in members.items()}
+    for key, runs in members.items():
+        by_task[runs[0].task][key] = {name: value for name, value in configs[key].items() if name.startswith("task.")}
+    task_labels = {key: label for tasks in by_task.values() for key, label in _labels(tasks).items()}
+    for key, runs in members.items():
+        problem = runs[0].task, task_labels[key]
+        settings = {name: value for name, value in configs[key].items() if not name.startswith("task.") and name != "cell.name"}
+        by_problem[problem][key] = by_cell[*problem, runs[0].cell][key] = settings
+    labels: dict[str, str] = {}
+    for (task, task_label, _), settings in by_cell.items():
+        # Cells have different options by nature, so these are compared within one cell only.
+        also = {name for name in _differing(by_problem[task, task_label].values()) if not name.startswith("cell.")}
+        labels |= _labels(settings, also)
+    return [Group(runs[0].cell, runs[0].task, configs[key], task_labels[key], labels[key], runs) for key, runs in members.items()]
+
+
+def _labels(configs: Mapping[str, Mapping[str, str]], also: Iterable[str] = ()) -> dict[str, str]:
+    """A label for each configuration: the options that differ among them, and `also`.
+
+    An option that only some have (another optimiser's) is left out unless nothing else tells two configurations apart.
+    """
+    distinct = len({frozenset(config.items()) for config in configs.values()})
+    labels: dict[str, str] = {}
+    for absent in (False, True):
+        shown = _differing(configs.values(), absent) | set(also)
+        labels = {key: ", ".join(f"{k}={v}" for k, v in config.items() if k in shown) for key, config in configs.items()}
+        if len(set(labels.values())) == distinct:
+            break
+    return labels
+
+
+def _differing(configs: Iterable[Mapping[str, str]], absent: bool = False) -> set[str]:
+    """The options that have more than one value; with `absent`, having none counts as a value."""
+    configs = list(configs)
+    values: dict[str, set[str | None]] = defaultdict(set)
+    for config in configs:
+        for name, value in config.items():
+            values[name].add(value)
+    if absent:
+        for name, found in values.items():
+            found |= {config.get(name) for config in configs}
+    return {name for name, found in values.items() if len(found) > 1}

@@ -1,0 +1,184 @@
+"""The cell contract: what a file in this folder declares, and what follows from it for every cell alike."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from gatelab.registry import Options, UserError, option
+
+Parts = SimpleNamespace  # tensors by name: a.i, s.c, p.p_f
+
+
+def bias_option(gate: str, default: float, help: str) -> Any:  # noqa: A002 - as in `option`
+    """An option that is the initial bias of a pre-activation."""
+    return option(default, help, bias_of=gate)
+
+
+@dataclass(frozen=True)
+class Attention(Options):
+    """Declares that `step` reads a weighted sum over earlier states instead of s(t-1).
+
+    With the tape s_0 ... s_{t-1} (s_0 the initial state) and the summary h~ read one step before (h~ = h_0 at first):
+
+    ```
+    k_j = K h_j                q = Q x_t + P h~
+    e_j = v . tanh(k_j + q)    additive        e_j = k_j . q / sqrt(H)    dot
+    s~  = sum_j softmax(e)_j s_j               for every part of the state
+    ```
+
+    Attributes:
+        score: how a state is scored.
+        window: steps back that are read; None reads all of them, 1 reads s(t-1) and is the plain cell.
+    """
+
+    score: str = option("additive", "how a state is scored", choices=("additive", "dot"))
+    window: int | None = option(None, "steps that are read; null: all", minimum=1)
+
+    def parameters(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the weights of the read."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "K": (hidden_size, hidden_size),
+            "Q": (hidden_size, input_size),
+            "P": (hidden_size, hidden_size),
+        }
+        return shapes | ({"v": (hidden_size,)} if self.score == "additive" else {})
+
+
+@dataclass(frozen=True)
+class Cell(Options):
+    """Base of all cells: a frozen dataclass whose fields are its hyper-parameters and become the options `cell.<field>`.
+
+    Declares:
+        gates: pre-activation -> its name in words, in the order in which weights are stored; each is H wide.
+        state: the tensors carried from step to step; the first is the output.
+        vectors: per-unit parameters (H,), for example peepholes.
+        feedback: the parts of the state that enter the recurrent product.
+        sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
+        memory: what is read from earlier states before `step`.
+        peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`.
+
+    `step` is pointwise and free of branches on values, so that it can be traced, differentiated and printed as a kernel.
+    """
+
+    gates: ClassVar[Mapping[str, str]] = {}
+    state: ClassVar[tuple[str, ...]] = ("h",)
+    feedback: ClassVar[tuple[str, ...]] = ("h",)
+    sources: ClassVar[Mapping[str, Literal["input", "recurrent"]]] = {}
+    vectors: ClassVar[tuple[str, ...]] = ()
+    peer: ClassVar[type[torch.nn.RNNBase] | None] = None
+
+    @property
+    def memory(self) -> Attention | None:
+        return None
+
+    @property
+    def initial_bias(self) -> Mapping[str, float]:
+        """What the bias of a pre-activation starts from, of every `bias_option`; the others start from 0."""
+        gates = {field.name: field.metadata.get("bias_of") for field in dataclasses.fields(self)}
+        return {gate: getattr(self, name) for name, gate in gates.items() if gate is not None}
+
+    def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The equations of one time step.
+
+        Args:
+            a: pre-activations by name, (..., H) each.
+            s: the state before the step, by name, (..., H) each.
+            p: `vectors` by name, broadcastable against the others.
+
+        Returns:
+            The new state by name, and the activated gates by name in words, each within [0, 1].
+        """
+        raise NotImplementedError
+
+    @property
+    def input_gates(self) -> tuple[str, ...]:
+        """Pre-activations with a part W x: the row blocks of W."""
+        return tuple(name for name in self.gates if self.sources.get(name) != "recurrent")
+
+    @property
+    def recurrent_gates(self) -> tuple[str, ...]:
+        """Pre-activations with a part R h: the row blocks of R."""
+        return tuple(name for name in self.gates if self.sources.get(name) != "input")
+
+    def shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter of one layer and direction; `memory.` in front of those of the read."""
+        D, H = input_size, hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.input_gates:
+            shapes["W"] = (len(self.input_gates) * H, D)
+        if self.recurrent_gates:
+            shapes["R"] = (len(self.recurrent_gates) * H, len(self.feedback) * H)
+        if bias:
+            shapes["b"] = (len(self.gates) * H,)
+        shapes |= dict.fromkeys(self.vectors, (H,))
+        if self.memory is not None:
+            shapes |= {f"memory_{name}": shape for name, shape in self.memory.parameters(D, H).items()}
+        return shapes
+
+    def rows(self, parameter: str) -> tuple[str, ...]:
+        """The pre-activations whose blocks lie in a parameter from first to last row; empty if it has no blocks."""
+        return {"W": self.input_gates, "R": self.recurrent_gates, "b": tuple(self.gates)}.get(parameter, ())
+
+    def check(self, name: str) -> None:
+        """Runs one step on zeros and compares what it returns with what is declared.
+
+        Raises:
+            UserError: they differ, or a declaration names something that does not exist.
+        """
+        for what, given, known in (
+            ("feedback", self.feedback, self.state),
+            ("sources", self.sources, self.gates),
+            ("initial_bias", self.initial_bias, self.gates),
+        ):
+            for item in given:
+                if item not in known:
+                    raise UserError(f"Cell '{name}': {what} names '{item}', which is not among {', '.join(known) or 'none'}.")
+        if not self.gates or not self.state:
+            raise UserError(f"Cell '{name}' must declare `gates` (its pre-activations) and `state` (what it carries).")
+        zeros = torch.zeros(1, 1)
+        a, s, p = (Parts(**dict.fromkeys(names, zeros)) for names in (self.gates, self.state, self.vectors))
+        try:
+            state, gates = self.step(a, s, p)
+        except AttributeError as error:
+            raise UserError(f"Cell '{name}': step reads something that is not declared: {error}.") from error
+        if set(state) != set(self.state):
+            raise UserError(f"Cell '{name}': step returns the state {sorted(state)}, but `state` declares {sorted(self.state)}.")
+        for key, value in (state | gates).items():
+            if value.shape != zeros.shape:
+                raise UserError(
+                    f"Cell '{name}': step returns '{key}' of shape {tuple(value.shape)}; it must be pointwise, (..., H)."
+                )
+
+
+@dataclass(frozen=True)
+class OdysseyCell(Cell):
+    """Base of the variants that Greff et al. (2017) derive from an LSTM by one change.
+
+    Their baseline has peepholes: i and f see c(t-1), o sees the NEW c(t). Most later work has none, so they are an option.
+    """
+
+    peepholes: bool = option(False, "peephole connections, as in the baseline of Greff et al. 2017")
+
+    @property
+    def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"p_{name}" for name in self.gates if name != "z") if self.peepholes else ()
+
+    def peep(self, a: Any, p: Any, name: str, c: Tensor) -> Tensor:
+        """The pre-activation of a gate, with p . c added if there are peepholes."""
+        value = getattr(a, name)
+        return value + getattr(p, f"p_{name}") * c if self.peepholes else value
+
+
+def parameter_count(cell: Cell, input_size: int, hidden_size: int, bias: bool = True) -> int:
+    """Parameters of one layer and direction."""
+    return sum(torch.Size(shape).numel() for shape in cell.shapes(input_size, hidden_size, bias).values())
+
+
+def cell_options(cell: Cell) -> dict[str, Any]:
+    """The hyper-parameters of a cell by name."""
+    return {field.name: getattr(cell, field.name) for field in dataclasses.fields(cell)}

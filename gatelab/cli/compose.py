@@ -1,0 +1,205 @@
+"""Configurations from overrides: schemas for Hydra, jobs of a sweep, and one clear message for whatever does not fit."""
+
+import difflib
+import hashlib
+import logging
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import gatelab
+from gatelab.cells import CELLS
+from gatelab.config import OPTIMIZERS, Config
+from gatelab.config import build as build_config
+from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
+from gatelab.runs import identity, run_name
+from gatelab.tasks import TASKS
+
+REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
+
+
+def conf_folder() -> Path:
+    """The folder of the YAML files: beside the modules in an installed package, at the top level of a checkout."""
+    installed = Path(gatelab.__file__).parent / "conf"
+    return installed if installed.is_dir() else installed.parents[1] / "conf"
+
+
+def register_schemas() -> None:
+    """Tells Hydra the options of every cell, task and optimiser, and the shape of a whole run."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for name, cls in OPTIMIZERS.items():
+        store.store(group="optimizer", name=name, node=cls)
+    for group, registry in REGISTRIES.items():
+        for name in registry.names():
+            store.store(group=group, name=name, node=schema(registry.get(name), name))
+
+
+def register_resolver() -> None:
+    """`${gatelab_run:<folder>}`: the run directory, which follows from the configuration. Workers of a sweep need it, too."""
+
+    def run_directory(folder: str | None, *, _root_: DictConfig) -> str:
+        plain = {key: _plain(_root_, key) for key in (field.name for field in fields(Config))}
+        name = run_name(plain, identity(plain, map(_file_hash, plain["plugins"])))
+        return name if folder is None else str(Path(folder) / name)
+
+    OmegaConf.register_new_resolver("gatelab_run", run_directory, replace=True)
+
+
+def _plain(root: DictConfig, key: str) -> Any:
+    value = OmegaConf.select(root, key)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _file_hash(path: str) -> str:
+    return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The checked dataclasses of what Hydra composed.
+
+    Raises:
+        UserError: a value is out of bounds.
+    """
+    plain: Any = OmegaConf.to_container(composed, resolve=True)
+    config = build_config(plain)
+    for group, registry in REGISTRIES.items():
+        registry.build(**plain[group])
+    return config
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: its overrides, configuration and directory."""
+
+    overrides: list[str]
+    config: Config
+    path: Path
+
+
+def parse(arguments: list[str]) -> list[Override]:
+    """Hydra's reading of the overrides.
+
+    Raises:
+        UserError: an override is not of the form key=value.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(arguments)
+    except HydraException as error:
+        raise UserError(
+            f"{_first_line(error)} Overrides are written key=value, as in `cell=cifg task.length=200 seed=0,1`."
+        ) from error
+
+
+def load_plugins(overrides: list[Override]) -> None:
+    """Loads the files of `plugins=[...]`, whose classes Hydra must know before it composes anything."""
+    for override in overrides:
+        if override.key_or_group == "plugins":
+            value = override.value()
+            if not isinstance(value, list):
+                raise UserError("plugins must be a list of files, as in 'plugins=[path/to/mycell.py]'.")
+            for path in value:
+                load_plugin(str(path), REGISTRIES.values())
+
+
+def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
+    """The overrides of every job, in Hydra's order.
+
+    Raises:
+        UserError: several values are given without -m, or a sweep that the basic sweeper does not know.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if not sweep:
+        for override in overrides:
+            if override.is_sweep_override():
+                raise UserError(f"'{override.input_line}' gives several values. Add -m to train them all: `gatelab train -m ...`.")
+        return [[str(override.input_line) for override in overrides]]
+    try:
+        return BasicSweeper.split_arguments(overrides, None)[0]
+    except HydraException as error:
+        raise UserError(str(error)) from error
+
+
+def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
+    """Composes and checks every job before the first one starts.
+
+    Raises:
+        UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
+    """
+    _check_groups(overrides)
+    logging.getLogger("hydra").setLevel(logging.ERROR)
+    jobs = []
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        for job in expand(overrides, sweep):
+            jobs.append(_compose(job))
+    return jobs
+
+
+def _compose(overrides: list[str]) -> Job:
+    try:
+        composed = compose("train", overrides, return_hydra_config=True)
+        path = Path(OmegaConf.select(composed, "hydra.run.dir"))
+        with_hydra = OmegaConf.masked_copy(composed, [field.name for field in fields(Config)])
+        return Job(overrides, to_config(with_hydra), path)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error, overrides)) from error
+
+
+def _check_groups(overrides: list[Override]) -> None:
+    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
+    folder = conf_folder()
+    groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
+    groups["optimizer"] = list(OPTIMIZERS)
+    for group in ("trainer", "logger", "experiment"):
+        groups[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    for override in overrides:
+        if override.key_or_group not in groups:
+            continue
+        values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+        for value in values:
+            if value is not None and str(value) not in groups[override.key_or_group]:
+                raise UserError(unknown(override.key_or_group, str(value), groups[override.key_or_group]))
+
+
+def _explain(error: Exception, overrides: list[str]) -> str:
+    """One sentence or two for what Hydra or OmegaConf refused."""
+    text = str(error)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        bare = key.lstrip("+~")
+        if f"'{bare}'" not in text and bare.rpartition(".")[2] not in text:
+            continue
+        siblings = _siblings(overrides, bare)
+        name = bare.rpartition(".")[2]
+        if siblings and name not in siblings:
+            where = bare.rpartition(".")[0] or "a run"
+            return unknown(f"option of {where}", name, siblings)
+        if "could not be converted" in text or "Value" in text or "Cannot" in text:
+            return f"{bare}={value} is not accepted: {_first_line(error.__cause__ or error)}"
+    return _first_line(error)
+
+
+def _siblings(overrides: list[str], key: str) -> list[str]:
+    """The options beside a key in the configuration that the group choices alone make."""
+    choices = [item for item in overrides if item.partition("=")[0].split("@")[0] in (*REGISTRIES, "optimizer", "plugins")]
+    composed: Any = compose("train", choices)
+    parent = key.rpartition(".")[0]
+    node = OmegaConf.select(composed, parent) if parent else composed
+    if not OmegaConf.is_dict(node):
+        close = difflib.get_close_matches(key.split(".", maxsplit=1)[0], [str(name) for name in composed], n=1)
+        return close or [str(name) for name in composed]
+    return [str(name) for name in node if name != "name"]
+
+
+def _first_line(error: BaseException) -> str:
+    line = str(error).strip().splitlines()[0].rstrip()
+    return line if line.endswith((".", "?", "!")) else line + "."

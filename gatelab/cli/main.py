@@ -1,0 +1,76 @@
+"""`gatelab`: the command line. The only code that parses arguments, prints and exits."""
+
+import argparse
+import importlib
+import sys
+
+import gatelab
+from gatelab.registry import UserError, unknown
+
+# Command -> its module and one line of help. A module has `add_arguments` and `run`, or for Hydra's grammar `train`.
+COMMANDS = {
+    "train": "train one run, or with -m a sweep: gatelab train cell=cifg task=adding seed=0",
+    "compare": "a table over the runs in one or more folders",
+    "report": "one self-contained HTML page over the runs in one or more folders",
+    "list": "the cells or the tasks there are",
+    "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
+    "doctor": "versions, devices, data and W&B; what is missing and how to get it",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: the command and what follows; those of the process when None.
+
+    Returns:
+        The exit status: 0, 1 if a run failed, 2 if the input cannot be used.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _dispatch(given)
+    except UserError as error:
+        print(f"gatelab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gatelab: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `gatelab compare runs | head`
+        sys.stderr.close()
+        return 141
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if given[0] == "--version":
+        print(f"gatelab {gatelab.__version__}")
+        return 0
+    command, rest = given[0], given[1:]
+    if command not in COMMANDS:
+        raise UserError(unknown("command", command, COMMANDS))
+    if command == "train":
+        from gatelab.cli.train import train
+
+        return train(rest)
+    module = importlib.import_module(f"gatelab.cli.{command}")
+    parser = _Parser(prog=f"gatelab {command}", description=COMMANDS[command])
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(rest))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(f"{self.prog.removeprefix('gatelab ')}: {message}. See `{self.prog} --help`.")
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(["gatelab compares gating variants of recurrent networks.", "", "usage: gatelab COMMAND ...", "", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

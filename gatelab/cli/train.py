@@ -1,0 +1,74 @@
+"""`gatelab train`: a Hydra application over `conf/`."""
+
+import contextlib
+import logging
+import os
+import sys
+import time
+
+import hydra
+from omegaconf import DictConfig
+
+from gatelab.cli import compose
+from gatelab.cli.progress import Progress
+from gatelab.registry import UserError
+from gatelab.training.fit import RunFailedError, fit
+
+_log = logging.getLogger(__name__)
+
+compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call `job`
+
+
+def job(composed: DictConfig) -> float:
+    """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
+    try:
+        run = fit(compose.to_config(composed))
+    except RunFailedError:
+        return float("nan")
+    except UserError as error:
+        _log.error("%s", error)
+        return float("nan")
+    summary = run.summary()
+    return float(summary["val"][summary["metric"]])
+
+
+def train(arguments: list[str]) -> int:
+    """Runs `gatelab train` with Hydra's command line.
+
+    Returns:
+        The exit status: 0, or 1 if a run failed.
+
+    Raises:
+        UserError: the overrides do not describe a run.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    given = get_args_parser().parse_args(arguments)
+    overrides = compose.parse(given.overrides)
+    compose.load_plugins(overrides)
+    compose.register_schemas()
+    inspecting = given.help or given.hydra_help or given.cfg or given.info or given.shell_completion
+    if inspecting or given.config_name or given.config_dir or given.config_path:
+        _hydra(arguments)
+        return 0
+    if given.multirun and not any(override.key_or_group == "sweep" for override in overrides):
+        name = f"sweep={time.strftime('%Y%m%d-%H%M%S')}"
+        arguments = [*arguments, name]
+        overrides += compose.parse([name])
+    jobs = compose.compose_jobs(overrides, given.multirun)
+    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
+    # One thread a process also for what is not torch; the configuration decides about torch itself.
+    os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
+    with progress:
+        _hydra(arguments)
+    return progress.summarise()
+
+
+def _hydra(arguments: list[str]) -> None:
+    argv = sys.argv
+    sys.argv = [argv[0], *arguments]
+    try:
+        with contextlib.suppress(SystemExit):
+            hydra.main(config_path=str(compose.conf_folder()), config_name="train", version_base="1.3")(job)()
+    finally:
+        sys.argv = argv

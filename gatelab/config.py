@@ -1,0 +1,144 @@
+"""What a run is: plain dataclasses, composed by Hydra over `conf/`, checked when they are built.
+
+Every number has its unit here. `machine`, `logger`, `out` and `sweep` say where and how a run happens, not what is computed:
+they stay out of its identity (see `gatelab.runs`).
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from gatelab.registry import Options, UserError, option, unknown
+
+
+@dataclass
+class Model(Options):
+    """The stack of recurrent layers."""
+
+    hidden_size: int = option(64, "H, units a layer", minimum=1)
+    num_layers: int = option(1, "L", minimum=1)
+    dropout: float = option(0.0, "probability, on the outputs of every layer and in front of the head", minimum=0.0, maximum=1.0)
+    bidirectional: bool = option(False, "adds the reverse direction")
+    bias: bool = option(True, "one bias per pre-activation")
+    backend: str = option("auto", "backend of the time loop")
+
+
+@dataclass
+class AdamW(Options):
+    """AdamW (Loshchilov & Hutter 2019)."""
+
+    name: str = option("adamw", choices=("adamw",))
+    lr: float = option(2e-3, "learning rate", above=0.0)
+    weight_decay: float = option(0.0, "decoupled decay", minimum=0.0)
+    beta1: float = option(0.9, "decay of the first moment", minimum=0.0, maximum=1.0)
+    beta2: float = option(0.999, "decay of the second moment", minimum=0.0, maximum=1.0)
+
+
+@dataclass
+class SGD(Options):
+    """Stochastic gradient descent with momentum."""
+
+    name: str = option("sgd", choices=("sgd",))
+    lr: float = option(0.1, "learning rate", above=0.0)
+    weight_decay: float = option(0.0, "L2 penalty", minimum=0.0)
+    momentum: float = option(0.9, "momentum", minimum=0.0, maximum=1.0)
+    nesterov: bool = option(False, "Nesterov's form")
+
+
+@dataclass
+class RMSprop(Options):
+    """RMSprop (Tieleman & Hinton 2012)."""
+
+    name: str = option("rmsprop", choices=("rmsprop",))
+    lr: float = option(1e-3, "learning rate", above=0.0)
+    weight_decay: float = option(0.0, "L2 penalty", minimum=0.0)
+    alpha: float = option(0.9, "moving average of the squared gradient", minimum=0.0, maximum=1.0)
+    momentum: float = option(0.0, "momentum", minimum=0.0, maximum=1.0)
+
+
+@dataclass
+class Schedule(Options):
+    """The learning rate as a factor of `optimizer.lr` over the optimiser steps."""
+
+    name: str = option("constant", "shape", choices=("constant", "linear", "cosine", "exponential"))
+    warmup_steps: int = option(0, "optimiser steps of linear rise from 0", minimum=0)
+    final: float = option(0.0, "factor reached at `trainer.max_steps` (linear, cosine, exponential)", minimum=0.0, maximum=1.0)
+
+
+@dataclass
+class Trainer(Options):
+    """How long and how to optimise. Steps are optimiser steps."""
+
+    max_steps: int = option(1000, "optimiser steps", minimum=1)
+    batch_size: int = option(32, "B, sequences a step", minimum=1)
+    val_every: int = option(50, "optimiser steps between two validations", minimum=1)
+    patience: int | None = option(10, "validations without improvement before the run ends; null: never", minimum=1)
+    clip_norm: float | None = option(1.0, "global gradient norm to clip at; null: no clipping", above=0.0)
+    precision: str = option("f32", "number format", choices=("f32", "f64", "bf16", "f16"))
+    log_every: int = option(10, "optimiser steps between two lines of training metrics", minimum=1)
+    probe_every: int = option(50, "optimiser steps between two records of gates and gradients; 0: never", minimum=0)
+    max_seconds: float | None = option(None, "wall-clock limit; null: none", above=0.0)
+    detect_anomaly: bool = option(False, "autograd's anomaly detection")
+
+
+@dataclass
+class Logger(Options):
+    """Where metrics are mirrored. The run's own metrics file is always written."""
+
+    name: str = option("wandb", "mirror", choices=("wandb", "csv", "none"))
+    project: str = option("gatelab", "W&B project")
+    entity: str | None = option(None, "W&B team or user")
+    mode: str = option("auto", "W&B mode; auto: online with a key, else offline", choices=("auto", "online", "offline"))
+
+
+@dataclass
+class Machine(Options):
+    """Where the run happens. Not part of its identity."""
+
+    device: str = option("auto", "accelerator", choices=("auto", "cpu", "cuda", "mps"))
+    threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1)
+    progress: bool = option(True, "show a progress bar")
+
+
+@dataclass
+class Config:
+    """One run, whole."""
+
+    cell: Any = dataclasses.MISSING
+    task: Any = dataclasses.MISSING
+    optimizer: Any = dataclasses.MISSING
+    model: Model = dataclasses.field(default_factory=Model)
+    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    trainer: Trainer = dataclasses.field(default_factory=Trainer)
+    logger: Logger = dataclasses.field(default_factory=Logger)
+    machine: Machine = dataclasses.field(default_factory=Machine)
+    seed: int = 0
+    data_seed: int | None = None
+    plugins: list[str] = dataclasses.field(default_factory=list)
+    out: str = "runs"
+    sweep: str | None = None
+
+
+OPTIMIZERS: dict[str, type] = {"adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
+
+
+def build(plain: dict[str, Any]) -> Config:
+    """A Config from plain containers, every value checked.
+
+    Raises:
+        UserError: a value is out of bounds or an unknown key was added.
+    """
+    parts: dict[str, Any] = dict(plain)
+    optimizer = OPTIMIZERS[plain["optimizer"]["name"]]
+    classes = {"optimizer": optimizer, "model": Model, "schedule": Schedule, "trainer": Trainer}
+    for key, cls in (classes | {"logger": Logger, "machine": Machine}).items():
+        parts[key] = _build(key, cls, plain[key])
+    return _build("configuration", Config, parts)
+
+
+def _build(where: str, cls: type, values: dict[str, Any]) -> Any:
+    known = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
+        if key not in known:
+            raise UserError(unknown(f"option of {where}", key, known))
+    return cls(**values)

@@ -1,0 +1,1 @@
+"""Numbers from tensors: gate statistics and gradient norms. Pure functions, no logging."""

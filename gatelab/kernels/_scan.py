@@ -1,0 +1,69 @@
+"""What every backend takes and gives: one layer, one direction, the whole time loop."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from gatelab.cells import Cell, Parts
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parameters of one layer and direction, for N replicas.
+
+    Attributes:
+        W: input weights (N, I*H, D), one block of rows per entry of `cell.input_gates`; None if there are none.
+        R: recurrent weights (N, J*H, F*H), one block per entry of `cell.recurrent_gates`, F parts fed back; None if none.
+        b: biases (N, G*H), one block per entry of `cell.gates`; None without bias.
+        p: `cell.vectors` by name, (N, H) each.
+        memory: weights of the read by name, each with N in front.
+    """
+
+    W: Tensor | None
+    R: Tensor | None
+    b: Tensor | None
+    p: dict[str, Tensor]
+    memory: dict[str, Tensor]
+
+
+class Record(NamedTuple):
+    """What `step` was given at every time step: all gates and states follow from it in one call.
+
+    Attributes:
+        a: pre-activations by name, (N, T, B, H) each.
+        s: the states that `step` read, by name, (N, T, B, H) each.
+    """
+
+    a: dict[str, Tensor]
+    s: dict[str, Tensor]
+
+
+class Scan(NamedTuple):
+    """Attributes:
+    output: the first part of the state at every step (N, T, B, H); zeros behind the end of a row.
+    state: the state after the last step of each row, in the order of `cell.state`, (N, B, H) each.
+    record: given on request.
+    """
+
+    output: Tensor
+    state: tuple[Tensor, ...]
+    record: Record | None
+
+
+class Backend(Protocol):
+    """A way to run the time loop."""
+
+    def refuses(self, cell: Cell, x: Tensor) -> str | None:
+        """One sentence that says why this backend cannot serve, or None if it can."""
+        ...
+
+    def scan(
+        self, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], lengths: Tensor | None, record: bool
+    ) -> Scan: ...
+
+
+def replay(cell: Cell, weights: Weights, record: Record) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """All states and activated gates of all time steps, by name, (N, T, B, H) each, from one vectorised call of `step`."""
+    p = Parts(**{name: value[:, None, None] for name, value in weights.p.items()})
+    return cell.step(Parts(**record.a), Parts(**record.s), p)

@@ -1,0 +1,50 @@
+"""The read of `Attention`: earlier states, scored and summed."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from gatelab.cells import Attention
+
+
+class Tape:
+    """Earlier states of one layer and direction, and the attention over them (equations: `gatelab.Attention`).
+
+    Args:
+        attention: score and window.
+        weights: K (N, H, H), Q (N, H, D), P (N, H, H) and, for the additive score, v (N, H).
+        x: the inputs (N, T, B, D).
+        s0: the initial state, (N, B, H) each; the first entry of the tape.
+    """
+
+    def __init__(self, attention: Attention, weights: dict[str, Tensor], x: Tensor, s0: tuple[Tensor, ...]) -> None:
+        N, T, B, D = x.shape
+        self._attention = attention
+        self._K, self._P = weights["K"].mT, weights["P"].mT
+        self._v = weights["v"][:, None, None] if attention.score == "additive" else None
+        self._queries = (x.reshape(N, T * B, D) @ weights["Q"].mT).view(N, T, B, -1).unbind(1)
+        self._states: list[tuple[Tensor, ...]] = []
+        self._keys: list[Tensor] = []
+        self._summary = s0[0]
+        self.push(s0)
+
+    def push(self, state: tuple[Tensor, ...]) -> None:
+        """Adds the state after a step, (N, B, H) each, and drops what has left the window."""
+        self._states.append(state)
+        self._keys.append(state[0] @ self._K)
+        if self._attention.window is not None and len(self._states) > self._attention.window:
+            del self._states[0], self._keys[0]
+
+    def read(self, t: int) -> tuple[Tensor, ...]:
+        """The weighted sum over the tape for time step t, (N, B, H) for every part of the state."""
+        query = self._queries[t] + self._summary @ self._P
+        keys = torch.stack(self._keys, -2)  # (N, B, window, H)
+        if self._v is not None:
+            scores = (torch.tanh(keys + query[..., None, :]) * self._v).sum(-1)
+        else:
+            scores = (keys @ query[..., None]).squeeze(-1) / math.sqrt(query.shape[-1])
+        weights = torch.softmax(scores, -1)[..., None, :]
+        read = tuple((weights @ torch.stack(part, -2)).squeeze(-2) for part in zip(*self._states, strict=True))
+        self._summary = read[0]
+        return read

@@ -1,0 +1,96 @@
+"""The time loop in plain torch: any cell, any dtype, any device. The truth that other backends are tested against."""
+
+import torch
+from torch import Tensor
+
+from gatelab.cells import Cell, Parts
+from gatelab.kernels._scan import Record, Scan, Weights
+from gatelab.kernels._tape import Tape
+
+
+def refuses(cell: Cell, x: Tensor) -> str | None:  # noqa: ARG001 - the signature of every backend
+    """The eager loop serves everything."""
+    return None
+
+
+def scan(
+    cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], lengths: Tensor | None = None, record: bool = False
+) -> Scan:
+    """Runs one layer in one direction.
+
+    Args:
+        cell: the equations.
+        weights: the parameters, N replicas.
+        x: inputs (N, T, B, D).
+        s0: initial state in the order of `cell.state`, (N, B, H) each.
+        lengths: valid steps of each row (B,), or None. A finished row keeps its state and puts out zeros.
+        record: also return what `step` was given.
+    """
+    T = x.shape[1]
+    alone, joint = _input_parts(cell, weights, x, s0)
+    R = weights.R.mT if weights.R is not None else None
+    p = Parts(**{name: value[:, None] for name, value in weights.p.items()})
+    tape = Tape(cell.memory, weights.memory, x, s0) if cell.memory is not None else None
+    alive = None if lengths is None else (torch.arange(T, device=x.device)[:, None] < lengths.to(x.device))[..., None]
+
+    s = dict(zip(cell.state, s0, strict=True))
+    outputs: list[Tensor] = []
+    seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+    for t in range(T):
+        read = s if tape is None else dict(zip(cell.state, tape.read(t), strict=True))
+        a = {name: part[t] for name, part in alone.items()}
+        if R is not None:
+            fed = [read[name] for name in cell.feedback]
+            product = torch.baddbmm(joint[t], fed[0] if len(fed) == 1 else torch.cat(fed, -1), R)
+            a |= zip(cell.recurrent_gates, product.chunk(len(cell.recurrent_gates), -1), strict=True)
+        new, _ = cell.step(Parts(**a), Parts(**read), p)
+        h = new[cell.state[0]]
+        if alive is not None:
+            h = torch.where(alive[t], h, 0)
+            new = {name: torch.where(alive[t], new[name], s[name]) for name in cell.state}
+        s = new
+        outputs.append(h)
+        if tape is not None:
+            tape.push(tuple(s[name] for name in cell.state))
+        if record:
+            seen.append((a, read))
+    return Scan(torch.stack(outputs, 1), tuple(s[name] for name in cell.state), _stack(cell, seen) if record else None)
+
+
+def _input_parts(
+    cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...]
+) -> tuple[dict[str, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """What does not depend on the state, for all time steps in one product.
+
+    Returns:
+        `alone`: input-only pre-activations by name, per step (N, B, H); `joint`: per step (N, B, J*H) what the recurrent product
+        is added to, in the order of `cell.recurrent_gates`: W x + b, or b alone where a pre-activation has no input part.
+    """
+    N, T, B, D = x.shape
+    H = s0[0].shape[-1]
+    biases = dict(zip(cell.gates, weights.b.view(N, -1, 1, H).unbind(1), strict=True)) if weights.b is not None else {}
+    parts: dict[str, Tensor] = {}
+    if weights.W is not None:
+        flat = x.reshape(N, T * B, D)
+        if biases:
+            flat = torch.baddbmm(torch.cat([biases[name] for name in cell.input_gates], -1), flat, weights.W.mT)
+        else:
+            flat = flat @ weights.W.mT
+        if cell.input_gates == cell.recurrent_gates:
+            return {}, flat.view(N, T, B, -1).unbind(1)
+        parts = dict(zip(cell.input_gates, flat.view(N, T, B, -1).chunk(len(cell.input_gates), -1), strict=True))
+    for name in cell.recurrent_gates:
+        if name not in parts:
+            bias = biases[name][:, None] if biases else x.new_zeros(1)
+            parts[name] = bias.expand(N, T, B, H)
+    alone = {name: parts[name].unbind(1) for name in cell.gates if name not in cell.recurrent_gates}
+    joint = torch.cat([parts[name] for name in cell.recurrent_gates], -1).unbind(1) if cell.recurrent_gates else ()
+    return alone, joint
+
+
+def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) -> Record:
+    """(N, T, B, H) of every pre-activation and of every part of the state that `step` read."""
+    return Record(
+        {name: torch.stack([a[name] for a, _ in seen], 1) for name in cell.gates},
+        {name: torch.stack([s[name] for _, s in seen], 1) for name in cell.state},
+    )

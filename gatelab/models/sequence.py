@@ -1,0 +1,40 @@
+"""Encoder, recurrent stack, head: the model that tasks are trained with."""
+
+import torch
+from torch import Tensor, nn
+
+from gatelab.models.rnn import RNN
+from gatelab.registry import UserError
+
+
+class SequenceModel(nn.Module):
+    """One-hot encoder (for tokens), RNN, linear head.
+
+    Args:
+        rnn: the recurrent stack, `batch_first`.
+        output_size: outputs of the head for one step.
+        readout: "all" puts the head on every step, "last" on the last state of the top layer (of both directions, if two).
+        vocabulary: number of symbols if the inputs are tokens, else None.
+        dropout: probability, in front of the head, in training.
+    """
+
+    def __init__(
+        self, rnn: RNN, output_size: int, readout: str = "all", vocabulary: int | None = None, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if not rnn.batch_first:
+            raise UserError("SequenceModel: the RNN must have batch_first=True, since inputs are (B, T, D).")
+        directions = 2 if rnn.bidirectional else 1
+        self.rnn, self.readout, self.vocabulary = rnn, readout, vocabulary
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(rnn.hidden_size * directions, output_size)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, D) or tokens (B, T) to (B, T, output_size), or to (B, output_size) with readout "last"."""
+        if self.vocabulary is not None:
+            x = nn.functional.one_hot(x, self.vocabulary).to(self.head.weight.dtype)
+        output, state = self.rnn(x.to(self.head.weight.dtype), lengths=lengths)
+        if self.readout == "last":
+            directions = 2 if self.rnn.bidirectional else 1
+            output = torch.cat(state[0][-directions:].unbind(0), -1)
+        return self.head(self.dropout(output))

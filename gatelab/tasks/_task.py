@@ -1,0 +1,105 @@
+"""The task contract: what a file in this folder declares."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from gatelab.registry import Options
+
+Split = Literal["train", "val", "test"]
+
+
+class Batch(NamedTuple):
+    """Sequences of one batch.
+
+    Attributes:
+        x: inputs (B, T, D), or tokens (B, T) when the task has a `vocabulary`.
+        y: targets; only the task's own loss and metrics read them.
+        lengths: valid steps of each row (B,), or None when all rows are T long.
+    """
+
+    x: Tensor
+    y: Tensor
+    lengths: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Task(Options):
+    """Base of all tasks: a frozen dataclass whose fields become the Hydra options `task.<field>`.
+
+    Declares:
+        readout: "last" if the target belongs to the last valid step, "all" if every step has one.
+        metric: name of the score that variants are compared by; `higher_is_better` its direction.
+        chance: that score of a constant predictor; `chance_derivation` says where it comes from.
+        solved: the score from which on the task counts as solved; `solved_derivation` says why.
+    """
+
+    readout: ClassVar[Literal["last", "all"]] = "all"
+    metric: ClassVar[str]
+    higher_is_better: ClassVar[bool] = False
+    chance_derivation: ClassVar[str]
+    solved_derivation: ClassVar[str]
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of symbols if the inputs are tokens (the model encodes them one-hot), else None."""
+        return None
+
+    @property
+    @abstractmethod
+    def input_size(self) -> int:
+        """D, features of one input step; equal to `vocabulary` where the inputs are tokens."""
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """Outputs of the head for one step."""
+
+    @property
+    @abstractmethod
+    def chance(self) -> float:
+        """The score of a constant predictor."""
+
+    @property
+    @abstractmethod
+    def solved(self) -> float:
+        """The score from which on the task counts as solved."""
+
+    @abstractmethod
+    def size(self, split: Split) -> int | None:
+        """Number of sequences; None if the split is endless (generated training data)."""
+
+    @abstractmethod
+    def batch(self, split: Split, seed: int, indices: np.ndarray) -> Batch:
+        """The sequences with these indices: a function of (seed, split, index) and nothing else.
+
+        Args:
+            split: train, val or test. The last two are fixed: they do not depend on `seed`.
+            seed: the data seed of the run.
+            indices: integers (B,).
+        """
+
+    @abstractmethod
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """The scalar to minimise.
+
+        Args:
+            output: (B, T, output_size), or (B, output_size) when `readout` is "last".
+            batch: what the output was computed from.
+        """
+
+    @abstractmethod
+    def metrics(self, output: Tensor, batch: Batch) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Each score as (sum, weight), scalars: over a whole split the score is the sum of sums over the sum of weights."""
+
+    @abstractmethod
+    def constant(self, batch: Batch) -> Tensor:
+        """The output of the constant predictor that scores `chance`, in the shape of the model's output."""
+
+    def data_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of every data file behind the task; empty for generated data."""
+        return {}

@@ -1,0 +1,123 @@
+"""Thin callbacks: they ask `diagnostics` for numbers and hand them to the loggers."""
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from gatelab.diagnostics import gates, gradients, keys
+from gatelab.models import RNN
+from gatelab.runs import RunWriter
+from gatelab.tasks import Batch
+from gatelab.training.loggers import MetricsLogger
+
+
+def _log(trainer: Trainer, metrics: dict[str, float]) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics(metrics, trainer.global_step)
+
+
+class TrainingMetrics(Callback):
+    """Loss, learning rate and speed every `every` optimiser steps, and how far the run has come about once a second.
+
+    Speed is the median over steps, forward to update, without validation.
+    """
+
+    def __init__(self, every: int, writer: RunWriter) -> None:
+        self.every, self.writer = every, writer
+        self.seconds: list[float] = []
+        self._started = self._told = 0.0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        now = time.perf_counter()
+        self.seconds.append(now - self._started)
+        if trainer.global_step % self.every == 0:
+            recent = statistics.median(self.seconds[-self.every :])
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            metrics = {keys.score("train", "loss"): outputs["loss"].item(), keys.LEARNING_RATE: rate}
+            _log(trainer, metrics | {keys.STEPS_PER_SECOND: 1 / recent})
+        if now - self._told > 1:
+            self._told = now
+            self.writer.progress(trainer.global_step)
+
+    def seconds_per_step(self) -> float:
+        """Median over the steps of this process; nan if it made none."""
+        return statistics.median(self.seconds) if self.seconds else float("nan")
+
+
+class GateProbe(Callback):
+    """Statistics and histogram of every gate on the training batch itself, every `every` optimiser steps."""
+
+    def __init__(self, every: int, rnn: RNN) -> None:
+        self.every, self.rnn = every, rnn
+        self.latest: dict[str, float] = {}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self.rnn.recording = self.every > 0 and (trainer.global_step + 1) % self.every == 0
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
+        if not self.rnn.recording:
+            return
+        self.latest = {}
+        counts: dict[str, list[int]] = {}
+        for layer, named, lengths in self.rnn.replayed():
+            for name, values in named.items():
+                flat = gates.valid(values, lengths)
+                counts[keys.gate(layer, name)] = gates.histogram(flat)
+                for what, number in gates.statistics(flat).items():
+                    self.latest[keys.gate(layer, name, what)] = number
+        self.rnn.recording, self.rnn.recorded = False, {}
+        step = trainer.global_step + 1  # the step that this batch is of
+        for logger in trainer.loggers:
+            logger.log_metrics(self.latest, step)
+            if isinstance(logger, MetricsLogger):
+                logger.log_histograms(counts, step)
+
+
+class GradientProbe(Callback):
+    """Gradient norms before clipping: the global one every `every` steps, of parameters and gates every `probe_every`."""
+
+    def __init__(self, every: int, probe_every: int, rnn: RNN) -> None:
+        self.every, self.probe_every = every, probe_every
+        self.cell = rnn.cell
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer) -> None:
+        step = trainer.global_step + 1
+        probe = self.probe_every > 0 and step % self.probe_every == 0
+        if not probe and step % self.every:
+            return
+        model = pl_module.model
+        found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}  # type: ignore[union-attr]
+        total, single = gradients.norms(found)
+        metrics = {keys.gradient(): total}
+        if probe:
+            for name, norm in single.items():
+                metrics[keys.gradient(name)] = norm
+                rows = self.cell.rows(name.rpartition(".")[2]) if name.startswith("rnn.") else ()
+                if rows:
+                    blocks = gradients.block_norms(found[name], [self.cell.gates[row] for row in rows])
+                    metrics |= {keys.gradient(name, block): value for block, value in blocks.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step)
+
+
+class RandomState(Callback):
+    """Carries the random state through checkpoints, so that a run that goes on draws what it would have drawn."""
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["gatelab_random"] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._loaded = checkpoint["gatelab_random"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loaded = getattr(self, "_loaded", None)
+        if loaded is not None:
+            torch.set_rng_state(loaded["cpu"].cpu())
+            if loaded["cuda"]:
+                torch.cuda.set_rng_state_all([state.cpu() for state in loaded["cuda"]])

@@ -1,0 +1,62 @@
+"""Batches from tasks: an endless stream for training, a fixed list for validation and test."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from gatelab.tasks import Batch, Task
+from gatelab.tasks._task import Split
+
+EVALUATION_BATCH = 256  # sequences; evaluation keeps no activations, so that larger batches cost little memory
+
+
+class TrainingStream:
+    """Endless batches; batch k is a function of (task, seed, k) alone, so that a run can go on anywhere.
+
+    Generated data is taken in order. Finite data is taken in epochs, each a permutation of its own; what does not fill the last
+    batch of an epoch is left out of that epoch.
+
+    Args:
+        task: where the sequences come from.
+        seed: the data seed.
+        batch_size: B.
+        start: called when iteration begins; the number of batches already seen.
+    """
+
+    def __init__(self, task: Task, seed: int, batch_size: int, start: Callable[[], int]) -> None:
+        self.task, self.seed, self.start = task, seed, start
+        self.size = task.size("train")
+        self.batch_size = batch_size if self.size is None else min(batch_size, self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        number = self.start()
+        while True:
+            yield self.task.batch("train", self.seed, self.indices(number))
+            number += 1
+
+    def indices(self, number: int) -> np.ndarray:
+        """The sequences of batch `number`."""
+        if self.size is None:
+            return np.arange(number * self.batch_size, (number + 1) * self.batch_size)
+        epoch, place = divmod(number, self.size // self.batch_size)
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.size)
+        return order[place * self.batch_size : (place + 1) * self.batch_size]
+
+
+class EvaluationBatches:
+    """All sequences of a fixed split, in order."""
+
+    def __init__(self, task: Task, split: Split) -> None:
+        self.task: Task = task
+        self.split: Split = split
+        size = task.size(split)
+        assert size is not None, f"the {split} split of a task is finite"
+        self.size = size
+
+    def __len__(self) -> int:
+        return math.ceil(self.size / EVALUATION_BATCH)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for first in range(0, self.size, EVALUATION_BATCH):
+            yield self.task.batch(self.split, 0, np.arange(first, min(first + EVALUATION_BATCH, self.size)))

@@ -1,0 +1,209 @@
+"""One run from its configuration to its directory."""
+
+import logging
+import time
+import traceback
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from gatelab.cells import CELLS
+from gatelab.config import Config
+from gatelab.diagnostics import keys
+from gatelab.models import RNN, SequenceModel
+from gatelab.registry import UserError, load_plugin
+from gatelab.runs import Run, RunWriter, identity, read_run, run_name
+from gatelab.tasks import TASKS, Task
+from gatelab.training.callbacks import GateProbe, GradientProbe, RandomState, TrainingMetrics
+from gatelab.training.data import EvaluationBatches, TrainingStream
+from gatelab.training.loggers import build_loggers
+from gatelab.training.module import SequenceModule
+from gatelab.training.provenance import provenance
+
+PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
+
+_log = logging.getLogger(__name__)
+
+
+class RunFailedError(RuntimeError):
+    """A run ended without a result. Its directory says why."""
+
+
+def fit(config: Config) -> Run:
+    """Trains, validates and tests one run, and records it in its directory.
+
+    A finished run is returned as it is. A run that was interrupted goes on from its last checkpoint and ends bit for bit where it
+    would have ended (same machine, same number of threads).
+
+    Args:
+        config: what to compute, checked.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: the configuration cannot be built, or another process is training this run.
+        RunFailedError: training broke down; the directory has state `failed`, the error and the last good checkpoint.
+    """
+    plugins = {path: load_plugin(path, (CELLS, TASKS)) for path in config.plugins}
+    resolved = asdict(config)
+    run_id = identity(resolved, plugins.values())
+    path = Path(config.out) / run_name(resolved, run_id)
+    if (path / "summary.json").exists() and read_run(path).state == "finished":
+        _log.info("%s is finished already; delete it to train it again.", path)
+        return read_run(path)
+
+    torch.set_num_threads(config.machine.threads)
+    torch.manual_seed(config.seed)
+    task = TASKS.build(**config.task)
+    model = build_model(config, task)
+    trainer_options = accelerator(config)
+    writer = RunWriter(path)
+    exit_code = 1
+    loggers = []
+    try:
+        writer.start(resolved, provenance(task.data_hashes(), plugins), run_id)
+        loggers = build_loggers(config, writer, run_id, resolved)
+        summary, step = _train(config, model, task, writer, loggers, trainer_options)
+        writer.finish(summary, step)
+        exit_code = 0
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        last = path / "checkpoints" / "last.ckpt"
+        reason = str(error) or (
+            "Interrupted; the same command goes on from the checkpoint." if _interrupted(error) else repr(error)
+        )
+        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None)
+        if _interrupted(error):
+            raise
+        raise RunFailedError(f"{path} failed: {reason}") from error
+    finally:
+        for logger in loggers:
+            logger.close(exit_code)
+        writer.close()
+    return read_run(path)
+
+
+def _interrupted(error: BaseException) -> bool:
+    return not isinstance(error, Exception)
+
+
+def build_model(config: Config, task: Task) -> SequenceModel:
+    """The model of a run; its weights depend on torch's random state.
+
+    Raises:
+        UserError: the cell or one of its options does not exist.
+    """
+    shape = config.model
+    rnn = RNN(
+        CELLS.build(**config.cell),
+        task.input_size,
+        shape.hidden_size,
+        shape.num_layers,
+        shape.bias,
+        True,
+        shape.dropout,
+        shape.bidirectional,
+        shape.backend,
+    )
+    return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout)
+
+
+def accelerator(config: Config) -> dict[str, Any]:
+    """Lightning's arguments for device and number format.
+
+    Raises:
+        UserError: the device is not there, or cannot compute in this format.
+    """
+    device = config.machine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if (device == "cuda" and not torch.cuda.is_available()) or (device == "mps" and not torch.backends.mps.is_available()):
+        raise UserError(
+            f"machine.device is '{device}', but torch {torch.__version__} finds no such device here. Use machine.device=cpu."
+        )
+    if config.trainer.precision == "f16" and device == "cpu":
+        raise UserError("trainer.precision is f16, but float16 trains only on a GPU. Use f32, f64 or bf16 on the CPU.")
+    return {"accelerator": device, "devices": 1, "precision": PRECISIONS[config.trainer.precision]}
+
+
+def _train(
+    config: Config, model: SequenceModel, task: Task, writer: RunWriter, loggers: list[Any], trainer_options: dict[str, Any]
+) -> tuple[dict[str, Any], int]:
+    """Runs Lightning; returns the summary and the optimiser steps made."""
+    started = time.perf_counter()
+    settings = config.trainer
+    module = SequenceModule(model, task, config)
+    monitor = keys.score("val", task.metric)
+    mode = "max" if task.higher_is_better else "min"
+    best = ModelCheckpoint(
+        dirpath=writer.path / "checkpoints",
+        filename="best",
+        monitor=monitor,
+        mode=mode,
+        save_last=True,
+        enable_version_counter=False,
+    )
+    meter = TrainingMetrics(settings.log_every, writer)
+    gate_probe = GateProbe(settings.probe_every, model.rnn)
+    callbacks: list[Callback] = [
+        meter,
+        gate_probe,
+        GradientProbe(settings.log_every, settings.probe_every, model.rnn),
+        RandomState(),
+        best,
+    ]
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping(monitor, patience=settings.patience, mode=mode))
+    with warnings.catch_warnings():
+        _quiet()
+        trainer = Trainer(
+            max_steps=settings.max_steps,
+            max_time={"seconds": settings.max_seconds} if settings.max_seconds else None,  # type: ignore[arg-type]
+            val_check_interval=settings.val_every,
+            check_val_every_n_epoch=None,
+            gradient_clip_val=settings.clip_norm,
+            logger=loggers,
+            callbacks=callbacks,
+            default_root_dir=writer.path,
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            detect_anomaly=settings.detect_anomaly,
+            **trainer_options,
+        )
+        seed = config.seed if config.data_seed is None else config.data_seed
+        stream = TrainingStream(task, seed, settings.batch_size, start=lambda: trainer.global_step)
+        last = writer.path / "checkpoints" / "last.ckpt"
+        resume = str(last) if last.exists() else None
+        trainer.fit(module, stream, EvaluationBatches(task, "val"), ckpt_path=resume, weights_only=True)
+        step = trainer.global_step
+        scores = {}
+        for split in ("val", "test"):
+            trainer.test(module, EvaluationBatches(task, split), ckpt_path=best.best_model_path, weights_only=True, verbose=False)
+            scores[split] = {key.partition("/")[2]: value for key, value in module.scores.items()}
+    summary = {
+        "cell": config.cell["name"],
+        "task": config.task["name"],
+        "metric": task.metric,
+        "higher_is_better": task.higher_is_better,
+        "chance": task.chance,
+        "solved": task.solved,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds_per_step": meter.seconds_per_step(),
+        "wall_seconds": time.perf_counter() - started,
+        "steps": step,
+        "best_step": torch.load(best.best_model_path, weights_only=True)["global_step"],
+        "gates": gate_probe.latest,
+    }
+    return summary | scores, step
+
+
+def _quiet() -> None:
+    """Keeps back Lightning's advice on workers and folders, which does not fit our loader, and what torch deprecates in it."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")

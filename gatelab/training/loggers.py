@@ -1,0 +1,187 @@
+"""Where numbers go: the run's own metrics file, which is the truth, and mirrors of it that may fail."""
+
+import contextlib
+import logging
+import netrc
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+from gatelab.config import Config
+from gatelab.runs import RunWriter
+
+_log = logging.getLogger(__name__)
+
+
+class MetricsLogger(Logger):
+    """Base of our loggers: histograms beside scalars, and an end with an exit code."""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The configuration is written once, when the run starts."""
+
+    def log_histograms(self, counts: Mapping[str, list[int]], step: int) -> None:
+        """Counts in equal bins over [0, 1] by key, at an optimiser step."""
+
+    def close(self, exit_code: int) -> None:
+        """Ends the record of this run."""
+
+
+class RunLogger(MetricsLogger):
+    """Writes `metrics.jsonl` and `histograms.jsonl` of the run directory."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    @property
+    def name(self) -> str:
+        return "gatelab"
+
+    @property
+    def version(self) -> str:
+        return self._writer.path.name
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if metrics:
+            self._writer.append("metrics.jsonl", {"step": step or 0} | dict(metrics))
+
+    def log_histograms(self, counts: Mapping[str, list[int]], step: int) -> None:
+        if counts:
+            self._writer.append("histograms.jsonl", {"step": step} | dict(counts))
+
+
+class CSVMirror(MetricsLogger):
+    """Lightning's CSVLogger: `metrics.csv` in the run directory."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._csv = CSVLogger(path, name="", version="")
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._csv.log_metrics(dict(metrics), step)
+
+    def close(self, exit_code: int) -> None:
+        self._csv.save()
+
+
+class WandbMirror(MetricsLogger):
+    """Lightning's WandbLogger, kept from ending a run: at its first failure it says so once and stays silent.
+
+    Args:
+        make: builds the WandbLogger; called at once, its W&B run is started at once, too, so that the run exists from the start.
+    """
+
+    def __init__(self, make: Callable[[], WandbLogger]) -> None:
+        super().__init__()
+        self._wandb: WandbLogger | None = None
+        self._guard(lambda: self._start(make))
+
+    def _start(self, make: Callable[[], WandbLogger]) -> None:
+        logger = make()
+        _ = logger.experiment  # wandb.init happens here
+        self._wandb = logger
+
+    @property
+    def name(self) -> str:
+        return "wandb"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._guard(lambda: self._wandb and self._wandb.log_metrics(dict(metrics), step))
+
+    def log_histograms(self, counts: Mapping[str, list[int]], step: int) -> None:
+        def log() -> None:
+            import numpy
+            import wandb
+
+            if self._wandb is not None:
+                bars = {
+                    key: wandb.Histogram(np_histogram=(numpy.array(value), numpy.linspace(0, 1, len(value) + 1)))
+                    for key, value in counts.items()
+                }
+                self._wandb.experiment.log(bars | {"trainer/global_step": step})
+
+        self._guard(log)
+
+    def close(self, exit_code: int) -> None:
+        self._guard(lambda: self._wandb and self._wandb.experiment.finish(exit_code=exit_code))
+        self._wandb = None
+
+    def _guard(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self._wandb = None
+            _log.warning("W&B is left out of this run from here on: %s: %s", type(error).__name__, error)
+
+
+def wandb_offline(mode: str) -> bool:
+    """Whether W&B writes to disk only: asked for, by WANDB_MODE, or because no key is configured (never a prompt)."""
+    if mode != "auto":
+        return mode == "offline"
+    if os.environ.get("WANDB_MODE"):
+        return os.environ["WANDB_MODE"] != "online"
+    return not (os.environ.get("WANDB_API_KEY") or _key_in_netrc())
+
+
+def _key_in_netrc() -> bool:
+    """Whether `wandb login` left a key for the server in use."""
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    for path in (os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            if path and netrc.netrc(str(path)).authenticators(host):
+                return True
+    return False
+
+
+def build_loggers(config: Config, writer: RunWriter, run_id: str, resolved: Mapping[str, Any]) -> list[MetricsLogger]:
+    """The run's own logger first, then the mirror that the configuration names.
+
+    Args:
+        config: the run.
+        writer: its directory.
+        run_id: becomes the id of the W&B run.
+        resolved: the configuration in plain containers, for W&B.
+    """
+    loggers: list[MetricsLogger] = [RunLogger(writer)]
+    if config.logger.name == "csv":
+        loggers.append(CSVMirror(writer.path))
+    elif config.logger.name == "wandb":
+        loggers.append(WandbMirror(lambda: _wandb_logger(config, writer, run_id, resolved)))
+    return loggers
+
+
+def _wandb_logger(config: Config, writer: RunWriter, run_id: str, resolved: Mapping[str, Any]) -> WandbLogger:
+    import wandb
+
+    # One folder for all runs of a sweep, so that `wandb leet` and `wandb sync` find them together.
+    folder = writer.path if config.sweep is None else writer.path.parent / "sweeps" / config.sweep
+    folder.mkdir(parents=True, exist_ok=True)
+    return WandbLogger(
+        name=writer.path.name.rpartition("-")[0],
+        id=run_id,
+        project=config.logger.project,
+        entity=config.logger.entity,
+        save_dir=folder,
+        offline=wandb_offline(config.logger.mode),
+        group=config.sweep,
+        job_type=config.task["name"],
+        tags=[config.cell["name"], config.task["name"]],
+        config=dict(resolved),
+        settings=wandb.Settings(silent=True, console="off", init_timeout=30),
+    )

@@ -1,0 +1,76 @@
+"""The LightningModule: it joins a model and a task and knows nothing of either."""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from gatelab.config import Config
+from gatelab.diagnostics import keys
+from gatelab.models import SequenceModel
+from gatelab.tasks import Batch, Task
+from gatelab.training.optimizer import build_optimizer, rate_factor
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss is nan or infinite."""
+
+
+class SequenceModule(LightningModule):
+    """Trains a SequenceModel on a task.
+
+    Args:
+        model: from inputs to outputs.
+        task: loss and metrics.
+        config: optimiser and schedule.
+    """
+
+    def __init__(self, model: SequenceModel, task: Task, config: Config) -> None:
+        super().__init__()
+        self.model, self.task, self.config = model, task, config
+        self.scores: dict[str, float] = {}  # of the last evaluation, by key
+        self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        loss = self.task.loss(self.model(batch.x, batch.lengths), batch)
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLossError(f"The training loss is {loss.item()} at step {self.global_step}.")
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.config.optimizer, self.model.parameters())
+        factor = rate_factor(self.config.schedule, self.config.trainer.max_steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish_evaluation("val")
+        value = self.scores[keys.score("val", self.task.metric)]
+        # Before any checkpoint is written: a checkpoint is always of finite scores.
+        if not math.isfinite(value):
+            raise NonFiniteLossError(f"The validation {self.task.metric} is {value} at step {self.global_step}.")
+        self.log(keys.score("val", self.task.metric), value, logger=False)
+
+    def on_test_epoch_end(self) -> None:
+        self._finish_evaluation("test")
+
+    def _evaluate(self, batch: Batch) -> None:
+        output = self.model(batch.x, batch.lengths)
+        for name, (total, weight) in self.task.metrics(output, batch).items():
+            self._sums[name][0] += float(total)
+            self._sums[name][1] += float(weight)
+
+    def _finish_evaluation(self, split: str) -> None:
+        self.scores = {keys.score(split, name): total / weight for name, (total, weight) in self._sums.items()}
+        self._sums.clear()
+        for logger in self.trainer.loggers:
+            logger.log_metrics(self.scores, self.trainer.global_step)
