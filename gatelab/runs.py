@@ -124,9 +124,10 @@ class RunWriter:
         self._write_status()
 
     def progress(self, step: int) -> None:
-        """Notes how far the run has come, in optimiser steps."""
+        """Notes how far the run has come, in optimiser steps; written about once a second."""
         self._status["step"] = step
-        self._write_status()
+        if time.time() - self._status["updated"] > 1:
+            self._write_status()
 
     def finish(self, summary: Mapping[str, Any], step: int) -> None:
         """Marks the run as finished, with its results."""

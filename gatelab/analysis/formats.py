@@ -50,7 +50,7 @@ def sections(rows: Iterable[Row]) -> list[Section]:
     made = []
     for (task, task_options, _), group in itertools.groupby(rows, key=lambda row: row.problem):
         members = list(group)
-        short = _short([row.options for row in members])
+        short = short_options(row.options for row in members)
         columns = _columns(members, short)
         made.append(
             Section(
@@ -72,13 +72,23 @@ def name(cell: str, options: str) -> str:
     return f"{cell}, {options}" if options else cell
 
 
+def short_options(options: Iterable[str]) -> dict[str, str]:
+    """Options without their group, "hidden_size=128", unless two groups have an option of that name."""
+    options = set(options)
+    keys = {pair.partition("=")[0] for text in options for pair in text.split(", ")}
+    last = [key.rpartition(".")[2] for key in keys]
+    if len(set(last)) < len(last):
+        return {text: text for text in options}
+    return {text: ", ".join(pair[pair.partition("=")[0].rfind(".") + 1 :] for pair in text.split(", ")) for text in options}
+
+
 def _columns(rows: list[Row], short: Mapping[str, str]) -> dict[str, Callable[[Row], str]]:
     """The headings and what stands under them."""
     columns: dict[str, Callable[[Row], str]] = {"cell": lambda row: row.cell}
     if any(row.options for row in rows):
         columns["options"] = lambda row: short[row.options] or NOTHING
     columns["n"] = lambda row: str(row.n)
-    columns[rows[0].metric or "score"] = lambda row: estimate(row.mean, row.low, row.high)
+    columns[f"test {rows[0].metric}".strip()] = lambda row: estimate(row.mean, row.low, row.high)
     if any(row.difference is not None or row.note for row in rows):
         columns["difference"] = _difference
     if any(row.solved_share is not None for row in rows):
@@ -90,16 +100,6 @@ def _columns(rows: list[Row], short: Mapping[str, str]) -> dict[str, Callable[[R
     if any(row.failed or row.running for row in rows):
         columns["unfinished"] = _unfinished
     return columns
-
-
-def _short(options: Iterable[str]) -> dict[str, str]:
-    """Options without their group, "hidden_size=128", unless two groups have an option of that name."""
-    options = set(options)
-    keys = {pair.partition("=")[0] for text in options for pair in text.split(", ")}
-    last = [key.rpartition(".")[2] for key in keys]
-    if len(set(last)) < len(last):
-        return {text: text for text in options}
-    return {text: ", ".join(pair[pair.partition("=")[0].rfind(".") + 1 :] for pair in text.split(", ")) for text in options}
 
 
 def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
@@ -168,11 +168,13 @@ def _table(section: Section, console: Console) -> Table:
         if "difference" in shown and verdict is not None:
             shown["difference"].stylize("green" if verdict else "red")
         table.add_row(*shown.values(), style="bold" if best else None)
+    width = 0
     for gap in (2, 1):
         table.padding = (0, gap, 0, 0)
-        table.width = console.measure(table, options=console.options.update(width=10_000)).maximum
-        if table.width <= console.width:
+        width = console.measure(table, options=console.options.update(width=10_000)).maximum
+        if width <= console.width:
             break
+    table.width = width
     return table
 
 

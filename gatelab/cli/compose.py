@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from gatelab.config import build as build_config
 from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
 from gatelab.runs import identity, run_name
 from gatelab.tasks import TASKS
+from gatelab.training.fit import check
 
 REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
 
@@ -33,7 +33,8 @@ def conf_folder() -> Path:
 
 
 def register_schemas() -> None:
-    """Tells Hydra the options of every cell, task and optimiser, and the shape of a whole run."""
+    """Tells Hydra the options of every cell, task and optimiser, the shape of a whole run and where its directory is."""
+    register_resolver()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for name, cls in OPTIMIZERS.items():
@@ -67,13 +68,9 @@ def to_config(composed: DictConfig) -> Config:
     """The checked dataclasses of what Hydra composed.
 
     Raises:
-        UserError: a value is out of bounds.
+        UserError: a value is out of bounds, or a key was added that is no option.
     """
-    plain: Any = OmegaConf.to_container(composed, resolve=True)
-    config = build_config(plain)
-    for group, registry in REGISTRIES.items():
-        registry.build(**plain[group])
-    return config
+    return build_config({str(key): _plain(composed, str(key)) for key in composed if key != "hydra"})
 
 
 @dataclass(frozen=True)
@@ -136,20 +133,31 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
     """
     _check_groups(overrides)
-    logging.getLogger("hydra").setLevel(logging.ERROR)
     jobs = []
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         for job in expand(overrides, sweep):
-            jobs.append(_compose(job))
+            config, path = _compose(job)
+            check(config)
+            jobs.append(Job(job, config, path))
     return jobs
 
 
-def _compose(overrides: list[str]) -> Job:
+def compose_job(overrides: list[Override]) -> Config:
+    """The configuration of a single run, checked, without asking for its data.
+
+    Raises:
+        UserError: as `compose_jobs`.
+    """
+    _check_groups(overrides)
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return _compose(expand(overrides, False)[0])[0]
+
+
+def _compose(overrides: list[str]) -> tuple[Config, Path]:
     try:
         composed = compose("train", overrides, return_hydra_config=True)
         path = Path(OmegaConf.select(composed, "hydra.run.dir"))
-        with_hydra = OmegaConf.masked_copy(composed, [field.name for field in fields(Config)])
-        return Job(overrides, to_config(with_hydra), path)
+        return to_config(composed), path
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, overrides)) from error
 
@@ -183,9 +191,8 @@ def _explain(error: Exception, overrides: list[str]) -> str:
         if siblings and name not in siblings:
             where = bare.rpartition(".")[0] or "a run"
             return unknown(f"option of {where}", name, siblings)
-        if "could not be converted" in text or "Value" in text or "Cannot" in text:
-            return f"{bare}={value} is not accepted: {_first_line(error.__cause__ or error)}"
-    return _first_line(error)
+        return f"{bare}={value} is not accepted: {_first_line(_root(error))}"
+    return _first_line(_root(error))
 
 
 def _siblings(overrides: list[str], key: str) -> list[str]:
@@ -198,6 +205,12 @@ def _siblings(overrides: list[str], key: str) -> list[str]:
         close = difflib.get_close_matches(key.split(".", maxsplit=1)[0], [str(name) for name in composed], n=1)
         return close or [str(name) for name in composed]
     return [str(name) for name in node if name != "name"]
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,8 @@ import sys
 import time
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gatelab.cli import compose
@@ -15,6 +17,7 @@ from gatelab.registry import UserError
 from gatelab.training.fit import RunFailedError, fit
 
 _log = logging.getLogger(__name__)
+_refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
 
 compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call `job`
 
@@ -26,7 +29,9 @@ def job(composed: DictConfig) -> float:
     except RunFailedError:
         return float("nan")
     except UserError as error:
-        _log.error("%s", error)
+        _refused.append(error)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            _log.error("%s", error)
         return float("nan")
     summary = run.summary()
     return float(summary["val"][summary["metric"]])
@@ -61,6 +66,8 @@ def train(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     with progress:
         _hydra(arguments)
+    if _refused and not given.multirun:
+        raise _refused.pop()
     return progress.summarise()
 
 

@@ -124,5 +124,5 @@ def _download(name: str, path: Path) -> None:
     except OSError as error:  # the network errors of `requests` are OSErrors too
         raise UserError(
             f"The data file '{name}' (SHA-256 {expected}) could not be downloaded from {url} to '{path}': "
-            f"{type(error).__name__}: {error}. Check the network, or set GATELAB_DATA_MIRROR to a folder that holds '{name}'."
+            f"{type(error).__name__}. Check the network, or set GATELAB_DATA_MIRROR to a folder that holds '{name}'."
         ) from error

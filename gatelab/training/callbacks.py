@@ -20,7 +20,7 @@ def _log(trainer: Trainer, metrics: dict[str, float]) -> None:
 
 
 class TrainingMetrics(Callback):
-    """Loss, learning rate and speed every `every` optimiser steps, and how far the run has come about once a second.
+    """Loss, learning rate and speed every `every` optimiser steps, and how far the run has come.
 
     Speed is the median over steps, forward to update, without validation.
     """
@@ -28,7 +28,7 @@ class TrainingMetrics(Callback):
     def __init__(self, every: int, writer: RunWriter) -> None:
         self.every, self.writer = every, writer
         self.seconds: list[float] = []
-        self._started = self._told = 0.0
+        self._started = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         self._started = time.perf_counter()
@@ -41,13 +41,19 @@ class TrainingMetrics(Callback):
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             metrics = {keys.score("train", "loss"): outputs["loss"].item(), keys.LEARNING_RATE: rate}
             _log(trainer, metrics | {keys.STEPS_PER_SECOND: 1 / recent})
-        if now - self._told > 1:
-            self._told = now
-            self.writer.progress(trainer.global_step)
+        self.writer.progress(trainer.global_step)
 
     def seconds_per_step(self) -> float:
         """Median over the steps of this process; nan if it made none."""
         return statistics.median(self.seconds) if self.seconds else float("nan")
+
+
+class LastValidation(Callback):
+    """Validates after the last step, too, when it is no multiple of `val_every`."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True  # Lightning validates when it is asked to stop
 
 
 class GateProbe(Callback):

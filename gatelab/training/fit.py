@@ -15,11 +15,12 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.diagnostics import keys
+from gatelab.kernels import check_backend
 from gatelab.models import RNN, SequenceModel
 from gatelab.registry import UserError, load_plugin
 from gatelab.runs import Run, RunWriter, identity, read_run, run_name
 from gatelab.tasks import TASKS, Task
-from gatelab.training.callbacks import GateProbe, GradientProbe, RandomState, TrainingMetrics
+from gatelab.training.callbacks import GateProbe, GradientProbe, LastValidation, RandomState, TrainingMetrics
 from gatelab.training.data import EvaluationBatches, TrainingStream
 from gatelab.training.loggers import build_loggers
 from gatelab.training.module import SequenceModule
@@ -92,6 +93,18 @@ def _interrupted(error: BaseException) -> bool:
     return not isinstance(error, Exception)
 
 
+def check(config: Config) -> None:
+    """Refuses what cannot be trained here, before anything is written.
+
+    Raises:
+        UserError: an unknown cell, task, option or backend, a value that is not accepted, or data or a device that is not there.
+    """
+    TASKS.build(**config.task).size("train")  # a data set that cannot be had is refused here
+    CELLS.build(**config.cell).check(config.cell["name"])
+    check_backend(config.model.backend)
+    accelerator(config)
+
+
 def build_model(config: Config, task: Task) -> SequenceModel:
     """The model of a run; its weights depend on torch's random state.
 
@@ -155,6 +168,7 @@ def _train(
         gate_probe,
         GradientProbe(settings.log_every, settings.probe_every, model.rnn),
         RandomState(),
+        LastValidation(),
         best,
     ]
     if settings.patience is not None:
@@ -182,10 +196,8 @@ def _train(
         resume = str(last) if last.exists() else None
         trainer.fit(module, stream, EvaluationBatches(task, "val"), ckpt_path=resume, weights_only=True)
         step = trainer.global_step
-        scores = {}
-        for split in ("val", "test"):
-            trainer.test(module, EvaluationBatches(task, split), ckpt_path=best.best_model_path, weights_only=True, verbose=False)
-            scores[split] = {key.partition("/")[2]: value for key, value in module.scores.items()}
+        kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+        trainer.test(module, EvaluationBatches(task, "test"), ckpt_path=best.best_model_path, weights_only=True, verbose=False)
     summary = {
         "cell": config.cell["name"],
         "task": config.task["name"],
@@ -197,10 +209,12 @@ def _train(
         "seconds_per_step": meter.seconds_per_step(),
         "wall_seconds": time.perf_counter() - started,
         "steps": step,
-        "best_step": torch.load(best.best_model_path, weights_only=True)["global_step"],
+        "best_step": kept["global_step"],
+        "val": kept["gatelab_scores"],
+        "test": {key.partition("/")[2]: value for key, value in module.scores.items()},
         "gates": gate_probe.latest,
     }
-    return summary | scores, step
+    return summary, step
 
 
 def _quiet() -> None:

@@ -16,6 +16,8 @@ from gatelab.runs import RunWriter
 
 _log = logging.getLogger(__name__)
 
+STEP = "trainer/global_step"  # the step metric of W&B, as Lightning's WandbLogger names it
+
 
 class MetricsLogger(Logger):
     """Base of our loggers: histograms beside scalars, and an end with an exit code."""
@@ -114,7 +116,7 @@ class WandbMirror(MetricsLogger):
                     key: wandb.Histogram(np_histogram=(numpy.array(value), numpy.linspace(0, 1, len(value) + 1)))
                     for key, value in counts.items()
                 }
-                self._wandb.experiment.log(bars | {"trainer/global_step": step})
+                self._wandb.experiment.log(bars | {STEP: step})
 
         self._guard(log)
 
@@ -172,16 +174,23 @@ def _wandb_logger(config: Config, writer: RunWriter, run_id: str, resolved: Mapp
     # One folder for all runs of a sweep, so that `wandb leet` and `wandb sync` find them together.
     folder = writer.path if config.sweep is None else writer.path.parent / "sweeps" / config.sweep
     folder.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
-        name=writer.path.name.rpartition("-")[0],
-        id=run_id,
+    offline = wandb_offline(config.logger.mode)
+    # Started here and not by Lightning, which would set WANDB_MODE for every later run of this process.
+    run = wandb.init(
         project=config.logger.project,
         entity=config.logger.entity,
-        save_dir=folder,
-        offline=wandb_offline(config.logger.mode),
+        dir=folder,
+        id=run_id,
+        resume=None if offline else "allow",
+        mode="offline" if offline else "online",
+        name=writer.path.name.rpartition("-")[0],
         group=config.sweep,
         job_type=config.task["name"],
         tags=[config.cell["name"], config.task["name"]],
         config=dict(resolved),
+        reinit="finish_previous",
         settings=wandb.Settings(silent=True, console="off", init_timeout=30),
     )
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP, step_sync=True)
+    return WandbLogger(experiment=run)

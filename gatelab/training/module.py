@@ -63,6 +63,9 @@ class SequenceModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._finish_evaluation("test")
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["gatelab_scores"] = {key.partition("/")[2]: value for key, value in self.scores.items()}
+
     def _evaluate(self, batch: Batch) -> None:
         output = self.model(batch.x, batch.lengths)
         for name, (total, weight) in self.task.metrics(output, batch).items():

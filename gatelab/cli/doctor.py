@@ -1,0 +1,81 @@
+"""`gatelab doctor`: what is here, what is missing and how to get it."""
+
+import argparse
+import os
+import shutil
+from importlib.metadata import entry_points
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from gatelab.cells import CELLS
+from gatelab.cli.compose import conf_folder
+from gatelab.kernels import BACKENDS
+from gatelab.tasks import TASKS, data_status
+from gatelab.training.loggers import wandb_offline
+from gatelab.training.provenance import cpu_name, versions
+
+Row = tuple[str, str, str]  # what, how it is, what to do
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None."""
+
+
+def run(options: argparse.Namespace) -> int:  # noqa: ARG001
+    """Prints a table; nothing is downloaded or changed.
+
+    Returns:
+        0, or 1 if a package that gatelab needs is absent.
+    """
+    found = versions()
+    rows = [*_versions(found), *_machine(), *_data(), _wandb(found["wandb"]), *_plugins()]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for column in ("what", "how", "advice"):
+        table.add_column(column, overflow="fold", style="yellow" if column == "advice" else None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    return 1 if "absent" in found.values() else 0
+
+
+def _versions(found: dict[str, str]) -> list[Row]:
+    return [(name, version, f"pip install {name}" if version == "absent" else "") for name, version in found.items()]
+
+
+def _machine() -> list[Row]:
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    compiler = next((path for path in map(shutil.which, ("cc", "gcc", "clang")) if path), None)
+    return [
+        ("processor", f"{cpu_name()}, {os.cpu_count()} cores", ""),
+        ("GPU", cuda, "" if torch.cuda.is_available() else "not needed; runs use the CPU"),
+        ("C compiler", compiler or "none", "" if compiler else "not needed yet; on Debian: apt-get install gcc"),
+        ("backends", ", ".join(BACKENDS), ""),
+        ("configuration", str(conf_folder()), ""),
+    ]
+
+
+def _data() -> list[Row]:
+    advice = {
+        "present": "",
+        "missing": "downloaded when a task first needs it; offline: set GATELAB_DATA_MIRROR to a folder that holds it",
+        "damaged": "delete it; it is downloaded again when a task needs it",
+    }
+    return [(f"data {item.name}", f"{item.state} ({item.path})", advice[item.state]) for item in data_status()]
+
+
+def _wandb(version: str) -> Row:
+    if version == "absent":
+        return ("W&B", "absent", "runs keep their own metrics; for W&B: pip install wandb")
+    if wandb_offline("auto"):
+        return ("W&B", "offline", "for online: wandb login; to upload later: wandb sync <out>/sweeps/<sweep>/wandb/offline-run-*")
+    return ("W&B", "online", "")
+
+
+def _plugins() -> list[Row]:
+    rows = []
+    for registry in (CELLS, TASKS):
+        names = [point.name for point in entry_points(group=registry.package)]
+        rows.append((f"installed {registry.kind}s", ", ".join(names) or "none", ""))
+    return rows

@@ -1,0 +1,91 @@
+"""`gatelab explain`: what a cell or a task is, from its own declarations and docstring."""
+
+import argparse
+import inspect
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gatelab.cells import CELLS, Cell
+from gatelab.cli import compose
+from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
+from gatelab.registry import UserError, describe
+from gatelab.tasks import TASKS, Task
+
+EXAMPLE = (64, 128)  # D, H of the figures
+TAPE = 100  # steps on the tape in the figures of a cell with memory
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to explain, in the grammar of `gatelab train`."""
+    parser.add_argument("overrides", nargs="+", metavar="cell=NAME|task=NAME", help="with options: cell=cifg cell.peepholes=true")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints one page for each cell or task named."""
+    overrides = compose.parse(options.overrides)
+    named = [override.key_or_group for override in overrides if override.key_or_group in ("cell", "task")]
+    if not named:
+        raise UserError("explain: name a cell or a task, as in `gatelab explain cell=cifg`.")
+    compose.load_plugins(overrides)
+    compose.register_schemas()
+    config = compose.compose_job(overrides)
+    console = Console()
+    for kind in named:
+        entry = CELLS.build(**config.cell) if kind == "cell" else TASKS.build(**config.task)
+        console.rule(f"{kind} {config.cell['name'] if kind == 'cell' else config.task['name']}", align="left")
+        console.print(inspect.getdoc(type(entry)) or "", markup=False, highlight=False)
+        console.print()
+        _print_options(console, kind, entry)
+        rows = _cell_rows(entry) if isinstance(entry, Cell) else _task_rows(entry)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    return 0
+
+
+def _print_options(console: Console, kind: str, entry: Any) -> None:
+    rows = describe(type(entry))
+    if not rows:
+        console.print("No options.\n")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("option", "default", "type", "meaning"):
+        table.add_column(heading)
+    for row in rows:
+        accepted = f" ({', '.join(row['choices'])})" if row["choices"] else ""
+        default = "null" if row["default"] is None else str(row["default"])
+        table.add_row(f"{kind}.{row['name']}", default, row["type"].replace("None", "null"), row["help"] + accepted)
+    console.print(table)
+    console.print()
+
+
+def _cell_rows(cell: Cell) -> list[tuple[str, str]]:
+    D, H = EXAMPLE
+    shapes = ", ".join(f"{name} {shape}" for name, shape in cell.shapes(D, H).items())
+    tape = "" if cell.memory is None else f", tape of {TAPE} steps"
+    rows = [
+        ("pre-activations", ", ".join(f"{letter} ({word})" for letter, word in cell.gates.items())),
+        ("state", f"{', '.join(cell.state)}; fed back: {', '.join(cell.feedback)}"),
+        ("parameters", f"{parameter_formula(cell)} a layer and direction"),
+        (f"at D={D}, H={H}", shapes),
+        ("FLOPs a step", f"{flops_per_step(cell, D, H, TAPE):,} forward at D={D}, H={H}{tape}"),
+        ("pointwise part", f"{pointwise_operators(cell)} operators a unit"),
+    ]
+    if cell.initial_bias:
+        rows.append(("initial biases", ", ".join(f"{name} = {value:g}" for name, value in cell.initial_bias.items())))
+    return rows
+
+
+def _task_rows(task: Task) -> list[tuple[str, str]]:
+    try:
+        chance = f"{task.chance:.5g}"
+    except UserError as error:
+        chance = f"needs its data: {error}"
+    return [
+        ("score", f"{task.metric}, {'higher' if task.higher_is_better else 'lower'} is better"),
+        ("chance", f"{chance}: {task.chance_derivation}"),
+        ("solved", f"{task.solved:.5g}: {task.solved_derivation}"),
+    ]

@@ -1,0 +1,27 @@
+"""`gatelab report`: one self-contained HTML page over whatever runs lie under the folders given."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from gatelab.analysis.formats import print_skipped
+from gatelab.analysis.report import write_report
+from gatelab.cli.folders import add_folders
+from gatelab.runs import find_runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Folders, baseline and the file to write."""
+    add_folders(parser)
+    parser.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default: report.html")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes the page and prints where it is."""
+    runs, skipped = find_runs(options.folders)
+    path = Path(options.output)
+    left_out = write_report(runs, skipped, path, options.baseline)
+    print_skipped(left_out, Console(stderr=True))
+    print(f"Report over {len(runs)} runs: {path.resolve()}")
+    return 0

@@ -1,0 +1,54 @@
+"""What a cell costs, derived from its declarations."""
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from gatelab.cells import Attention, Cell, Parts, parameter_count
+
+
+def parameter_formula(cell: Cell, bias: bool = True) -> str:
+    """Parameters of one layer and direction as a polynomial in D and H: "4HD + 4H^2 + 4H"."""
+    at = {(D, H): parameter_count(cell, D, H, bias) for D, H in ((1, 1), (2, 1), (1, 2))}
+    # The count is a HD + b H^2 + c H, so that three values determine it.
+    a = at[2, 1] - at[1, 1]
+    b = (at[1, 2] - 2 * at[1, 1]) // 2
+    c = at[1, 1] - a - b
+    terms = [f"{factor if factor > 1 else ''}{term}" for factor, term in ((a, "HD"), (b, "H^2"), (c, "H")) if factor]
+    return " + ".join(terms) or "0"
+
+
+def pointwise_operators(cell: Cell) -> int:
+    """Pointwise operators of one step for each unit, counted in the traced equations."""
+    names = [(group, name) for group, of in (("a", cell.gates), ("s", cell.state), ("p", cell.vectors)) for name in of]
+
+    def step(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        parts: dict[str, dict[str, torch.Tensor]] = {"a": {}, "s": {}, "p": {}}
+        for (group, name), value in zip(names, values, strict=True):
+            parts[group][name] = value
+        state, _ = cell.step(*(Parts(**part) for part in parts.values()))
+        return tuple(state[name] for name in cell.state)
+
+    graph = make_fx(step)(*(torch.zeros(1) for _ in names)).graph
+    graph.eliminate_dead_code()
+    return sum(node.op == "call_function" for node in graph.nodes)
+
+
+def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 1) -> int:
+    """Floating-point operations of one forward step for one sequence: products, pointwise part and the read of the memory.
+
+    A multiplication and an addition count as two, every other operator, tanh included, as one.
+
+    Args:
+        length: steps on the tape of a cell with memory; a window is the most that is read.
+    """
+    D, H = input_size, hidden_size
+    products = len(cell.input_gates) * H * D + len(cell.recurrent_gates) * len(cell.feedback) * H * H
+    total = 2 * products + pointwise_operators(cell) * H
+    return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
+
+
+def _read_flops(memory: Attention, parts: int, D: int, H: int, length: int) -> int:
+    """The key of the new state, the query, and for every entry its score and its share of the sum."""
+    entries = min(length, memory.window) if memory.window is not None else length
+    score = 4 * H if memory.score == "additive" else 2 * H
+    return 2 * (2 * H * H + H * D) + entries * (score + 2 * parts * H)

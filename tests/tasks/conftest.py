@@ -1,0 +1,20 @@
+"""What the task tests share: the offline copy of the data files."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # the tensors here are small, and test processes run beside each other
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of real data files, in use; skips the test where a checkout comes without one."""
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    folder = Path(os.environ.get("GATELAB_DATA_MIRROR") or beside)
+    if not folder.is_dir():
+        pytest.skip(f"no data mirror at {folder}; set GATELAB_DATA_MIRROR to a folder with the data files")
+    monkeypatch.setenv("GATELAB_DATA_MIRROR", str(folder))
+    return folder
