@@ -15,7 +15,7 @@ from gatelab.registry import Options, UserError, option, unknown
 class Model(Options):
     """The stack of recurrent layers."""
 
-    hidden_size: int = option(64, "H, units a layer", minimum=1)
+    hidden_size: int = option(128, "H, units a layer", minimum=1)
     num_layers: int = option(1, "L", minimum=1)
     dropout: float = option(0.0, "probability, on the outputs of every layer and in front of the head", minimum=0.0, maximum=1.0)
     bidirectional: bool = option(False, "adds the reverse direction")
@@ -28,7 +28,7 @@ class AdamW(Options):
     """AdamW (Loshchilov & Hutter 2019)."""
 
     name: str = option("adamw", choices=("adamw",))
-    lr: float = option(2e-3, "learning rate", above=0.0)
+    lr: float = option(5e-3, "learning rate", above=0.0)
     weight_decay: float = option(0.0, "decoupled decay", minimum=0.0)
     beta1: float = option(0.9, "decay of the first moment", minimum=0.0, maximum=1.0)
     beta2: float = option(0.999, "decay of the second moment", minimum=0.0, maximum=1.0)

@@ -65,7 +65,7 @@ def read_provenance(run: Run) -> dict[str, Any]:
 
 def flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested containers as dotted keys, with values as they are written on the command line."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and (value or not prefix):
         return {key: leaf for name, item in value.items() for key, leaf in flat(item, f"{prefix}{name}.").items()}
     return {prefix[:-1]: value if isinstance(value, str) else json.dumps(value)}
 
@@ -84,7 +84,7 @@ def _preference(run: Run) -> tuple[int, float]:
 def _configuration(run: Run) -> dict[str, Any]:
     """What the run computes, apart from its seeds."""
     config = {key: value for key, value in run.config.items() if key not in (*NOT_IDENTITY, *_SEEDS)}
-    hashes = read_provenance(run).get("plugins") if run.config.get("plugins") else None
+    hashes = read_provenance(run).get("plugin_sha256") if run.config.get("plugins") else None
     if isinstance(hashes, Mapping):
         # Other equations under the same name are another cell. The file stem is the name; the path does not matter, the hash does.
         own = sorted(str(digest) for path, digest in hashes.items() if Path(path).stem in (run.cell, run.task))

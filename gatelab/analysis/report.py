@@ -151,15 +151,14 @@ def _problem(number: int, title: str, plotted: Sequence[_Plotted], hidden: Seque
         return "".join([*parts, '<p class="faint">No run has recorded anything yet.</p></section>'])
     parts.append(_legend(plotted))
     if hidden:
-        parts.append(f'<p class="faint">Not drawn, since a cell has {len(DASHES)} line styles: {_text("; ".join(hidden))}.</p>')
-    metric = _metric(plotted)
-    levels = {}
-    if metric == f"val/{plotted[0].row.metric}":
-        found = {"chance": plotted[0].row.chance, "solved at": plotted[0].row.solved}
-        levels = {key: value for key, value in found.items() if value is not None}
+        parts.append(
+            f'<p class="faint">The best {len(DASHES)} settings of a cell are drawn. Left out: {_text("; ".join(hidden))}.</p>'
+        )
+    metric, row = _metric(plotted), next((item.row for item in plotted if item.row.n), plotted[0].row)
+    levels = {level: value for level, value in (("chance", row.chance), ("solved at", row.solved)) if value is not None}
     curves = [(item.line, item.records.curves[metric]) for item in plotted if metric in item.records.curves]
-    direction = f" ({'higher' if plotted[0].row.higher_is_better else 'lower'} is better)" if plotted[0].row.metric else ""
-    log = wants_log([curve for _, curve in curves]) and not plotted[0].row.higher_is_better
+    direction = f" ({'higher' if row.higher_is_better else 'lower'} is better)" if row.metric else ""
+    log = wants_log([curve for _, curve in curves]) and not row.higher_is_better
     parts.append(
         "<h3>Learning curves</h3><p class='faint'>Mean over the seeds, band from the smallest to the largest seed; thin where not "
         "all seeds have come so far. Finished and running runs, without failed ones.</p>"
@@ -171,7 +170,7 @@ def _problem(number: int, title: str, plotted: Sequence[_Plotted], hidden: Seque
 
 def _metric(plotted: Sequence[_Plotted]) -> str:
     """The validation score to draw: the task's, or while no run has finished the first that is not the loss."""
-    if plotted[0].row.metric:
+    if plotted[0].row.metric:  # the same in all rows of a problem
         return f"val/{plotted[0].row.metric}"
     keys = {key for item in plotted for key in item.records.curves if key.startswith("val/")}
     return min(keys - {"val/loss"}, default="val/loss")
@@ -209,11 +208,9 @@ def _gates(plotted: Sequence[_Plotted], points: int) -> str:
         "<h3>Gates over training</h3><p class='faint'>Activations of each gate, over units, time steps and sequences of a batch: "
         "mean, shares saturated at either end, and the distribution in the last record.</p>"
     ]
-    for layer, gate in sorted(gates):
-        figures = []
-        for key, title in _STATISTICS:
-            figure = _over_training(plotted, f"gate/{layer}/{gate}/{key}", title, points, unit_range=True)
-            figures.append(figure)
+    for layer, gate in sorted(gates, key=lambda key: (_natural(key[0]), key[1])):
+        keys = [(f"gate/{layer}/{gate}/{statistic}", title) for statistic, title in _STATISTICS]
+        figures = [_over_training(plotted, key, title, points, unit_range=True) for key, title in keys]
         found = [(item.line, item.records.histograms.get(f"gate/{layer}/{gate}")) for item in plotted]
         densities = [(line, values) for line, values in found if values is not None]
         figures.append(_figure(density_figure(densities)) if densities else "")
@@ -223,18 +220,20 @@ def _gates(plotted: Sequence[_Plotted], points: int) -> str:
 
 def _gradients(plotted: Sequence[_Plotted], points: int) -> str:
     """The global gradient norm, and folded away that of every parameter and every gate's block of one."""
-    keys = sorted({key for item in plotted for key in item.records.curves if key.startswith("grad/")})
+    keys = sorted({key for item in plotted for key in item.records.curves if key.startswith("grad/")}, key=_natural)
     if not keys:
         return ""
     parts = ["<h3>Gradient norms over training</h3>"]
     if "grad/norm" in keys:
         curves = [(item.line, item.records.curves["grad/norm"]) for item in plotted if "grad/norm" in item.records.curves]
         parts.append(_figure(training_figure(curves, "global gradient norm, before clipping", log=True), large=True))
-    figures = "".join(
-        _over_training(plotted, key, key.removeprefix("grad/"), points, log=True) for key in keys if key != "grad/norm"
-    )
+    blocks = {key: f"‖{key.removeprefix('grad/')}‖" for key in keys if key != "grad/norm"}
+    figures = "".join(_over_training(plotted, key, title, points, log=True) for key, title in blocks.items())
     if figures:
-        parts.append(f'<details><summary>By parameter and gate</summary><div class="grid">{figures}</div></details>')
+        parts.append(
+            "<details><summary>By parameter and gate</summary><p class='faint'>Norms of the gradients of each parameter and of "
+            f"the block of it that belongs to a gate.</p><div class='grid'>{figures}</div></details>"
+        )
     return "".join(parts)
 
 
@@ -273,7 +272,7 @@ def _provenance(groups: Sequence[Group]) -> str:
     """Every fact that the runs noted about their origin: its value where they agree, else how many there are of each."""
     values: dict[str, Counter[str]] = {}
     for run in (run for group in groups for run in group.runs):
-        for key, value in flat(read_provenance(run)).items() if (run.path / "provenance.json").exists() else ():
+        for key, value in flat(read_provenance(run)).items():
             values.setdefault(key, Counter())[value] += 1
     if not values:
         return ""

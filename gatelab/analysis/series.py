@@ -1,5 +1,6 @@
 """What was recorded over training, over the seeds of a configuration: pure functions on arrays, and their reading."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gatelab.runs import Run, Skipped
+
+_PLOTTED = re.compile(r"val/|grad/|gate/.*/(?:mean|saturated_left|saturated_right)$")
 
 
 @dataclass(frozen=True)
@@ -59,23 +62,24 @@ def over_seeds(series: Sequence[tuple[Sequence[int], Sequence[float]]]) -> Curve
         nothing = np.empty(0)
         return Curve(np.empty(0, np.int64), np.empty(0, np.int64), nothing, nothing, nothing)
     if all(steps == series[0][0] for steps, _ in series):
-        steps = np.array(series[0][0])
         table = np.array([values for _, values in series], dtype=float)
-        recorded = np.ones(table.shape, bool)
-    else:
-        steps = np.unique(np.concatenate([steps for steps, _ in series]))
-        table, recorded = np.zeros((len(series), steps.size)), np.zeros((len(series), steps.size), bool)
-        for row, (own, values) in enumerate(series):
-            at = np.searchsorted(steps, own)
-            table[row, at], recorded[row, at] = values, True
-        under_way = np.array([own[-1] for own, _ in series])[:, None] >= steps
-        kept = (recorded == under_way).all(axis=0)
-        steps, table, recorded = steps[kept], table[:, kept], recorded[:, kept]
-    n = recorded.sum(axis=0)
-    low = np.fmin.reduce(np.where(recorded, table, np.nan), axis=0)
-    high = np.fmax.reduce(np.where(recorded, table, np.nan), axis=0)
+        n = np.full(table.shape[1], len(series))
+        return _curve(np.array(series[0][0]), n, table, table)
+    steps = np.unique(np.concatenate([steps for steps, _ in series]))
+    table, recorded = np.zeros((len(series), steps.size)), np.zeros((len(series), steps.size), bool)
+    for row, (own, values) in enumerate(series):
+        at = np.searchsorted(steps, own)
+        table[row, at], recorded[row, at] = values, True
+    under_way = np.array([own[-1] for own, _ in series])[:, None] >= steps
+    kept = (recorded == under_way).all(axis=0)
+    steps, table, recorded = steps[kept], table[:, kept], recorded[:, kept]
+    return _curve(steps, recorded.sum(axis=0), table, np.where(recorded, table, np.nan))
+
+
+def _curve(steps: NDArray[np.int64], n: NDArray[np.int64], table: NDArray[np.float64], gaps: NDArray[np.float64]) -> Curve:
+    """A curve from tables (seeds, S) that hold 0 and nan where a seed recorded nothing."""
     with np.errstate(invalid="ignore"):  # inf - inf
-        return Curve(steps, n, table.sum(axis=0, where=recorded) / n, low, high)
+        return Curve(steps, n, table.sum(axis=0) / n, np.fmin.reduce(gaps), np.fmax.reduce(gaps))
 
 
 def thinned(curve: Curve, points: int) -> Curve:
@@ -139,7 +143,7 @@ def read_records(runs: Iterable[Run], points: int) -> tuple[Records, list[Skippe
             continue
         read += 1
         for key, series in metrics.items():
-            if key.startswith(("val/", "gate/", "grad/")):
+            if _PLOTTED.match(key):
                 curves[key].append(series)
         for key, values in last.items():
             densities[key].append(values)

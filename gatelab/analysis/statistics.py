@@ -81,14 +81,14 @@ def welch_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval
 
 
 def _moments(values: ArrayLike) -> tuple[float, float | None, int]:
-    """Mean, unbiased variance (None where there is none) and number of values (n,)."""
+    """Mean, unbiased variance (None where there is none) and number of values."""
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or not x.size:
         raise ValueError(f"Values of shape (n,) with n >= 1 are needed, but the shape is {x.shape}.")
-    if not np.isfinite(x).all():
-        # An infinite score has an infinite mean; numpy would warn about inf - inf, which is nan.
-        return (float("nan") if np.isnan(x).any() or np.unique(x[np.isinf(x)]).size > 1 else float(x[np.isinf(x)][0])), None, x.size
-    return float(x.mean()), float(x.var(ddof=1)) if x.size > 1 else None, x.size
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged seed is inf or nan, and so is the mean
+        mean = float(x.mean())
+        variance = float(x.var(ddof=1)) if x.size > 1 else math.nan
+    return mean, variance if math.isfinite(variance) else None, x.size
 
 
 def _quantile(degrees: float, level: float) -> float:

@@ -22,29 +22,31 @@ class Tape:
         N, T, B, D = x.shape
         self._attention = attention
         self._K, self._P = weights["K"].mT, weights["P"].mT
-        self._v = weights["v"][:, None, None] if attention.score == "additive" else None
+        self._v = weights["v"][:, None] if attention.score == "additive" else None
         self._queries = (x.reshape(N, T * B, D) @ weights["Q"].mT).view(N, T, B, -1).unbind(1)
-        self._states: list[tuple[Tensor, ...]] = []
-        self._keys: list[Tensor] = []
+        self._parts = len(s0)
+        self._entries: list[Tensor] = []
         self._summary = s0[0]
         self.push(s0)
 
     def push(self, state: tuple[Tensor, ...]) -> None:
         """Adds the state after a step, (N, B, H) each, and drops what has left the window."""
-        self._states.append(state)
-        self._keys.append(state[0] @ self._K)
-        if self._attention.window is not None and len(self._states) > self._attention.window:
-            del self._states[0], self._keys[0]
+        # Key and state side by side: one copy and one product a read instead of one for each part.
+        self._entries.append(torch.cat((state[0] @ self._K, *state), -1))
+        if self._attention.window is not None and len(self._entries) > self._attention.window:
+            del self._entries[0]
 
     def read(self, t: int) -> tuple[Tensor, ...]:
         """The weighted sum over the tape for time step t, (N, B, H) for every part of the state."""
         query = self._queries[t] + self._summary @ self._P
-        keys = torch.stack(self._keys, -2)  # (N, B, window, H)
+        H = query.shape[-1]
+        entries = torch.stack(self._entries, -2)  # (N, B, window, H + parts * H)
+        keys, states = entries[..., :H], entries[..., H:]
         if self._v is not None:
-            scores = (torch.tanh(keys + query[..., None, :]) * self._v).sum(-1)
+            scores = torch.tanh(keys + query[..., None, :]) @ self._v[..., None]
         else:
-            scores = (keys @ query[..., None]).squeeze(-1) / math.sqrt(query.shape[-1])
-        weights = torch.softmax(scores, -1)[..., None, :]
-        read = tuple((weights @ torch.stack(part, -2)).squeeze(-2) for part in zip(*self._states, strict=True))
+            scores = keys @ query[..., None] / math.sqrt(H)
+        weights = torch.softmax(scores, -2).mT
+        read = (weights @ states).squeeze(-2).chunk(self._parts, -1)
         self._summary = read[0]
         return read

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Lint, format, types and the direction of imports.    usage: scripts/check.sh
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh" dev
+
+ruff check .
+ruff format --check .
+pyright
+lint-imports

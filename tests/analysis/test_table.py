@@ -1,0 +1,371 @@
+"""Rows from run directories: exactly which runs stand behind which number, and what is left out."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from gatelab.analysis.formats import estimate, print_skipped, print_table, render
+from gatelab.analysis.table import Comparison, Row, compare
+from gatelab.registry import UserError
+from gatelab.runs import find_runs
+
+NAMED = ("task", "cell", "options", "n", "failed", "running")
+
+
+def compared(folder: Path, baseline: str | None = None) -> Comparison:
+    return compare(find_runs([folder])[0], baseline)
+
+
+def only(rows: list[Row], **fields: Any) -> Row:
+    """The one row with these fields."""
+    found = [row for row in rows if all(getattr(row, key) == value for key, value in fields.items())]
+    assert len(found) == 1, fields
+    return found[0]
+
+
+def printed(rows: list[Row], width: int = 100, **options: Any) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    print_table(rows, console, **options)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_rows_of_a_messy_folder(messy: Path):
+    rows = compared(messy).rows
+    assert [tuple(getattr(row, name) for name in NAMED) for row in rows] == [
+        ("adding", "lstm", "model.hidden_size=128", 3, 0, 0),
+        ("adding", "lstm", "model.hidden_size=64", 4, 0, 0),
+        ("adding", "gru", "model.hidden_size=64", 3, 0, 0),
+        ("copying", "gru", "", 3, 1, 0),
+        ("copying", "lstm", "", 3, 0, 1),
+        ("copying", "cifg", "", 0, 1, 0),
+    ]
+    assert [row.best for row in rows] == [True, False, False, True, False, False]
+
+
+def test_all_fields_of_a_row(messy: Path):
+    row = only(compared(messy).rows, cell="gru", task="copying")
+    scores = np.array([0.6, 0.61, 0.62])
+    low, high = stats.ttest_1samp(scores, 0.0).confidence_interval(0.95)
+    assert (row.metric, row.higher_is_better, row.parameters) == ("accuracy", True, 1003)
+    assert (row.mean, row.low, row.high) == pytest.approx((0.61, low, high))
+    assert (row.chance, row.solved, row.solved_share) == (0.1, 0.99, 0.0)
+    assert row.seconds_per_step == pytest.approx(0.02)  # mean of 0.01, 0.02, 0.03
+    assert row.saturated == pytest.approx(0.5)  # 0.1 left and 0.4 right, of each of the two gates
+    assert (row.difference, row.difference_low, row.difference_high, row.better, row.note) == (None, None, None, None, "")
+
+
+def test_a_row_without_a_finished_run(messy: Path):
+    row = only(compared(messy, "lstm").rows, cell="cifg")
+    assert row == Row("copying", "", "cifg", "", "accuracy", True, n=0, failed=1)
+
+
+def test_what_is_skipped(messy: Path):
+    runs, skipped = find_runs([messy])
+    assert {item.path.name for item in skipped} == {
+        "half-written",
+        "notes",
+        *(path.name for path in messy.glob("lstm-adding-s10-*")),
+    }
+    found = compare(runs).skipped
+    assert [(item.path.name[:15], item.reason) for item in found] == [("lstm-adding-s11", "summary.json is missing")]
+
+
+def test_two_settings_are_never_averaged(make_run, tmp_path: Path):
+    make_run(score=0.1, **{"optimizer.lr": 0.1})
+    make_run(score=0.3, **{"optimizer.lr": 0.01})
+    rows = compared(tmp_path).rows
+    assert [(row.options, row.n, row.mean) for row in rows] == [("optimizer.lr=0.1", 1, 0.1), ("optimizer.lr=0.01", 1, 0.3)]
+
+
+@pytest.mark.parametrize("key", ["machine.device", "logger.name", "out", "sweep"])
+def test_where_a_run_happens_does_not_split_a_group(make_run, tmp_path: Path, key: str):
+    make_run(seed=0, score=0.1, **{key: "here"})
+    make_run(seed=1, score=0.3, **{key: "there"})
+    (row,) = compared(tmp_path).rows
+    assert (row.n, row.mean, row.options) == (2, 0.2, "")
+
+
+def test_options_of_another_optimiser_do_not_clutter_the_label(make_run, tmp_path: Path):
+    make_run(score=0.1, optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.9})
+    make_run(score=0.2)
+    assert [row.options for row in compared(tmp_path).rows] == [
+        "optimizer.name=sgd, optimizer.lr=0.1",
+        "optimizer.name=adamw, optimizer.lr=0.002",
+    ]
+
+
+def test_an_option_that_only_some_have_tells_groups_apart(make_run, tmp_path: Path):
+    make_run(score=0.1, **{"model.new": True})
+    make_run(score=0.2)
+    assert [row.options for row in compared(tmp_path).rows] == ["model.new=true", ""]
+
+
+def test_options_of_a_cell_are_compared_within_it(make_run, tmp_path: Path):
+    make_run("lstm", score=0.1, **{"cell.bias": 1.0})
+    make_run("lstm", score=0.2, **{"cell.bias": 0.0})
+    make_run("gru", score=0.3, **{"cell.bias": 5.0})
+    assert [row.options for row in compared(tmp_path).rows] == ["cell.bias=1.0", "cell.bias=0.0", ""]
+
+
+def test_different_tasks_of_one_name_are_not_compared(make_run, tmp_path: Path):
+    for seed in range(2):
+        make_run("lstm", seed=seed, score=0.1)
+        make_run("gru", seed=seed, score=0.2, **{"task.length": 200})
+    rows = compared(tmp_path, "lstm").rows
+    assert [(row.cell, row.task_options, row.best) for row in rows] == [
+        ("lstm", "task.length=100", True),
+        ("gru", "task.length=200", True),
+    ]
+    assert (rows[1].difference, rows[1].note) == (None, "no finished run of lstm on this task")
+
+
+def test_a_copy_of_a_run_is_not_counted_again(make_run, tmp_path: Path):
+    make_run(seed=0, score=0.1)
+    make_run(seed=1, score=0.3)
+    copy = make_run(seed=1, score=0.3, folder="copy")
+    same = make_run(seed=0, score=0.1, folder="copy", data_seed=0, state="running")  # the data seed is the seed unless given
+    result = compared(tmp_path)
+    assert [(row.n, row.running) for row in result.rows] == [(2, 0)]
+    reasons = {item.path.parent.name: item.reason for item in result.skipped}
+    assert len(result.skipped) == 2
+    assert all("same configuration, same seed" in reason for reason in reasons.values())
+    assert same in {item.path for item in result.skipped}  # the finished one of the two is kept
+    assert copy not in {item.path for item in result.skipped}  # the later one of the two is kept
+
+
+def test_another_data_seed_is_another_run(make_run, tmp_path: Path):
+    make_run(seed=0, score=0.1)
+    make_run(seed=0, score=0.3, data_seed=1)
+    assert [row.n for row in compared(tmp_path).rows] == [2]
+
+
+def test_other_equations_under_the_same_name_are_another_cell(make_run, tmp_path: Path):
+    for digest, score in (("1f" * 32, 0.1), ("2e" * 32, 0.2)):
+        plugin = {"plugins": ["/home/me/mycell.py"], "provenance": {"plugin_sha256": {"/home/me/mycell.py": digest}}}
+        make_run("mycell", score=score, **plugin)
+        make_run("lstm", score=score, seed=int(score * 10), **plugin)  # its equations are not in the file
+    rows = compared(tmp_path).rows
+    assert [(row.cell, row.options, row.n) for row in rows] == [
+        ("mycell", "plugins=1f1f1f1f1f", 1),
+        ("lstm", "", 2),
+        ("mycell", "plugins=2e2e2e2e2e", 1),
+    ]
+
+
+def test_difference_to_the_baseline(messy: Path):
+    rows = compared(messy, "lstm").rows
+    row = only(rows, cell="gru", task="copying")
+    welch = stats.ttest_ind([0.6, 0.61, 0.62], [0.5, 0.51, 0.52], equal_var=False).confidence_interval(0.95)
+    assert (row.difference, row.difference_low, row.difference_high) == pytest.approx((0.1, welch.low, welch.high))
+    assert row.better is True
+    assert only(rows, cell="lstm", task="copying").difference is None
+
+
+def test_the_baseline_has_the_same_options(messy: Path):
+    row = only(compared(messy, "lstm").rows, cell="gru", task="adding")
+    # Against hidden_size=64, with the run whose metrics are damaged (score 0.21): its summary is sound.
+    assert row.difference == pytest.approx(0.31 - (0.2 + 0.21 + 0.22 + 0.21) / 4)
+    assert (row.better, row.note) == (False, "")  # mse: lower is better
+
+
+@pytest.mark.parametrize(("shift", "better"), [(-0.3, True), (0.3, False), (0.001, None)])
+def test_better_only_if_the_interval_excludes_zero(make_run, tmp_path: Path, shift: float, better: bool | None):
+    for seed in range(3):
+        make_run("lstm", seed=seed, score=0.5 + 0.01 * seed)
+        make_run("gru", seed=seed, score=0.5 + 0.01 * seed + shift)
+    assert only(compared(tmp_path, "lstm").rows, cell="gru").better is better
+
+
+def test_a_single_run_has_a_difference_but_no_verdict(make_run, tmp_path: Path):
+    make_run("lstm", score=0.1)
+    make_run("gru", score=0.9)
+    row = only(compared(tmp_path, "lstm").rows, cell="gru")
+    assert row.difference == pytest.approx(0.8)
+    assert (row.low, row.difference_low, row.better) == (None, None, None)
+
+
+def test_the_only_baseline_has_other_options(make_run, tmp_path: Path):
+    make_run("lstm", score=0.1)
+    make_run("gru", score=0.3, **{"model.hidden_size": 74})
+    row = only(compared(tmp_path, "lstm").rows, cell="gru")
+    assert row.difference == pytest.approx(0.2)
+    assert row.note == "compared with lstm, model.hidden_size=64"
+
+
+def test_no_baseline_fits(make_run, tmp_path: Path):
+    make_run("lstm", score=0.1, **{"model.hidden_size": 32})
+    make_run("lstm", score=0.2, **{"model.hidden_size": 64})
+    make_run("gru", score=0.3, **{"model.hidden_size": 128})
+    row = only(compared(tmp_path, "lstm").rows, cell="gru")
+    assert (row.difference, row.note) == (None, "none of the 2 settings of lstm has the same options")
+
+
+def test_two_baselines_fit(make_run, tmp_path: Path):
+    make_run("lstm", score=0.1, **{"cell.bias": 1.0})
+    make_run("lstm", score=0.2, **{"cell.bias": 0.0})
+    make_run("gru", score=0.3)
+    row = only(compared(tmp_path, "lstm").rows, cell="gru")
+    assert row.difference is None
+    assert row.note == "2 settings of lstm have the same options, so the comparison is not unique"
+
+
+def test_unknown_baseline(messy: Path):
+    with pytest.raises(UserError, match=r"Unknown baseline 'lstn'\. Did you mean 'lstm'\? Available: cifg, gru, lstm\."):
+        compared(messy, "lstn")
+
+
+@pytest.mark.parametrize(
+    ("summary", "reason"),
+    [
+        ({"test": {}}, "summary.json lacks 'mse'"),
+        ({"test": None}, "summary.json is damaged"),
+        ({"test": {"mse": "fast"}}, "summary.json is damaged"),
+        ({"metric": 3}, "summary.json is damaged"),
+        ({"gates": [1]}, "summary.json is damaged"),
+        ({"metric": "mae", "test": {"mae": 0.1}}, "the metric is 'mae', other runs have 'mse'"),
+    ],
+)
+def test_a_damaged_summary_is_named(make_run, tmp_path: Path, summary: dict[str, Any], reason: str):
+    make_run(seed=0, score=0.5)
+    make_run(seed=1, score=0.1, summary=summary)
+    result = compared(tmp_path)
+    assert [(row.n, row.mean) for row in result.rows] == [(1, 0.5)]
+    assert [reason in item.reason for item in result.skipped] == [True]
+
+
+def test_a_summary_that_is_no_json_is_named(make_run, tmp_path: Path):
+    (make_run() / "summary.json").write_text('{"cell": ')
+    result = compared(tmp_path)
+    assert result.rows == []
+    assert "summary.json cannot be read" in result.skipped[0].reason
+
+
+def test_solved_counts_from_the_level_on(make_run, tmp_path: Path):
+    for seed, score in enumerate((0.98, 0.99, 1.0, 0.5)):
+        make_run(task="copying", seed=seed, score=score)
+    assert compared(tmp_path).rows[0].solved_share == 0.5
+
+
+def test_what_a_summary_need_not_hold(make_run, tmp_path: Path):
+    make_run(summary={"chance": None, "solved": None, "parameters": None, "seconds_per_step": None, "gates": {}})
+    (row,) = compared(tmp_path).rows
+    assert (row.chance, row.solved, row.solved_share, row.parameters, row.seconds_per_step, row.saturated) == (None,) * 6
+    assert "saturated" not in printed([row]).partition("1 run")[0]
+
+
+def test_a_diverged_run_is_last_and_still_valid_json(make_run, tmp_path: Path):
+    make_run("gru", seed=0, score=0.1)
+    make_run("gru", seed=1, score=math.nan)
+    make_run("lstm", score=0.9)
+    make_run("cifg", score=math.inf)
+    rows = compared(tmp_path, "lstm").rows
+    assert [row.cell for row in rows] == ["lstm", "cifg", "gru"]
+    assert [row.best for row in rows] == [True, False, False]
+    assert rows[2].mean is not None
+    assert math.isnan(rows[2].mean)
+    assert [row["mean"] for row in json.loads(render(rows, "json"))["rows"]] == [0.9, None, None]
+    assert re.search(r"gru +2 +nan", printed(rows))
+
+
+def test_json_holds_every_field_at_full_precision(messy: Path):
+    rows = compared(messy, "lstm").rows
+    assert json.loads(render(rows, "json")) == {"rows": [dataclasses.asdict(row) for row in rows]}
+
+
+def test_csv_holds_every_field_at_full_precision(messy: Path):
+    rows = compared(messy, "lstm").rows
+    read = list(csv.DictReader(io.StringIO(render(rows, "csv"))))
+    assert read == [{key: "" if value is None else str(value) for key, value in dataclasses.asdict(row).items()} for row in rows]
+
+
+def test_markdown(make_run, tmp_path: Path):
+    for seed in range(2):
+        make_run("peep|hole", seed=seed, score=0.1 + 0.01 * seed)
+    make_run("<b>", score=0.5)
+    text = render(compared(tmp_path).rows, "markdown")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert lines == [
+        "| cell | n | test mse | solved | params | s/step | saturated |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| **peep\\|hole** | 2 | 0.105 ± 0.064 | 0% | 1,009 | 0.015 | 50% |",
+        "| &lt;b&gt; | 1 | 0.5000 | 0% | 1,003 | 0.01 | 50% |",
+    ]
+    assert "95% Student-t interval" in text
+
+
+def test_unknown_format(messy: Path):
+    with pytest.raises(UserError, match="Did you mean 'json'"):
+        render(compared(messy).rows, "jsn")
+
+
+def test_table_for_the_terminal(messy: Path):
+    text = printed(compared(messy, "lstm").rows, baseline="lstm")
+    assert "adding  mse, lower is better; chance 0.1667; solved at 0.01" in text
+    assert re.search(r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +\+0\.100 ± 0\.020 worse +0% ", text)
+    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +– +100% ", text)
+    assert re.search(r"cifg +0 +– .*1 failed", text)
+    assert "19 runs: 16 finished, 2 failed, 1 running." in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_best_row_is_bold(messy: Path):
+    console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system="standard")
+    print_table(compared(messy).rows, console)
+    bold = [line for line in console.file.getvalue().splitlines() if line.startswith("\x1b[1m") and "%" in line]  # type: ignore[attr-defined]
+    assert [re.sub(r"\x1b\[\d*m", "", line).split()[0] for line in bold] == ["lstm", "gru"]
+
+
+def test_no_number_is_cut_short_on_a_narrow_terminal(messy: Path):
+    rows = compared(messy, "lstm").rows
+    numbers = re.findall(r"[-+]?\d[\d.,]*%?", printed(rows, width=200).partition("runs:")[0])
+    assert re.findall(r"[-+]?\d[\d.,]*%?", printed(rows, width=40).partition("runs:")[0]) == numbers
+
+
+def test_names_from_files_are_not_markup(make_run, tmp_path: Path):
+    make_run("[red]lstm[/]", score=0.1)
+    result = compared(tmp_path)
+    assert "[red]lstm[/]" in printed(result.rows)
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    print_skipped([dataclasses.replace(item, reason="[/oops]") for item in find_runs([tmp_path, empty(tmp_path)])[1]], console)
+    assert "[/oops]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def empty(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+def test_no_runs():
+    result = compare([])
+    assert (result.rows, result.groups, result.skipped) == ([], [], [])
+    assert "no runs" in printed([])
+    assert json.loads(render([], "json")) == {"rows": []}
+    assert render([], "csv").count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.0021, 0.0018, 0.0024, "0.00210 ± 0.00030"),
+        (0.9912, 0.9881, 0.9943, "0.9912 ± 0.0031"),
+        (12345.6, 12300.0, 12391.2, "12346 ± 46"),
+        (3.25, None, None, "3.250"),
+        (1.0, 1.0, 1.0, "1.000 ± 0.000"),
+        (2.5e-7, 2e-7, 3e-7, "2.5e-07 ± 5e-08"),
+        (2.5e9, None, None, "2.5e+09"),
+        (math.inf, None, None, "inf"),
+        (None, None, None, "–"),
+    ],
+)
+def test_estimates_show_what_is_known(value: float | None, low: float | None, high: float | None, text: str):
+    assert estimate(value, low, high) == text

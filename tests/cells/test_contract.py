@@ -1,0 +1,317 @@
+"""The cell contract, for every cell of the registry: what a file declares, says and computes must agree."""
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cells.variants import CELL_NAMES, Variant, each_cell, each_variant, normal
+from tolerances import EXACT, FLOAT64, LANES
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+import gatelab.cells
+from gatelab.cells import CELLS, Attention, Cell, Parts, bias_option, cell_options, parameter_count
+from gatelab.models import RNN
+from gatelab.registry import UserError
+
+WORD = re.compile(r"[a-z]{3,}(_[a-z]+)*")
+
+
+# What a file says.
+
+
+def test_every_file_is_an_entry() -> None:
+    folder = Path(gatelab.cells.__file__).parent
+    assert {path.stem for path in folder.glob("[!_]*.py")} <= set(CELL_NAMES)
+
+
+@each_cell
+def test_name_is_the_file_stem(name: str) -> None:
+    cls = CELLS.get(name)
+    assert Path(inspect.getfile(cls)).stem == name
+    assert CELLS.name_of(cls) == name
+
+
+@each_cell
+def test_frozen_dataclass_of_its_own(name: str) -> None:
+    """Without a decorator of its own, a class would inherit that of its base and lose its options without a word."""
+    cls = CELLS.get(name)
+    assert "__dataclass_params__" in vars(cls)
+    assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert hash(cls()) == hash(cls())
+    assert cls() == cls()
+
+
+@each_cell
+def test_every_option_has_a_help(name: str) -> None:
+    for field in dataclasses.fields(CELLS.get(name)):
+        assert field.metadata.get("help"), field.name
+        assert field.default is not dataclasses.MISSING, field.name
+
+
+@each_cell
+def test_docstring(name: str) -> None:
+    """Identity, equation, bounds, differs from the paper, references, in this order."""
+    text = inspect.getdoc(CELLS.get(name)) or ""
+    marks = ["```", "```", "\n\nBounds:", "\n\nDiffers from the paper:", "\n\nReferences:\n"]
+    at = 0
+    for mark in marks:
+        found = text.find(mark, at)
+        assert found >= 0, f"no {mark!r} behind character {at}"
+        at = found + len(mark)
+    identity, blank, opening, *_ = text.splitlines()
+    assert identity.endswith(".")
+    assert (blank, opening) == ("", "```")
+    equations = text.split("```")[1]
+    for part in CELLS.get(name).state:
+        assert re.search(rf"^{part} += ", equations, re.MULTILINE), f"no equation for {part}"
+    references = text.split("References:\n")[1].strip().splitlines()
+    assert all(re.search(r"\b(19|20)\d\d\b", line) for line in references), "a reference has no year"
+    module = inspect.getmodule(CELLS.get(name))
+    assert module is not None
+    assert module.__doc__
+
+
+# What it declares.
+
+
+@each_variant
+def test_declarations(variant: Variant) -> None:
+    cell = variant.cell()
+    cell.check(variant.name)
+    assert len(set(cell.gates.values())) == len(cell.gates)
+    assert all(WORD.fullmatch(word) for word in cell.gates.values())
+    names = [*cell.gates, *cell.state, *cell.vectors]
+    assert all(name.isidentifier() for name in names)
+    assert len({*cell.vectors, "W", "R", "b"}) == len(cell.vectors) + 3
+    assert set(cell.sources.values()) <= {"input", "recurrent"}
+    assert set(cell.input_gates) | set(cell.recurrent_gates) == set(cell.gates)
+
+
+@each_variant
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(("D", "H"), [(1, 1), (3, 4), (7, 5)])
+def test_parameter_count(variant: Variant, bias: bool, D: int, H: int) -> None:
+    rnn = variant.rnn(D, H, bias=bias)
+    assert parameter_count(rnn.cell, D, H, bias) == sum(parameter.numel() for parameter in rnn.parameters())
+    deep = variant.rnn(D, H, bias=bias, num_layers=3, bidirectional=True)
+    expected = 2 * (parameter_count(rnn.cell, D, H, bias) + 2 * parameter_count(rnn.cell, 2 * H, H, bias))
+    assert expected == sum(parameter.numel() for parameter in deep.parameters())
+
+
+@each_cell
+def test_initial_bias_lands_in_its_rows(name: str) -> None:
+    H = 3
+    owners = {field.name: field.metadata["bias_of"] for field in dataclasses.fields(CELLS.get(name)) if "bias_of" in field.metadata}
+    chosen = {option: 2.0 + number for number, option in enumerate(owners)}
+    rnn = RNN(name, 2, H, num_layers=2, bidirectional=True, **chosen)
+    for layer in rnn.layers.values():
+        for number, gate in enumerate(rnn.cell.gates):
+            rows = layer.b[number * H : (number + 1) * H]  # type: ignore[index]
+            expected = next((chosen[option] for option, owner in owners.items() if owner == gate), 0.0)
+            assert rows.tolist() == [expected] * H
+
+
+@each_variant
+def test_initial_weights_fill_their_interval(variant: Variant) -> None:
+    """All but the biases are drawn from U(-1/sqrt(H), 1/sqrt(H)), as in torch; `reset_parameters` draws anew."""
+    H = 64
+    rnn = RNN(variant.name, 64, H, **variant.options)
+    before = {name: value.clone() for name, value in rnn.state_dict().items()}
+    for name, value in before.items():
+        if not name.endswith(".b"):
+            assert float(value.abs().max()) <= 1 / math.sqrt(H)
+            assert float(value.abs().max()) > 0.8 / math.sqrt(H)
+            assert float(value.min()) < 0 < float(value.max())
+    rnn.reset_parameters()
+    for name, value in rnn.state_dict().items():
+        assert torch.equal(value, before[name]) == name.endswith(".b")
+
+
+# What `step` computes.
+
+
+def arguments(cell: Cell, *shape: int, scale: float = 1.0, seed: int = 0, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """Pre-activations and states of that shape and vectors (H,), in the order of the declarations."""
+    tensors = [scale * normal(*shape, seed=seed + n, dtype=dtype) for n in range(len(cell.gates) + len(cell.state))]
+    return tensors + [scale * normal(shape[-1], seed=seed + 50 + n, dtype=dtype) for n in range(len(cell.vectors))]
+
+
+def step(cell: Cell, *tensors: Tensor) -> dict[str, Tensor]:
+    """New state and activated gates, from tensors in the order of the declarations."""
+    G, S = len(cell.gates), len(cell.state)
+    a, s, p = tensors[:G], tensors[G : G + S], tensors[G + S :]
+    parts = (Parts(**dict(zip(names, given, strict=True))) for names, given in ((cell.gates, a), (cell.state, s), (cell.vectors, p)))
+    state, gates = cell.step(*parts)
+    assert list(state) == list(cell.state)
+    return {f"state {name}": value for name, value in state.items()} | {f"gate {name}": value for name, value in gates.items()}
+
+
+def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=tolerance, atol=tolerance, msg=lambda text, at=name: f"{at}: {text}")
+
+
+@each_variant
+def test_step_is_pointwise(variant: Variant) -> None:
+    cell, H = variant.cell(), 5
+    given = arguments(cell, 2, 6, H)
+    whole = step(cell, *given)
+    assert all(value.shape == (2, 6, H) for value in whole.values())
+    rows, units = torch.tensor([4, 0, 5, 5]), torch.tensor([3, 1, 0, 4, 2])
+    moved = [value[:, rows][..., units] if value.ndim == 3 else value[units] for value in given]
+    assert_same(step(cell, *moved), {name: value[:, rows][..., units] for name, value in whole.items()}, LANES)
+    alone = [value[1:, 2:3, 3:4] if value.ndim == 3 else value[3:4] for value in given]
+    assert_same(step(cell, *alone), {name: value[1:, 2:3, 3:4] for name, value in whole.items()}, LANES)
+
+
+@each_variant
+def test_step_is_free_of_branches(variant: Variant) -> None:
+    """What was traced on one input is right on others: small, large, negative, zero."""
+    cell = variant.cell()
+    given = arguments(cell, 1, 3, 4)
+    graph = make_fx(lambda *tensors: step(cell, *tensors))(*given)
+    others = [arguments(cell, 1, 3, 4, scale=scale, seed=9) for scale in (0.1, 10.0)]
+    others += [[-value for value in given], [value.abs() for value in given], [torch.zeros_like(value) for value in given]]
+    for other in others:
+        assert_same(graph(*other), step(cell, *other), EXACT)
+
+
+@each_variant
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_gates_are_words_and_fractions(variant: Variant, dtype: torch.dtype) -> None:
+    cell = variant.cell()
+    large = arguments(cell, 4, 16, 16, scale=10.0, dtype=dtype)
+    gates = {name.removeprefix("gate "): value for name, value in step(cell, *large).items() if name.startswith("gate ")}
+    for name, value in gates.items():
+        assert WORD.fullmatch(name), name
+        assert 0 <= float(value.min()) <= float(value.max()) <= 1, name
+        assert float(value.max()) - float(value.min()) > 0.9, f"{name} hardly moves"
+
+
+# What its docstring claims.
+
+
+def within(part: str, bound: float) -> Callable[[Cell, dict[str, Tensor]], None]:
+    """|part| stays below the bound and comes near it: an experiment that stays far away would show nothing."""
+
+    def measure(cell: Cell, states: dict[str, Tensor]) -> None:
+        largest = float(states[part][1:].abs().max())  # the state before the first step is the user's
+        assert 0.9 * bound < largest <= bound + FLOAT64
+
+    return measure
+
+
+def grows(cell: Cell, states: dict[str, Tensor]) -> None:
+    """|c(t)| is at most the largest |c| that `step` may have read, plus 1."""
+    size = states["c"].abs()
+    window = (cell.memory.window or len(size)) if cell.memory else 1
+    read = torch.stack([size[max(0, t - window) : t].amax(0) for t in range(1, len(size))])
+    assert 0.9 < float((size[1:] - read).max()) <= 1 + FLOAT64
+
+
+# A claim under "Bounds:", and how it is measured on states (T+1, B, H) that start from |s_0| <= 1.
+CLAIMS: dict[str, Callable[[Cell, dict[str, Tensor]], None]] = {
+    "|h| < 1": within("h", 1.0),
+    "|h| < tanh(1)": within("h", math.tanh(1)),
+    "|h| <= 1 from |h_0| <= 1": within("h", 1.0),
+    "|c| <= 1 from |c_0| <= 1": within("c", 1.0),
+    "|c| grows by less than 1 a step": grows,
+    "|c| exceeds the largest |c_j| that is read by less than 1": grows,
+}
+
+
+def claims(name: str) -> list[str]:
+    text = inspect.getdoc(CELLS.get(name)) or ""
+    bounds = " ".join(text.split("Bounds:")[1].split("\n\n")[0].split("Cost:")[0].split())
+    return [claim.strip().rstrip(".") for claim in bounds.split(";")]
+
+
+@each_variant
+@pytest.mark.parametrize("scale", [0.5, 8.0])
+def test_bounds_hold(variant: Variant, scale: float) -> None:
+    """Over 200 steps, with small and with large weights, of which one comes near the bound."""
+    rnn = variant.rnn(3, 6, scale=scale)
+    initial = tuple(torch.sign(normal(1, 8, 6, seed=part)) for part in range(len(rnn.cell.state)))
+    with torch.no_grad():
+        _, _, traces = rnn.trace(3 * normal(200, 8, 3), initial)
+    states = {
+        name: torch.cat((start, traces["0"].states[name])) for name, start in zip(rnn.cell.state, initial, strict=True)
+    }
+    found = claims(variant.name)
+    assert found
+    for claim in found:
+        measures = [measure for key, measure in CLAIMS.items() if re.match(rf"{re.escape(key)}(\W|$)", claim)]
+        assert len(measures) == 1, f"no measurement for the bound {claim!r}: add it to CLAIMS"
+        measures[0](rnn.cell, states)
+
+
+# Cells that break the contract are told so.
+
+
+@dataclass(frozen=True)
+class Sound(Cell):
+    """h = tanh(a), to be broken below."""
+
+    gates = {"z": "block_input"}
+
+    def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return {"h": torch.tanh(a.z)}, {}
+
+
+def broken(**changes: Any) -> Cell:
+    options = {"forget_bias": bias_option("f", 1.0, "help")} if changes.pop("bias_of_f", False) else {}
+    changes["__annotations__"] = dict.fromkeys(options, float)
+    return dataclass(frozen=True)(type("Broken", (Sound,), changes | options))()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"feedback": ("c",)}, "feedback names 'c', which is not among h"),
+        ({"sources": {"q": "input"}}, "sources names 'q', which is not among z"),
+        ({"bias_of_f": True}, "initial_bias names 'f', which is not among z"),
+        ({"gates": {}, "sources": {}}, "must declare `gates`"),
+        ({"state": (), "feedback": ()}, "must declare `gates` .* and `state`"),
+        ({"step": lambda self, a, s, p: ({"h": a.o}, {})}, "reads something that is not declared: .*'o'"),
+        ({"step": lambda self, a, s, p: ({"h": s.c}, {})}, "reads something that is not declared: .*'c'"),
+        ({"step": lambda self, a, s, p: ({"h": a.z + p.p_i}, {})}, "reads something that is not declared: .*'p_i'"),
+        ({"step": lambda self, a, s, p: ({"h": a.z, "c": a.z}, {})}, r"returns the state \['c', 'h'\], but .* \['h'\]"),
+        ({"step": lambda self, a, s, p: ({}, {})}, r"returns the state \[\], but"),
+        ({"step": lambda self, a, s, p: ({"h": a.z.sum(-1)}, {})}, r"returns 'h' of shape \(1,\); it must be pointwise"),
+        ({"step": lambda self, a, s, p: ({"h": a.z}, {"input": a.z.mean()})}, r"returns 'input' of shape \(\)"),
+    ],
+    ids=str,
+)
+def test_check_names_what_is_wrong(changes: dict[str, Any], message: str) -> None:
+    Sound().check("sound")
+    cell = broken(**changes)
+    with pytest.raises(UserError, match=f"Cell 'mine'.*{message}"):
+        cell.check("mine")
+    with pytest.raises(UserError, match=message):
+        RNN(cell, 2, 3)
+
+
+def test_cell_options_are_the_fields() -> None:
+    for name in CELL_NAMES:
+        cell = CELLS.build(name)
+        assert cell_options(cell) == dataclasses.asdict(cell)
+        assert CELLS.build(name, **cell_options(cell)) == cell
+
+
+def test_memory_declares_the_shapes_of_the_read() -> None:
+    additive, dot = Attention(score="additive"), Attention(score="dot")
+    assert additive.parameters(3, 5) == {"K": (5, 5), "Q": (5, 3), "P": (5, 5), "v": (5,)}
+    assert dot.parameters(3, 5) == {"K": (5, 5), "Q": (5, 3), "P": (5, 5)}
+    with pytest.raises(UserError, match="'window' is 0, but it must be at least 1"):
+        Attention(window=0)
+    with pytest.raises(UserError, match="Did you mean 'dot'"):
+        Attention(score="dott")

@@ -1,0 +1,79 @@
+"""The test matrix: every cell of the registry with every combination of its discrete options, read off the dataclass fields."""
+
+import dataclasses
+import itertools
+import types
+import typing
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from gatelab.cells import CELLS, Cell
+from gatelab.models import RNN
+
+
+def values(field: "dataclasses.Field[Any]", hint: Any) -> list[Any]:
+    """All values of a discrete option, the default first; None, the smallest and a larger one of an optional count."""
+    if hint is bool:
+        found = [False, True]
+    elif field.metadata.get("choices"):
+        found = list(field.metadata["choices"])
+    elif typing.get_origin(hint) in (typing.Union, types.UnionType) and "minimum" in field.metadata:
+        found = [None, field.metadata["minimum"], field.metadata["minimum"] + 2]
+    else:
+        found = []
+    return [field.default, *(value for value in found if value != field.default)]
+
+
+class Variant(NamedTuple):
+    """A cell and its options; the id of a test is its `str`."""
+
+    name: str
+    options: dict[str, Any]
+
+    def __str__(self) -> str:
+        return "-".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
+
+    def cell(self) -> Cell:
+        return CELLS.build(self.name, **self.options)
+
+    def rnn(self, input_size: int, hidden_size: int, scale: float = 0.8, **settings: Any) -> RNN:
+        """An eager float64 RNN, whose parameters, biases and vectors included, are drawn from N(0, scale^2)."""
+        settings = {"backend": "eager", "dtype": torch.float64} | settings
+        rnn = RNN(self.name, input_size, hidden_size, **settings, **self.options)
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in rnn.parameters():
+                parameter.copy_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        return rnn
+
+
+def variants(name: str) -> list[Variant]:
+    """A cell with its defaults first, then with every other combination of its discrete options."""
+    cls = CELLS.get(name)
+    hints = typing.get_type_hints(cls)
+    options = {field.name: values(field, hints[field.name]) for field in dataclasses.fields(cls)}
+    return [
+        Variant(name, {key: value for key, value in zip(options, chosen, strict=True) if len(options[key]) > 1})
+        for chosen in itertools.product(*options.values())
+    ]
+
+
+CELL_NAMES = CELLS.names()
+VARIANTS = [variant for name in CELL_NAMES for variant in variants(name)]
+
+each_cell = pytest.mark.parametrize("name", CELL_NAMES)
+each_default = pytest.mark.parametrize("variant", [variants(name)[0] for name in CELL_NAMES], ids=str)
+each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=str)
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Reproducible N(0, 1)."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def random_state(rnn: RNN, batch: int, seed: int = 7) -> tuple[torch.Tensor, ...]:
+    """An initial state with |s| < 1, from which the bounds of the docstrings start."""
+    shape = (rnn.num_layers * (2 if rnn.bidirectional else 1), batch, rnn.hidden_size)
+    return tuple(torch.tanh(normal(*shape, seed=seed + part)) for part in range(len(rnn.cell.state)))

@@ -1,0 +1,339 @@
+"""What RNN computes, for every cell and option: lengths, directions, states, gradients, and the trace of its inside."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from cells.variants import VARIANTS, Variant, each_default, each_variant, normal, random_state
+from tolerances import EXACT, FLOAT64, GRADCHECK
+from torch import Tensor
+from torch.func import functional_call
+
+from gatelab.cells import CELLS, Parts
+from gatelab.models import RNN
+
+T, B, D, H = 6, 4, 3, 5
+LENGTHS = torch.tensor([4, T, 1, 3])
+
+each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["one-way", "two-way"])
+each_layout = pytest.mark.parametrize("batch_first", [False, True], ids=["time first", "batch first"])
+
+
+def close(left: Any, right: Any, tolerance: float = FLOAT64) -> None:
+    torch.testing.assert_close(left, right, rtol=tolerance, atol=tolerance)
+
+
+def total(output: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    """A scalar in which every output and every part of the last state has its own weight."""
+    return sum((part * normal(*part.shape, seed=60 + n)).sum() for n, part in enumerate((output, *state)))  # type: ignore[return-value]
+
+
+def gradients(rnn: RNN, loss: Tensor, *inputs: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, [*rnn.parameters(), *inputs], retain_graph=True, materialize_grads=True))
+
+
+# Lengths.
+
+
+@each_variant
+@each_direction
+def test_lengths_are_each_row_alone(variant: Variant, bidirectional: bool) -> None:
+    """Outputs, last states and gradients of a padded batch are those of its rows, run one by one without padding."""
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=bidirectional)
+    x, state = normal(T, B, D).requires_grad_(), random_state(rnn, B)
+    state = tuple(part.requires_grad_() for part in state)
+    output, last = rnn(x, state, LENGTHS)
+    loss: Any = 0.0
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone, alone_last = rnn(x[:length, row], tuple(part[:, row] for part in state))
+        close(output[:length, row], alone)
+        assert not output[length:, row].any()
+        for part, expected in zip(last, alone_last, strict=True):
+            close(part[:, row], expected)
+        weights = normal(*output.shape, seed=60)[:length, row]
+        loss = loss + (alone * weights).sum()
+        for n, part in enumerate(alone_last):
+            loss = loss + (part * normal(*last[n].shape, seed=61 + n)[:, row]).sum()
+    for own, expected in zip(gradients(rnn, total(output, last), x, *state), gradients(rnn, loss, x, *state), strict=True):
+        close(own, expected)
+
+
+def poisoned(x: Tensor, value: float) -> Tensor:
+    behind = torch.arange(T)[:, None] >= LENGTHS
+    return torch.where(behind[..., None], value * torch.sign(x.detach()), x)
+
+
+@each_variant
+@each_direction
+@pytest.mark.parametrize("value", [1e3, 1e30, float("inf"), float("nan")])
+def test_nothing_behind_the_end_reaches_the_result(variant: Variant, bidirectional: bool, value: float) -> None:
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=bidirectional)
+    x, state = normal(T, B, D), random_state(rnn, B)
+    for clean, dirty in zip(flat(rnn(x, state, LENGTHS)), flat(rnn(poisoned(x, value), state, LENGTHS)), strict=True):
+        close(dirty, clean, EXACT)
+
+
+def assert_gradients_unmoved(variant: Variant, bidirectional: bool, value: float) -> None:
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=bidirectional)
+    x, state = normal(T, B, D).requires_grad_(), tuple(part.requires_grad_() for part in random_state(rnn, B))
+    clean = gradients(rnn, total(*rnn(x, state, LENGTHS)), x, *state)
+    dirty = gradients(rnn, total(*rnn(poisoned(x, value), state, LENGTHS)), x, *state)
+    assert clean[0].any()
+    for own, expected in zip(dirty, clean, strict=True):
+        close(own, expected)
+
+
+@each_variant
+@each_direction
+@pytest.mark.parametrize("value", [1e3, 1e30])
+def test_nothing_behind_the_end_reaches_a_gradient(variant: Variant, bidirectional: bool, value: float) -> None:
+    assert_gradients_unmoved(variant, bidirectional, value)
+
+
+@pytest.mark.xfail(strict=True, reason="known: behind the end 0 * NaN makes the weight gradients NaN")
+def test_nan_behind_the_end_does_not_reach_a_gradient() -> None:
+    for variant in VARIANTS:
+        assert_gradients_unmoved(variant, True, float("nan"))
+
+
+def flat(result: tuple[Tensor, tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    return result[0], *result[1]
+
+
+@each_default
+def test_full_lengths_are_no_lengths(variant: Variant) -> None:
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
+    x = normal(T, B, D)
+    for full in (torch.full((B,), T), torch.full((B,), T, dtype=torch.int32)):
+        for own, expected in zip(flat(rnn(x, None, full)), flat(rnn(x)), strict=True):
+            close(own, expected)
+
+
+# Directions, layers, layouts, states.
+
+
+@each_variant
+def test_directions_and_layers_are_single_networks(variant: Variant) -> None:
+    """Two layers of two directions, put together by hand from four networks of one layer and direction."""
+    whole = variant.rnn(D, H, num_layers=2, bidirectional=True)
+    x, state = normal(T, B, D), random_state(whole, B)
+    output, last = whole(x, state)
+    inner = x
+    for depth in (0, 1):
+        outputs = []
+        for direction, suffix in enumerate(("", "_reverse")):
+            one = variant.rnn(inner.shape[-1], H)
+            one.layers["0"].load_state_dict(whole.layers[f"{depth}{suffix}"].state_dict())
+            at = 2 * depth + direction
+            part, part_last = one(inner.flip(0) if suffix else inner, tuple(value[at : at + 1] for value in state))
+            outputs.append(part.flip(0) if suffix else part)
+            for own, expected in zip(last, part_last, strict=True):
+                close(own[at], expected[0])
+        inner = torch.cat(outputs, -1)
+    close(output, inner)
+
+
+@each_default
+@each_direction
+def test_layouts_agree(variant: Variant, bidirectional: bool) -> None:
+    """Batch first, time first and one sequence at a time are the same numbers; states are never batch first, as in torch."""
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=bidirectional)
+    first = variant.rnn(D, H, num_layers=2, bidirectional=bidirectional, batch_first=True)
+    x, state = normal(T, B, D), random_state(rnn, B)
+    output, last = rnn(x, state, LENGTHS)
+    swapped, swapped_last = first(x.transpose(0, 1), state, LENGTHS)
+    close(swapped.transpose(0, 1), output)
+    close(swapped_last, last)
+    for network in (rnn, first):
+        single, single_last = network(x[:, 1], tuple(part[:, 1] for part in state), LENGTHS[1:2])
+        close(single, output[:, 1])
+        close(single_last, tuple(part[:, 1] for part in last))
+
+
+@each_default
+def test_state_is_a_tuple_or_a_tensor_if_it_has_one_part(variant: Variant) -> None:
+    rnn = variant.rnn(D, H)
+    x, state = normal(T, B, D), random_state(rnn, B)
+    expected = flat(rnn(x, state))
+    close(flat(rnn(x, list(state))), expected, EXACT)  # type: ignore[arg-type]
+    if len(state) == 1:
+        close(flat(rnn(x, state[0])), expected, EXACT)
+        close(flat(rnn(x[:, 0], state[0][:, 0])), tuple(part[:, 0] for part in expected))
+
+
+def remembers(variant: Variant) -> bool:
+    """Whether `step` reads more than the last state."""
+    memory = variant.cell().memory
+    return memory is not None and memory.window != 1
+
+
+@each_variant
+def test_a_returned_state_carries_on(variant: Variant) -> None:
+    """T = 2 + 4 steps are T steps, unless the cell reads a tape: a new call starts a new one."""
+    rnn = variant.rnn(D, H, num_layers=2)
+    x, state = normal(T, B, D), random_state(rnn, B)
+    whole = flat(rnn(x, state))
+    start, middle = rnn(x[:2], state)
+    rest, last = rnn(x[2:], middle)
+    close(start, whole[0][:2])
+    if remembers(variant):
+        assert float((rest - whole[0][2:]).detach().abs().max()) > 1e-3
+    else:
+        close((rest, *last), (whole[0][2:], *whole[1:]))
+
+
+# Gradients.
+
+
+def gradcheck(rnn: RNN, lengths: Tensor | None, T: int, B: int) -> bool:
+    """Of every output and state with respect to input, initial state and every parameter."""
+    parameters = {name: value.detach().clone().requires_grad_() for name, value in rnn.named_parameters()}
+    x, state = normal(T, B, rnn.input_size).requires_grad_(), tuple(part.requires_grad_() for part in random_state(rnn, B))
+
+    def run(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        given, values = rest[: len(state)], rest[len(state) :]
+        return flat(functional_call(rnn, dict(zip(parameters, values, strict=True)), (x, given, lengths)))
+
+    return torch.autograd.gradcheck(run, (x, *state, *parameters.values()), eps=1e-6, atol=GRADCHECK, rtol=GRADCHECK)
+
+
+@each_variant
+def test_gradients_are_derivatives(variant: Variant) -> None:
+    assert gradcheck(variant.rnn(2, 2), None, T=4, B=1)
+
+
+@each_default
+def test_gradients_are_derivatives_with_lengths_and_two_ways(variant: Variant) -> None:
+    assert gradcheck(variant.rnn(1, 2, bidirectional=True), torch.tensor([1, 3]), T=3, B=2)
+
+
+# The inside.
+
+
+@each_variant
+@each_direction
+def test_trace_returns_what_forward_returns(variant: Variant, bidirectional: bool) -> None:
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=bidirectional)
+    x, state = normal(T, B, D), random_state(rnn, B)
+    for lengths in (None, LENGTHS):
+        output, last, traces = rnn.trace(x, state, lengths)
+        close((output, *last), flat(rnn(x, state, lengths)), EXACT)
+        assert list(traces) == list(rnn.layers)
+
+
+@each_variant
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+def test_traced_states_are_last_states_of_shorter_runs(variant: Variant, lengths: Tensor | None) -> None:
+    """The state after step t is where a run over steps 0..t ends; in reverse, a run over steps t..T-1."""
+    rnn = variant.rnn(D, H, bidirectional=True)
+    x, state = normal(T, B, D), random_state(rnn, B)
+    output, _, traces = rnn.trace(x, state, lengths)
+    ends = (lengths if lengths is not None else torch.full((B,), T)).tolist()
+    for row, end in enumerate(ends):
+        start = tuple(part[:, row] for part in state)
+        for t in range(end):
+            _, until = rnn(x[: t + 1, row], start)
+            _, since = rnn(x[t:end, row], start)
+            for number, part in enumerate(rnn.cell.state):
+                close(traces["0"].states[part][t, row], until[number][0])
+                close(traces["0_reverse"].states[part][t, row], since[number][1])
+        states = [traces[name].states[rnn.cell.state[0]][:end, row] for name in ("0", "0_reverse")]
+        close(torch.cat(states, -1), output[:end, row])
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if not remembers(variant)], ids=str)
+def test_traced_gates_are_those_of_each_step(variant: Variant, lengths: Tensor | None) -> None:
+    """Recomputed from the weights, the inputs of the layer and its states; a tape is checked in test_equations."""
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
+    cell, x, initial = rnn.cell, normal(T, B, D), random_state(rnn, B)
+    _, _, traces = rnn.trace(x, initial, lengths)
+    ends = lengths if lengths is not None else torch.full((B,), T)
+    below = x
+    for number, (name, trace) in enumerate(traces.items()):
+        if name == "1":
+            below = torch.cat([traces[lower].states[cell.state[0]] for lower in ("0", "0_reverse")], -1)
+        weights = dict(rnn.layers[name].named_parameters())
+        parts = Parts(**{vector: weights[vector] for vector in cell.vectors})
+        for row, end in enumerate(ends.tolist()):
+            order = range(end - 1, -1, -1) if name.endswith("_reverse") else range(end)
+            s = dict(zip(cell.state, (part[number, row] for part in initial), strict=True))
+            for t in order:
+                Wx, Rh = weights["W"] @ below[t, row], weights["R"] @ torch.cat([s[part] for part in cell.feedback])
+                a = dict(zip(cell.gates, weights["b"].split(H), strict=True))
+                for rows, product in ((cell.input_gates, Wx), (cell.recurrent_gates, Rh)):
+                    a |= {gate: a[gate] + value for gate, value in zip(rows, product.split(H), strict=True)}
+                s, gates = cell.step(Parts(**a), Parts(**s), parts)
+                assert trace.gates.keys() == gates.keys()
+                close({word: value[t, row] for word, value in trace.gates.items()}, gates)
+                close({part: value[t, row] for part, value in trace.states.items()}, s)
+
+
+@each_variant
+@each_layout
+def test_trace_has_the_layout_of_the_input(variant: Variant, batch_first: bool) -> None:
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=True, batch_first=batch_first)
+    time_first = variant.rnn(D, H, num_layers=2, bidirectional=True)
+    x = normal(T, B, D)
+    _, _, expected = time_first.trace(x, None, LENGTHS)
+    _, _, traces = rnn.trace(x.transpose(0, 1) if batch_first else x, None, LENGTHS)
+    _, _, single = rnn.trace(x[:, 1])  # a row that is T long
+    for name, trace in expected.items():
+        for kind in ("gates", "states"):
+            for word, values in getattr(trace, kind).items():
+                own = getattr(traces[name], kind)[word]
+                assert own.shape == ((B, T, H) if batch_first else (T, B, H))
+                close(own.transpose(0, 1) if batch_first else own, values)
+                assert getattr(single[name], kind)[word].shape == (T, H)
+                close(getattr(single[name], kind)[word], values[:, 1])
+
+
+@each_variant
+def test_trace_is_differentiable(variant: Variant) -> None:
+    """The gradient of the traced output is that of the output; that of a gate reaches the parameters of its layer."""
+    rnn = variant.rnn(D, H)
+    x, state = normal(T, B, D).requires_grad_(), tuple(part.requires_grad_() for part in random_state(rnn, B))
+    output, _, traces = rnn.trace(x, state)
+    weights = normal(T, B, H, seed=5)
+    traced = gradients(rnn, (traces["0"].states[rnn.cell.state[0]] * weights).sum(), x, *state)
+    plain = gradients(rnn, (output * weights).sum(), x, *state)
+    for own, expected in zip(traced, plain, strict=True):
+        close(own, expected)
+    for word, gate in traces["0"].gates.items():
+        (grad,) = torch.autograd.grad(gate[-1].sum(), x, retain_graph=True)
+        assert grad.any(dim=-1).all(), f"{word} at the last step does not depend on every input"
+
+
+@each_variant
+@each_direction
+def test_recording_is_the_trace_in_scan_order(variant: Variant, bidirectional: bool) -> None:
+    rnn = variant.rnn(D, H, num_layers=2, bidirectional=bidirectional)
+    x, state = normal(T, B, D).requires_grad_(), random_state(rnn, B)
+    assert list(rnn.replayed()) == []
+    silent = flat(rnn(x, state, LENGTHS))
+    assert rnn.recorded == {}
+    rnn.recording = True
+    close(flat(rnn(x, state, LENGTHS)), silent, EXACT)
+    _, _, traces = rnn.trace(x, state, LENGTHS)
+    found = list(rnn.replayed())
+    assert [layer for layer, _, _ in found] == list(traces)
+    for layer, gates, lengths in found:
+        assert lengths is not None
+        assert torch.equal(lengths, LENGTHS)
+        assert gates.keys() == traces[layer].gates.keys()
+        for word, values in gates.items():
+            assert not values.requires_grad
+            for row, end in enumerate(LENGTHS.tolist()):
+                expected = traces[layer].gates[word][:end, row]
+                close(values[:end, row], expected.flip(0) if layer.endswith("_reverse") else expected)
+
+
+def test_every_boolean_option_changes_the_result() -> None:
+    """An option that a cell declares and forgets is found here."""
+    for name in CELLS.names():
+        flags = [field.name for field in dataclasses.fields(CELLS.get(name)) if isinstance(field.default, bool)]
+        for flag in flags:
+            off, on = (Variant(name, {flag: value}).rnn(D, H) for value in (False, True))
+            on.load_state_dict(off.state_dict(), strict=False)
+            assert not torch.allclose(off(normal(T, B, D))[0], on(normal(T, B, D))[0])
