@@ -60,7 +60,8 @@ def training_figure(
         log: logarithmic y axis.
         unit_range: the y axis is [0, 1].
     """
-    bands = [_band(line, curve, log) for line, curve in curves]
+    opacity = 0.15 if len(curves) <= 6 else 0.08  # many bands lie over each other
+    bands = [_band(line, curve, log, opacity) for line, curve in curves]
     lines = [trace for line, curve in curves for trace in _mean(line, curve)]
     last = max((int(curve.steps[-1]) for _, curve in curves if curve.steps.size), default=1)
     drawn = [_level(name, value, last) for name, value in (levels or {}).items() if np.isfinite(value) and (value > 0 or not log)]
@@ -133,7 +134,7 @@ def _trace(line: Line, x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
     return trace
 
 
-def _band(line: Line, curve: Curve, log: bool) -> dict[str, Any] | None:
+def _band(line: Line, curve: Curve, log: bool, opacity: float) -> dict[str, Any] | None:
     """The area between the smallest and the largest seed."""
     drawn = np.isfinite(curve.low) & np.isfinite(curve.high) & (curve.high > curve.low)
     if log:
@@ -149,7 +150,7 @@ def _band(line: Line, curve: Curve, log: bool) -> dict[str, Any] | None:
         "meta": line.key,
         "line": {"width": 0, "color": line.colour},
         "fill": "toself",
-        "fillcolor": line.colour + "26",  # opacity 0.15
+        "fillcolor": f"{line.colour}{round(255 * opacity):02x}",
         "hoverinfo": "skip",
     }
 

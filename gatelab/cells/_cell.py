@@ -106,7 +106,7 @@ class Cell(Options):
         return tuple(name for name in self.gates if self.sources.get(name) != "input")
 
     def shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter of one layer and direction; `memory.` in front of those of the read."""
+        """Name and shape of every parameter of one layer and direction; `memory_` in front of those of the read."""
         D, H = input_size, hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
         if self.input_gates:

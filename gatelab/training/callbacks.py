@@ -2,10 +2,12 @@
 
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from gatelab.diagnostics import gates, gradients, keys
 from gatelab.models import RNN
@@ -110,6 +112,20 @@ class GradientProbe(Callback):
                     metrics |= {keys.gradient(name, block): value for block, value in blocks.items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step)
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes `path` after every validation: what an interrupted run goes on from.
+
+    ModelCheckpoint's own `save_last` skips validations that were not the best so far. Lightning calls callbacks of this type
+    behind all others, in order, so that the state of the one that keeps the best is in the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
 
 
 class RandomState(Callback):

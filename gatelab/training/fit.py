@@ -20,7 +20,7 @@ from gatelab.models import RNN, SequenceModel
 from gatelab.registry import UserError, load_plugin
 from gatelab.runs import Run, RunWriter, identity, read_run, run_name
 from gatelab.tasks import TASKS, Task
-from gatelab.training.callbacks import GateProbe, GradientProbe, LastValidation, RandomState, TrainingMetrics
+from gatelab.training.callbacks import GateProbe, GradientProbe, LastCheckpoint, LastValidation, RandomState, TrainingMetrics
 from gatelab.training.data import EvaluationBatches, TrainingStream
 from gatelab.training.loggers import build_loggers
 from gatelab.training.module import SequenceModule
@@ -75,11 +75,10 @@ def fit(config: Config) -> Run:
         exit_code = 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         last = path / "checkpoints" / "last.ckpt"
-        reason = str(error) or (
-            "Interrupted; the same command goes on from the checkpoint." if _interrupted(error) else repr(error)
-        )
+        stopped = not isinstance(error, Exception)  # Ctrl-C, or SIGTERM by way of Lightning
+        reason = "Interrupted; the same command goes on from the last checkpoint." if stopped else str(error) or repr(error)
         writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None)
-        if _interrupted(error):
+        if stopped:
             raise
         raise RunFailedError(f"{path} failed: {reason}") from error
     finally:
@@ -87,10 +86,6 @@ def fit(config: Config) -> Run:
             logger.close(exit_code)
         writer.close()
     return read_run(path)
-
-
-def _interrupted(error: BaseException) -> bool:
-    return not isinstance(error, Exception)
 
 
 def check(config: Config) -> None:
@@ -153,14 +148,9 @@ def _train(
     module = SequenceModule(model, task, config)
     monitor = keys.score("val", task.metric)
     mode = "max" if task.higher_is_better else "min"
-    best = ModelCheckpoint(
-        dirpath=writer.path / "checkpoints",
-        filename="best",
-        monitor=monitor,
-        mode=mode,
-        save_last=True,
-        enable_version_counter=False,
-    )
+    folder = writer.path / "checkpoints"
+    last = folder / "last.ckpt"
+    best = ModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     meter = TrainingMetrics(settings.log_every, writer)
     gate_probe = GateProbe(settings.probe_every, model.rnn)
     callbacks: list[Callback] = [
@@ -170,6 +160,7 @@ def _train(
         RandomState(),
         LastValidation(),
         best,
+        LastCheckpoint(last),
     ]
     if settings.patience is not None:
         callbacks.append(EarlyStopping(monitor, patience=settings.patience, mode=mode))
@@ -192,7 +183,6 @@ def _train(
         )
         seed = config.seed if config.data_seed is None else config.data_seed
         stream = TrainingStream(task, seed, settings.batch_size, start=lambda: trainer.global_step)
-        last = writer.path / "checkpoints" / "last.ckpt"
         resume = str(last) if last.exists() else None
         trainer.fit(module, stream, EvaluationBatches(task, "val"), ckpt_path=resume, weights_only=True)
         step = trainer.global_step

@@ -82,18 +82,14 @@ class WandbMirror(MetricsLogger):
     """Lightning's WandbLogger, kept from ending a run: at its first failure it says so once and stays silent.
 
     Args:
-        make: builds the WandbLogger; called at once, its W&B run is started at once, too, so that the run exists from the start.
+        make: builds the WandbLogger; called at once, so that the W&B run exists from the start.
     """
 
     def __init__(self, make: Callable[[], WandbLogger]) -> None:
         super().__init__()
         self._wandb: WandbLogger | None = None
-        self._guard(lambda: self._start(make))
-
-    def _start(self, make: Callable[[], WandbLogger]) -> None:
-        logger = make()
-        _ = logger.experiment  # wandb.init happens here
-        self._wandb = logger
+        self._broken = False
+        self._guard(lambda: setattr(self, "_wandb", make()))
 
     @property
     def name(self) -> str:
@@ -104,31 +100,37 @@ class WandbMirror(MetricsLogger):
         return ""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._guard(lambda: self._wandb and self._wandb.log_metrics(dict(metrics), step))
+        self._guard(lambda: self._run_of_wandb().log_metrics(dict(metrics), step))
 
     def log_histograms(self, counts: Mapping[str, list[int]], step: int) -> None:
         def log() -> None:
             import numpy
             import wandb
 
-            if self._wandb is not None:
-                bars = {
-                    key: wandb.Histogram(np_histogram=(numpy.array(value), numpy.linspace(0, 1, len(value) + 1)))
-                    for key, value in counts.items()
-                }
-                self._wandb.experiment.log(bars | {STEP: step})
+            bars = {
+                key: wandb.Histogram(np_histogram=(numpy.array(value), numpy.linspace(0, 1, len(value) + 1)))
+                for key, value in counts.items()
+            }
+            self._run_of_wandb().experiment.log(bars | {STEP: step})
 
         self._guard(log)
 
     def close(self, exit_code: int) -> None:
-        self._guard(lambda: self._wandb and self._wandb.experiment.finish(exit_code=exit_code))
-        self._wandb = None
+        # Also after a failure: a run left open would be taken up by the next job of this process.
+        self._broken = self._wandb is None
+        self._guard(lambda: self._run_of_wandb().experiment.finish(exit_code=exit_code))
+
+    def _run_of_wandb(self) -> WandbLogger:
+        assert self._wandb is not None, "a failed start has set _broken"
+        return self._wandb
 
     def _guard(self, action: Callable[[], Any]) -> None:
+        if self._broken:
+            return
         try:
             action()
         except Exception as error:
-            self._wandb = None
+            self._broken = True
             _log.warning("W&B is left out of this run from here on: %s: %s", type(error).__name__, error)
 
 

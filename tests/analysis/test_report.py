@@ -57,6 +57,7 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         tag, attributes = self.open[-1] if self.open else ("", {})
         if tag == "script" and attributes.get("type") == "application/json":
+            assert "<" not in data  # nothing in there can close the element
             self.figures.append(json.loads(data))
         elif tag == "script":
             self.scripts.append(data)
@@ -88,16 +89,8 @@ def page(messy: Path) -> Page:
 
 
 def test_the_page_says_what_there_is(page: Page):
-    for said in (
-        "19 runs",
-        "16 finished",
-        "2 failed",
-        "1 running",
-        "5 skipped",
-        "hidden_size=128",
-        "0.0060 ± 0.0025",
-        "+0.100 ± 0.020 worse",
-    ):
+    counts = ("19 runs", "16 finished", "2 failed", "1 running", "5 skipped")
+    for said in (*counts, "hidden_size=128", "0.0060 ± 0.0025", "+0.100 ± 0.020 worse"):
         assert said in page.text, said
     assert page.tags["table"] == 4  # two tasks, what was skipped, provenance
     assert "torch" in page.text
@@ -154,12 +147,9 @@ def test_learning_curves(page: Page):
     assert numbers(lines["gru"]["x"]).tolist() == [50, 100, 150, 200]
     assert numbers(lines["gru"]["customdata"]).tolist() == [3, 3, 3, 3]
     thick, thin = [trace for trace in figure["data"] if trace.get("name") == "lstm"]
-    assert (thick["line"]["width"], numbers(thick["x"]).tolist(), numbers(thick["customdata"]).tolist()) == (2, [50, 100], [4, 4])
-    assert (thin["line"]["width"], numbers(thin["x"]).tolist(), numbers(thin["customdata"]).tolist()) == (
-        1,
-        [100, 150, 200],
-        [4, 3, 3],
-    )
+    assert (thick["line"]["width"], thin["line"]["width"]) == (2, 1)
+    assert (numbers(thick["x"]).tolist(), numbers(thick["customdata"]).tolist()) == ([50, 100], [4, 4])
+    assert (numbers(thin["x"]).tolist(), numbers(thin["customdata"]).tolist()) == ([100, 150, 200], [4, 3, 3])
     band = next(trace for trace in figure["data"] if trace.get("fill") and trace["meta"] == lines["gru"]["meta"])
     np.testing.assert_allclose(numbers(band["y"])[[3, 4]], [0.6, 0.62], rtol=1e-6)
     levels = {trace["text"][1]: trace["y"] for trace in figure["data"] if "text" in trace}
@@ -202,6 +192,14 @@ def test_more_cells_than_colours_differ_by_symbol():
     line = Line("0-0", "cell09", *styles["cell09"], "solid")
     figure = training_figure([(line, over_seeds([([1, 2], [1.0, 2.0])]))], "score")
     assert figure["data"][0]["marker"]["symbol"] == "circle"
+
+
+@pytest.mark.parametrize(("log", "steps"), [(False, [1, 2, 3, 3, 2, 1]), (True, [2, 3, 3, 2])])
+def test_a_band_has_no_place_below_zero_on_a_logarithmic_axis(log: bool, steps: list[int]):
+    curve = over_seeds([([1, 2, 3], [-1.0, 1.0, 1.0]), ([1, 2, 3], [3.0, 3.0, 3.0])])
+    figure = training_figure([(Line("0-0", "lstm", COLOURS[0], "", "solid"), curve)], "score", log=log)
+    (band,) = [trace for trace in figure["data"] if trace.get("fill")]
+    assert numbers(band["x"]).tolist() == steps
 
 
 @pytest.mark.parametrize(("values", "log"), [([1.0, 0.01], True), ([1.0, 0.5], False), ([1.0, 0.0], False), ([math.nan], False)])
@@ -266,6 +264,18 @@ def test_an_older_page_is_replaced_only_when_the_new_one_is_complete(messy: Path
     write_report(*find_runs([messy]), path)
     assert path.read_text().startswith("<!doctype html>")
     assert [item.name for item in tmp_path.iterdir() if "report" in item.name] == ["report.html"]
+
+
+def test_a_page_that_breaks_off_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_report([], [], path)
+    assert [item.read_text() for item in tmp_path.iterdir()] == ["old"]
 
 
 def test_a_page_that_cannot_be_written(tmp_path: Path):

@@ -71,11 +71,8 @@ def test_a_row_without_a_finished_run(messy: Path):
 
 def test_what_is_skipped(messy: Path):
     runs, skipped = find_runs([messy])
-    assert {item.path.name for item in skipped} == {
-        "half-written",
-        "notes",
-        *(path.name for path in messy.glob("lstm-adding-s10-*")),
-    }
+    (damaged,) = messy.glob("lstm-adding-s10-*")
+    assert {item.path.name for item in skipped} == {"half-written", "notes", damaged.name}
     found = compare(runs).skipped
     assert [(item.path.name[:15], item.reason) for item in found] == [("lstm-adding-s11", "summary.json is missing")]
 

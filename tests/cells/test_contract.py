@@ -289,7 +289,7 @@ def broken(**changes: Any) -> Cell:
         ({"step": lambda self, a, s, p: ({"h": a.z.sum(-1)}, {})}, r"returns 'h' of shape \(1,\); it must be pointwise"),
         ({"step": lambda self, a, s, p: ({"h": a.z}, {"input": a.z.mean()})}, r"returns 'input' of shape \(\)"),
     ],
-    ids=str,
+    ids=["feedback", "sources", "bias", "gates", "state", "a", "s", "p", "more state", "no state", "state shape", "gate shape"],
 )
 def test_check_names_what_is_wrong(changes: dict[str, Any], message: str) -> None:
     Sound().check("sound")

@@ -1,4 +1,4 @@
-"""What the task tests share: the offline copy of the data files."""
+"""What tests share: the offline copy of the data files."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ torch.set_num_threads(1)  # the tensors here are small, and test processes run b
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of real data files, in use; skips the test where a checkout comes without one."""
-    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    beside = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("GATELAB_DATA_MIRROR") or beside)
     if not folder.is_dir():
         pytest.skip(f"no data mirror at {folder}; set GATELAB_DATA_MIRROR to a folder with the data files")

@@ -1,0 +1,44 @@
+"""Streams of batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from gatelab.tasks import TASKS
+from gatelab.training.data import EVALUATION_BATCH, EvaluationBatches, TrainingStream
+
+
+def test_finite_data_comes_in_epochs_of_permutations():
+    task = TASKS.build("digits")
+    size = task.size("train")
+    stream = TrainingStream(task, 0, 100, lambda: 0)
+    batches = size // 100
+    epochs = [np.concatenate([stream.indices(epoch * batches + place) for place in range(batches)]) for epoch in range(3)]
+    for indices in epochs:
+        assert len(set(indices.tolist())) == batches * 100
+        assert indices.max() < size
+    assert not np.array_equal(epochs[0], epochs[1])
+    assert set(epochs[0].tolist()) != set(epochs[1].tolist())  # what was left out of one epoch is in the next
+
+
+def test_a_stream_goes_on_anywhere():
+    task = TASKS.build("adding", length=5)
+    whole = iter(TrainingStream(task, 3, 4, lambda: 0))
+    expected = [next(whole).x for _ in range(6)]
+    later = iter(TrainingStream(task, 3, 4, lambda: 4))
+    assert torch.equal(next(later).x, expected[4])
+    assert torch.equal(next(later).x, expected[5])
+
+
+def test_a_batch_is_never_larger_than_the_data():
+    task = TASKS.build("digits")
+    assert len(next(iter(TrainingStream(task, 0, 10**6, lambda: 0))).x) == task.size("train")
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_evaluation_sees_every_sequence_once(split):
+    task = TASKS.build("digits")
+    batches = list(EvaluationBatches(task, split))
+    assert len(batches) == len(EvaluationBatches(task, split))
+    assert all(len(batch.x) <= EVALUATION_BATCH for batch in batches)
+    assert sum(len(batch.x) for batch in batches) == task.size(split)

@@ -1,0 +1,37 @@
+"""Every cell can learn every task: it overfits one batch of short sequences."""
+
+import numpy as np
+import pytest
+import torch
+
+from gatelab.cells import CELLS
+from gatelab.config import Model
+from gatelab.tasks import TASKS
+from gatelab.training.fit import build_model
+
+SHORT = {"adding": {"length": 10}, "copying": {"length": 3}}  # the others have the length of their data
+STEPS = 300  # of Adam at 0.01; most pairs need fewer than 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task_name", TASKS.names())
+@pytest.mark.parametrize("cell_name", CELLS.names())
+def test_one_batch_is_overfitted(cell_name, task_name, small, request):
+    if task_name == "jsb":
+        request.getfixturevalue("mirror")
+    task = TASKS.build(task_name, **SHORT.get(task_name, {}))
+    torch.manual_seed(0)
+    model = build_model(small(cell={"name": cell_name}, model=Model(hidden_size=32)), task)
+    batch = task.batch("train", 0, np.arange(2))
+    # Half of the constant predictor's loss cannot be had without looking at the input.
+    goal = 0.5 * task.loss(task.constant(batch), batch).item()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = task.loss(model(batch.x, batch.lengths), batch)
+        if loss.item() < goal:
+            return
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    pytest.fail(f"{cell_name} on {task_name}: the loss is {loss.item():.4g} after {STEPS} steps, not below {goal:.4g}.")
