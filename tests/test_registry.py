@@ -100,7 +100,9 @@ def test_unknown_names_the_nearest_and_all() -> None:
 @pytest.mark.parametrize(("registry", "name"), ENTRIES)
 def test_a_slip_of_the_finger_is_understood(registry: Registry[Any], name: str) -> None:
     for call in (registry.get, registry.build):
-        with pytest.raises(UserError, match=rf"^Unknown {registry.kind} '{name}x'\. Did you mean '{name}'\? Available: .*\b{name}\b"):
+        with pytest.raises(
+            UserError, match=rf"^Unknown {registry.kind} '{name}x'\. Did you mean '{name}'\? Available: .*\b{name}\b"
+        ):
             call(name + "x")
     assert name + "x" not in registry
 
@@ -145,7 +147,7 @@ def test_a_cell_of_a_file(tmp_path: Path) -> None:
     torch.testing.assert_close(rnn(x)[0], 0.75 * torch.tanh(x @ layer.W.T))  # type: ignore[operator, union-attr]
     with pytest.raises(UserError, match="Did you mean 'leaky'"):
         CELLS.get("leeky")
-    with pytest.raises(UserError, match="'leak' is 2.0, but it must be at most 1.0"):
+    with pytest.raises(UserError, match=r"'leak' is 2\.0, but it must be at most 1\.0"):
         CELLS.build("leaky", leak=2.0)
 
 
@@ -281,7 +283,7 @@ def test_an_installed_package_that_offers_something_else(tmp_path: Path) -> None
 @pytest.mark.xfail(strict=True, reason="known: the error of a broken package is not a UserError")
 def test_an_installed_package_that_is_broken(tmp_path: Path) -> None:
     registry = install(tmp_path, "import no_such_module", "theirs = offered:Leaky")
-    with pytest.raises(UserError, match="'theirs' .*no_such_module"):
+    with pytest.raises(UserError, match=r"'theirs' .*no_such_module"):
         registry.get("theirs")
 
 
@@ -310,7 +312,7 @@ class Sample(Options):
     mode: str = option("slow", "a mode", choices=("slow", "fast"))
     limit: int | None = option(None, "a limit; null: none", minimum=1)
     ceiling: float | None = option(1.0, "a ceiling", maximum=2.0)
-    names: list[str] = option(help="names", factory=lambda: ["a"])
+    names: list[str] = option(help="names", factory=lambda: ["a"])  # noqa: RUF009 - a field with its own factory
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ EXACT = 0.0
 # float64, other order of the same operations: at most 50 steps of about 20 roundings of 1e-16, each amplified less than tenfold.
 FLOAT64 = 1e-12
 
-# One element of a pointwise function in float64: a vector lane and the scalar tail round exp and tanh differently, by an ulp or two.
+# One element of a pointwise function in float64: vector lanes and the scalar tail round exp and tanh differently, by an ulp or two.
 LANES = 1e-15
 
 # gradcheck in float64: central differences with a step of 1e-6 have a truncation error of 1e-12 and a rounding error of 1e-10.

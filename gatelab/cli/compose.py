@@ -180,19 +180,19 @@ def _check_groups(overrides: list[Override]) -> None:
 
 def _explain(error: Exception, overrides: list[str]) -> str:
     """One sentence or two for what Hydra or OmegaConf refused."""
-    text = str(error)
-    for override in overrides:
-        key, _, value = override.partition("=")
-        bare = key.lstrip("+~")
-        if f"'{bare}'" not in text and bare.rpartition(".")[2] not in text:
-            continue
-        siblings = _siblings(overrides, bare)
-        name = bare.rpartition(".")[2]
-        if siblings and name not in siblings:
-            where = bare.rpartition(".")[0] or "a run"
-            return unknown(f"option of {where}", name, siblings)
-        return f"{bare}={value} is not accepted: {_first_line(_root(error))}"
-    return _first_line(_root(error))
+    text, cause = str(error), error.__cause__
+    while cause is not None:
+        text, cause = f"{text}\n{cause}", cause.__cause__
+    keys = {override.partition("=")[0].lstrip("+~"): override for override in overrides}
+    blamed = [key for key in keys if f"'{key}'" in text or f"override {key}=" in text or f"full_key: {key}\n" in f"{text}\n"]
+    if not blamed:
+        return _first_line(_root(error))
+    key = blamed[0]
+    where, _, name = key.rpartition(".")
+    siblings = _siblings(overrides, key)
+    if name not in siblings:
+        return unknown(f"option of {where or 'a run'}", name, siblings)
+    return f"{keys[key]} is not accepted: {_first_line(_root(error))}"
 
 
 def _siblings(overrides: list[str], key: str) -> list[str]:

@@ -148,7 +148,9 @@ def step(cell: Cell, *tensors: Tensor) -> dict[str, Tensor]:
     """New state and activated gates, from tensors in the order of the declarations."""
     G, S = len(cell.gates), len(cell.state)
     a, s, p = tensors[:G], tensors[G : G + S], tensors[G + S :]
-    parts = (Parts(**dict(zip(names, given, strict=True))) for names, given in ((cell.gates, a), (cell.state, s), (cell.vectors, p)))
+    parts = (
+        Parts(**dict(zip(names, given, strict=True))) for names, given in ((cell.gates, a), (cell.state, s), (cell.vectors, p))
+    )
     state, gates = cell.step(*parts)
     assert list(state) == list(cell.state)
     return {f"state {name}": value for name, value in state.items()} | {f"gate {name}": value for name, value in gates.items()}
@@ -156,8 +158,8 @@ def step(cell: Cell, *tensors: Tensor) -> dict[str, Tensor]:
 
 def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
     assert left.keys() == right.keys()
-    for name in left:
-        torch.testing.assert_close(left[name], right[name], rtol=tolerance, atol=tolerance, msg=lambda text, at=name: f"{at}: {text}")
+    for name, value in left.items():
+        torch.testing.assert_close(value, right[name], rtol=tolerance, atol=tolerance, msg=lambda text, at=name: f"{at}: {text}")
 
 
 @each_variant
@@ -243,9 +245,7 @@ def test_bounds_hold(variant: Variant, scale: float) -> None:
     initial = tuple(torch.sign(normal(1, 8, 6, seed=part)) for part in range(len(rnn.cell.state)))
     with torch.no_grad():
         _, _, traces = rnn.trace(3 * normal(200, 8, 3), initial)
-    states = {
-        name: torch.cat((start, traces["0"].states[name])) for name, start in zip(rnn.cell.state, initial, strict=True)
-    }
+    states = {name: torch.cat((start, traces["0"].states[name])) for name, start in zip(rnn.cell.state, initial, strict=True)}
     found = claims(variant.name)
     assert found
     for claim in found:

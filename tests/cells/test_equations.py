@@ -33,10 +33,10 @@ class Network:
         self.H = rnn.hidden_size
         self.values = {name: value.detach().numpy() for name, value in rnn.layers["0"].named_parameters()}
 
-    def W(self, block: int, x: Array) -> Array:
+    def input(self, block: int, x: Array) -> Array:
         return self.values["W"][block * self.H : (block + 1) * self.H] @ x
 
-    def R(self, block: int, h: Array) -> Array:
+    def recurrent(self, block: int, h: Array) -> Array:
         return self.values["R"][block * self.H : (block + 1) * self.H] @ h
 
     def b(self, block: int) -> Array:
@@ -47,7 +47,7 @@ class Network:
         return self.values.get(f"p_{gate}", np.zeros(self.H))
 
     def __call__(self, block: int, x: Array, h: Array) -> Array:
-        return self.W(block, x) + self.R(block, h) + self.b(block)
+        return self.input(block, x) + self.recurrent(block, h) + self.b(block)
 
 
 def elman(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
@@ -107,7 +107,7 @@ def gated_unit(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Orac
     for x in xs:
         r = sigmoid(w(0, x, h))
         z = sigmoid(w(1, x, h))
-        n = np.tanh(w.W(2, x) + w.b(2) + r * (w.R(2, h) + w.b(3)))
+        n = np.tanh(w.input(2, x) + w.b(2) + r * (w.recurrent(2, h) + w.b(3)))
         h = (1 - z) * n + z * h
         yield {"h": h}, {"reset": r, "update": z}
 

@@ -1,6 +1,7 @@
 """The test matrix: every cell of the registry with every combination of its discrete options, read off the dataclass fields."""
 
 import dataclasses
+import functools
 import itertools
 import types
 import typing
@@ -26,6 +27,11 @@ def values(field: "dataclasses.Field[Any]", hint: Any) -> list[Any]:
     return [field.default, *(value for value in found if value != field.default)]
 
 
+@functools.cache  # cells are frozen, and finding one by name reads the metadata of all installed packages
+def _built(name: str, *options: tuple[str, Any]) -> Cell:
+    return CELLS.build(name, **dict(options))
+
+
 class Variant(NamedTuple):
     """A cell and its options; the id of a test is its `str`."""
 
@@ -36,12 +42,12 @@ class Variant(NamedTuple):
         return "-".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
 
     def cell(self) -> Cell:
-        return CELLS.build(self.name, **self.options)
+        return _built(self.name, *self.options.items())
 
     def rnn(self, input_size: int, hidden_size: int, scale: float = 0.8, **settings: Any) -> RNN:
         """An eager float64 RNN, whose parameters, biases and vectors included, are drawn from N(0, scale^2)."""
         settings = {"backend": "eager", "dtype": torch.float64} | settings
-        rnn = RNN(self.name, input_size, hidden_size, **settings, **self.options)
+        rnn = RNN(self.cell(), input_size, hidden_size, **settings)
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for parameter in rnn.parameters():

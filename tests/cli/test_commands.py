@@ -1,0 +1,121 @@
+"""Commands that print: they work for every entry of the registries, and reading results never imports torch."""
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+from gatelab.cells import CELLS
+from gatelab.cli.main import COMMANDS
+from gatelab.runs import RunWriter
+from gatelab.tasks import TASKS
+
+
+def test_help_names_every_command(gatelab):
+    status, out, _ = gatelab("--help")
+    assert status == 0
+    assert all(command in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "train"])
+def test_every_command_has_help(command, gatelab):
+    with pytest.raises(SystemExit) as stop:
+        gatelab(command, "--help")
+    assert stop.value.code == 0
+
+
+@pytest.mark.parametrize("name", CELLS.names())
+def test_explain_shows_equations_options_cost_and_references(name, gatelab):
+    status, out, _ = gatelab("explain", f"cell={name}")
+    assert status == 0
+    for text in ("Differs from the paper", "References", "parameters", "FLOPs a step", "```"):
+        assert text in out
+    for field in fields(CELLS.get(name)):  # type: ignore[arg-type]
+        assert f"cell.{field.name}" in out
+
+
+@pytest.mark.parametrize("name", TASKS.names())
+def test_explain_shows_the_chance_level_with_its_derivation(name, gatelab, request):
+    if name == "jsb":
+        request.getfixturevalue("mirror")
+    status, out, _ = gatelab("explain", f"task={name}")
+    assert status == 0
+    task = TASKS.build(name)
+    assert f"{task.chance:.5g}: " in out
+    assert " ".join(task.chance_derivation.split())[:30] in " ".join(out.split())
+
+
+@pytest.mark.parametrize(("kind", "registry"), [("cells", CELLS), ("tasks", TASKS)])
+def test_list_names_every_entry(kind, registry, gatelab):
+    status, out, _ = gatelab("list", kind)
+    assert status == 0
+    assert all(name in out for name in registry.names())
+
+
+def test_list_takes_plugins(gatelab, plugin):
+    assert "leaky" in gatelab("list", "cells", str(plugin))[1]
+
+
+def test_doctor(gatelab, monkeypatch, tmp_path):
+    monkeypatch.setenv("GATELAB_DATA", str(tmp_path))
+    monkeypatch.delenv("GATELAB_DATA_MIRROR", raising=False)
+    status, out, _ = gatelab("doctor")
+    assert status == 0
+    for text in ("torch", "eager", "missing", "GATELAB_DATA_MIRROR", "W&B"):
+        assert text in out
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two finished runs, and folders that are none."""
+    for seed, score in ((0, 0.01), (1, 0.03)):
+        writer = RunWriter(tmp_path / "runs" / f"lstm-adding-s{seed}-x")
+        config = {
+            "cell": {"name": "lstm"},
+            "task": {"name": "adding"},
+            "seed": seed,
+            "data_seed": None,
+            "trainer": {"max_steps": 5},
+            "plugins": [],
+        }
+        writer.start(config, {}, str(seed))
+        summary = {"cell": "lstm", "task": "adding", "metric": "mse", "higher_is_better": False, "chance": 1 / 6, "solved": 0.01}
+        writer.finish(summary | {"parameters": 5, "seconds_per_step": 0.1, "test": {"mse": score}, "val": {}, "gates": {}}, 5)
+        writer.close()
+    (tmp_path / "runs" / "holiday pictures").mkdir()
+    return tmp_path / "runs"
+
+
+def test_compare_in_every_format(runs, gatelab):
+    status, out, err = gatelab("compare", str(runs), "--format", "json")
+    assert status == 0
+    (row,) = json.loads(out)["rows"]
+    assert {key: row[key] for key in ("cell", "task", "metric", "n", "parameters")} == {
+        "cell": "lstm",
+        "task": "adding",
+        "metric": "mse",
+        "n": 2,
+        "parameters": 5,
+    }
+    assert row["mean"] == pytest.approx(0.02)
+    assert row["low"] < row["mean"] < row["high"]
+    assert "holiday pictures" in err
+    for name in ("table", "csv", "markdown"):
+        status, out, _ = gatelab("compare", str(runs), "--format", name)
+        assert status == 0
+        assert "lstm" in out
+
+
+def test_report_is_written_where_it_is_asked_for(runs, gatelab, tmp_path):
+    status, out, _ = gatelab("report", str(runs), "-o", str(tmp_path / "page.html"), "--baseline", "lstm")
+    assert status == 0
+    assert str(tmp_path / "page.html") in out
+    assert "lstm" in (tmp_path / "page.html").read_text()
+
+
+def test_reading_results_never_imports_torch(runs):
+    code = f"import sys; from gatelab.cli.main import main; main(['compare', {str(runs)!r}]); print('torch' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "False"

@@ -1,0 +1,90 @@
+"""`gatelab train` as a user calls it, in a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gatelab.runs import find_runs
+
+pytestmark = pytest.mark.slow
+
+TINY = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.batch_size=4", "model.hidden_size=4"]
+
+
+def test_one_run(shell, tmp_path):
+    done = shell("train", "cell=cifg", "cell.forget_bias=2", "task=adding", "task.length=6", "seed=3", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "test mse" in done.stderr
+    assert "chance 0.1667" in done.stderr
+    assert "Traceback" not in done.stderr
+    (run,), skipped = find_runs([tmp_path / "runs"])
+    assert not skipped
+    assert run.state == "finished"
+    assert run.config["cell"]["forget_bias"] == 2
+    assert run.path.name.startswith("cifg-adding-s3-")
+    assert list(run.path.glob("wandb/offline-run-*/*.wandb"))
+    assert (run.path / ".hydra" / "config.yaml").exists()
+    again = shell("train", "cell=cifg", "cell.forget_bias=2", "task=adding", "task.length=6", "seed=3", *TINY)
+    assert again.returncode == 0
+    assert "finished already" in again.stderr
+
+
+def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, plugin, tmp_path):
+    arguments = ["train", "-m", f"plugins=[{plugin}]", "cell=leaky", "task=adding", "task.length=6", *TINY]
+    done = shell(*arguments, "optimizer=sgd", "optimizer.lr=0.1,1e30", "trainer.clip_norm=null", "hydra.launcher.n_jobs=2")
+    assert done.returncode == 1
+    assert "1 of 2 runs finished" in done.stderr
+    assert "The training loss is" in done.stderr
+    assert "Traceback" not in done.stderr
+    runs, _ = find_runs([tmp_path / "runs"])
+    assert sorted(run.state for run in runs) == ["failed", "finished"]
+    assert len({run.config["sweep"] for run in runs}) == 1
+    (folder,) = (tmp_path / "runs" / "sweeps").iterdir()
+    assert len(list(folder.glob("wandb/offline-run-*"))) == 2
+    table = shell("compare", "runs", "--format", "json")
+    rows = json.loads(table.stdout)["rows"]
+    assert sorted((row["cell"], row["n"], row["failed"]) for row in rows) == [("leaky", 0, 1), ("leaky", 1, 0)]
+    page = shell("report", "runs", "-o", "page.html")
+    assert page.returncode == 0, page.stderr
+    assert "The training loss is" in (tmp_path / "page.html").read_text()
+
+
+def test_a_killed_run_goes_on(shell, tmp_path):
+    arguments = ["train", "cell=rnn", "task=adding", "task.length=20", "trainer.max_steps=400", "trainer.val_every=20"]
+    arguments += ["model.hidden_size=16", "model.dropout=0.2", "trainer.patience=null", "logger=none"]
+    assert shell(*arguments, "out=whole").returncode == 0
+    program = str(Path(sys.executable).parent / "gatelab")
+    process = subprocess.Popen([program, *arguments, "out=killed"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("killed/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (killed,), _ = find_runs([tmp_path / "killed"])
+    assert killed.state == "running"
+    assert shell(*arguments, "out=killed").returncode == 0
+    (whole, resumed), _ = find_runs([tmp_path / "killed", tmp_path / "whole"])
+    assert {whole.state, resumed.state} == {"finished"}
+    assert whole.summary()["test"] == resumed.summary()["test"]
+    first, second = (
+        {key: value for key, value in run.metrics().items() if not key.startswith("time/")} for run in (whole, resumed)
+    )
+    assert first == second
+
+
+def test_hydras_own_options_work(shell):
+    done = shell("train", "cell=gru", "--cfg", "job")
+    assert done.returncode == 0
+    assert "name: gru" in done.stdout
+
+
+def test_lstm_beats_the_markov_baseline_on_real_chorales(shell, mirror, tmp_path):
+    done = shell("train", "cell=lstm", "task=jsb", "trainer.max_steps=200", "logger=none")
+    assert done.returncode == 0, done.stderr
+    (run,), _ = find_runs([tmp_path / "runs"])
+    assert float(run.summary()["test"]["nll"]) < 10.49  # per-key first-order Markov, computed in tests/tasks/test_jsb.py

@@ -1,0 +1,62 @@
+"""The project as a whole: its wheel, its layout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "conf", "gatelab", "experiments", "tests", "scripts"}
+
+
+def tracked() -> list[Path]:
+    output = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if output.returncode:
+        pytest.skip("not a git checkout: which files belong to the project is not known")
+    return [Path(line) for line in output.stdout.splitlines()]
+
+
+def test_the_top_level_holds_nothing_else():
+    names = {path.parts[0] for path in tracked()}
+    assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {
+        str(path): lines
+        for path in tracked()
+        if path.suffix == ".py" and (lines := len((ROOT / path).read_text().splitlines())) > 400
+    }
+    assert not long
+
+
+@pytest.mark.slow
+def test_a_wheel_in_an_empty_environment_trains(tmp_path):
+    """Built, installed with its declared dependencies alone, and run away from the checkout."""
+
+    def call(*command: str | Path, cwd: Path = tmp_path) -> str:
+        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV", "WANDB_API_KEY")}
+        done = subprocess.run(
+            [str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=900, env=environment
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    call(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", ROOT)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "gatelab/py.typed" in names
+    assert {f"gatelab/{path}" for path in map(str, tracked()) if path.startswith("conf/")} <= set(names)
+
+    call(sys.executable, "-m", "venv", tmp_path / "env")
+    python = tmp_path / "env" / "bin" / "python"
+    call(python, "-m", "pip", "install", "-q", "--no-compile", "-c", ROOT / "scripts" / "constraints.txt", wheel)
+    program = python.parent / "gatelab"
+    said = call(program, "train", "cell=cifg", "task=digits", "trainer=debug", "model.hidden_size=8")
+    assert "test accuracy" in said
+    assert list(tmp_path.glob("runs/cifg-digits-s0-*/wandb/offline-run-*"))
+    assert "cifg" in call(program, "compare", "runs")
+    assert str(tmp_path / "env") in call(python, "-c", "import gatelab; print(gatelab.__file__)")
