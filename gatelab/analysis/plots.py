@@ -129,8 +129,9 @@ def _trace(line: Line, x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
         "line": {"color": line.colour, "dash": line.dash, "width": 2.0},
         "hovertemplate": "%{y:.4g} at %{x:.3g}<extra>%{fullData.name}</extra>",
     }
-    if line.symbol:
-        trace |= {"mode": "lines+markers", "marker": {"symbol": line.symbol, "size": 7, "maxdisplayed": 8, "color": line.colour}}
+    if line.symbol or np.size(x) == 1:  # a line of one point shows nothing
+        marker = {"symbol": line.symbol or "circle", "size": 7, "maxdisplayed": 8, "color": line.colour}
+        trace |= {"mode": "lines+markers", "marker": marker}
     return trace
 
 

@@ -194,6 +194,11 @@ def test_more_cells_than_colours_differ_by_symbol():
     assert figure["data"][0]["marker"]["symbol"] == "circle"
 
 
+def test_a_single_record_is_a_point():
+    figure = training_figure([(Line("0-0", "lstm", COLOURS[0], "", "solid"), over_seeds([([50], [0.5])]))], "score")
+    assert [trace["mode"] for trace in figure["data"]] == ["lines+markers"]
+
+
 @pytest.mark.parametrize(("log", "steps"), [(False, [1, 2, 3, 3, 2, 1]), (True, [2, 3, 3, 2])])
 def test_a_band_has_no_place_below_zero_on_a_logarithmic_axis(log: bool, steps: list[int]):
     curve = over_seeds([([1, 2, 3], [-1.0, 1.0, 1.0]), ([1, 2, 3], [3.0, 3.0, 3.0])])

@@ -123,10 +123,9 @@ def test_zeros_are_the_default_state(name: str, bidirectional: bool) -> None:
 @each_peer
 @each_depth
 @each_direction
-@each_bias
 @pytest.mark.parametrize("batch_first", [False, True], ids=["time first", "batch first"])
-def test_lengths_are_a_packed_sequence(name: str, layers: int, bidirectional: bool, bias: bool, batch_first: bool) -> None:
-    theirs, ours = pair(name, num_layers=layers, bidirectional=bidirectional, bias=bias, batch_first=batch_first)
+def test_lengths_are_a_packed_sequence(name: str, layers: int, bidirectional: bool, batch_first: bool) -> None:
+    theirs, ours = pair(name, num_layers=layers, bidirectional=bidirectional, batch_first=batch_first)
     lengths = torch.tensor([4, T, 1])
     x, state = normal(*((B, T, D) if batch_first else (T, B, D)), seed=30).requires_grad_(), initial(ours, single=False)
     x2, *state2 = copies((x, *state))
