@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,6 +23,11 @@ from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
 from gatelab.runs import identity, run_name
 from gatelab.tasks import TASKS
 from gatelab.training.fit import check
+
+# Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
+_HYDRA_13 = hydra.__version__.startswith("1.3")
+VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
+_register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 
 REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
 
@@ -52,7 +58,7 @@ def register_resolver() -> None:
         name = run_name(plain, identity(plain, map(_file_hash, plain["plugins"])))
         return name if folder is None else str(Path(folder) / name)
 
-    OmegaConf.register_new_resolver("gatelab_run", run_directory, replace=True)
+    _register("gatelab_run", run_directory, replace=True)
 
 
 def _plain(root: DictConfig, key: str) -> Any:
@@ -134,7 +140,7 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     """
     _check_groups(overrides)
     jobs = []
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
         for job in expand(overrides, sweep):
             config, path = _compose(job)
             check(config)
@@ -149,7 +155,7 @@ def compose_job(overrides: list[Override]) -> Config:
         UserError: as `compose_jobs`.
     """
     _check_groups(overrides)
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
         return _compose(expand(overrides, False)[0])[0]
 
 

@@ -76,6 +76,6 @@ def _hydra(arguments: list[str]) -> None:
     sys.argv = [argv[0], *arguments]
     try:
         with contextlib.suppress(SystemExit):
-            hydra.main(config_path=str(compose.conf_folder()), config_name="train", version_base="1.3")(job)()
+            hydra.main(config_path=str(compose.conf_folder()), config_name="train", **compose.VERSION_BASE)(job)()
     finally:
         sys.argv = argv
