@@ -20,6 +20,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import socket
 import tempfile
 import time
@@ -27,6 +28,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from gatelab.registry import UserError
 
@@ -204,14 +207,26 @@ class Run:
         """The results of a finished run."""
         return _read_json(self.path / "summary.json")
 
-    def metrics(self) -> dict[str, tuple[list[int], list[float]]]:
-        """Every metric as (steps, values), in the order of the steps."""
+    def metrics(self, *families: str) -> dict[str, tuple[list[int], list[float]]]:
+        """Every metric as (steps, values), in the order of the steps.
+
+        Args:
+            families: lines without a key of these families ("val", "grad") are left unread; none given, all are read.
+        """
         series: dict[str, dict[int, float]] = {}
-        for record in _records(self.path / "metrics.jsonl"):
+        for record in _records(self.path / "metrics.jsonl", families):
             step = record.pop("step")
             for key, value in record.items():
-                series.setdefault(key, {})[step] = float(value)
+                try:
+                    series[key][step] = float(value)
+                except KeyError:
+                    series[key] = {step: float(value)}
         return {key: _sorted_columns(values) for key, values in series.items()}
+
+    def last_histograms(self) -> dict[str, list[int]]:
+        """The counts of the last record; to read all of them takes as long as to read the metrics."""
+        last = next(_records(self.path / "histograms.jsonl", only_last=True), {})
+        return {key: counts for key, counts in last.items() if key != "step"}
 
     def histograms(self) -> dict[str, tuple[list[int], list[list[int]]]]:
         """Every histogram as (steps, counts)."""
@@ -269,8 +284,9 @@ def find_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[Skipped]]:
                 runs[path.resolve()] = read_run(path)
             except UserError as error:
                 skipped[path.resolve()] = Skipped(path, str(error))
+        occupied = {folder.joinpath(*path.relative_to(folder).parts[:1]) for path in found}
         for path in _below(folder) if found else [folder]:
-            if not any(path == run or path in run.parents for run in found):
+            if path not in occupied:
                 skipped[path.resolve()] = Skipped(path, "there is no run in it")
     return sorted(runs.values(), key=lambda run: str(run.path)), sorted(skipped.values(), key=lambda item: str(item.path))
 
@@ -299,7 +315,7 @@ def _searched(name: str) -> bool:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = orjson.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path.name} is missing") from error
     except (OSError, ValueError) as error:
@@ -309,17 +325,22 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file; a missing file has none, and half a line at the end (a kill) is passed over."""
+def _records(path: Path, families: Iterable[str] = (), only_last: bool = False) -> Iterator[dict[str, Any]]:
+    """The whole lines of a file; a missing file has none, and half a line at the end (a kill) is passed over.
+
+    A report over many runs spends its time here: lines without a key of the families are left out unread.
+    """
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return
-    for number, line in enumerate(lines, 1):
-        if not line:
+    first = max(len(lines) - 2, 0) if only_last else 0  # behind the last line break there is nothing, or half a line
+    wanted = re.compile(b'"(?:%s)/' % "|".join(map(re.escape, families)).encode()) if families else None
+    for number, line in enumerate(lines[first:], first + 1):
+        if not line or (wanted is not None and line.endswith(b"}") and not wanted.search(line)):
             continue
         try:
-            record = json.loads(line)
+            record = orjson.loads(line)
             if not isinstance(record["step"], int):
                 raise TypeError
         except (ValueError, KeyError, TypeError) as error:

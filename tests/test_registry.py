@@ -219,6 +219,8 @@ def test_a_file_that_does_not_fit(text: str, message: str, tmp_path: Path) -> No
     with pytest.raises(UserError, match=rf"^plugins: '{file}' {message}"):
         load_plugin(file, REGISTRIES)
     assert (CELLS.names(), TASKS.names()) == before
+    if "cannot be imported" in message:
+        assert "gatelab_plugin_wrong" not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["missing.py", ".", "notes.txt"])

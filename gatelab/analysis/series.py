@@ -134,8 +134,8 @@ def read_records(runs: Iterable[Run], points: int) -> tuple[Records, list[Skippe
     skipped, read = [], 0
     for run in runs:
         try:
-            metrics = run.metrics()
-            last = {key: density(records[-1]) for key, (_, records) in run.histograms().items()}
+            metrics = run.metrics("val", "gate", "grad")
+            last = {key: density(counts) for key, counts in run.last_histograms().items()}
             if any(key in densities and densities[key][0].shape != values.shape for key, values in last.items()):
                 raise ValueError("the histograms of other seeds have another number of bins")
         except (TypeError, ValueError) as error:  # a UserError is a ValueError
