@@ -4,7 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 status=0
-gatelab train -m experiment=demo/adding,demo/digits cell=lstm,cifg,nig,peephole,attention seed=0,1,2 out=runs/demo sweep=demo \
+gatelab train -m experiment=demo/adding,demo/digits cell=attention,lstm,cifg,nig,peephole seed=0,1,2 out=runs/demo sweep=demo \
   || status=$?
 gatelab compare runs/demo --baseline lstm
 gatelab report runs/demo --baseline lstm -o runs/demo/report.html
