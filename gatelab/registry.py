@@ -7,6 +7,7 @@ argument, a Hydra option, a line of documentation and a check.
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -99,10 +100,6 @@ def _check(owner: str, field: "dataclasses.Field[Any]", value: Any, hint: Any) -
             raise UserError(f"{owner}: option '{field.name}' is {value!r}, but it must be {word} {meta[key]}.")
 
 
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
 def schema(cls: type, name: str) -> type:
     """The mutable twin of an options class, as OmegaConf wants it, with the registry name in front.
 
@@ -116,7 +113,7 @@ def schema(cls: type, name: str) -> type:
         else:
             default = dataclasses.field(default=field.default)
         fields.append((field.name, hints[field.name], default))
-    return dataclasses.make_dataclass(f"{cls.__name__}Schema", fields)
+    return dataclasses.make_dataclass(f"{cls.__name__}Schema", fields, kw_only=True)  # so that one without default may follow
 
 
 class Registry(Generic[T]):
@@ -136,9 +133,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """All names in alphabetical order."""
-        folder = importlib.import_module(self.package).__path__
-        files = {info.name for info in pkgutil.iter_modules(folder) if not info.name.startswith("_")}
-        return sorted(files | self._installed().keys() | self._added.keys())
+        return sorted(self._files() | self._installed.keys() | self._added.keys())
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
@@ -151,10 +146,14 @@ class Registry(Generic[T]):
         """
         if name in self._added:
             return self._added[name][0]
-        if name in self._installed():
-            return self._checked(self._installed()[name].load(), f"entry point '{name}'")
-        if name not in self.names():
-            raise UserError(unknown(self.kind, name, self.names()))
+        if name not in self._files():
+            if name not in self._installed:
+                raise UserError(unknown(self.kind, name, self.names()))
+            try:
+                cls = self._installed[name].load()
+            except Exception as error:
+                raise UserError(f"entry point '{name}' cannot be imported: {type(error).__name__}: {error}") from error
+            return self._checked(cls, f"entry point '{name}'")
         module = importlib.import_module(f"{self.package}.{name}")
         found = self.entries(module)
         if len(found) != 1:
@@ -175,9 +174,12 @@ class Registry(Generic[T]):
         return cls(**options)
 
     def name_of(self, cls: type) -> str:
-        """The registry name of a class: that it was added under, or its file stem."""
+        """The registry name of a class: that it was added or installed under, or its file stem."""
         for name, (added, _) in self._added.items():
             if added is cls:
+                return name
+        for name, point in self._installed.items():
+            if point.value == f"{cls.__module__}:{cls.__qualname__}":
                 return name
         return cls.__module__.rpartition(".")[2]
 
@@ -195,18 +197,22 @@ class Registry(Generic[T]):
         self._added[name] = (self._checked(cls, source), source)
 
     def entries(self, module: types.ModuleType) -> list[type[T]]:
-        """The concrete classes of this registry's kind that a module itself defines."""
-        return [
-            value
-            for value in vars(module).values()
-            if inspect.isclass(value) and issubclass(value, self.base) and value.__module__ == module.__name__
-        ]
+        """The public classes of this registry's kind that a module itself defines."""
+        own = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__]
+        return [cls for cls in dict.fromkeys(own) if issubclass(cls, self.base) and not cls.__name__.startswith("_")]
 
+    def _files(self) -> set[str]:
+        folder = importlib.import_module(self.package).__path__
+        return {info.name for info in pkgutil.iter_modules(folder) if not info.name.startswith("_")}
+
+    @functools.cached_property
     def _installed(self) -> dict[str, Any]:
+        """Entry points by name, read once: that opens the metadata of every package there is."""
         return {point.name: point for point in entry_points(group=self.package)}
 
     def _checked(self, cls: Any, source: str) -> type[T]:
-        if not (inspect.isclass(cls) and issubclass(cls, self.base) and dataclasses.is_dataclass(cls)):
+        # Every subclass inherits being a dataclass; without a decorator of its own its options would not be fields.
+        if not (inspect.isclass(cls) and issubclass(cls, self.base) and "__dataclass_params__" in vars(cls)):
             raise UserError(f"{source} is not a {self.kind}: it must be a dataclass derived from {self.base.__name__}.")
         return cls
 
@@ -258,6 +264,8 @@ def describe(cls: type) -> list[Mapping[str, Any]]:
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         default = field.default if field.default is not dataclasses.MISSING else "required"
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
         rows.append(
             {
                 "name": field.name,

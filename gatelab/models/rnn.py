@@ -146,7 +146,7 @@ class RNN(nn.Module):
         Raises:
             UserError: a shape or a length does not fit.
         """
-        output, last, records = self._run(x, state, lengths, self.recording)
+        output, last, records, lengths = self._run(x, state, lengths, self.recording)
         if self.recording:
             self.recorded = {
                 name: (Record(*({key: value.detach() for key, value in part.items()} for part in record)), lengths)
@@ -162,7 +162,7 @@ class RNN(nn.Module):
         Returns:
             Output and last state as from `forward`, and a LayerTrace for every layer: "0", "0_reverse", "1", ...
         """
-        output, last, records = self._run(x, state, lengths, True)
+        output, last, records, lengths = self._run(x, state, lengths, True)
         traces = {}
         for name, record in records.items():
             states, gates = replay(self.cell, self.layers[name].weights(), record)  # type: ignore[operator]
@@ -226,12 +226,14 @@ class RNN(nn.Module):
 
     def _run(
         self, x: Tensor, state: tuple[Tensor, ...] | None, lengths: Tensor | None, record: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Record]]:
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Record], Tensor | None]:
         single = self._check_input(x)
         inner = x.unsqueeze(1) if single else x.transpose(0, 1) if self.batch_first else x
         T, B = inner.shape[:2]
         s0 = self._initial_state(state, B, single, inner)
         lengths = self._check_lengths(lengths, T, B, inner.device)
+        if lengths is not None:  # what lies behind the end may be anything, but 0 * NaN would reach the weight gradients
+            inner = torch.where((torch.arange(T, device=inner.device)[:, None] < lengths)[..., None], inner, 0)
         lasts: list[tuple[Tensor, ...]] = []
         records: dict[str, Record] = {}
         for depth in range(self.num_layers):
@@ -252,7 +254,7 @@ class RNN(nn.Module):
         last = tuple(torch.stack(parts) for parts in zip(*lasts, strict=True))
         if single:
             last = tuple(part.squeeze(1) for part in last)
-        return self._restore(inner[None], single), last, records
+        return self._restore(inner[None], single), last, records, lengths
 
     def _restore(self, value: Tensor, single: bool) -> Tensor:
         """(1, T, B, ...) in the layout of the input."""
@@ -276,20 +278,20 @@ class RNN(nn.Module):
             dtype = next(self.parameters()).dtype
             return (torch.zeros(shape, device=like.device, dtype=dtype),) * len(self.cell.state)
         parts = (state,) if isinstance(state, Tensor) else tuple(state)
-        if single:
-            parts = tuple(part.unsqueeze(1) for part in parts)
-        if len(parts) != len(self.cell.state) or any(part.shape != shape for part in parts):
+        expected = (shape[0], self.hidden_size) if single else shape
+        if len(parts) != len(self.cell.state) or any(part.shape != expected for part in parts):
             given = [tuple(part.shape) for part in parts]
             raise UserError(
-                f"RNN: the state has shapes {given}, but it must be {', '.join(self.cell.state)} of shape {shape} each."
+                f"RNN: the state has shapes {given}, but it must be {', '.join(self.cell.state)} of shape {expected} each."
             )
-        return parts
+        return tuple(part.unsqueeze(1) for part in parts) if single else parts
 
     def _check_lengths(self, lengths: Tensor | None, T: int, B: int, device: torch.device) -> Tensor | None:
         if lengths is None:
             return None
         lengths = torch.as_tensor(lengths, device=device)
-        if lengths.shape != (B,) or lengths.is_floating_point() or int(lengths.min()) < 1 or int(lengths.max()) > T:
+        whole = not lengths.is_floating_point() and lengths.dtype != torch.bool
+        if lengths.shape != (B,) or not whole or int(lengths.min()) < 1 or int(lengths.max()) > T:
             raise UserError(f"RNN: lengths must be {B} integers from 1 to {T}, but they are {lengths.tolist()}.")
         return lengths
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gatelab.models.rnn import RNN
-from gatelab.registry import UserError
+from gatelab.registry import UserError, unknown
 
 
 class SequenceModel(nn.Module):
@@ -24,6 +24,8 @@ class SequenceModel(nn.Module):
         super().__init__()
         if not rnn.batch_first:
             raise UserError("SequenceModel: the RNN must have batch_first=True, since inputs are (B, T, D).")
+        if readout not in ("all", "last"):
+            raise UserError("SequenceModel: " + unknown("readout", readout, ("all", "last")))
         directions = 2 if rnn.bidirectional else 1
         self.rnn, self.readout, self.vocabulary = rnn, readout, vocabulary
         self.dropout = nn.Dropout(dropout)

@@ -292,13 +292,11 @@ def test_wrong_lengths(lengths: Any) -> None:
         Variant("lstm", {}).rnn(D, H)(normal(T, B, D), None, torch.tensor(lengths))
 
 
-@pytest.mark.xfail(strict=True, reason="known: truth values pass as integers, and the reverse direction then fails in torch")
 def test_lengths_are_no_mask() -> None:
     with pytest.raises(UserError, match="lengths must be 4 integers from 1 to 6"):
         Variant("lstm", {}).rnn(D, H)(normal(T, B, D), None, torch.ones(B, dtype=torch.bool))
 
 
-@pytest.mark.xfail(strict=True, reason="known: only the loop gets the checked lengths; a list, or another device, fails behind it")
 def test_lengths_may_be_a_list() -> None:
     """As a list forward has always taken them; CPU lengths beside a GPU input go the same way."""
     rnn = Variant("lstm", {}).rnn(D, H, bidirectional=True)
@@ -311,7 +309,6 @@ def test_lengths_may_be_a_list() -> None:
     close(traces["0_reverse"].gates, expected["0_reverse"].gates, EXACT)
 
 
-@pytest.mark.xfail(strict=True, reason="known: the message speaks of an axis that the user did not give")
 def test_wrong_state_of_a_single_sequence() -> None:
     message = "RNN: the state has shapes [(1, 4), (1, 4)], but it must be h, c of shape (1, 5) each."
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):

@@ -107,7 +107,6 @@ def test_time_first_is_refused() -> None:
         SequenceModel(Variant("lstm", {}).rnn(D, H), OUT)
 
 
-@pytest.mark.xfail(strict=True, reason="known: every unknown readout counts as 'all'")
 def test_unknown_readout_is_refused() -> None:
     with pytest.raises(UserError, match=r"readout 'lasst'\. Did you mean 'last'"):
         build(Variant("lstm", {}), readout="lasst")
