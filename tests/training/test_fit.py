@@ -51,6 +51,7 @@ def run_json(run: Run, name: str) -> dict[str, Any]:
     return json.loads((run.path / name).read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS.names())
 def test_every_gate_and_parameter_is_recorded(name, small):
     run = fit(small(cell={"name": name}, model=Model(hidden_size=4, num_layers=2)))

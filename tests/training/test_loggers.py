@@ -73,6 +73,7 @@ def test_a_sweep_in_one_process_makes_closed_runs_with_their_exit_codes(small, t
         assert all("trainer/global_step" in row for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breakage", ["absent", "init", "log"])
 def test_a_run_survives_a_broken_wandb(small, monkeypatch, caplog, breakage):
     import wandb
