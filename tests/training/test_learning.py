@@ -21,7 +21,7 @@ def test_one_batch_is_overfitted(cell_name, task_name, small, request):
         request.getfixturevalue("mirror")
     task = TASKS.build(task_name, **SHORT.get(task_name, {}))
     torch.manual_seed(0)
-    model = build_model(small(cell={"name": cell_name}, model=Model(hidden_size=32)), task)
+    model = build_model(small(cell={"name": cell_name}, model=Model(hidden_size=128)), task)
     batch = task.batch("train", 0, np.arange(2))
     # Half of the constant predictor's loss cannot be had without looking at the input.
     goal = 0.5 * task.loss(task.constant(batch), batch).item()
