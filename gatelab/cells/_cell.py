@@ -177,8 +177,3 @@ class OdysseyCell(Cell):
 def parameter_count(cell: Cell, input_size: int, hidden_size: int, bias: bool = True) -> int:
     """Parameters of one layer and direction."""
     return sum(torch.Size(shape).numel() for shape in cell.shapes(input_size, hidden_size, bias).values())
-
-
-def cell_options(cell: Cell) -> dict[str, Any]:
-    """The hyper-parameters of a cell by name."""
-    return {field.name: getattr(cell, field.name) for field in dataclasses.fields(cell)}

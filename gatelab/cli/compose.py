@@ -81,9 +81,8 @@ def to_config(composed: DictConfig) -> Config:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: its overrides, configuration and directory."""
+    """One run of a sweep: its configuration and directory."""
 
-    overrides: list[str]
     config: Config
     path: Path
 
@@ -144,7 +143,7 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
         for job in expand(overrides, sweep):
             config, path = _compose(job)
             check(config)
-            jobs.append(Job(job, config, path))
+            jobs.append(Job(config, path))
     return jobs
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import gatelab.cells
-from gatelab.cells import CELLS, Attention, Cell, Parts, bias_option, cell_options, parameter_count
+from gatelab.cells import CELLS, Attention, Cell, Parts, bias_option, parameter_count
 from gatelab.models import RNN
 from gatelab.registry import UserError
 
@@ -299,13 +299,6 @@ def test_check_names_what_is_wrong(changes: dict[str, Any], message: str) -> Non
         cell.check("mine")
     with pytest.raises(UserError, match=message):
         RNN(cell, 2, 3)
-
-
-def test_cell_options_are_the_fields() -> None:
-    for name in CELL_NAMES:
-        cell = CELLS.build(name)
-        assert cell_options(cell) == dataclasses.asdict(cell)
-        assert CELLS.build(name, **cell_options(cell)) == cell
 
 
 def test_memory_declares_the_shapes_of_the_read() -> None:

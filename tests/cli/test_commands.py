@@ -115,6 +115,7 @@ def test_report_is_written_where_it_is_asked_for(runs, gatelab, tmp_path):
     assert "lstm" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_reading_results_never_imports_torch(runs):
     code = f"import sys; from gatelab.cli.main import main; main(['compare', {str(runs)!r}]); print('torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -29,6 +29,7 @@ def test_there_is_something_to_test():
     assert "trainer=debug" in CHOICES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_yaml_builds_a_model(choice):
     config = config_of(choice)
@@ -54,6 +55,7 @@ def examples(cls: type) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("group", "name"), [(group, name) for group, registry in compose.REGISTRIES.items() for name in registry.names()]
 )

@@ -87,6 +87,7 @@ def test_nothing_behind_the_end_reaches_a_gradient(variant: Variant) -> None:
     assert_gradients_unmoved(variant, 1e30)
 
 
+@pytest.mark.slow
 def test_nan_behind_the_end_does_not_reach_a_gradient() -> None:
     for variant in VARIANTS:
         assert_gradients_unmoved(variant, float("nan"))
@@ -203,6 +204,7 @@ def test_gradients_are_derivatives(variant: Variant) -> None:
 
 
 @each_variant
+@pytest.mark.slow
 def test_gradients_are_derivatives_with_lengths_layers_and_directions(variant: Variant) -> None:
     assert gradcheck(variant.rnn(2, 3, num_layers=2, bidirectional=True), torch.tensor([2, 4]), T=4, B=2, fast=True)
 
@@ -221,6 +223,7 @@ def test_trace_returns_what_forward_returns(variant: Variant) -> None:
 
 
 @each_variant
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
 def test_traced_states_are_last_states_of_shorter_runs(variant: Variant, lengths: Tensor | None) -> None:
     """The state after step t is where a run over steps 0..t ends; in reverse, a run over steps t..T-1."""
@@ -268,6 +271,7 @@ def test_traced_gates_are_those_of_each_step(variant: Variant) -> None:
 
 @each_variant
 @each_layout
+@pytest.mark.slow
 def test_trace_has_the_layout_of_the_input(variant: Variant, batch_first: bool) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True, batch_first=batch_first)
     time_first = variant.rnn(D, H, num_layers=2, bidirectional=True)

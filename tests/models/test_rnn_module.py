@@ -152,6 +152,7 @@ def test_device_and_dtype_are_those_of_the_parameters(variant: Variant) -> None:
 
 
 @each_variant
+@pytest.mark.slow
 def test_copies_compute_the_same(variant: Variant) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True, dropout=0.5).eval()
     x = normal(T, B, D)

@@ -73,6 +73,7 @@ def test_every_gate_and_parameter_is_recorded(name, small):
             assert total == pytest.approx(metrics[keys.gradient(parameter)][1], rel=1e-4), value.shape
 
 
+@pytest.mark.slow
 def test_the_same_configuration_gives_the_same_bits(small):
     first, second = fit(small("a")), fit(small("b"))
     assert first.path != second.path
@@ -82,6 +83,7 @@ def test_the_same_configuration_gives_the_same_bits(small):
         assert torch.equal(value, weights(second, "last")[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken_at", [3, 10, 14])
 def test_an_interrupted_run_ends_where_it_would_have_ended(small, monkeypatch, broken_at):
     whole = fit(small("a"))
@@ -163,12 +165,14 @@ def test_two_processes_never_train_the_same_run(small):
     assert fit(config).state == "finished"
 
 
+@pytest.mark.slow
 def test_the_last_step_is_validated_even_between_two_validations(small):
     run = fit(small(trainer={"max_steps": 13}))
     assert run.metrics()["val/mse"][0] == [10, 13]
     assert fit(small("short", trainer={"max_steps": 3})).metrics()["val/mse"][0] == [3]
 
 
+@pytest.mark.slow
 def test_early_stopping(small):
     # With a learning rate of almost nothing no validation improves on the first by chance for long.
     run = fit(small(optimizer=SGD(lr=1e-30), trainer={"max_steps": 200, "patience": 2}))
@@ -187,6 +191,7 @@ def test_gradients_are_clipped_after_their_norm_is_recorded(small):
     assert moved.item() == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_seeds_of_data_and_weights_are_apart(small):
     same_weights = [fit(small(str(seed), data_seed=seed, trainer={"max_steps": 1, "log_every": 1})) for seed in (1, 2)]
     assert same_weights[0].metrics()["train/loss"] != same_weights[1].metrics()["train/loss"]
@@ -198,6 +203,7 @@ def test_seeds_of_data_and_weights_are_apart(small):
     assert not torch.equal(first, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["f64", "bf16"])
 def test_number_formats(small, precision):
     run = fit(small(trainer={"precision": precision}))
