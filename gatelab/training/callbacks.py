@@ -63,7 +63,6 @@ class GateProbe(Callback):
 
     def __init__(self, every: int, rnn: RNN) -> None:
         self.every, self.rnn = every, rnn
-        self.latest: dict[str, float] = {}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         self.rnn.recording = self.every > 0 and (trainer.global_step + 1) % self.every == 0
@@ -71,18 +70,18 @@ class GateProbe(Callback):
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
         if not self.rnn.recording:
             return
-        self.latest = {}
+        metrics: dict[str, float] = {}
         counts: dict[str, list[int]] = {}
         for layer, named, lengths in self.rnn.replayed():
             for name, values in named.items():
                 flat = gates.valid(values, lengths)
                 counts[keys.gate(layer, name)] = gates.histogram(flat)
                 for what, number in gates.statistics(flat).items():
-                    self.latest[keys.gate(layer, name, what)] = number
+                    metrics[keys.gate(layer, name, what)] = number
         self.rnn.recording, self.rnn.recorded = False, {}
         step = trainer.global_step + 1  # the step that this batch is of
         for logger in trainer.loggers:
-            logger.log_metrics(self.latest, step)
+            logger.log_metrics(metrics, step)
             if isinstance(logger, MetricsLogger):
                 logger.log_histograms(counts, step)
 

@@ -152,10 +152,9 @@ def _train(
     last = folder / "last.ckpt"
     best = ModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     meter = TrainingMetrics(settings.log_every, writer)
-    gate_probe = GateProbe(settings.probe_every, model.rnn)
     callbacks: list[Callback] = [
         meter,
-        gate_probe,
+        GateProbe(settings.probe_every, model.rnn),
         GradientProbe(settings.log_every, settings.probe_every, model.rnn),
         RandomState(),
         LastValidation(),
@@ -188,6 +187,7 @@ def _train(
         step = trainer.global_step
         kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
         trainer.test(module, EvaluationBatches(task, "test"), ckpt_path=best.best_model_path, weights_only=True, verbose=False)
+    recorded = Run(writer.path, {}, {}).metrics("gate")
     summary = {
         "cell": config.cell["name"],
         "task": config.task["name"],
@@ -202,7 +202,8 @@ def _train(
         "best_step": kept["global_step"],
         "val": kept["gatelab_scores"],
         "test": {key.partition("/")[2]: value for key, value in module.scores.items()},
-        "gates": gate_probe.latest,
+        # From the file and not from the probe: the last record may be of the process before an interruption.
+        "gates": {key: values[-1] for key, (_, values) in recorded.items() if key.startswith("gate/")},
     }
     return summary, step
 

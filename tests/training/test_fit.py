@@ -107,7 +107,9 @@ def test_an_interrupted_run_ends_where_it_would_have_ended(small, monkeypatch, b
     assert resumed.histograms() == whole.histograms()
     for name, value in weights(whole, "last").items():
         assert torch.equal(value, weights(resumed, "last")[name])
-    assert resumed.summary()["test"] == whole.summary()["test"]
+    for key in ("test", "val", "gates", "best_step", "steps"):
+        assert resumed.summary()[key] == whole.summary()[key]
+    assert whole.summary()["gates"]
 
 
 def test_a_finished_run_is_not_trained_again(small, monkeypatch):
