@@ -47,6 +47,29 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
     return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
 
 
+def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
+    """Floating-point operations of the products of one training step, what `gatelab bench` divides by.
+
+    With I row blocks in W, J in R and F parts fed back, a multiplication and an addition counted as two:
+
+    ```
+    forward     2 B T (I H D + J F H H)
+    backward    2 B T (J F H H + I H D + J F H H)      gradient of the state, of W and of R; none of the input
+    ```
+
+    The read of a cell with memory adds its three products (K and P as R, Q as W) and, for every entry that is read, the score
+    and the weighted sum once forward and twice backward. Pointwise operators are left out.
+    """
+    inputs = len(cell.input_gates) * H * D
+    recurrent = len(cell.recurrent_gates) * len(cell.feedback) * H * H
+    total = 2 * B * T * (2 * inputs + 3 * recurrent)
+    if cell.memory is None:
+        return total
+    window = T if cell.memory.window is None else min(cell.memory.window, T)
+    entries = window * (window + 1) // 2 + window * (T - window)  # summed over the steps: step t reads min(t, window)
+    return total + 2 * B * T * (2 * H * D + 3 * 2 * H * H) + 3 * B * entries * (2 * H + 2 * len(cell.state) * H)
+
+
 def _read_flops(memory: Attention, parts: int, D: int, H: int, length: int) -> int:
     """The key of the new state, the query, and for every entry its score and its share of the sum."""
     entries = min(length, memory.window) if memory.window is not None else length

@@ -1,0 +1,11 @@
+"""TIMES: what `gatelab bench` measures. The only code that holds a clock to kernels and training.
+
+```
+plan.py       what is measured: cells, shapes, the columns of a row
+worker.py     a process that measures one step on request; steps.py builds the steps, peak.c is the machine's limit
+client.py     the other end of the pipe
+rounds.py     interleaved rounds over the workers, from a row of the plan to its figures
+statistics.py medians and ratios
+overhead.py   whole training steps: Lightning, logging and data against a bare loop
+```
+"""

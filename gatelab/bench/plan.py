@@ -1,0 +1,155 @@
+"""What is measured: cells, shapes and the columns of a row."""
+
+import ast
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gatelab.cells import CELLS, Cell
+from gatelab.kernels import BACKENDS
+from gatelab.registry import UserError
+
+WINDOW = 50  # steps that a cell with memory reads, unless its options say otherwise
+FLAX = {"LSTM": "OptimizedLSTMCell", "GRU": "GRUCell"}  # by the name of the torch peer
+
+
+class Shape(NamedTuple):
+    """Batch, steps, input size and hidden size of one training step."""
+
+    B: int
+    T: int
+    D: int
+    H: int
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self))
+
+
+SHAPES = (Shape(32, 500, 32, 64), Shape(32, 500, 64, 128), Shape(64, 784, 1, 128), Shape(32, 500, 128, 256), Shape(32, 500, 128, 512))
+MEMORY_SHAPES = (Shape(32, 200, 32, 64),)  # the eager read keeps T x window states, so that the shapes above would need too much
+QUICK_SHAPES = (Shape(4, 20, 8, 16), Shape(8, 50, 8, 32))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One way to compute a step.
+
+    Attributes:
+        name: its key in the results.
+        worker: the process that measures it: "found", "tuned" (with our allocator settings) or "flax".
+        step: what `gatelab.bench.steps.build` needs, in plain containers.
+    """
+
+    name: str
+    worker: str
+    step: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell at one shape.
+
+    Attributes:
+        label: the cell as it was asked for: "lstm", "attention:window=50".
+        cell: its equations.
+        columns: what is measured in turn.
+    """
+
+    label: str
+    cell: Cell
+    shape: Shape
+    columns: tuple[Column, ...]
+
+
+def parse_shapes(text: str) -> list[Shape]:
+    """Shapes from "32x500x32x64,64x784x1x128".
+
+    Raises:
+        UserError: one is not four numbers of at least 1.
+    """
+    shapes = []
+    for part in text.split(","):
+        numbers = part.strip().split("x")
+        if len(numbers) != 4 or not all(number.isdecimal() and int(number) >= 1 for number in numbers):
+            raise UserError(f"bench: '{part}' is not a shape. Give B x T x D x H as whole numbers of at least 1: 32x500x32x64.")
+        shapes.append(Shape(*map(int, numbers)))
+    return shapes
+
+
+def parse_cells(text: str | None) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Label to name and options, from "lstm,attention:window=50"; None stands for the whole registry.
+
+    Raises:
+        UserError: an unknown cell or option, or an option without a value.
+    """
+    cells: dict[str, tuple[str, dict[str, Any]]] = {}
+    for part in CELLS.names() if text is None else text.split(","):
+        name, *given = part.strip().split(":")
+        options: dict[str, Any] = {}
+        for item in given:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise UserError(f"bench: '{item}' in '{part}' is no option. Options are written name:option=value.")
+            options[key] = _value(value)
+        known = [field.name for field in dataclasses.fields(CELLS.get(name))]  # type: ignore[arg-type]
+        if CELLS.build(name, **options).memory is not None and "window" in known:
+            options.setdefault("window", WINDOW)
+        label = ":".join([name, *(f"{key}={value}" for key, value in options.items())])
+        cells[label] = (name, options)
+    return cells
+
+
+def _value(text: str) -> Any:
+    """A number, a truth value or None as Python or YAML writes them, else the text itself."""
+    words = {"true": True, "false": False, "null": None, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def rows(
+    cells: Mapping[str, tuple[str, dict[str, Any]]], shapes: Iterable[Shape] | None, dtype: str, flax: bool, baseline: str
+) -> list[Row]:
+    """The rows of a run, shape by shape.
+
+    Args:
+        cells: as from `parse_cells`.
+        shapes: the shapes of every cell; None: SHAPES, and MEMORY_SHAPES for cells with memory.
+        dtype: "float32" or "float64".
+        flax: whether Flax is a peer.
+        baseline: the cell whose time per FLOP is the unit; it is measured beside every other cell, in the same rounds.
+    """
+    made = []
+    given = None if shapes is None else list(dict.fromkeys(shapes))
+    for shape in given or (*SHAPES, *MEMORY_SHAPES):
+        for label, (name, options) in cells.items():
+            cell = CELLS.build(name, **options)
+            if given is None and shape not in (SHAPES if cell.memory is None else MEMORY_SHAPES):
+                continue
+            made.append(Row(label, cell, shape, tuple(_columns(name, options, cell, shape, dtype, flax, baseline))))
+    return made
+
+
+def _columns(
+    name: str, options: Mapping[str, Any], cell: Cell, shape: Shape, dtype: str, flax: bool, baseline: str
+) -> Iterable[Column]:
+    common = {"shape": list(shape), "dtype": dtype}
+    for worker in ("tuned", "found"):
+        suffix = "" if worker == "tuned" else "_found"
+        for backend in BACKENDS:
+            own = {"kind": "gatelab", "cell": name, "options": dict(options), "backend": backend}
+            yield Column(backend + suffix, worker, common | own)
+        if cell.peer is not None:
+            for onednn in (True, False):
+                peer = {"kind": "torch", "module": cell.peer.__name__, "onednn": onednn}
+                yield Column(f"torch_{worker}_{'onednn' if onednn else 'native'}", worker, common | peer)
+    if flax and cell.peer is not None and cell.peer.__name__ in FLAX:
+        yield Column("flax", "flax", common | {"kind": "flax", "cell": FLAX[cell.peer.__name__]})
+    fastest = next(iter(BACKENDS))
+    if fastest != "eager" and name != baseline:
+        own = {"kind": "gatelab", "cell": baseline, "options": {}, "backend": fastest}
+        yield Column("baseline", "tuned", common | own)

@@ -1,0 +1,182 @@
+"""Interleaved rounds: each measures every column of a row once, in turn."""
+
+import importlib.util
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from gatelab.bench.client import Client, DiedError, RefusedError
+from gatelab.bench.plan import Column, Row
+from gatelab.bench.statistics import Times, median, ratio, spread
+from gatelab.cells import parameter_count
+from gatelab.diagnostics.cost import training_flops
+from gatelab.kernels import BACKENDS
+
+SLOW = 0.7  # seconds; a step that takes longer is measured in FEW rounds
+FEW = 3
+FILLED = 0.03  # seconds that one measurement of a short step is filled up to
+WARM = 0.25  # seconds; a shorter step is called once untimed, so that caches and threads are as in a row of steps
+
+
+class Bench:
+    """The workers of a run, and the measurements they are asked for.
+
+    Args:
+        threads, dtype: of every column.
+        repeats: rounds.
+        plugins: files with cells of the user.
+        say: called with a line when something is worth telling.
+    """
+
+    def __init__(self, threads: int, dtype: str, repeats: int, plugins: Sequence[str], say: Callable[[str], None]) -> None:
+        self.threads, self.dtype, self.repeats, self.plugins, self.say = threads, dtype, repeats, plugins, say
+        self.peak: float | None = None  # GFLOP/s, the largest seen
+        self.peak_note = ""
+        self._clients: dict[str, Client] = {}
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    @property
+    def allocator_note(self) -> str:
+        """Why our allocator settings do not apply here, or nothing."""
+        return self._client("tuned").hello["note"] or ""
+
+    def versions(self) -> dict[str, str]:
+        """Versions as the workers name them."""
+        return {name: version for client in self._clients.values() for name, version in client.hello["versions"].items()}
+
+    def run(self, row: Row, memory: bool = True) -> dict[str, Any]:
+        """Measures one row; the result is described in `gatelab.bench.results`."""
+        calls, refused = self._prepare(row.columns)
+        times: dict[str, dict[int, float]] = {name: {} for name in calls}
+        for number in range(self.repeats):
+            self._measure_peak()
+            # Each round begins with another column: none is always the one behind the slowest.
+            start = number % len(row.columns)
+            for column in (*row.columns[start:], *row.columns[:start]):
+                if column.name not in calls or (calls[column.name][1] > SLOW and number >= FEW):
+                    continue
+                try:
+                    times[column.name][number] = self._measure(column, *calls[column.name])
+                except RefusedError as error:
+                    refused[column.name] = str(error)
+                    calls = {key: value for key, value in calls.items() if key != column.name}
+                    if isinstance(error, DiedError):
+                        self._restart(column.worker, [other for other in row.columns if other.name in calls])
+        for client in self._clients.values():
+            client.ask("release")
+        found = {name: of for name, of in times.items() if of and name not in refused}
+        return _figures(row, found, refused, self._memory(row, found) if memory else {})
+
+    def _prepare(self, columns: Sequence[Column]) -> tuple[dict[str, tuple[int, float]], dict[str, str]]:
+        """Calls a measurement and seconds of a first step by column; and why the others cannot be measured."""
+        calls: dict[str, tuple[int, float]] = {}
+        refused: dict[str, str] = {}
+        for column in columns:
+            try:
+                seconds = self._client(column.worker).ask("prepare", name=column.name, step=column.step)["seconds"]
+                calls[column.name] = (min(50, max(1, math.ceil(FILLED / seconds))), seconds)
+            except RefusedError as error:
+                refused[column.name] = str(error)
+                if isinstance(error, DiedError):
+                    self._restart(column.worker, [other for other in columns if other.name in calls])
+        return calls, refused
+
+    def _measure(self, column: Column, calls: int, first: float) -> float:
+        client = self._client(column.worker)
+        return client.ask("measure", name=column.name, calls=calls, warm=first < WARM)["seconds"]
+
+    def _measure_peak(self) -> None:
+        if self.peak_note:
+            return
+        try:
+            self.peak = max(self.peak or 0.0, self._client("tuned").ask("peak", dtype=self.dtype)["gflops"])
+        except RefusedError as error:
+            self.peak_note = str(error)
+
+    def _memory(self, row: Row, measured: Mapping[str, Times]) -> dict[str, float]:
+        """Peak MiB of each column, of the better one of torch's two, by a process that does nothing else."""
+        peaks = {}
+        for column in row.columns:
+            rival = _rival(column.name)
+            worse = rival in measured and column.name in measured and median(measured[rival]) < median(measured[column.name])
+            if column.name not in measured or worse or column.name == "baseline":
+                continue
+            try:
+                with Client(column.worker, self.threads, self.plugins) as client:
+                    peaks[column.name] = client.ask("memory", step=column.step)["mib"]
+            except RefusedError as error:
+                self.say(f"{row.label} {row.shape}: no peak memory of {column.name}: {error}")
+        return peaks
+
+    def _client(self, worker: str) -> Client:
+        if worker not in self._clients:
+            self._clients[worker] = Client(worker, self.threads, self.plugins)
+        return self._clients[worker]
+
+    def _restart(self, worker: str, columns: Sequence[Column]) -> None:
+        """A new process in the place of one that ended, with the columns that the old one held."""
+        self._clients.pop(worker).close()
+        for column in columns:
+            if column.worker == worker:
+                self._client(worker).ask("prepare", name=column.name, step=column.step)
+
+
+def flax_installed() -> bool:
+    """Whether the Flax column can be measured."""
+    return all(importlib.util.find_spec(name) is not None for name in ("jax", "flax"))
+
+
+def _rival(name: str) -> str:
+    """The other one of torch's two columns."""
+    return name.replace("onednn", "native") if "onednn" in name else name.replace("native", "onednn")
+
+
+def _better(times: Mapping[str, Times], worker: str) -> str | None:
+    """The faster one of torch's two columns in a worker, by their medians."""
+    names = [name for name in (f"torch_{worker}_onednn", f"torch_{worker}_native") if name in times]
+    return min(names, key=lambda name: median(times[name])) if names else None
+
+
+def _figures(row: Row, times: Mapping[str, Times], refused: Mapping[str, str], memory: Mapping[str, float]) -> dict[str, Any]:
+    """The result of a row in plain containers."""
+    flops = training_flops(row.cell, *row.shape)
+    columns: dict[str, dict[str, Any]] = {}
+    for column in row.columns:
+        name = column.name
+        columns[name] = {"allocator": column.worker if column.worker != "flax" else "found"}
+        if name in times:
+            of = times[name]
+            columns[name] |= {"seconds": median(of), "spread": spread(of), "n": len(of), "rounds": list(of.values())}
+            columns[name]["peak_mib"] = memory.get(name)
+        else:
+            columns[name]["refused"] = refused.get(name, "not measured")
+    own = next((name for name in BACKENDS if name in times), None)
+    result: dict[str, Any] = {
+        "cell": row.label,
+        "options": asdict(row.cell),
+        "shape": row.shape._asdict(),
+        "parameters": parameter_count(row.cell, row.shape.D, row.shape.H),
+        "flops": flops,
+        "backend": own,
+        "columns": columns,
+    }
+    if own is None:
+        return result | {"gflops": None, "ratios": {}, "torch": {}, "per_flop": None}
+    peers = {worker: _better(times, worker) for worker in ("found", "tuned")}
+    rivals = {"eager": "eager" if own != "eager" else None, "eager_found": "eager_found" if own != "eager" else None}
+    rivals |= {"torch_found": peers["found"], "torch_tuned": peers["tuned"], "flax": "flax"}
+    result["ratios"] = {key: ratio(times[name], times[own]) for key, name in rivals.items() if name in times}
+    result["torch"] = peers
+    result["gflops"] = flops / columns[own]["seconds"] / 1e9
+    result["per_flop"] = None
+    if "baseline" in times:
+        base = training_flops(row.baseline, *row.shape)
+        result["per_flop"] = ratio(times[own], times["baseline"]) * base / flops
+    return result
