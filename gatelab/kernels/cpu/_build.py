@@ -1,0 +1,351 @@
+"""From C source to a loaded library: compiled once a machine, then taken from the user's cache.
+
+A file of the cache is called `<name>-<key>-<content>.so`. The key is a hash of all that decides the machine code: source, flags,
+compiler, CPU features; so machines that share a home directory keep apart what each compiled. The content is a hash of the file
+itself, because a library that was cut off can kill the process that maps it: it is read and compared before it is loaded. With the
+hash in the name, one rename puts a file in place and nothing else has to agree with it.
+
+`GATELAB_CACHE` names another folder than the user's cache folder; `CC` names another compiler.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from gatelab.kernels.cpu._compiler import (
+    FLAGS,
+    INSTALL,
+    LIBRARIES,
+    NATIVE,
+    BuildError,
+    RefusedError,
+    compiler,
+    compiler_version,
+    cpu_features,
+    require_compiler,
+    run_compiler,
+)
+
+FORMAT = 1  # enters the key: raise it when files written before must not be loaded any more
+_WORK = "build-"  # folders of compilations under way, inside the cache so that a rename is atomic
+_OURS = re.compile(r"\w+-[0-9a-f]{16}(-[0-9a-f]{16}\.so|\.c|\.log)", re.ASCII)
+
+_log = logging.getLogger(__name__)
+_loaded: dict[str, ctypes.CDLL] = {}
+_failed: dict[str, str] = {}
+_said: set[str] = set()
+_lock = threading.Lock()
+
+
+class Entry(NamedTuple):
+    """A file of the cache: a library, or source and log of a failed compilation.
+
+    Attributes:
+        path: where it is.
+        size: bytes.
+        modified: seconds since the epoch.
+    """
+
+    path: Path
+    size: int
+    modified: float
+
+
+class _Job(NamedTuple):
+    """One compilation: `stem` is `<name>-<key>` with the first 16 digits of the key."""
+
+    program: str
+    source: str
+    flags: tuple[str, ...]
+    key: str
+    stem: str
+
+
+def load(source: str, name: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """The library of a C source, compiled if neither this process nor the cache has it.
+
+    Args:
+        source: one C file. `const char gatelab_key[]` is added to it.
+        name: the beginning of the file name; characters that do not belong there become `_`.
+        flags: flags of the compiler behind `FLAGS`.
+
+    Raises:
+        BuildError: there is no compiler, or it refuses the source. The same source is not tried again by this process.
+    """
+    program = require_compiler()
+    parts = [FORMAT, source, FLAGS, NATIVE, LIBRARIES, flags, program, compiler_version(program), cpu_features()]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    with _lock:
+        if key in _failed:
+            raise BuildError(_failed[key])
+        if key not in _loaded:
+            try:
+                _loaded[key] = _obtain(_job(program, source, name, flags, key))
+            except BuildError as error:
+                _failed[key] = str(error)
+                raise
+        return _loaded[key]
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: `kernels` in `GATELAB_CACHE`, or in the cache folder of gatelab, as for data files."""
+    given = os.environ.get("GATELAB_CACHE")
+    if not given:
+        import pooch
+
+        given = pooch.os_cache("gatelab")
+    folder = os.path.expanduser(given)
+    # A user without a home keeps the "~", from which no folder of that name must come about.
+    return Path(folder if folder.startswith("~") else os.path.abspath(folder)) / "kernels"
+
+
+def cache_problem() -> str | None:
+    """What keeps libraries from being kept in the cache folder, in a few words, or None. Nothing is made or changed."""
+    folder = cache_folder()
+    if os.path.lexists(folder) or not folder.is_absolute():
+        return _unsafe(folder) or (None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written")
+    above = next((parent for parent in folder.parents if os.path.lexists(parent)), folder)
+    if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
+        return None
+    return f"it cannot be made below '{above}'"
+
+
+def entries() -> list[Entry]:
+    """All files of ours in the cache folder, by name."""
+    found = []
+    for path in _files(cache_folder()):
+        with contextlib.suppress(OSError):  # another process removed it this moment
+            status = path.lstat()
+            found.append(Entry(path, status.st_size, status.st_mtime))
+    return sorted(found)
+
+
+def clear() -> int:
+    """Removes all files of ours from the cache folder; other files stay. Loaded libraries go on working.
+
+    Returns:
+        The number of files removed.
+    """
+    folder = cache_folder()
+    count = 0
+    for path in _files(folder):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            count += 1
+    for work in _listing(folder):
+        if work.name.startswith(_WORK) and not work.is_symlink():
+            shutil.rmtree(work, ignore_errors=True)
+    return count
+
+
+def trial() -> float:
+    """Compiles, loads and calls a function of two lines, away from the cache.
+
+    Returns:
+        Wall-clock seconds.
+
+    Raises:
+        BuildError: it does not work.
+    """
+    source = "#include <math.h>\n#include <pthread.h>\ndouble gatelab_trial(double x) { return sqrt(x); }\n"
+    started = time.perf_counter()
+    library = _privately(_job(require_compiler(), source, "trial", (), hashlib.sha256(source.encode()).hexdigest()))
+    function = library.gatelab_trial
+    function.argtypes, function.restype = [ctypes.c_double], ctypes.c_double
+    if function(4.0) != 2.0:
+        raise BuildError(f"What '{compiler()}' compiles computes wrong numbers; install another compiler: {INSTALL}.")
+    return time.perf_counter() - started
+
+
+def _job(program: str, source: str, name: str, flags: tuple[str, ...], key: str) -> _Job:
+    stem = re.sub(r"\W+", "_", name, flags=re.ASCII)[:64] or "kernel"
+    return _Job(program, f'{source}\nconst char gatelab_key[] = "{key}";\n', flags, key, f"{stem}-{key[:16]}")
+
+
+def _obtain(job: _Job) -> ctypes.CDLL:
+    """From the cache, or compiled into it, or compiled for this process alone if the cache is of no use."""
+    folder = cache_folder()
+    problem = _prepare(folder)
+    if problem is None:
+        library = _from_cache(job, folder)
+        if library is not None:
+            return library
+        try:
+            return ctypes.CDLL(str(_compile(job, folder)))
+        except OSError as error:  # read-only, full, or mounted so that nothing in it may run
+            problem = error.strerror or str(error)
+        except RefusedError as error:  # the source is wrong, or the disk was full: the other place will tell
+            problem = error.first
+    library = _privately(job)
+    _say(f"The kernel cache '{folder}' is not used, each process compiles for itself: {problem}.")
+    return library
+
+
+def _privately(job: _Job) -> ctypes.CDLL:
+    """Compiles into a temporary folder that is gone afterwards; what is loaded stays.
+
+    Raises:
+        BuildError: that does not work either.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="gatelab-", ignore_cleanup_errors=True) as folder:
+            return ctypes.CDLL(str(_compile(job, Path(folder))))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BuildError(
+            f"The kernel '{job.stem}' can be kept neither in '{cache_folder()}' nor in a temporary folder ({reason}); "
+            "set GATELAB_CACHE or TMPDIR to a folder of yours that has room and whose files may be executed."
+        ) from error
+    except RefusedError as error:
+        first = error.first.rstrip(".")
+        raise BuildError(f"'{job.program}' does not compile the kernel '{job.stem}': {first}. {_keep(job, error.log)}") from error
+
+
+def _from_cache(job: _Job, folder: Path) -> ctypes.CDLL | None:
+    """The library, if a file of the cache is whole, ours and the user's alone. Others of its name are removed."""
+    for path in _listing(folder):
+        if not (path.name.startswith(f"{job.stem}-") and _OURS.fullmatch(path.name)):
+            continue
+        content, reason = _read(path)
+        if not reason and not path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
+            reason = "it is damaged"
+        # Looked for in the bytes and not by loading: code of a foreign file must not run, not even to be asked who it is.
+        if not reason and job.key.encode() not in content:
+            reason = "it is another library"
+        if not reason:
+            with contextlib.suppress(OSError):
+                return ctypes.CDLL(str(path))
+            reason = "it cannot be loaded"
+        _say(f"The kernel '{path}' is not used and compiled again: {reason}.")
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return None
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """The content of a file that only its owner, who must be the user, can write; or why it is not read."""
+    try:
+        # Neither a link to elsewhere nor a pipe that would wait.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(handle, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return b"", "it is no regular file"
+            reason = _not_private(status)
+            return (b"", reason) if reason else (file.read(), "")
+    except OSError as error:
+        return b"", f"it cannot be read ({error.strerror})"
+
+
+def _not_private(status: os.stat_result) -> str:
+    if status.st_uid != os.geteuid():
+        return "it belongs to another user"
+    return "others than its owner may write it" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
+
+
+def _prepare(folder: Path) -> str | None:
+    """Makes the cache folder if it is absent; says why it is of no use, or None."""
+    if folder.is_absolute():
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            return f"it cannot be made ({error.strerror})"
+    return _unsafe(folder)
+
+
+def _unsafe(folder: Path) -> str | None:
+    if not folder.is_absolute():
+        return "the user has no home folder; set GATELAB_CACHE to a folder"
+    try:
+        status = os.stat(folder)
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    if not stat.S_ISDIR(status.st_mode):
+        return "it is no folder"
+    reason = _not_private(status)
+    return f"{reason}; chmod go-w '{folder}' or set GATELAB_CACHE to a folder of yours" if reason else None
+
+
+def _compile(job: _Job, folder: Path) -> Path:
+    """Compiles beside the place where the library will lie, then renames it into place.
+
+    Raises:
+        OSError: the folder cannot be written.
+        RefusedError: the compiler ended with an error.
+    """
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder, ignore_cleanup_errors=True) as work:
+        built = run_compiler(job.program, Path(work), job.stem, job.source, job.flags)
+        built.chmod(0o700)  # whatever the umask: what others may write would not be loaded
+        path = folder / f"{job.stem}-{hashlib.sha256(built.read_bytes()).hexdigest()[:16]}.so"
+        os.replace(built, path)
+    return path
+
+
+def _keep(job: _Job, output: str) -> str:
+    """Writes source and log of a failed compilation to where they can be read; says where, in a sentence."""
+    folder = cache_folder()
+    with contextlib.suppress(OSError):
+        for place in (folder if _unsafe(folder) is None else None, None):
+            with contextlib.suppress(OSError):
+                path = (place or Path(tempfile.mkdtemp(prefix="gatelab-failed-"))) / job.stem
+                path.with_suffix(".c").write_text(job.source, encoding="utf-8")
+                path.with_suffix(".log").write_text(output, encoding="utf-8")
+                return f"Source and messages: {path}.c, {path}.log."
+    return "Source and messages could not be kept."
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files of ours, those of compilations under way or broken off included."""
+    for path in _listing(folder):
+        if path.name.startswith(_WORK) and path.is_dir() and not path.is_symlink():
+            yield from _listing(path)
+        elif _OURS.fullmatch(path.name):
+            yield path
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return [folder / name for name in sorted(os.listdir(folder))]
+    except OSError:
+        return []
+
+
+def _say(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        _log.warning("%s", message)
+
+
+def _unlock() -> None:
+    """A thread of the parent may have held the lock when this process was forked, and it does not exist here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
+
+__all__ = [
+    "BuildError",
+    "Entry",
+    "cache_folder",
+    "cache_problem",
+    "clear",
+    "compiler",
+    "compiler_version",
+    "cpu_features",
+    "entries",
+    "load",
+    "trial",
+]
