@@ -1,5 +1,6 @@
 """The other end of a worker's pipe."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -78,7 +79,5 @@ class Client:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):  # what was not sent to a process that has ended
                     pipe.close()
-                except BrokenPipeError:  # what was not sent to a process that has ended
-                    pass

@@ -26,7 +26,13 @@ class Shape(NamedTuple):
         return "x".join(map(str, self))
 
 
-SHAPES = (Shape(32, 500, 32, 64), Shape(32, 500, 64, 128), Shape(64, 784, 1, 128), Shape(32, 500, 128, 256), Shape(32, 500, 128, 512))
+SHAPES = (
+    Shape(32, 500, 32, 64),
+    Shape(32, 500, 64, 128),
+    Shape(64, 784, 1, 128),
+    Shape(32, 500, 128, 256),
+    Shape(32, 500, 128, 512),
+)
 MEMORY_SHAPES = (Shape(32, 200, 32, 64),)  # the eager read keeps T x window states, so that the shapes above would need too much
 QUICK_SHAPES = (Shape(4, 20, 8, 16), Shape(8, 50, 8, 32))
 
@@ -53,12 +59,14 @@ class Row:
     Attributes:
         label: the cell as it was asked for: "lstm", "attention:window=50".
         cell: its equations.
+        baseline: the equations whose time per FLOP is the unit.
         columns: what is measured in turn.
     """
 
     label: str
     cell: Cell
     shape: Shape
+    baseline: Cell
     columns: tuple[Column, ...]
 
 
@@ -124,13 +132,14 @@ def rows(
         baseline: the cell whose time per FLOP is the unit; it is measured beside every other cell, in the same rounds.
     """
     made = []
+    unit = CELLS.build(baseline)
     given = None if shapes is None else list(dict.fromkeys(shapes))
     for shape in given or (*SHAPES, *MEMORY_SHAPES):
         for label, (name, options) in cells.items():
             cell = CELLS.build(name, **options)
             if given is None and shape not in (SHAPES if cell.memory is None else MEMORY_SHAPES):
                 continue
-            made.append(Row(label, cell, shape, tuple(_columns(name, options, cell, shape, dtype, flax, baseline))))
+            made.append(Row(label, cell, shape, unit, tuple(_columns(name, options, cell, shape, dtype, flax, baseline))))
     return made
 
 

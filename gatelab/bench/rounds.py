@@ -51,8 +51,8 @@ class Bench:
         """Versions as the workers name them."""
         return {name: version for client in self._clients.values() for name, version in client.hello["versions"].items()}
 
-    def run(self, row: Row, memory: bool = True) -> dict[str, Any]:
-        """Measures one row; the result is described in `gatelab.bench.results`."""
+    def run(self, row: Row) -> dict[str, Any]:
+        """Measures one row; the result holds everything that is printed, and more."""
         calls, refused = self._prepare(row.columns)
         times: dict[str, dict[int, float]] = {name: {} for name in calls}
         for number in range(self.repeats):
@@ -69,10 +69,10 @@ class Bench:
                     calls = {key: value for key, value in calls.items() if key != column.name}
                     if isinstance(error, DiedError):
                         self._restart(column.worker, [other for other in row.columns if other.name in calls])
-        for client in self._clients.values():
-            client.ask("release")
+        for worker in {column.worker for column in row.columns}:
+            self._client(worker).ask("release")
         found = {name: of for name, of in times.items() if of and name not in refused}
-        return _figures(row, found, refused, self._memory(row, found) if memory else {})
+        return _figures(row, found, refused, self._memory(row, found))
 
     def _prepare(self, columns: Sequence[Column]) -> tuple[dict[str, tuple[int, float]], dict[str, str]]:
         """Calls a measurement and seconds of a first step by column; and why the others cannot be measured."""
@@ -101,28 +101,36 @@ class Bench:
             self.peak_note = str(error)
 
     def _memory(self, row: Row, measured: Mapping[str, Times]) -> dict[str, float]:
-        """Peak MiB of each column, of the better one of torch's two, by a process that does nothing else."""
+        """Peak MiB of each column (of the better one of torch's two), by processes that have not computed anything before."""
         peaks = {}
         for column in row.columns:
             rival = _rival(column.name)
             worse = rival in measured and column.name in measured and median(measured[rival]) < median(measured[column.name])
             if column.name not in measured or worse or column.name == "baseline":
                 continue
+            key = f"{column.worker} memory"
             try:
-                with Client(column.worker, self.threads, self.plugins) as client:
-                    peaks[column.name] = client.ask("memory", step=column.step)["mib"]
+                peaks[column.name] = self._client(key).ask("memory", step=column.step)["mib"]
             except RefusedError as error:
                 self.say(f"{row.label} {row.shape}: no peak memory of {column.name}: {error}")
+                self._end(key)
+            if column.worker == "flax":  # it cannot fork
+                self._end(key)
         return peaks
 
     def _client(self, worker: str) -> Client:
+        """The process of that name; a second word keeps apart those of one kind."""
         if worker not in self._clients:
-            self._clients[worker] = Client(worker, self.threads, self.plugins)
+            self._clients[worker] = Client(worker.partition(" ")[0], self.threads, self.plugins)
         return self._clients[worker]
+
+    def _end(self, worker: str) -> None:
+        if worker in self._clients:
+            self._clients.pop(worker).close()
 
     def _restart(self, worker: str, columns: Sequence[Column]) -> None:
         """A new process in the place of one that ended, with the columns that the old one held."""
-        self._clients.pop(worker).close()
+        self._end(worker)
         for column in columns:
             if column.worker == worker:
                 self._client(worker).ask("prepare", name=column.name, step=column.step)
@@ -147,16 +155,7 @@ def _better(times: Mapping[str, Times], worker: str) -> str | None:
 def _figures(row: Row, times: Mapping[str, Times], refused: Mapping[str, str], memory: Mapping[str, float]) -> dict[str, Any]:
     """The result of a row in plain containers."""
     flops = training_flops(row.cell, *row.shape)
-    columns: dict[str, dict[str, Any]] = {}
-    for column in row.columns:
-        name = column.name
-        columns[name] = {"allocator": column.worker if column.worker != "flax" else "found"}
-        if name in times:
-            of = times[name]
-            columns[name] |= {"seconds": median(of), "spread": spread(of), "n": len(of), "rounds": list(of.values())}
-            columns[name]["peak_mib"] = memory.get(name)
-        else:
-            columns[name]["refused"] = refused.get(name, "not measured")
+    columns = {column.name: _column(column, times, refused, memory) for column in row.columns}
     own = next((name for name in BACKENDS if name in times), None)
     result: dict[str, Any] = {
         "cell": row.label,
@@ -168,15 +167,32 @@ def _figures(row: Row, times: Mapping[str, Times], refused: Mapping[str, str], m
         "columns": columns,
     }
     if own is None:
-        return result | {"gflops": None, "ratios": {}, "torch": {}, "per_flop": None}
+        return result | {"ratios": {}, "torch": {}, "gflops": None, "per_flop": None}
     peers = {worker: _better(times, worker) for worker in ("found", "tuned")}
-    rivals = {"eager": "eager" if own != "eager" else None, "eager_found": "eager_found" if own != "eager" else None}
+    rivals: dict[str, str | None] = {} if own == "eager" else {"eager": "eager", "eager_found": "eager_found"}
     rivals |= {"torch_found": peers["found"], "torch_tuned": peers["tuned"], "flax": "flax"}
-    result["ratios"] = {key: ratio(times[name], times[own]) for key, name in rivals.items() if name in times}
-    result["torch"] = peers
-    result["gflops"] = flops / columns[own]["seconds"] / 1e9
-    result["per_flop"] = None
+    per_flop = None
     if "baseline" in times:
-        base = training_flops(row.baseline, *row.shape)
-        result["per_flop"] = ratio(times[own], times["baseline"]) * base / flops
-    return result
+        per_flop = ratio(times[own], times["baseline"]) * training_flops(row.baseline, *row.shape) / flops
+    return result | {
+        "ratios": {key: ratio(times[name], times[own]) for key, name in rivals.items() if name is not None and name in times},
+        "torch": peers,
+        "gflops": flops / median(times[own]) / 1e9,
+        "per_flop": per_flop,
+    }
+
+
+def _column(column: Column, times: Mapping[str, Times], refused: Mapping[str, str], memory: Mapping[str, float]) -> dict[str, Any]:
+    """Median, spread (half the distance between the quartiles over the median), rounds and memory; or why there are none."""
+    allocator = "tuned" if column.worker == "tuned" else "found"
+    if column.name not in times:
+        return {"allocator": allocator, "refused": refused.get(column.name, "not measured")}
+    of = times[column.name]
+    return {
+        "allocator": allocator,
+        "seconds": median(of),
+        "spread": spread(of),
+        "n": len(of),
+        "rounds": list(of.values()),
+        "peak_mib": memory.get(column.name),
+    }

@@ -14,6 +14,7 @@ COMMANDS = {
     "report": "one self-contained HTML page over the runs in one or more folders",
     "list": "the cells or the tasks there are",
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
+    "bench": "times of the kernels against eager, torch and Flax; with --training of whole steps against a bare loop",
     "doctor": "versions, devices, data and W&B; what is missing and how to get it",
 }
 

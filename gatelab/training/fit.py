@@ -4,6 +4,7 @@ import logging
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class RunFailedError(RuntimeError):
     """A run ended without a result. Its directory says why."""
 
 
-def fit(config: Config) -> Run:
+def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
     """Trains, validates and tests one run, and records it in its directory.
 
     A finished run is returned as it is. A run that was interrupted goes on from its last checkpoint and ends bit for bit where it
@@ -43,6 +44,7 @@ def fit(config: Config) -> Run:
 
     Args:
         config: what to compute, checked.
+        watchers: callbacks in front of our own. They are not part of the run's identity and must not change what is computed.
 
     Returns:
         The finished run.
@@ -70,7 +72,7 @@ def fit(config: Config) -> Run:
     try:
         writer.start(resolved, provenance(task.data_hashes(), plugins), run_id)
         loggers = build_loggers(config, writer, run_id, resolved)
-        summary, step = _train(config, model, task, writer, loggers, trainer_options)
+        summary, step = _train(config, model, task, writer, loggers, [*watchers], trainer_options)
         writer.finish(summary, step)
         exit_code = 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:
@@ -140,7 +142,13 @@ def accelerator(config: Config) -> dict[str, Any]:
 
 
 def _train(
-    config: Config, model: SequenceModel, task: Task, writer: RunWriter, loggers: list[Any], trainer_options: dict[str, Any]
+    config: Config,
+    model: SequenceModel,
+    task: Task,
+    writer: RunWriter,
+    loggers: list[Any],
+    callbacks: list[Callback],
+    trainer_options: dict[str, Any],
 ) -> tuple[dict[str, Any], int]:
     """Runs Lightning; returns the summary and the optimiser steps made."""
     started = time.perf_counter()
@@ -152,7 +160,7 @@ def _train(
     last = folder / "last.ckpt"
     best = ModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     meter = TrainingMetrics(settings.log_every, writer)
-    callbacks: list[Callback] = [
+    callbacks += [
         meter,
         GateProbe(settings.probe_every, model.rnn),
         GradientProbe(settings.log_every, settings.probe_every, model.rnn),

@@ -38,11 +38,18 @@ def provenance(data_hashes: Mapping[str, str], plugin_hashes: Mapping[str, str])
         "data_sha256": dict(data_hashes),
         "plugin_sha256": dict(plugin_hashes),
         "command": sys.argv,
+        **machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, GPU and system."""
+    return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
     }
 
 
