@@ -1,0 +1,81 @@
+"""`gatelab bench`: what it writes and says. No time is asserted."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from gatelab.bench import rounds
+from gatelab.bench.client import Client, RefusedError
+from gatelab.bench.plan import Column, Shape, parse_cells, rows
+from gatelab.kernels import BACKENDS
+from gatelab.kernels.cpu._build import compiler
+from tests.cli.conftest import PLUGIN
+
+TINY = ["--shapes", "2x3x4x5", "--repeats", "2", "--threads", "1"]
+
+
+def test_the_file_holds_everything(gatelab, plugin, tmp_path):
+    file = tmp_path / "bench.json"
+    status, out, err = gatelab("bench", *TINY, "--cells", "lstm,leaky:scale=2", "--json", str(file), str(plugin))
+    assert status == 0, err
+    assert "2 x 3 x 4 x 5" in out
+    assert "2/2" in err
+    result = json.loads(file.read_text())
+    assert {"date", "machine", "versions", "threads", "repeats", "dtype", "peak_gflops"} <= result.keys()
+    assert (result["peak_gflops"] is not None) == (compiler() is not None)
+    assert {"cpu", "cores", "platform"} <= result["machine"].keys()
+    lstm, leaky = result["rows"]
+    assert leaky["cell"] == "leaky:scale=2"
+    assert leaky["options"] == {"scale": 2}
+    assert lstm["shape"] == {"B": 2, "T": 3, "D": 4, "H": 5}
+    assert lstm["backend"] == leaky["backend"]
+    assert {"torch_found", "torch_tuned"} <= lstm["ratios"].keys()
+    peers = [f"torch_{worker}_{kind}" for worker in ("found", "tuned") for kind in ("onednn", "native")]
+    assert {*BACKENDS, "eager_found", *peers} <= lstm["columns"].keys()
+    for name, column in lstm["columns"].items():
+        assert column["n"] == len(column["rounds"]) == 2, name
+        assert min(column["rounds"]) <= column["seconds"] <= max(column["rounds"])
+        assert column["allocator"] == ("found" if "found" in name else "tuned")
+    assert lstm["columns"]["eager"]["peak_mib"] >= 0
+    assert lstm["gflops"] == pytest.approx(lstm["flops"] / lstm["columns"][lstm["backend"]]["seconds"] / 1e9)
+    best = min(lstm["columns"][name]["seconds"] for name in peers[:2])
+    assert lstm["columns"][lstm["torch"]["found"]]["seconds"] == best
+    assert list(tmp_path.glob(".bench*")) == []
+
+
+def test_training_is_split_into_its_parts(gatelab, tmp_path):
+    file = tmp_path / "training.json"
+    status, out, _ = gatelab("bench", "--training", "--quick", "--repeats", "1", "--threads", "1", "--json", str(file))
+    assert status == 0
+    for text in ("task generator", "Lightning", "W&B", "logger=none"):
+        assert text in out
+    result = json.loads(file.read_text())
+    assert {"bare", "lightning", "logging", "none", "wandb"} == result["milliseconds"].keys()
+    assert all(len(blocks) == 1 for blocks in result["blocks"].values())
+    assert sum(result["parts"].values()) == pytest.approx(result["milliseconds"]["wandb"] - result["milliseconds"]["bare"])
+    assert all(math.isfinite(value) for value in result["milliseconds"].values())
+
+
+def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(tmp_path):
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text(PLUGIN.replace("f = sigmoid(a.f)", "__import__('os')._exit(3)"))
+    (row,) = rows(parse_cells("rnn"), [Shape(2, 3, 4, 5)], "float32", False, "lstm")
+    step = row.columns[0].step
+    refused = Column("refused", "tuned", {**step, "backend": "nonsense"})
+    dead = Column("dead", "tuned", {**step, "cell": "deadly"})
+    first, *others = row.columns  # that one is prepared before its process ends, the others behind it
+    wrong = dataclasses.replace(row, columns=(first, refused, dead, *others))
+    with rounds.Bench(1, "float32", 2, [str(deadly)], lambda line: None) as bench:
+        columns = bench.run(wrong)["columns"]
+    assert "Unknown backend 'nonsense'" in columns["refused"]["refused"]
+    assert "ended with status 3" in columns["dead"]["refused"]
+    assert all(columns[column.name]["n"] == 2 for column in row.columns)
+
+
+def test_a_worker_that_ends_is_noticed():
+    with Client("found", 1) as client:
+        client._process.kill()
+        with pytest.raises(RefusedError, match="ended with status -9"):
+            client.ask("hello")
