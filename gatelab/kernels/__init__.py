@@ -7,12 +7,12 @@ from typing import cast
 from torch import Tensor
 
 from gatelab.cells import Cell
-from gatelab.kernels import eager
-from gatelab.kernels._scan import Backend, Record, Scan, Weights, replay
+from gatelab.kernels import cpu, eager
+from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, replay
 from gatelab.registry import UserError, unknown
 
 # In the order in which `auto` tries them.
-BACKENDS: dict[str, ModuleType] = {"eager": eager}
+BACKENDS: dict[str, ModuleType] = {"cpu": cpu, "eager": eager}
 
 _log = logging.getLogger(__name__)
 _said: set[str] = set()
@@ -32,6 +32,8 @@ def scan(
     backend: str = "auto",
     lengths: Tensor | None = None,
     record: bool = False,
+    checkpoint_every: int | None = None,
+    flow: Flow | None = None,
 ) -> Scan:
     """Runs the time loop of one layer in one direction.
 
@@ -48,6 +50,9 @@ def scan(
         backend: "auto" takes the first that can serve and says once why it passed over another.
         lengths: valid steps of each row (B,), or None. A finished row keeps its state and puts out zeros.
         record: also return what `step` was given, for `replay`.
+        checkpoint_every: steps between two states that are kept for the backward pass, which computes the rest again; a backend
+            may round it up. None: chosen from T and the memory at hand. The eager loop keeps everything.
+        flow: filled with the derivatives by all states when the backward pass runs.
 
     Raises:
         UserError: the backend does not exist or cannot serve this cell, dtype or machine.
@@ -57,9 +62,9 @@ def scan(
         if backend not in ("auto", name):
             continue
         chosen = cast(Backend, module)
-        reason = chosen.refuses(cell, x)
+        reason = chosen.refuses(cell, weights, x)
         if reason is None:
-            return chosen.scan(cell, weights, x, s0, lengths, record)
+            return chosen.scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow)
         if backend == name:
             raise UserError(f"Backend '{name}' cannot run this: {reason}")
         if reason not in _said:
@@ -68,4 +73,4 @@ def scan(
     raise AssertionError("the eager backend serves everything")
 
 
-__all__ = ["BACKENDS", "Record", "Scan", "Weights", "check_backend", "replay", "scan"]
+__all__ = ["BACKENDS", "Flow", "Record", "Scan", "Weights", "check_backend", "replay", "scan"]

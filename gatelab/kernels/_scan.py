@@ -1,6 +1,6 @@
 """What every backend takes and gives: one layer, one direction, the whole time loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -25,6 +25,23 @@ class Weights:
     b: Tensor | None
     p: dict[str, Tensor]
     memory: dict[str, Tensor]
+
+    def tensors(self) -> list[Tensor]:
+        """All that there are."""
+        given = (self.W, self.R, self.b, *self.p.values(), *self.memory.values())
+        return [value for value in given if value is not None]
+
+
+@dataclass
+class Flow:
+    """Gradient flow of one call, filled by its backward pass.
+
+    Attributes:
+        cotangents: dL/ds(t) by part of the state, (N, T, B, H) each: the whole derivative by the state after step t, through the
+            output and through everything later; 0 behind the end of a row.
+    """
+
+    cotangents: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Record(NamedTuple):
@@ -54,12 +71,20 @@ class Scan(NamedTuple):
 class Backend(Protocol):
     """A way to run the time loop."""
 
-    def refuses(self, cell: Cell, x: Tensor) -> str | None:
+    def refuses(self, cell: Cell, weights: Weights, x: Tensor) -> str | None:
         """One sentence that says why this backend cannot serve, or None if it can."""
         ...
 
     def scan(
-        self, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], lengths: Tensor | None, record: bool
+        self,
+        cell: Cell,
+        weights: Weights,
+        x: Tensor,
+        s0: tuple[Tensor, ...],
+        lengths: Tensor | None,
+        record: bool,
+        checkpoint_every: int | None,
+        flow: Flow | None,
     ) -> Scan: ...
 
 

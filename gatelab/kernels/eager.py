@@ -4,17 +4,24 @@ import torch
 from torch import Tensor
 
 from gatelab.cells import Cell, Parts
-from gatelab.kernels._scan import Record, Scan, Weights
+from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels._tape import Tape
 
 
-def refuses(cell: Cell, x: Tensor) -> str | None:  # noqa: ARG001 - the signature of every backend
+def refuses(cell: Cell, weights: Weights, x: Tensor) -> str | None:  # noqa: ARG001 - the signature of every backend
     """The eager loop serves everything."""
     return None
 
 
 def scan(
-    cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], lengths: Tensor | None = None, record: bool = False
+    cell: Cell,
+    weights: Weights,
+    x: Tensor,
+    s0: tuple[Tensor, ...],
+    lengths: Tensor | None = None,
+    record: bool = False,
+    checkpoint_every: int | None = None,  # noqa: ARG001 - this loop keeps everything
+    flow: Flow | None = None,
 ) -> Scan:
     """Runs one layer in one direction.
 
@@ -25,6 +32,8 @@ def scan(
         s0: initial state in the order of `cell.state`, (N, B, H) each.
         lengths: valid steps of each row (B,), or None. A finished row keeps its state and puts out zeros.
         record: also return what `step` was given.
+        checkpoint_every: not used; everything is kept.
+        flow: filled by the backward pass.
     """
     T = x.shape[1]
     alone, joint = _input_parts(cell, weights, x, s0)
@@ -44,6 +53,8 @@ def scan(
             product = torch.baddbmm(joint[t], fed[0] if len(fed) == 1 else torch.cat(fed, -1), R)
             a |= zip(cell.recurrent_gates, product.chunk(len(cell.recurrent_gates), -1), strict=True)
         new, _ = cell.step(Parts(**a), Parts(**read), p)
+        if flow is not None:
+            _watch(flow, new, t, T)
         h = new[cell.state[0]]
         if alive is not None:
             h = torch.where(alive[t], h, 0)
@@ -94,3 +105,13 @@ def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) 
         {name: torch.stack([a[name] for a, _ in seen], 1) for name in cell.gates},
         {name: torch.stack([s[name] for _, s in seen], 1) for name in cell.state},
     )
+
+
+def _watch(flow: Flow, new: dict[str, Tensor], t: int, T: int) -> None:
+    """Leaves the whole derivative by every part of the state after step t in `flow` when the backward pass gets there."""
+    for name, value in new.items():
+        if value.requires_grad:
+            if name not in flow.cotangents:
+                N, B, H = value.shape
+                flow.cotangents[name] = value.new_zeros(N, T, B, H)
+            value.register_hook(lambda gradient, at=flow.cotangents[name][:, t]: at.copy_(gradient) and None)

@@ -1,0 +1,184 @@
+"""The compiled loop as a function that autograd knows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatelab.cells import Cell
+from gatelab.kernels._scan import Flow, Weights
+from gatelab.kernels.cpu._call import POOL, Lease, Library, Plan
+from gatelab.registry import UserError
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a call computes with, besides tensors that have gradients.
+
+    Attributes:
+        library: the compiled loop.
+        cell: the equations.
+        plan: rows to blocks, blocks to threads.
+        segment: steps between two states that are kept; T keeps everything.
+        lengths: valid steps of each row (B,), or None.
+        record: whether to put out what `step` was given.
+        save: whether there will be a backward pass.
+        flow: where the backward pass leaves the cotangents of the states, or None.
+    """
+
+    library: Library
+    cell: Cell
+    plan: Plan
+    segment: int
+    lengths: Tensor | None
+    record: bool
+    save: bool
+    flow: Flow | None
+
+
+@dataclass
+class Inputs:
+    """The tensors of a call, in the order in which autograd is given them."""
+
+    x: Tensor
+    W: Tensor | None
+    R: Tensor | None
+    b: Tensor | None
+    p: tuple[Tensor, ...]
+    s0: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...]) -> "Inputs":
+        dense = (None if value is None else value.contiguous() for value in (weights.W, weights.R, weights.b))
+        rows = x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+        p = tuple(weights.p[name].contiguous() for name in cell.vectors)
+        return cls(rows, *dense, p, tuple(part.contiguous() for part in s0))
+
+    @classmethod
+    def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
+        first = 4 + len(cell.vectors)
+        return cls(*tensors[:4], tensors[4:first], tensors[first : first + len(cell.state)])
+
+    def flat(self) -> tuple[Tensor | None, ...]:
+        return (self.x, self.W, self.R, self.b, *self.p, *self.s0)
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int, int]:
+        """N, T, B, D, H."""
+        return (*self.x.shape, self.s0[0].shape[-1])  # type: ignore[return-value]
+
+
+def _like_input(x: Tensor, H: int) -> Tensor:
+    """An empty (N, T, B, H) whose rows lie as those of x: the output of a batch-first input is batch-first, too."""
+    N, T, B, _ = x.shape
+    if x.stride(2) > x.stride(1):
+        return x.new_empty(N, B, T, H).transpose(1, 2)
+    return x.new_empty(N, T, B, H)
+
+
+def _strides(prefix: str, value: Tensor) -> dict[str, int]:
+    return {f"{prefix}_{name}": stride for name, stride in zip("ntb", value.stride(), strict=False)}
+
+
+def _block(run: Run, inputs: Inputs, out: Tensor, **values: Any) -> Any:
+    sizes = dict(zip("NTBDH", inputs.sizes, strict=True))
+    plan = {"blocks": run.plan.blocks, "threads": run.plan.threads, "chunk": run.plan.chunk, "segment": run.segment}
+    given = {name: getattr(inputs, name) for name in ("x", "W", "R", "b", "p", "s0")}
+    strides = _strides("x", inputs.x) | _strides("out", out)
+    return run.library.call(**sizes, **plan, **given, **strides, out=out, lengths=run.lengths, **values)
+
+
+Result = tuple[tuple[Tensor, ...], Lease | None, Lease | None]
+
+
+def forward(run: Run, inputs: Inputs) -> Result:
+    """Output, last states and, on request, records; then what the backward pass needs: everything, or a state per segment."""
+    N, T, B, _, H = inputs.sizes
+    dtype = inputs.x.dtype
+    out = _like_input(inputs.x, H)
+    last = tuple(out.new_empty(N, B, H) for _ in run.cell.state)
+    make = torch.zeros if run.lengths is not None else torch.empty
+    counts = (len(run.cell.gates), len(run.cell.state)) if run.record else ()
+    records = tuple(make(count, N, T, B, H, dtype=dtype) for count in counts)
+    block = _block(run, inputs, out, last=last, **dict(zip(("record_a", "record_s"), records, strict=False)))
+    saved = kept = None
+    if run.save and run.segment >= T:
+        saved = POOL.take(run.library.size("saved_size", block), dtype)
+        block.saved = saved.data_ptr()
+    elif run.save:
+        kept = POOL.take(run.library.size("kept_size", block), dtype)
+        block.kept = kept.data_ptr()
+    work = POOL.take(run.library.size("workspace", block, 0), dtype)
+    block.work = work.data_ptr()
+    run.library.forward(block)
+    return (out, *last, *records), saved, kept
+
+
+class TimeLoop(torch.autograd.Function):
+    """Output, last states and records of one layer and direction; its gradients come from the compiled adjoint."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Run, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        results, ctx.saved, ctx.kept = forward(run, Inputs.back(run.cell, tensors))
+        ctx.run = run
+        ctx.save_for_backward(*tensors, results[0])
+        ctx.set_materialize_grads(False)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        run: Run = ctx.run
+        if torch.is_grad_enabled():
+            raise UserError("Backend 'cpu' has no second derivatives (create_graph=True); use backend='eager' for them.")
+        *tensors, out = ctx.saved_tensors  # raises if the graph was freed
+        inputs = Inputs.back(run.cell, tuple(tensors))
+        gradients = Inputs(*(_empty(value, wanted) for value, wanted in zip(tensors[:4], ctx.needs_input_grad[1:5], strict=True)), (), ())
+        gradients.p, gradients.s0 = _rest(run, inputs, ctx.needs_input_grad[5:])
+        d_out, *others = cotangents
+        values: dict[str, Any] = {"saved": ctx.saved, "kept": ctx.kept, "dW": gradients.W, "dR": gradients.R, "db": gradients.b}
+        values |= {"dx": gradients.x, "dp": gradients.p, "ds0": gradients.s0}
+        if gradients.x is not None:
+            values |= _strides("dx", gradients.x)
+        # Kept by name until the call is over: the argument block holds addresses only.
+        if d_out is not None:
+            d_out = d_out if d_out.stride(-1) == 1 or d_out.shape[-1] == 1 else d_out.contiguous()
+            values |= {"d_out": d_out} | _strides("d_out", d_out)
+        parts = len(run.cell.state)
+        others = [None if value is None else value.contiguous() for value in others]
+        values["d_last"] = others[:parts]
+        values |= dict(zip(("d_record_a", "d_record_s"), others[parts:], strict=False))
+        flow = None
+        if run.flow is not None:
+            N, T, B, _, H = inputs.sizes
+            flow = out.new_zeros(parts, N, T, B, H)
+            run.flow.cotangents = dict(zip(run.cell.state, flow, strict=True))
+        block = _block(run, inputs, out, flow=flow, **values)
+        work = POOL.take(run.library.size("workspace", block, 1), out.dtype)
+        block.work = work.data_ptr()
+        run.library.backward(block)
+        if not _graph_is_kept():
+            ctx.saved = ctx.kept = None
+        return (None, *gradients.flat())
+
+    @staticmethod
+    def vmap(*_: Any) -> Any:
+        raise UserError("Backend 'cpu' cannot be batched by torch.vmap; use backend='eager', or 'auto', which takes it.")
+
+
+def _empty(value: Tensor | None, wanted: bool) -> Tensor | None:
+    if value is None or not wanted:
+        return None
+    return _like_input(value, value.shape[-1]) if value.dim() == 4 else torch.empty_like(value, memory_format=torch.contiguous_format)
+
+
+def _rest(run: Run, inputs: Inputs, wanted: tuple[bool, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Gradients of vectors and initial states to fill, or None."""
+    made = [_empty(value, want) for value, want in zip((*inputs.p, *inputs.s0), wanted, strict=True)]
+    return tuple(made[: len(inputs.p)]), tuple(made[len(inputs.p) :])
+
+
+def _graph_is_kept() -> bool:
+    """Whether autograd may come back to this node (retain_graph=True); True where torch does not tell."""
+    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return True if ask is None else ask()

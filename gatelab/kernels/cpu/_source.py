@@ -1,0 +1,62 @@
+"""The C source of a cell's time loop."""
+
+import functools
+from pathlib import Path
+
+import torch
+
+from gatelab.cells import Cell
+from gatelab.kernels._trace import Equations, NotTraceableError, trace
+from gatelab.kernels.cpu._printer import OPERATORS, print_equations
+from gatelab.registry import UserError
+
+# The argument of both entry points: one table for C and for ctypes. `*` is a tensor of reals, `[NAME]` one for each of NAME.
+FIELDS = (
+    *((name, "long") for name in ("N", "T", "B", "D", "H", "blocks", "threads", "chunk", "segment")),
+    *((name, "long") for name in ("x_n", "x_t", "x_b", "out_n", "out_t", "out_b")),
+    *((name, "long") for name in ("dx_n", "dx_t", "dx_b", "d_out_n", "d_out_t", "d_out_b")),
+    ("lengths", "const int64_t *"),
+    *((name, "const real *") for name in ("x", "W", "R", "b")),
+    ("p", "const real *[VECTORS]"),
+    ("s0", "const real *[STATES]"),
+    *((name, "real *") for name in ("out", "saved", "kept", "record_a", "record_s", "work")),
+    ("last", "real *[STATES]"),
+    *((name, "const real *") for name in ("d_out", "d_record_a", "d_record_s")),
+    ("d_last", "const real *[STATES]"),
+    *((name, "real *") for name in ("flow", "dx", "dW", "dR", "db")),
+    ("dp", "real *[VECTORS]"),
+    ("ds0", "real *[STATES]"),
+)
+
+
+@functools.cache
+def equations(cell: Cell) -> Equations:
+    """The traced equations.
+
+    Raises:
+        NotTraceableError: they cannot be printed.
+    """
+    return trace(cell, OPERATORS.keys())
+
+
+def source(cell: Cell, dtype: torch.dtype) -> str:
+    """The whole C file for a cell and a number format.
+
+    Raises:
+        UserError: the equations cannot be printed; the sentence names operator and line.
+    """
+    try:
+        printed = print_equations(cell, equations(cell))
+    except NotTraceableError as error:
+        raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
+    parts = {name: (Path(__file__).parent / f"{name}.c").read_text("utf-8") for name in ("vector", "product", "loop", "adjoint", "call")}
+    number = "#define DOUBLE\n" if dtype == torch.float64 else ""
+    return "\n".join([number + parts["vector"], parts["product"], printed, _struct(), parts["loop"], parts["adjoint"], parts["call"]])
+
+
+def _struct() -> str:
+    members = []
+    for name, kind in FIELDS:
+        base, bracket, count = kind.partition("[")
+        members.append(f"  {base}{'' if base.endswith('*') else ' '}{name}{f'[{count[:-1]} + 1]' if bracket else ''};")
+    return "\n".join(["typedef struct {", *members, "} Call;", ""])

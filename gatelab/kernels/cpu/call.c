@@ -1,0 +1,167 @@
+// Packing, threads, and the two entry points.
+
+// to[panel][k][column][LANES] = from[(block of the gate, unit)][k]: weights as the forward pass reads them.
+static void pack_rows(const real *from, long row_length, const int *row_of, long first_gate, long gates, long H, long Hv, real *to,
+                      long depth, long k0) {
+  const long columns = gates * Hv;
+  for (long column = 0; column < columns; column++) {
+    const long panel = column / PANEL * PANEL, width = least_long(PANEL, columns - panel);
+    real *at = to + panel * depth * LANES + (column - panel) * LANES + k0 * width * LANES;
+    const long unit = column % Hv * LANES;
+    const real *source = from + (row_of[first_gate + column / Hv] * H + unit) * row_length;
+    for (long l = 0; l < LANES; l++) {
+      const int inside = unit + l < H;
+      for (long k = 0; k < row_length; k++) at[k * width * LANES + l] = inside ? source[l * row_length + k] : 0;
+    }
+  }
+}
+
+// to[panel][k][column][LANES] = from[k][column]: weights as the backward pass reads them; k runs over gates and units.
+static void pack_columns(const real *from, long row_length, const int *row_of, long first_gate, long gates, long H, long offset,
+                         long width, real *to) {
+  const long columns = rounded(width, LANES) / LANES, depth = gates * H;
+  for (long k = 0; k < depth; k++) {
+    const real *source = from + (row_of[first_gate + k / H] * H + k % H) * row_length + offset;
+    for (long column = 0; column < columns; column++) {
+      const long panel = column / PANEL * PANEL, across = least_long(PANEL, columns - panel);
+      real *at = to + panel * depth * LANES + (k * across + column - panel) * LANES;
+      *(V *)at = load(source + column * LANES, width - column * LANES);
+    }
+  }
+}
+
+static void pack(const Call *c, const Plan *p, long n, int backward) {
+  const Packed w = packed_of(c, p, n, backward);
+  const long H = c->H, Hv = p->Hv, D = c->D, S = FED * H, wide = Hv * LANES;
+  const real *W = c->W + (INPUT_GATES ? n * INPUT_GATES * H * D : 0);
+  const real *R = c->R + (RECURRENT_GATES ? n * RECURRENT_GATES * H * S : 0);
+  if (!backward || c->segment < c->T) {
+    pack_rows(W, D, W_ROW, 0, INPUT_ONLY, H, Hv, (real *)w.input_only, D, 0);
+    pack_rows(W, D, W_ROW, INPUT_ONLY, BOTH, H, Hv, (real *)w.both, D + S, 0);
+    pack_rows(R, S, R_ROW, INPUT_ONLY, BOTH, H, Hv, (real *)w.both, D + S, D);
+    pack_rows(R, S, R_ROW, INPUT_GATES, RECURRENT_ONLY, H, Hv, (real *)w.recurrent_only, S, 0);
+    if (c->b)
+      for (long g = 0; g < GATES; g++) to_columns(c->b + (n * GATES + GATE[g]) * H, H, (real *)w.bias + g * wide, LANES);
+  }
+  for (long i = 0; i < VECTORS; i++) to_columns(c->p[i] + n * H, H, (real *)w.vectors + i * wide, LANES);
+  if (!backward) return;
+  for (long f = 0; f < FED; f++)
+    pack_columns(R, S, R_ROW, INPUT_ONLY, RECURRENT_GATES, H, f * H, H, (real *)w.back_state + f * wide * RECURRENT_GATES * H);
+  if (c->dx) pack_columns(W, D, W_ROW, 0, INPUT_GATES, H, 0, D, (real *)w.back_x);
+}
+
+typedef struct {
+  const Call *call;
+  const Plan *plan;
+  int backward;
+  long thread;
+  void (*work)(const Call *, const Plan *, int, long);
+} Job;
+
+static void *run_job(void *argument) {
+  const Job *job = argument;
+  job->work(job->call, job->plan, job->backward, job->thread);
+  return 0;
+}
+
+// Threads live as long as one call: none spins, none is lost in a fork. Where none can be made, this one does the work.
+static void on_threads(const Call *c, const Plan *p, int backward, void (*work)(const Call *, const Plan *, int, long)) {
+  Job jobs[c->threads];
+  pthread_t handles[c->threads];
+  int made[c->threads];
+  for (long i = 0; i < c->threads; i++) {
+    jobs[i] = (Job){c, p, backward, i, work};
+    made[i] = i > 0 && pthread_create(&handles[i], 0, run_job, &jobs[i]) == 0;
+  }
+  for (long i = 0; i < c->threads; i++)
+    if (!made[i]) run_job(&jobs[i]);
+  for (long i = 0; i < c->threads; i++)
+    if (made[i]) pthread_join(handles[i], 0);
+}
+
+static long share(long all, const Call *c, long thread) { return all * thread / c->threads; }
+
+static void pack_share(const Call *c, const Plan *p, int backward, long thread) {
+  for (long n = share(c->N, c, thread); n < share(c->N, c, thread + 1); n++) pack(c, p, n, backward);
+}
+
+static void run_share(const Call *c, const Plan *p, int backward, long thread) {
+  const long items = c->N * c->blocks;
+  Block blocks[p->Dv + (FED + GATES) * p->Hv + 1];
+  const Scratch s = scratch_parts(c, p, thread, backward, blocks);
+  long replica = -1;
+  for (long index = share(items, c, thread); index < share(items, c, thread + 1); index++) {
+    const Item it = item_of(c, index);
+    const Packed w = packed_of(c, p, it.n, backward);
+    if (!backward) {
+      forward_item(c, p, &w, &it, &s);
+      continue;
+    }
+    real *gradient = gradient_of(c, p, it.n + thread);  // a slot of its own for every pair, since both only grow
+    if (it.n != replica) memset(gradient, 0, p->gradient * sizeof(real));
+    replica = it.n;
+    backward_item(c, p, &w, &it, &s, gradient);
+  }
+}
+
+// The sum over the threads that worked on replica n, in their order: the same bits whoever was first.
+static void sum_slots(const Call *c, const Plan *p, long n, long offset, V *sum, long count) {
+  const long items = c->N * c->blocks;
+  for (long i = 0; i < count; i++) sum[i] = (V){0};
+  for (long thread = 0; thread < c->threads; thread++) {
+    if (share(items, c, thread) >= (n + 1) * c->blocks || share(items, c, thread + 1) <= n * c->blocks) continue;
+    if (share(items, c, thread) == share(items, c, thread + 1)) continue;
+    const V *from = (const V *)(gradient_of(c, p, n + thread) + offset);
+    for (long i = 0; i < count; i++) sum[i] += from[i];
+  }
+}
+
+// One column of gates from its tiles to the rows of the parameter.
+static void unpack(const Call *c, const Plan *p, long n, long offset, long columns, long column, long depth, real *to,
+                   long row_length) {
+  const long count = lanes_left(c->H, column % p->Hv);
+  for (long k = 0; k < depth; k += TILE_ROWS) {
+    V sum[TILE_ROWS];
+    sum_slots(c, p, n, offset + (k * columns + column * TILE_ROWS) * LANES, sum, TILE_ROWS);
+    const long most = least_long(TILE_ROWS, depth - k);
+    for (long l = 0; l < count; l++)
+      for (long j = 0; j < most; j++) to[l * row_length + k + j] = sum[j][l];
+  }
+}
+
+static void gradient_share(const Call *c, const Plan *p, int backward, long thread) {
+  (void)backward;
+  const long all = c->N * GATES * p->Hv, H = c->H, S = FED * H;
+  for (long index = share(all, c, thread); index < share(all, c, thread + 1); index++) {
+    const long n = index / (GATES * p->Hv), column = index % (GATES * p->Hv), g = column / p->Hv, unit = column % p->Hv * LANES;
+    if (g < INPUT_GATES && c->dW)
+      unpack(c, p, n, 0, INPUT_GATES * p->Hv, column, c->D, c->dW + ((n * INPUT_GATES + W_ROW[g]) * H + unit) * c->D, c->D);
+    if (g >= INPUT_ONLY && c->dR)
+      for (long f = 0; f < FED; f++)
+        unpack(c, p, n, p->gradient_s + f * p->depth_s * RECURRENT_GATES * p->Hv * LANES, RECURRENT_GATES * p->Hv,
+               column - INPUT_ONLY * p->Hv, H, c->dR + ((n * RECURRENT_GATES + R_ROW[g]) * H + unit) * S + f * H, S);
+    V sum;
+    if (c->db) {
+      sum_slots(c, p, n, p->gradient_b + column * LANES, &sum, 1);
+      store(c->db + (n * GATES + GATE[g]) * H + unit, sum, H - unit);
+    }
+    for (long i = 0; i < VECTORS; i++)
+      if (g == 0 && c->dp[i]) {
+        sum_slots(c, p, n, p->gradient_b + ((GATES + i) * p->Hv + column) * LANES, &sum, 1);
+        store(c->dp[i] + n * H + unit, sum, H - unit);
+      }
+  }
+}
+
+void forward(const Call *c) {
+  const Plan p = plan_of(c, 0);
+  on_threads(c, &p, 0, pack_share);
+  on_threads(c, &p, 0, run_share);
+}
+
+void backward(const Call *c) {
+  const Plan p = plan_of(c, 1);
+  on_threads(c, &p, 1, pack_share);
+  on_threads(c, &p, 1, run_share);
+  on_threads(c, &p, 1, gradient_share);
+}
