@@ -13,8 +13,9 @@ COUNT = """
 import resource
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
-        bytearray(40_000_000)
+    for _ in range(5):
+        blocks = [bytearray(40_000_000) for _ in range(4)]  # together more than the padding of the heap, which always stays
+        del blocks
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 from gatelab.kernels.allocator import keep_memory
 plain = faults()
@@ -31,7 +32,7 @@ def test_large_blocks_are_mapped_once():
     plain, first, later, said = run(COUNT).out.split()
     assert said == "None"
     assert int(plain) >= 200  # with huge pages; 20 times 9,766 of 4 kB
-    assert int(first) < int(plain) / 10  # once for all: 1/20
+    assert int(first) < int(plain) / 4  # once for all: 1/5
     assert int(later) <= 5
 
 
