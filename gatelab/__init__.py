@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gatelab.cells import CELLS, Attention, Cell
+    from gatelab.kernels.allocator import keep_memory
     from gatelab.models import RNN, SequenceModel
     from gatelab.registry import option
     from gatelab.tasks import TASKS, Batch, Task
@@ -19,6 +20,7 @@ _HOMES = {
     "CELLS": "gatelab.cells",
     "Attention": "gatelab.cells",
     "Cell": "gatelab.cells",
+    "keep_memory": "gatelab.kernels.allocator",
     "RNN": "gatelab.models",
     "SequenceModel": "gatelab.models",
     "option": "gatelab.registry",
@@ -27,7 +29,7 @@ _HOMES = {
     "Task": "gatelab.tasks",
 }
 
-__all__ = ["CELLS", "RNN", "TASKS", "Attention", "Batch", "Cell", "SequenceModel", "Task", "option"]
+__all__ = ["CELLS", "RNN", "TASKS", "Attention", "Batch", "Cell", "SequenceModel", "Task", "keep_memory", "option"]
 
 
 def __getattr__(name: str) -> Any:

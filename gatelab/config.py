@@ -97,6 +97,7 @@ class Machine(Options):
 
     device: str = option("auto", "accelerator", choices=("auto", "cpu", "cuda", "mps"))
     threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1)
+    allocator: str = option("keep", "freed memory; keep: stays for the next step; system: as it comes", choices=("keep", "system"))
     progress: bool = option(True, "show a progress bar")
 
 

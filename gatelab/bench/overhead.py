@@ -18,7 +18,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gatelab.config import AdamW, Config, Logger, Machine, Model
 from gatelab.config import Trainer as Training
-from gatelab.kernels.allocator import keep_memory
 from gatelab.tasks import TASKS, Batch
 from gatelab.training.data import TrainingStream
 from gatelab.training.fit import build_model, fit
@@ -84,7 +83,6 @@ def measure(threads: int, repeats: int, quick: bool, say: Callable[[str], None])
     Returns:
         `milliseconds` of a step, bare and by variant; `parts`, the differences, in milliseconds; `blocks`, all that was measured.
     """
-    keep_memory()  # as the command line does for `gatelab train`
     length, hidden, counted = (10, 8, 1) if quick else (100, 64, 4)
     blocks: dict[str, list[Block]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:

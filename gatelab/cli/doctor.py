@@ -2,7 +2,7 @@
 
 import argparse
 import os
-import shutil
+import platform
 from importlib.metadata import entry_points
 
 import torch
@@ -11,7 +11,10 @@ from rich.table import Table
 
 from gatelab.cells import CELLS
 from gatelab.cli.compose import conf_folder
+from gatelab.cli.kernels import amount
 from gatelab.kernels import BACKENDS
+from gatelab.kernels.allocator import keep_memory
+from gatelab.kernels.cpu import _build
 from gatelab.tasks import TASKS, data_status
 from gatelab.training.loggers import wandb_offline
 from gatelab.training.provenance import cpu_name, versions
@@ -30,7 +33,7 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001
         0, or 1 if a package that gatelab needs is absent.
     """
     found = versions()
-    rows = [*_versions(found), *_machine(), *_data(), _wandb(found["wandb"]), *_plugins()]
+    rows = [*_versions(found), *_machine(), *_kernels(), *_data(), _wandb(found["wandb"]), *_plugins()]
     table = Table(box=None, show_header=False, pad_edge=False)
     for column in ("what", "how", "advice"):
         table.add_column(column, overflow="fold", style="yellow" if column == "advice" else None)
@@ -45,14 +48,41 @@ def _versions(found: dict[str, str]) -> list[Row]:
 
 
 def _machine() -> list[Row]:
+    refused = keep_memory()  # of this process alone, which ends soon
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    compiler = next((path for path in map(shutil.which, ("cc", "gcc", "clang")) if path), None)
     return [
         ("processor", f"{cpu_name()}, {os.cpu_count()} cores", ""),
         ("GPU", cuda, "" if torch.cuda.is_available() else "not needed; runs use the CPU"),
-        ("C compiler", compiler or "none", "" if compiler else "not needed yet; on Debian: apt-get install gcc"),
+        ("vector units", ", ".join(_vector_units()) or "none known", ""),
         ("backends", ", ".join(BACKENDS), ""),
+        ("allocator", "the system's" if refused else "keeps freed memory for the next step", refused or ""),
         ("configuration", str(conf_folder()), ""),
+    ]
+
+
+def _vector_units() -> list[str]:
+    if platform.machine() in ("aarch64", "arm64"):
+        return ["neon"]  # part of the architecture
+    known = _build.cpu_features().lower().split()
+    return [name for name in ("avx2", "fma", "avx512f", "neon") if name in known]
+
+
+def _kernels() -> list[Row]:
+    """Compiler, a trial of it, and the cache; without a compiler the time loop is eager."""
+    path = _build.compiler()
+    version, trial, advice = path or "none", "failed", ""
+    try:
+        version = f"{path} ({_build.compiler_version(path)})" if path else "none"
+        trial = f"compiled and loaded in {_build.trial():.2f} s"
+    except _build.BuildError as error:
+        advice = f"{error} Until then runs use the slower eager loop."
+    found, problem = _build.entries(), _build.cache_problem()
+    total = amount(len(found), sum(entry.size for entry in found))
+    state = f"{_build.cache_folder()}: {total}, {'not used' if problem else 'writable and safe'}"
+    return [
+        ("C compiler", version, ""),
+        ("trial kernel", trial, advice),
+        ("kernel cache", state, f"each process compiles for itself: {problem}" if problem else ""),
     ]
 
 

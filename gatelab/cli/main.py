@@ -15,7 +15,8 @@ COMMANDS = {
     "list": "the cells or the tasks there are",
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
     "bench": "times of the kernels against eager, torch and Flax; with --training of whole steps against a bare loop",
-    "doctor": "versions, devices, data and W&B; what is missing and how to get it",
+    "kernels": "the C of a cell, or the cache of compiled kernels: gatelab kernels show cifg; gatelab kernels clear",
+    "doctor": "versions, devices, compiler, data and W&B; what is missing and how to get it",
 }
 
 
@@ -59,7 +60,7 @@ def _dispatch(given: list[str]) -> int:
     module = importlib.import_module(f"gatelab.cli.{command}")
     parser = _Parser(prog=f"gatelab {command}", description=COMMANDS[command])
     module.add_arguments(parser)
-    return module.run(parser.parse_args(rest))
+    return module.run(parser.parse_intermixed_args(rest))  # options may stand between arguments: show cifg --dtype float64 ...
 
 
 class _Parser(argparse.ArgumentParser):

@@ -108,7 +108,9 @@ class _Watch(TorchDispatchMode):
         if func is _aten._local_scalar_dense.default:
             raise NotTraceableError(f"its step branches on a value{self._line()}; use torch.where.")
         if func not in self.operators and self._unprintable(func, args, kwargs):
-            raise NotTraceableError(f"its step uses the operator {func}{self._line()}, which is not pointwise or cannot be printed.")
+            raise NotTraceableError(
+                f"its step uses the operator {func}{self._line()}, which is not pointwise or cannot be printed."
+            )
         return func(*args, **kwargs)
 
     def _unprintable(self, func: Operator, args: Any, kwargs: Any) -> bool:

@@ -17,6 +17,7 @@ from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.diagnostics import keys
 from gatelab.kernels import check_backend
+from gatelab.kernels.allocator import keep_memory
 from gatelab.models import RNN, SequenceModel
 from gatelab.registry import UserError, load_plugin
 from gatelab.runs import Run, RunWriter, identity, read_run, run_name
@@ -62,6 +63,8 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
         return read_run(path)
 
     torch.set_num_threads(config.machine.threads)
+    if config.machine.allocator == "keep" and (reason := keep_memory()):
+        _log.info("%s", reason)
     torch.manual_seed(config.seed)
     task = TASKS.build(**config.task)
     model = build_model(config, task)

@@ -11,7 +11,6 @@ from gatelab.bench.client import Client, RefusedError
 from gatelab.bench.plan import Column, Shape, parse_cells, rows
 from gatelab.kernels import BACKENDS
 from gatelab.kernels.cpu._build import compiler
-from tests.cli.conftest import PLUGIN
 
 TINY = ["--shapes", "2x3x4x5", "--repeats", "2", "--threads", "1"]
 
@@ -58,9 +57,9 @@ def test_training_is_split_into_its_parts(gatelab, tmp_path):
     assert all(math.isfinite(value) for value in result["milliseconds"].values())
 
 
-def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(tmp_path):
-    deadly = tmp_path / "deadly.py"
-    deadly.write_text(PLUGIN.replace("f = sigmoid(a.f)", "__import__('os')._exit(3)"))
+def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(plugin):
+    deadly = plugin.with_name("deadly.py")
+    deadly.write_text(plugin.read_text().replace("f = sigmoid(a.f)", "__import__('os')._exit(3)"))
     (row,) = rows(parse_cells("rnn"), [Shape(2, 3, 4, 5)], "float32", False, "lstm")
     step = row.columns[0].step
     refused = Column("refused", "tuned", {**step, "backend": "nonsense"})

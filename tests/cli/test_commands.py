@@ -58,15 +58,6 @@ def test_list_takes_plugins(gatelab, plugin):
     assert "leaky" in gatelab("list", "cells", str(plugin))[1]
 
 
-def test_doctor(gatelab, monkeypatch, tmp_path):
-    monkeypatch.setenv("GATELAB_DATA", str(tmp_path))
-    monkeypatch.delenv("GATELAB_DATA_MIRROR", raising=False)
-    status, out, _ = gatelab("doctor")
-    assert status == 0
-    for text in ("torch", "eager", "missing", "GATELAB_DATA_MIRROR", "W&B"):
-        assert text in out
-
-
 @pytest.fixture
 def runs(tmp_path):
     """Two finished runs, and folders that are none."""

@@ -46,6 +46,15 @@ BAD = {
     "no plugin to time": (["bench", "nope.py"], ["nope.py", "not a Python file"]),
     "shapes of training": (["bench", "--training", "--cells", "gru"], ["--training", "--cells"]),
     "nothing to explain": (["explain", "foo=bar"], ["name a cell or a task"]),
+    "unknown cell to print": (["kernels", "show", "lstmm"], ["Did you mean 'lstm'"]),
+    "unknown option of a cell to print": (["kernels", "show", "cifg", "cell.peephole=true"], ["Did you mean 'peepholes'"]),
+    "unknown format to print": (["kernels", "show", "lstm", "--dtype", "float16"], ["float16", "float64"]),
+    "nothing to print": (["kernels", "show"], ["name one cell", "gatelab kernels show"]),
+    "two cells to print": (["kernels", "show", "lstm", "gru"], ["name one cell"]),
+    "a sweep to print": (["kernels", "show", "cell=lstm,gru"], ["name one cell"]),
+    "unknown plugin to print": (["kernels", "show", "mine", "plugins=[nope.py]"], ["nope.py", "not a Python file"]),
+    "part of the cache": (["kernels", "clear", "lstm"], ["'lstm'", "as a whole"]),
+    "unknown action": (["kernels", "shwo"], ["shwo", "show"]),
     "unknown cell to explain": (["explain", "cell=lstmm"], ["Did you mean 'lstm'"]),
 }
 

@@ -10,7 +10,7 @@ def test_products_of_cells_without_memory():
     assert training_flops(CELLS.build("lstm"), 2, 3, 5, 7) == 4032 + 6384
     # gru: I = J = 3: 105 and 147. Forward 12 252 = 3024, backward 12 (147 + 105 + 147) = 4788.
     assert training_flops(CELLS.build("gru"), 2, 3, 5, 7) == 3024 + 4788
-    # rnn: 35 and 49.
+    # rnn: W has 35 entries and R 49.
     assert training_flops(CELLS.build("rnn"), 2, 3, 5, 7) == 12 * 84 + 12 * 133
 
 

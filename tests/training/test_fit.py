@@ -234,8 +234,24 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(small, par
 
 def test_identity_leaves_out_where_and_how_a_run_happens(small):
     config: Config = small()
-    same = replace(config, out="elsewhere", machine=Machine(threads=2), sweep="x", plugins=["a.py"])
+    same = replace(config, out="elsewhere", machine=Machine(threads=2, allocator="system"), sweep="x", plugins=["a.py"])
     assert identity(asdict(config)) == identity(asdict(same))
     for changed in (replace(config, seed=1), replace(config, cell={"name": "cifg"}), small(trainer={"max_steps": 21})):
         assert identity(asdict(config)) != identity(asdict(changed))
     assert identity(asdict(config)) != identity(asdict(config), ["hash of a plugin"])
+
+
+def test_memory_is_kept_unless_the_system_shall_manage_it(small, monkeypatch, caplog):
+    asked = []
+
+    def keep() -> str:
+        asked.append("keep")
+        return "no glibc here"
+
+    monkeypatch.setattr("gatelab.training.fit.keep_memory", keep)
+    caplog.set_level("INFO", "gatelab")
+    fit(small("system", machine=Machine(allocator="system")))
+    assert asked == []
+    fit(small("keep"))
+    assert asked == ["keep"]
+    assert "no glibc here" in caplog.text

@@ -25,7 +25,9 @@ def refuses(cell: Cell, weights: Weights, x: Tensor) -> str | None:
     if torch.is_autocast_enabled("cpu"):
         return "it computes in float32 or float64, and autocast asks for less."
     if x.dtype not in DTYPES or any(value.dtype != x.dtype for value in tensors):
-        return f"it computes in float32 or float64, one for all, and was given {', '.join(sorted({str(t.dtype) for t in tensors}))}."
+        return (
+            f"it computes in float32 or float64, one for all, and was given {', '.join(sorted({str(t.dtype) for t in tensors}))}."
+        )
     if cell.memory is not None:
         return "it has no read of a memory yet."
     try:

@@ -133,7 +133,9 @@ class TimeLoop(torch.autograd.Function):
             raise UserError("Backend 'cpu' has no second derivatives (create_graph=True); use backend='eager' for them.")
         *tensors, out = ctx.saved_tensors  # raises if the graph was freed
         inputs = Inputs.back(run.cell, tuple(tensors))
-        gradients = Inputs(*(_empty(value, wanted) for value, wanted in zip(tensors[:4], ctx.needs_input_grad[1:5], strict=True)), (), ())
+        gradients = Inputs(
+            *(_empty(value, wanted) for value, wanted in zip(tensors[:4], ctx.needs_input_grad[1:5], strict=True)), (), ()
+        )
         gradients.p, gradients.s0 = _rest(run, inputs, ctx.needs_input_grad[5:])
         d_out, *others = cotangents
         values: dict[str, Any] = {"saved": ctx.saved, "kept": ctx.kept, "dW": gradients.W, "dR": gradients.R, "db": gradients.b}
@@ -169,7 +171,9 @@ class TimeLoop(torch.autograd.Function):
 def _empty(value: Tensor | None, wanted: bool) -> Tensor | None:
     if value is None or not wanted:
         return None
-    return _like_input(value, value.shape[-1]) if value.dim() == 4 else torch.empty_like(value, memory_format=torch.contiguous_format)
+    return (
+        _like_input(value, value.shape[-1]) if value.dim() == 4 else torch.empty_like(value, memory_format=torch.contiguous_format)
+    )
 
 
 def _rest(run: Run, inputs: Inputs, wanted: tuple[bool, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

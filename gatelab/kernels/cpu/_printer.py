@@ -110,7 +110,10 @@ def print_equations(cell: Cell, equations: Equations) -> str:
     fed = cell.feedback if both or recurrent else ()
     reads = [name in equations.reads for name in cell.state]
     # The first part is in the output that the user gets; with a memory, what `step` reads is not what it put out.
-    own = [(read and index > 0) or (name in fed and index > 0) for index, (name, read) in enumerate(zip(cell.state, reads, strict=True))]
+    own = [
+        (read and index > 0) or (name in fed and index > 0)
+        for index, (name, read) in enumerate(zip(cell.state, reads, strict=True))
+    ]
     stored = iter(range(sum(own)))
     gates = list(cell.gates)
     constants = {
@@ -204,5 +207,3 @@ def _operand(value: Any, known: Mapping[fx.Node, str], mask: bool) -> str:
             return "all(INFINITY)" if number > 0 else "all(-INFINITY)"
         return f"all({number!r})"
     return "0"  # a shape or a dtype, which no template reads
-
-

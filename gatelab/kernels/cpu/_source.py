@@ -49,9 +49,13 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
         printed = print_equations(cell, equations(cell))
     except NotTraceableError as error:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
-    parts = {name: (Path(__file__).parent / f"{name}.c").read_text("utf-8") for name in ("vector", "product", "loop", "adjoint", "call")}
+    parts = {
+        name: (Path(__file__).parent / f"{name}.c").read_text("utf-8") for name in ("vector", "product", "loop", "adjoint", "call")
+    }
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
-    return "\n".join([number + parts["vector"], parts["product"], printed, _struct(), parts["loop"], parts["adjoint"], parts["call"]])
+    return "\n".join(
+        [number + parts["vector"], parts["product"], printed, _struct(), parts["loop"], parts["adjoint"], parts["call"]]
+    )
 
 
 def _struct() -> str:
