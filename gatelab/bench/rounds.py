@@ -171,7 +171,7 @@ def _figures(row: Row, times: Mapping[str, Times], refused: Mapping[str, str], m
     peers = {worker: _better(times, worker) for worker in ("found", "tuned")}
     rivals: dict[str, str | None] = {} if own == "eager" else {"eager": "eager", "eager_found": "eager_found"}
     rivals |= {"torch_found": peers["found"], "torch_tuned": peers["tuned"], "flax": "flax"}
-    per_flop = None
+    per_flop = 1.0 if row.cell == row.baseline and own != "eager" else None
     if "baseline" in times:
         per_flop = ratio(times[own], times["baseline"]) * training_flops(row.baseline, *row.shape) / flops
     return result | {

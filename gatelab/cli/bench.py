@@ -18,7 +18,7 @@ from gatelab.registry import UserError, load_plugin
 from gatelab.runs import write_json
 from gatelab.training.provenance import machine, versions
 
-WIDTH = 150  # characters of the tables where the output is no terminal
+WIDTH = 132  # characters of the tables where the output is no terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +117,7 @@ def print_kernels(result: dict[str, Any], console: Console) -> None:
         table = Table(title=f"B x T x D x H = {shape}", title_justify="left", box=None, header_style="bold", pad_edge=False)
         headings = _headings(rows)
         for heading in headings:
-            table.add_column(heading, justify="left" if heading == "cell" else "right", no_wrap=heading != "cell")
+            table.add_column(heading, justify="left" if heading == "cell" else "right", vertical="bottom", no_wrap=True)
         for row in rows:
             table.add_row(*(show(row) for show in headings.values()))
         console.print(table)
@@ -135,26 +135,31 @@ def _headings(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     plain = [*own, *(name for name in ("eager", "eager_found") if name in names and name not in own)]
     headings: dict[str, Any] = {"cell": lambda row: row["cell"], "n": _rounds}
     for name in plain:
-        headings[f"{name.replace('_', ' ')} s"] = lambda row, name=name: _seconds(row, name)
+        headings[f"{_stacked(name)}\nms"] = lambda row, name=name: _milliseconds(row, name)
     if any(row["torch"].get("found") for row in rows):
         for worker in ("found", "tuned"):
-            headings[f"torch {worker} s"] = lambda row, worker=worker: _seconds(row, row["torch"].get(worker))
+            headings[f"torch\n{worker}\nms"] = lambda row, worker=worker: _milliseconds(row, row["torch"].get(worker))
     if "flax" in names:
-        headings["flax s"] = lambda row: _seconds(row, "flax")
+        headings["flax\nms"] = lambda row: _milliseconds(row, "flax")
     for key in dict.fromkeys(key for row in rows for key in row["ratios"]):
-        headings[f"x {key.replace('_', ' ')}"] = lambda row, key=key: _number(row["ratios"].get(key), "{:.2f}")
-    headings["GFLOP/s"] = lambda row: _number(row["gflops"], "{:.1f}")
+        headings[f"times\n{_stacked(key)}"] = lambda row, key=key: _number(row["ratios"].get(key), "{:.2f}")
+    headings["GFLOP\n/s"] = lambda row: _number(row["gflops"], "{:.1f}")
     headings["peak"] = lambda row: _number(row["peak_share"], "{:.0%}")
     if any(row["per_flop"] for row in rows):
-        headings["per FLOP"] = lambda row: _number(row["per_flop"], "{:.2f}")
+        headings["per\nFLOP"] = lambda row: _number(row["per_flop"], "{:.2f}")
     headings["MiB"] = lambda row: _mib(row, row["backend"])
     if any(row["torch"].get("found") for row in rows):
-        headings["MiB torch"] = lambda row: _mib(row, row["torch"].get("found"))
+        headings["torch\nMiB"] = lambda row: _mib(row, row["torch"].get("found"))
     return headings
 
 
-def _seconds(row: dict[str, Any], name: str | None) -> str:
-    return _number(row["columns"].get(name, {}).get("seconds"), "{:.4f}")
+def _stacked(name: str) -> str:
+    return name.replace("_", "\n")
+
+
+def _milliseconds(row: dict[str, Any], name: str | None) -> str:
+    seconds = row["columns"].get(name, {}).get("seconds")
+    return "–" if seconds is None else f"{1e3 * seconds:.1f}" if seconds > 0.01 else f"{1e3 * seconds:.3f}"
 
 
 def _mib(row: dict[str, Any], name: str | None) -> str:
@@ -175,11 +180,11 @@ def _legend(result: dict[str, Any]) -> str:
     peak = f"{result['peak_gflops']:.0f} GFLOP/s" if result["peak_gflops"] else f"not measured: {result['peak_note']}"
     note = f" (not here: {result['allocator_note']})" if result["allocator_note"] else ""
     return f"""\
-Seconds of forward + backward with all weight gradients, {result["dtype"]}, {result["threads"]} threads: medians over n interleaved
-rounds. x: times faster, the median of the ratios within each round. found: the allocator as a user finds it; tuned, and every
-column that does not say: with our settings{note}. torch: the better of oneDNN on and off.
-FLOP: products alone, 2BT(IHD + JFHH) forward, 2BT(IHD + 2JFHH) backward; no input gradient. peak: share of the FMA peak of all
-threads, measured in the same rounds: {peak}. per FLOP: time per FLOP in units of {result["baseline"]}, measured beside it.
+ms: forward + backward with all weight gradients, {result["dtype"]}, threads {result["threads"]}: medians over n interleaved rounds.
+times: how often the first backend is faster, the median of the ratios within each round. found: the allocator as a user
+finds it; tuned, and every column that does not say: with our settings{note}. torch: the better of oneDNN on and off.
+FLOP: products alone, 2BT(IHD + JFHH) forward, 2BT(IHD + 2JFHH) backward; no input gradient. peak: share of the FMA peak
+of all threads, measured in the same rounds: {peak}. per FLOP: time per FLOP in units of {result["baseline"]}, measured beside it.
 MiB: peak resident memory of a fresh process above its level after imports and a step of one number."""
 
 
