@@ -24,6 +24,7 @@ from gatelab.runs import Run, RunWriter, identity, read_run, run_name
 from gatelab.tasks import TASKS, Task
 from gatelab.training.callbacks import GateProbe, GradientProbe, LastCheckpoint, LastValidation, RandomState, TrainingMetrics
 from gatelab.training.data import EvaluationBatches, TrainingStream
+from gatelab.training.lean import NoProfiler
 from gatelab.training.loggers import build_loggers
 from gatelab.training.module import SequenceModule
 from gatelab.training.provenance import provenance
@@ -184,6 +185,7 @@ def _train(
             gradient_clip_val=settings.clip_norm,
             logger=loggers,
             callbacks=callbacks,
+            profiler=NoProfiler(),
             default_root_dir=writer.path,
             num_sanity_val_steps=0,
             enable_progress_bar=False,

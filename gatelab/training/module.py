@@ -5,13 +5,13 @@ from collections import defaultdict
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from gatelab.config import Config
 from gatelab.diagnostics import keys
 from gatelab.models import SequenceModel
 from gatelab.tasks import Batch, Task
+from gatelab.training.lean import LeanModule
 from gatelab.training.optimizer import build_optimizer, rate_factor
 
 
@@ -19,7 +19,7 @@ class NonFiniteLossError(ArithmeticError):
     """The loss is nan or infinite."""
 
 
-class SequenceModule(LightningModule):
+class SequenceModule(LeanModule):
     """Trains a SequenceModel on a task.
 
     Args:
@@ -39,6 +39,10 @@ class SequenceModule(LightningModule):
         if not math.isfinite(loss.item()):
             raise NonFiniteLossError(f"The training loss is {loss.item()} at step {self.global_step}.")
         return loss
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        # Batches are made on the CPU: there Lightning would only walk through them.
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.config.optimizer, self.model.parameters())
