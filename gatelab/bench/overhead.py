@@ -1,7 +1,7 @@
 """Whole training steps through `fit` against a bare loop: what Lightning, logging and data cost.
 
-Blocks of both take turns inside one run: a callback stops `fit` after every block and runs as many bare steps of a twin model, so
-that a difference is one of neighbours of less than a second.
+All takes turns inside one run: a callback stops `fit` after every block, runs as many bare steps of a twin model, and turns
+logging on or off for the next block. So a difference is one of neighbours of about a second.
 """
 
 import statistics
@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from gatelab.config import AdamW, Config, Logger, Machine, Model
 from gatelab.config import Trainer as Training
 from gatelab.tasks import TASKS, Batch
+from gatelab.training.callbacks import GateProbe, GradientProbe, TrainingMetrics
 from gatelab.training.data import TrainingStream
 from gatelab.training.fit import build_model, fit
 from gatelab.training.optimizer import build_optimizer
@@ -27,17 +27,11 @@ BLOCK = 50  # steps; five lines of metrics and one probe at the default settings
 NEVER = 10**6  # steps
 TITLE = "One training step, task adding"
 LEGEND = """\
-{setting}, {threads} threads: medians over {n} blocks of 50 steps of fit, each beside 50 bare steps (forward, backward,
-clipping, optimiser). Parts are differences between runs without and with them: metrics every 10 steps and probes every
-50 are the defaults."""
+{setting}, {threads} threads: medians over {n} blocks of 50 steps of each kind, each beside 50 bare steps (forward, backward,
+clipping, optimiser). Parts are medians of differences between neighbouring blocks without and with them, so that they need
+not add up. Metrics every 10 steps and probes every 50 are the defaults."""
 
-# Name -> trainer settings and mirror, each with one more part than the one before.
-VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
-    "lightning": ({"log_every": NEVER, "probe_every": 0}, "none"),
-    "logging": ({"probe_every": 0}, "none"),
-    "none": ({}, "none"),
-    "wandb": ({}, "wandb"),
-}
+KINDS = ("lightning", "metrics", "none", "wandb")  # of blocks, each with one more part; the last two are runs with these loggers
 
 
 @dataclass
@@ -50,15 +44,17 @@ class Block:
 
 
 class _TakeTurns(Callback):
-    """Runs bare steps and makes batches between blocks of `fit`."""
+    """Between the blocks of `fit` it runs bare steps, makes batches and sets what the next block logs."""
 
     def __init__(self, bare: Callable[[int], None], stream: Iterator[Batch]) -> None:
-        self.blocks: list[Block] = []
+        self.blocks: dict[str, list[Block]] = {kind: [] for kind in KINDS}
         self._bare, self._stream = bare, stream
-        self._started: float | None = None
+        self._started = 0.0
+        self._loggers: list[Any] = []
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        if batch_idx % BLOCK:
+        number, place = divmod(batch_idx, BLOCK)
+        if place:
             return
         times = [time.perf_counter()]
         self._bare(BLOCK)
@@ -66,62 +62,84 @@ class _TakeTurns(Callback):
         for _ in range(BLOCK):
             next(self._stream)
         times.append(time.perf_counter())
-        if self._started is not None:
-            self.blocks.append(Block(*(seconds / BLOCK for seconds in (times[0] - self._started, *np.diff(times).tolist()))))
+        if number > 1:  # the first block warms up
+            seconds = (times[0] - self._started, *np.diff(times).tolist())
+            self.blocks[KINDS[(number - 2) % len(KINDS)]].append(Block(*(value / BLOCK for value in seconds)))
+        self._set(trainer, (number - 1) % len(KINDS))
         self._started = time.perf_counter()
+
+    def _set(self, trainer: Trainer, parts: int) -> None:
+        """Logs what belongs to `KINDS[parts]`."""
+        defaults = Training()
+        self._loggers = self._loggers or list(trainer.loggers)
+        trainer.loggers = self._loggers[: 2 if parts == 3 else 1]
+        metrics = defaults.log_every if parts >= 1 else NEVER
+        probes = defaults.probe_every if parts >= 2 else 0
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            match callback:
+                case TrainingMetrics():
+                    callback.every = metrics
+                case GradientProbe():
+                    callback.every, callback.probe_every = metrics, probes
+                case GateProbe():
+                    callback.every = probes
 
 
 def measure(threads: int, repeats: int, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Runs every variant `repeats` times, in turn.
+    """Runs `fit` some times.
 
     Args:
         threads: of torch.
-        repeats: runs of each variant, of four blocks that count.
-        quick: shorter sequences, fewer units and a single block.
+        repeats: runs, of eight blocks of each kind.
+        quick: shorter sequences, fewer units and one block of each kind.
         say: called with a line when a run is done.
 
     Returns:
-        `milliseconds` of a step, bare and by variant; `parts`, the differences, in milliseconds; `blocks`, all that was measured.
+        `milliseconds` of a step, bare and by kind; `parts`, the differences, in milliseconds; `blocks`, all that was measured.
     """
-    length, hidden, counted = (10, 8, 1) if quick else (100, 64, 4)
-    blocks: dict[str, list[Block]] = {name: [] for name in VARIANTS}
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(repeats):
-            for name, (settings, mirror) in VARIANTS.items():
-                config = Config(
-                    cell={"name": "lstm", "forget_bias": 1.0},
-                    task={"name": "adding", "length": length},
-                    optimizer=AdamW(),
-                    model=Model(hidden_size=hidden),
-                    trainer=Training(max_steps=(counted + 1) * BLOCK + 1, val_every=NEVER, **settings),
-                    logger=Logger(name=mirror, mode="offline"),
-                    machine=Machine(device="cpu", threads=threads),
-                    out=str(Path(folder) / f"{number}-{name}"),
-                )
-                blocks[name] += _blocks(config)[1:]  # the first warms up
-            say(f"{number + 1}/{repeats}  bare step {1e3 * statistics.median(block.bare for block in blocks['none']):.2f} ms")
+    length, hidden, cycles = (10, 8, 1) if quick else (100, 64, 8)
+    blocks: dict[str, list[Block]] = {kind: [] for kind in KINDS}
+    for number in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            config = Config(
+                cell={"name": "lstm", "forget_bias": 1.0},
+                task={"name": "adding", "length": length},
+                optimizer=AdamW(),
+                model=Model(hidden_size=hidden),
+                trainer=Training(max_steps=(cycles * len(KINDS) + 1) * BLOCK + 1, val_every=NEVER),
+                logger=Logger(name="wandb", mode="offline"),
+                machine=Machine(device="cpu", threads=threads),
+                out=folder,
+            )
+            for kind, found in _blocks(config).items():
+                blocks[kind] += found
+        say(f"{number + 1}/{repeats}  bare step {1e3 * statistics.median(block.bare for block in blocks['none']):.2f} ms")
     setting = f"lstm, B = 32, T = {length}, H = {hidden}"
-    raw = {name: [asdict(block) for block in of] for name, of in blocks.items()}
+    raw = {kind: [asdict(block) for block in of] for kind, of in blocks.items()}
     return {"setting": setting, "n": len(blocks["none"]), **figures(blocks), "blocks": raw}
 
 
 def figures(blocks: dict[str, list[Block]]) -> dict[str, dict[str, float]]:
-    """`milliseconds` and `parts` from the blocks of every variant."""
+    """`milliseconds` and `parts` from the blocks of every kind, in their order."""
     everything = [block for of in blocks.values() for block in of]
     bare = 1e3 * statistics.median(block.bare for block in everything)
-    data = 1e3 * statistics.median(block.data for block in everything)
-    over = {name: 1e3 * statistics.median(block.fit - block.bare for block in of) for name, of in blocks.items()}
+    over = {kind: [1e3 * (block.fit - block.bare) for block in of] for kind, of in blocks.items()}
+
+    def added(kind: str, before: str) -> float:
+        return statistics.median(after - base for after, base in zip(over[kind], over[before], strict=True))
+
     parts = {
-        "task generator": data,
-        "Lightning and our callbacks": over["lightning"] - data,
-        "metrics": over["logging"] - over["lightning"],
-        "gates and gradients": over["none"] - over["logging"],
-        "W&B, offline": over["wandb"] - over["none"],
+        "task generator": 1e3 * statistics.median(block.data for block in everything),
+        "Lightning and our callbacks": 1e3
+        * statistics.median(block.fit - block.bare - block.data for block in blocks["lightning"]),
+        "metrics": added("metrics", "lightning"),
+        "gates and gradients": added("none", "metrics"),
+        "W&B, offline": added("wandb", "none"),
     }
-    return {"milliseconds": {"bare": bare} | {name: bare + value for name, value in over.items()}, "parts": parts}
+    return {"milliseconds": {"bare": bare} | {kind: bare + statistics.median(of) for kind, of in over.items()}, "parts": parts}
 
 
-def _blocks(config: Config) -> Sequence[Block]:
+def _blocks(config: Config) -> dict[str, list[Block]]:
     task = TASKS.build(**config.task)
     stream = iter(TrainingStream(task, 1, config.trainer.batch_size, lambda: 0))
     watcher = _TakeTurns(_bare_loop(config, [next(stream) for _ in range(BLOCK)]), stream)
