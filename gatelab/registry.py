@@ -28,6 +28,14 @@ class UserError(ValueError):
     """What the user gave cannot be used. The message is one sentence or a few; the command line prints it and exits with 2."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end. Like Ctrl-C, it passes through everything that handles errors."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The one sentence for a name that does not exist: what was given, the nearest, all there is."""
     names = sorted(known)

@@ -2,10 +2,11 @@
 
 import argparse
 import importlib
+import signal
 import sys
 
 import gatelab
-from gatelab.registry import UserError, unknown
+from gatelab.registry import Stopped, UserError, unknown
 
 # Command -> its module and one line of help. A module has `add_arguments` and `run`, or for Hydra's grammar `train`.
 COMMANDS = {
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the command and what follows; those of the process when None.
 
     Returns:
-        The exit status: 0, 1 if a run failed, 2 if the input cannot be used.
+        The exit status: 0, 1 if a run failed, 2 if the input cannot be used, 128 + the number of the signal that ended it.
     """
     given = sys.argv[1:] if arguments is None else arguments
     try:
@@ -35,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"gatelab: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("gatelab: interrupted", file=sys.stderr)
-        return 130
+        return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
     except BrokenPipeError:  # `gatelab compare runs | head`
         sys.stderr.close()
         return 141

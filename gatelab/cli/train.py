@@ -3,8 +3,11 @@
 import contextlib
 import logging
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,7 +16,7 @@ from omegaconf import DictConfig
 
 from gatelab.cli import compose
 from gatelab.cli.progress import Progress
-from gatelab.registry import UserError
+from gatelab.registry import Stopped, UserError
 from gatelab.training.fit import RunFailedError, fit
 
 _log = logging.getLogger(__name__)
@@ -64,11 +67,25 @@ def train(arguments: list[str]) -> int:
     progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
-    with progress:
+    with progress, _stopped_by(signal.SIGTERM):
         _hydra(arguments)
     if _refused and not given.multirun:
         raise _refused.pop()
     return progress.summarise()
+
+
+@contextlib.contextmanager
+def _stopped_by(number: signal.Signals) -> Iterator[None]:
+    """Has a signal end runs as Ctrl-C does: their directories say so, and no worker of a sweep goes on alone."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, before or signal.SIG_DFL)
 
 
 def _hydra(arguments: list[str]) -> None:

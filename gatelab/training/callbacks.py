@@ -1,5 +1,6 @@
 """Thin callbacks: they ask `diagnostics` for numbers and hand them to the loggers."""
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -31,8 +32,10 @@ class TrainingMetrics(Callback):
         self.every, self.writer = every, writer
         self.seconds: list[float] = []
         self._started = 0.0
+        self._rate = math.nan
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # behind the step the schedule has moved on
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -40,8 +43,7 @@ class TrainingMetrics(Callback):
         self.seconds.append(now - self._started)
         if trainer.global_step % self.every == 0:
             recent = statistics.median(self.seconds[-self.every :])
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            metrics = {keys.score("train", "loss"): outputs["loss"].item(), keys.LEARNING_RATE: rate}
+            metrics = {keys.score("train", "loss"): outputs["loss"].item(), keys.LEARNING_RATE: self._rate}
             _log(trainer, metrics | {keys.STEPS_PER_SECOND: 1 / recent})
         self.writer.progress(trainer.global_step)
 

@@ -54,6 +54,7 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
     Raises:
         UserError: the configuration cannot be built, or another process is training this run.
         RunFailedError: training broke down; the directory has state `failed`, the error and the last good checkpoint.
+        KeyboardInterrupt: it was interrupted; the directory says so.
     """
     plugins = {path: load_plugin(path, (CELLS, TASKS)) for path in config.plugins}
     resolved = asdict(config)
@@ -81,11 +82,12 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
         exit_code = 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         last = path / "checkpoints" / "last.ckpt"
-        stopped = not isinstance(error, Exception)  # Ctrl-C, or SIGTERM by way of Lightning
+        stopped = not isinstance(error, Exception)  # Ctrl-C or SIGTERM
         reason = "Interrupted; the same command goes on from the last checkpoint." if stopped else str(error) or repr(error)
         writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None)
         if stopped:
-            raise
+            # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
+            raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
         raise RunFailedError(f"{path} failed: {reason}") from error
     finally:
         for logger in loggers:

@@ -78,6 +78,9 @@ class CSVMirror(MetricsLogger):
         self._csv.save()
 
 
+UPLOAD_SECONDS = 60  # how long W&B may still upload at the end of a run; what is left stays on disk for `wandb sync`
+
+
 class WandbMirror(MetricsLogger):
     """Lightning's WandbLogger, kept from ending a run: at its first failure it says so once and stays silent.
 
@@ -203,7 +206,10 @@ def _wandb_logger(config: Config, writer: RunWriter, run_id: str, resolved: Mapp
         tags=[config.cell["name"], config.task["name"]],
         config=dict(resolved),
         reinit="finish_previous",
-        settings=wandb.Settings(silent=True, console="off", init_timeout=30),
+        # A server that goes away in mid-run would otherwise hold the run at its end for as long as it is away.
+        settings=wandb.Settings(
+            silent=True, console="off", init_timeout=30, finish_timeout=UPLOAD_SECONDS, finish_timeout_raises=True
+        ),
     )
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)

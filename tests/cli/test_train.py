@@ -1,6 +1,7 @@
 """`gatelab train` as a user calls it, in a process of its own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -75,6 +76,35 @@ def test_a_killed_run_goes_on(shell, tmp_path):
         {key: value for key, value in run.metrics().items() if not key.startswith("time/")} for run in (whole, resumed)
     )
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("number", "sweep"),
+    [(signal.SIGINT, []), (signal.SIGINT, ["-m"]), (signal.SIGTERM, ["-m", "hydra/launcher=basic"])],
+    ids=["ctrl-c", "ctrl-c of a sweep", "sigterm of a sweep in one process"],
+)
+def test_a_stopped_command_says_so_and_goes_on(number, sweep, shell, tmp_path):
+    arguments = ["train", *sweep, "cell=rnn", "task=adding", "task.length=20", "trainer.val_every=20", "logger=none", "seed=0"]
+    arguments += ["trainer.max_steps=400", "model.hidden_size=16", "trainer.patience=null"]
+    program = str(Path(sys.executable).parent / "gatelab")
+    # A group of its own, so that all of its processes get the signal: what a terminal does at Ctrl-C.
+    process = subprocess.Popen([program, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "gatelab: interrupted"
+    assert "Interrupted; the same command goes on from the last checkpoint." in said
+    (run,), _ = find_runs([tmp_path / "runs"])
+    assert run.state == "failed"
+    again = shell(*arguments)
+    assert again.returncode == 0, again.stderr
+    (run,), _ = find_runs([tmp_path / "runs"])
+    assert run.state == "finished"
+    assert run.metrics()["val/mse"][0] == list(range(20, 401, 20))
 
 
 def test_hydras_own_options_work(shell):

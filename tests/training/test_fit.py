@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gatelab.cells import CELLS
-from gatelab.config import SGD, Config, Machine, Model
+from gatelab.config import SGD, Config, Machine, Model, Schedule
 from gatelab.diagnostics import keys
 from gatelab.registry import UserError
 from gatelab.runs import Run, RunWriter, identity, read_run
@@ -45,6 +45,16 @@ def test_a_finished_run_holds_everything(small):
     assert metrics["train/loss"][0] == [5, 10, 15, 20]
     assert metrics["grad/norm"][0] == [5, 10, 15, 20]
     assert {"versions", "git", "data_sha256", "cpu", "threads"} <= set(run_json(run, "provenance.json"))
+
+
+def test_the_rate_recorded_is_the_one_the_step_was_made_with(small):
+    schedule = Schedule("linear", warmup_steps=2)
+    run = fit(small(optimizer=SGD(lr=0.5), schedule=schedule, trainer={"max_steps": 6, "log_every": 1}))
+    steps, rates = run.metrics()[keys.LEARNING_RATE]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert rates == pytest.approx([0.25, 0.5, 0.5, 0.375, 0.25, 0.125])
+    assert run.metrics()[keys.STEPS_PER_SECOND][0] == steps
+    assert min(run.metrics()[keys.STEPS_PER_SECOND][1]) > 0
 
 
 def run_json(run: Run, name: str) -> dict[str, Any]:

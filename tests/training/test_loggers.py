@@ -96,6 +96,23 @@ def test_a_run_survives_a_broken_wandb(small, monkeypatch, caplog, breakage):
         wandb.finish()
 
 
+def test_a_wandb_server_that_goes_away_never_holds_a_run_for_ever(small, monkeypatch):
+    import wandb
+
+    seen: list[wandb.Settings] = []
+
+    def init(*args: Any, settings: wandb.Settings, **kwargs: Any) -> None:
+        seen.append(settings)
+        raise OSError("no server here")
+
+    monkeypatch.setattr(wandb, "init", init)
+    fit(small(logger=Logger(name="wandb", mode="online"), trainer={"max_steps": 1}))
+    (settings,) = seen
+    assert 0 < settings.init_timeout <= 60
+    assert 0 < settings.finish_timeout <= 60  # 0, its default, waits for as long as the server is away
+    assert settings.finish_timeout_raises
+
+
 def test_csv_holds_what_our_own_file_holds(small):
     run = fit(small(logger=Logger(name="csv")))
     with open(run.path / "metrics.csv") as file:
