@@ -244,8 +244,8 @@ class RNN(nn.Module):
                 start = tuple(part[len(lasts)][None] for part in s0)
                 weights = self.layers[name].weights()  # type: ignore[operator]
                 result = scan(self.cell, weights, given[None], start, self.backend, lengths, record)
-                outputs.append(_reversed(result.output[0], lengths) if suffix else result.output[0])
-                lasts.append(tuple(part[0] for part in result.state))
+                outputs.append(_reversed(result.output.squeeze(0), lengths) if suffix else result.output.squeeze(0))
+                lasts.append(tuple(part.squeeze(0) for part in result.state))
                 if result.record is not None:
                     records[name] = result.record
             inner = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
@@ -258,7 +258,7 @@ class RNN(nn.Module):
 
     def _restore(self, value: Tensor, single: bool) -> Tensor:
         """(1, T, B, ...) in the layout of the input."""
-        value = value[0]
+        value = value.squeeze(0)  # whose derivative is a view, where that of an index fills and copies
         return value.squeeze(1) if single else value.transpose(0, 1) if self.batch_first else value
 
     def _check_input(self, x: Tensor) -> bool:

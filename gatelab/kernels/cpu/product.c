@@ -8,7 +8,6 @@
 #else
 #define TILE_ROWS 6  // 16 registers
 #endif
-#define TILE_COLUMNS 2
 
 typedef struct {
   const real *a;  // [row][LANES]
