@@ -98,6 +98,7 @@ class Machine(Options):
     device: str = option("auto", "accelerator", choices=("auto", "cpu", "cuda", "mps"))
     threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1)
     allocator: str = option("keep", "freed memory; keep: stays for the next step; system: as it comes", choices=("keep", "system"))
+    checkpoint_every: int | None = option(None, "steps between kept states; null: from length and free memory", minimum=1)
     progress: bool = option(True, "show a progress bar")
 
 

@@ -37,8 +37,9 @@ class Flow:
     """Gradient flow of one call, filled by its backward pass.
 
     Attributes:
-        cotangents: dL/ds(t) by part of the state, (N, T, B, H) each: the whole derivative by the state after step t, through the
-            output and through everything later; 0 behind the end of a row.
+        cotangents: dL/ds(t) by part of the state, (N, T, B, H) each: the derivative by the state that step t hands on, through the
+            output and through everything later, its parts independent of each other (dL/dc(t) is without the way through h(t)
+            within the same step); 0 behind the end of a row.
     """
 
     cotangents: dict[str, Tensor] = field(default_factory=dict)

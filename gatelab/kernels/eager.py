@@ -54,7 +54,7 @@ def scan(
             a |= zip(cell.recurrent_gates, product.chunk(len(cell.recurrent_gates), -1), strict=True)
         new, _ = cell.step(Parts(**a), Parts(**read), p)
         if flow is not None:
-            _watch(flow, new, t, T)
+            new = _watch(flow, new, t, T)
         h = new[cell.state[0]]
         if alive is not None:
             h = torch.where(alive[t], h, 0)
@@ -107,11 +107,20 @@ def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) 
     )
 
 
-def _watch(flow: Flow, new: dict[str, Tensor], t: int, T: int) -> None:
-    """Leaves the whole derivative by every part of the state after step t in `flow` when the backward pass gets there."""
-    for name, value in new.items():
+def _watch(flow: Flow, new: dict[str, Tensor], t: int, T: int) -> dict[str, Tensor]:
+    """The new state as tensors of their own, whose derivatives are left in `flow` when the backward pass gets there.
+
+    Of their own: h(t) is computed from c(t) within the step, but as parts of what is carried they are independent.
+    """
+    carried = {name: value.view_as(value) for name, value in new.items()}
+    for name, value in carried.items():
         if value.requires_grad:
             if name not in flow.cotangents:
                 N, B, H = value.shape
                 flow.cotangents[name] = value.new_zeros(N, T, B, H)
-            value.register_hook(lambda gradient, at=flow.cotangents[name][:, t]: at.copy_(gradient) and None)
+            value.register_hook(lambda gradient, at=flow.cotangents[name][:, t]: _leave(gradient, at))
+    return carried
+
+
+def _leave(gradient: Tensor, at: Tensor) -> None:
+    at.copy_(gradient)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gatelab.cells import CELLS, Cell
-from gatelab.kernels import Record, Weights, check_backend, replay, scan
+from gatelab.kernels import Flow, Record, Weights, check_backend, replay, scan
 from gatelab.registry import UserError
 
 
@@ -76,6 +76,9 @@ class RNN(nn.Module):
         dropout: probability, on the output of every layer but the last, in training.
         bidirectional: adds a second direction; outputs are concatenated.
         backend: how the time loop runs: "auto" or a name in `gatelab.kernels.BACKENDS`.
+        checkpoint_every: steps between two states that are kept for the backward pass, which computes the rest again, with the same
+            gradients to the last bit; rounded up to what the backend takes at once. None: everything is kept if it fits in an
+            eighth of the free memory and in 1 GiB, else about sqrt(T). The eager loop keeps everything.
         device, dtype: of the parameters, as in torch.
         cell_options: hyper-parameters of the cell, such as `forget_bias=2.0`.
 
@@ -94,14 +97,16 @@ class RNN(nn.Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         backend: str = "auto",
+        checkpoint_every: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **cell_options: Any,
     ) -> None:
         super().__init__()
         check_backend(backend)
-        for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if value < 1:
+        counts = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, value in (counts | {"checkpoint_every": checkpoint_every}).items():
+            if value is not None and value < 1:
                 raise UserError(f"RNN: {name} is {value}, but it must be at least 1.")
         if not 0 <= dropout <= 1:
             raise UserError(f"RNN: dropout is {dropout}, but it is a probability between 0 and 1.")
@@ -112,9 +117,10 @@ class RNN(nn.Module):
         self.cell.check(self.cell_name)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
-        self.backend = backend
-        self.recording = False
+        self.backend, self.checkpoint_every = backend, checkpoint_every
+        self.recording = self.following = False
         self.recorded: dict[str, tuple[Record, Tensor | None]] = {}
+        self.followed: dict[str, tuple[Flow, Tensor | None]] = {}
         self.layers = nn.ModuleDict()
         directions = self._directions()
         for depth in range(num_layers):
@@ -183,6 +189,15 @@ class RNN(nn.Module):
                 _, gates = replay(self.cell, self.layers[name].weights(), record)  # type: ignore[operator]
             yield name, {key: value[0] for key, value in gates.items()}, lengths
 
+    def gradient_flow(self) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None]]:
+        """dL/ds(t) of the last `forward` with `following` on, once its backward pass has run.
+
+        Yields layer, the derivative of the loss by every part of the state after each step, by name in scan order (T, B, H),
+        through the output and through all later steps, and lengths; 0 behind the end of a row.
+        """
+        for name, (flow, lengths) in self.followed.items():
+            yield name, {key: value[0] for key, value in flow.cotangents.items()}, lengths
+
     @classmethod
     def from_torch(cls, module: nn.RNNBase, backend: str = "auto") -> "RNN":
         """The same network with the same weights.
@@ -236,6 +251,7 @@ class RNN(nn.Module):
             inner = torch.where((torch.arange(T, device=inner.device)[:, None] < lengths)[..., None], inner, 0)
         lasts: list[tuple[Tensor, ...]] = []
         records: dict[str, Record] = {}
+        self.followed = {}
         for depth in range(self.num_layers):
             outputs = []
             for suffix in self._directions():
@@ -243,7 +259,11 @@ class RNN(nn.Module):
                 given = _reversed(inner, lengths) if suffix else inner
                 start = tuple(part[len(lasts)][None] for part in s0)
                 weights = self.layers[name].weights()  # type: ignore[operator]
-                result = scan(self.cell, weights, given[None], start, self.backend, lengths, record)
+                flow = Flow() if self.following else None
+                every = self.checkpoint_every
+                result = scan(self.cell, weights, given[None], start, self.backend, lengths, record, every, flow)
+                if flow is not None:
+                    self.followed[name] = (flow, lengths)
                 outputs.append(_reversed(result.output.squeeze(0), lengths) if suffix else result.output.squeeze(0))
                 lasts.append(tuple(part.squeeze(0) for part in result.state))
                 if result.record is not None:

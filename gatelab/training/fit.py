@@ -125,6 +125,7 @@ def build_model(config: Config, task: Task) -> SequenceModel:
         shape.dropout,
         shape.bidirectional,
         shape.backend,
+        config.machine.checkpoint_every,
     )
     return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout)
 

@@ -189,7 +189,7 @@ def stub(reason: str | None, calls: list[str]) -> SimpleNamespace:
         calls.append("stub")
         return eager.scan(*arguments)
 
-    return SimpleNamespace(refuses=lambda cell, x: reason, scan=answer)
+    return SimpleNamespace(refuses=lambda cell, weights, x: reason, scan=answer)
 
 
 REASON = "it speaks Fortran only."
@@ -211,7 +211,12 @@ def run(backend: str) -> Scan:
 
 def test_eager_serves_everything_and_is_the_last_resort() -> None:
     assert list(BACKENDS)[-1] == "eager"
-    assert BACKENDS["eager"].refuses(Crossed(), torch.zeros(1, 1, 1, 1, dtype=torch.bfloat16, device="meta")) is None
+    assert (
+        BACKENDS["eager"].refuses(
+            Crossed(), Weights(None, None, None, {}, {}), torch.zeros(1, 1, 1, 1, dtype=torch.bfloat16, device="meta")
+        )
+        is None
+    )
 
 
 def test_unknown_backend(backends: dict[str, Any]) -> None:
@@ -243,7 +248,7 @@ def test_auto_passes_over_a_refusal_and_says_so_once(backends: dict[str, Any], c
     with caplog.at_level(logging.WARNING):
         close(run("auto").output, run("eager").output, EXACT)
         run("auto")
-        backends["fortran"].refuses = lambda cell, x: "it is asleep."
+        backends["fortran"].refuses = lambda cell, weights, x: "it is asleep."
         run("auto")
     assert calls == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -270,12 +275,13 @@ def test_a_backend_gets_what_the_module_was_given(backends: dict[str, Any]) -> N
         seen.append(arguments)
         return eager.scan(*arguments)
 
-    backends["fortran"] = SimpleNamespace(refuses=lambda cell, x: None, scan=answer)
-    rnn = Variant("peephole", {}).rnn(D, H, backend="fortran", batch_first=True, bidirectional=True)
+    backends["fortran"] = SimpleNamespace(refuses=lambda cell, weights, x: None, scan=answer)
+    rnn = Variant("peephole", {}).rnn(D, H, backend="fortran", checkpoint_every=7, batch_first=True, bidirectional=True)
     rnn(normal(B, T, D), lengths=LENGTHS)
     rnn.trace(normal(B, T, D))
     assert len(seen) == 4
-    for cell, weights, x, s0, _, _ in seen:
+    for arguments in seen:
+        cell, weights, x, s0 = arguments[:4]
         assert cell is rnn.cell
         assert x.shape == (1, T, B, D)
         assert [part.shape for part in s0] == [(1, B, H)] * 2
@@ -284,7 +290,8 @@ def test_a_backend_gets_what_the_module_was_given(backends: dict[str, Any]) -> N
         assert weights.b.shape == (1, 4 * H)
         assert {name: value.shape for name, value in weights.p.items()} == dict.fromkeys(("p_i", "p_f", "p_o"), (1, H))
         assert weights.memory == {}
-    assert [(lengths is None, record) for *_, lengths, record in seen] == [(False, False)] * 2 + [(True, True)] * 2
+        assert arguments[6:] == (7, None)
+    assert [(arguments[4] is None, arguments[5]) for arguments in seen] == [(False, False)] * 2 + [(True, True)] * 2
     tape = Variant("attention", {"window": 2}).rnn(D, H, backend="fortran")
     tape(normal(T, B, D))
     memory = {name: tuple(value.shape) for name, value in seen[-1][1].memory.items()}

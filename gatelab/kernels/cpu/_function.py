@@ -136,6 +136,8 @@ class TimeLoop(torch.autograd.Function):
         gradients = Inputs(
             *(_empty(value, wanted) for value, wanted in zip(tensors[:4], ctx.needs_input_grad[1:5], strict=True)), (), ()
         )
+        if inputs.W is None:  # no equation reads the input
+            gradients.x = None
         gradients.p, gradients.s0 = _rest(run, inputs, ctx.needs_input_grad[5:])
         d_out, *others = cotangents
         values: dict[str, Any] = {"saved": ctx.saved, "kept": ctx.kept, "dW": gradients.W, "dR": gradients.R, "db": gradients.b}

@@ -1,0 +1,257 @@
+"""The compiled loop against the eager one: every cell, both number formats, odd shapes, NaN in all memory that is not written."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from cells.variants import VARIANTS, Variant, normal, random_state
+from kernels.test_scan import Crossed, InputOnly, RecurrentOnly
+from tolerances import EXACT, FLOAT32_LONG, FLOAT64
+from torch import Tensor
+
+from gatelab.cells import Cell
+from gatelab.kernels.cpu._call import POOL
+from gatelab.models import RNN
+from gatelab.registry import UserError
+
+SHAPES = [(1, 1, 1, 1), (3, 7, 5, 9), (33, 63, 17, 100), (2, 1, 40, 16), (70, 5, 3, 33)]  # B, T, D, H
+TOLERANCE = {torch.float64: FLOAT64, torch.float32: FLOAT32_LONG}
+SERVED = [variant for variant in VARIANTS if variant.cell().memory is None]
+OWN = [InputOnly(), RecurrentOnly(), Crossed()]
+
+
+@pytest.fixture(autouse=True)
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """torch.empty gives NaN, and no block of memory is used twice."""
+    monkeypatch.setattr(POOL, "most", 0)
+    POOL.clear()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(1)
+
+
+class Result(NamedTuple):
+    """Everything that a backend computes."""
+
+    output: Tensor
+    last: tuple[Tensor, ...]
+    inside: dict[str, Tensor]
+    gradients: dict[str, Tensor]
+    flow: dict[str, Tensor]
+
+
+def compute(
+    cell: Cell, backend: str, shape: tuple[int, ...], dtype: torch.dtype, lengths: Tensor | None = None, **options: Any
+) -> Result:
+    """Output, last state, all gates and states, all gradients and dL/ds(t) of a stack that draws the same for every backend."""
+    B, T, D, H = shape
+    rnn = RNN(cell, D, H, backend=backend, dtype=dtype, **options)
+    with torch.no_grad():
+        for number, parameter in enumerate(rnn.parameters()):
+            parameter.copy_(normal(*parameter.shape, seed=10 + number) * (0.5 if parameter.dim() == 1 else (D + H) ** -0.5))
+    x = normal(T, B, D).to(dtype).requires_grad_()
+    state = tuple(part.to(dtype).requires_grad_() for part in random_state(rnn, B))
+    rnn.following = True
+    output, last, traces = rnn.trace(x, state, lengths)
+    inside = {f"{layer}.{name}": value for layer, trace in traces.items() for group in trace for name, value in group.items()}
+    alive = torch.ones(T, B, 1, dtype=torch.bool) if lengths is None else (torch.arange(T)[:, None] < lengths)[..., None]
+    # What is inside takes part in the loss, so that its derivatives are compared, too.
+    loss = sum((value.masked_fill(~alive, 0) * normal(T, B, 1, seed=5).to(dtype)).sum() for value in (output, *inside.values()))
+    loss = loss + sum((part * (number + 1)).sum() for number, part in enumerate(last))
+    names = {
+        "x": x,
+        **{f"s0.{name}": part for name, part in zip(rnn.cell.state, state, strict=True)},
+        **dict(rnn.named_parameters()),
+    }
+    found = torch.autograd.grad(loss, list(names.values()), allow_unused=True, materialize_grads=True)
+    flow = {f"{layer}.{name}": value for layer, parts, _ in rnn.gradient_flow() for name, value in parts.items()}
+    return Result(
+        output.detach(),
+        tuple(part.detach() for part in last),
+        {name: value.detach().masked_fill(~alive, 0) for name, value in inside.items()},
+        dict(zip(names, found, strict=True)),
+        flow,
+    )
+
+
+def agree(left: Result, right: Result, tolerance: float) -> None:
+    """Every number within the tolerance of its tensor's largest: sums over a batch cancel, and their terms decide their error."""
+    for ours, theirs in zip(left, right, strict=True):
+        pairs = (
+            zip(ours, theirs, strict=True)
+            if isinstance(ours, tuple)
+            else ((ours[key], theirs[key]) for key in ours)
+            if isinstance(ours, dict)
+            else [(ours, theirs)]
+        )
+        if isinstance(ours, dict):
+            assert ours.keys() == theirs.keys()
+        for one, other in pairs:
+            scale = max(1.0, other.abs().max().item())
+            torch.testing.assert_close(one.to(other.dtype), other, rtol=0, atol=tolerance * scale)
+
+
+def some_lengths(shape: tuple[int, ...]) -> Tensor:
+    return torch.randint(1, shape[1] + 1, shape[:1], generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("variant", SERVED, ids=str)
+def test_every_cell_agrees_with_eager(variant: Variant, dtype: torch.dtype) -> None:
+    for number, shape in enumerate(SHAPES):
+        torch.set_num_threads(1 + number % 3)
+        lengths = some_lengths(shape) if number % 2 else None
+        expected = compute(variant.cell(), "eager", shape, torch.float64, lengths)
+        agree(compute(variant.cell(), "cpu", shape, dtype, lengths), expected, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize("options", [{"bias": False}, {"bidirectional": True, "num_layers": 2}], ids=["no bias", "two of each"])
+def test_every_declaration_agrees_with_eager(cell: Cell, options: dict[str, Any]) -> None:
+    for shape in SHAPES[:3]:
+        for lengths in (None, some_lengths(shape)):
+            expected = compute(cell, "eager", shape, torch.float64, lengths, **options)
+            agree(compute(cell, "cpu", shape, torch.float64, lengths, **options), expected, FLOAT64)
+
+
+@pytest.mark.parametrize("every", [1, 20, 1000])
+@pytest.mark.parametrize("lengths", [None, some_lengths((5, 70))], ids=["whole", "lengths"])
+def test_recomputing_changes_no_bit(every: int, lengths: Tensor | None) -> None:
+    shape = (5, 70, 3, 20)
+    for cell in (Variant("peephole", {}).cell(), Crossed()):
+        full = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=1000)
+        again = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=every)
+        agree(again, full, EXACT)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_same_bits_every_time(threads: int) -> None:
+    torch.set_num_threads(threads)
+    cell = Variant("lstm", {}).cell()
+    first = compute(cell, "cpu", (33, 20, 4, 40), torch.float32)
+    for _ in range(3):
+        agree(compute(cell, "cpu", (33, 20, 4, 40), torch.float32), first, EXACT)
+
+
+def test_a_layout_is_kept_and_strides_do_not_matter() -> None:
+    rnn = Variant("gru", {}).rnn(3, 5, backend="cpu", batch_first=True)
+    x = normal(4, 6, 3)
+    output, _ = rnn(x)
+    assert output.is_contiguous()
+    torch.testing.assert_close(rnn(x[..., [2, 1, 0]].flip(-1))[0], output, rtol=0, atol=EXACT)
+    (gradient,) = torch.autograd.grad(rnn(x)[0].sum(), rnn.layers["0"].R)  # the gradient of a sum has no strides at all
+    (expected,) = torch.autograd.grad((rnn(x)[0] * torch.ones(4, 6, 5)).sum(), rnn.layers["0"].R)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=EXACT)
+
+
+def test_a_graph_that_is_kept_gives_its_gradients_twice() -> None:
+    for every in (None, 8):
+        rnn = Variant("lstm", {}).rnn(3, 5, backend="cpu", checkpoint_every=every)
+        output = rnn(normal(20, 2, 3))[0].sum()
+        first = torch.autograd.grad(output, list(rnn.parameters()), retain_graph=True)
+        second = torch.autograd.grad(output, list(rnn.parameters()))
+        assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+        with pytest.raises(RuntimeError, match="a second time"):
+            torch.autograd.grad(output, list(rnn.parameters()))
+
+
+def test_frozen_parameters_get_no_gradient() -> None:
+    rnn = Variant("peephole", {}).rnn(3, 5, backend="cpu")
+    layer = rnn.layers["0"]
+    everything = torch.autograd.grad(rnn(normal(6, 2, 3))[0].sum(), [layer.R, layer.p_f])
+    for name in ("W", "b", "p_i", "p_o"):
+        getattr(layer, name).requires_grad_(False)
+    rnn(normal(6, 2, 3))[0].sum().backward()
+    assert layer.W.grad is None
+    assert torch.equal(layer.R.grad, everything[0])
+    assert torch.equal(layer.p_f.grad, everything[1])
+
+
+def test_second_derivatives_are_refused() -> None:
+    rnn = Variant("lstm", {}).rnn(3, 5, backend="cpu")
+    output = rnn(normal(4, 2, 3))[0].sum()
+    with pytest.raises(UserError, match=r"no second derivatives .* use backend='eager'"):
+        torch.autograd.grad(output, list(rnn.parameters()), create_graph=True)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_transformations_of_torch_take_the_eager_loop() -> None:
+    rnn = Variant("lstm", {}).rnn(3, 5, backend="auto")
+    x = normal(2, 4, 1, 3)
+    batched = torch.vmap(lambda one: rnn(one)[0])(x)
+    torch.testing.assert_close(batched[1], rnn(x[1])[0], rtol=FLOAT64, atol=FLOAT64)
+    jacobian = torch.func.jacrev(lambda one: rnn(one)[0].sum())(x[0])
+    assert jacobian.shape == x[0].shape
+    rnn.backend = "cpu"
+    with pytest.raises(UserError, match=r"cannot be transformed by torch.func or torch.vmap"):
+        torch.vmap(lambda one: rnn(one)[0])(x)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_module_works() -> None:
+    rnn = Variant("lstm", {}).rnn(3, 5, backend="cpu")
+    compiled = torch.compile(rnn, backend="aot_eager")
+    output = compiled(normal(4, 2, 3))[0]
+    torch.testing.assert_close(output, rnn(normal(4, 2, 3))[0], rtol=0, atol=EXACT)
+    output.sum().backward()
+    assert rnn.layers["0"].R.grad is not None
+
+
+def test_weights_move_between_backends() -> None:
+    ours, eager = (Variant("gru", {}).rnn(3, 5, scale=scale, backend=backend) for scale, backend in ((0.5, "cpu"), (0.8, "eager")))
+    eager.load_state_dict(ours.state_dict())
+    x = normal(6, 2, 3)
+    torch.testing.assert_close(ours(x)[0], eager(x)[0], rtol=FLOAT64, atol=FLOAT64)
+
+
+@pytest.mark.parametrize(
+    ("x", "reason"),
+    [
+        (torch.zeros(2, 1, 3, dtype=torch.float64), "float32 or float64, one for all"),
+        (torch.zeros(2, 1, 3, dtype=torch.bfloat16), "float32 or float64, one for all"),
+        (torch.zeros(2, 1, 3, device="meta"), "runs on a CPU, and the input is on meta"),
+    ],
+    ids=["mixed", "bfloat16", "meta"],
+)
+def test_what_it_cannot_serve_it_says(x: Tensor, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        RNN("lstm", 3, 5, backend="cpu")(x, (torch.zeros(1, 1, 5), torch.zeros(1, 1, 5)))
+
+
+def test_autocast_is_left_to_eager() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(UserError, match="autocast asks for less"):
+        RNN("lstm", 3, 5, backend="cpu")(torch.zeros(2, 1, 3))
+
+
+def _in_child(queue: Any) -> None:
+    queue.put(compute(Variant("lstm", {}).cell(), "cpu", (8, 5, 3, 20), torch.float64).output.sum().item())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_computes_the_same() -> None:
+    torch.set_num_threads(2)
+    expected = compute(Variant("lstm", {}).cell(), "cpu", (8, 5, 3, 20), torch.float64).output.sum().item()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=60) == expected
+    child.join()
+
+
+@pytest.mark.slow
+def test_without_a_compiler_eager_goes_on(tmp_path: Any) -> None:
+    program = "import torch, gatelab; print(gatelab.RNN('lstm', 2, 3)(torch.zeros(4, 1, 2))[0].shape)"
+    environment = {"PATH": str(tmp_path), "GATELAB_CACHE": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "torch.Size([4, 1, 3])\n"
+    assert done.stderr.count("\n") == 1
+    assert "passed over" in done.stderr
+    assert "compiler" in done.stderr
