@@ -50,13 +50,12 @@ def run(options: argparse.Namespace) -> int:
     CELLS.get(options.baseline)
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise UserError(f"bench: there is no folder '{options.json.absolute().parent}' to write {options.json.name} to.")
-    if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
-        _say(
-            f"The machine is busy (load {os.getloadavg()[0]:.1f}): threads that wait for each other can cost a step many times over."
-        )
+    if options.training and (options.cells is not None or options.shapes is not None or options.dtype != "float32"):
+        raise UserError("bench: --training has a fixed cell, shape and number format; leave --cells, --shapes and --dtype out.")
+    load = os.getloadavg()[0]
+    if load > (os.cpu_count() or 1) / 2:
+        _say(f"The machine is busy (load {load:.1f}); threads that wait for each other can then cost a step many times over.")
     if options.training:
-        if options.cells is not None or options.shapes is not None or options.dtype != "float32":
-            raise UserError("bench: --training has a fixed cell, shape and number format; leave --cells, --shapes and --dtype out.")
         result = _head(threads, repeats) | overhead.measure(threads, repeats, options.quick, _say)
         print_training(result, _console())
     else:
