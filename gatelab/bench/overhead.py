@@ -27,9 +27,9 @@ BLOCK = 50  # steps; five lines of metrics and one probe at the default settings
 NEVER = 10**6  # steps
 TITLE = "One training step, task adding"
 LEGEND = """\
-{setting}, {threads} threads: medians over {n} blocks of 50 steps of each kind, each beside 50 bare steps (forward, backward,
-clipping, optimiser). Parts are medians of differences between neighbouring blocks without and with them, so that they need
-not add up. Metrics every 10 steps and probes every 50 are the defaults."""
+{setting}, threads {threads}: medians over {n} blocks of 50 steps of each kind, each beside 50 bare steps
+(forward, backward, clipping, optimiser). Parts are medians of differences between neighbouring blocks without
+and with them, so that they need not add up. Metrics every 10 steps and probes every 50 are the defaults."""
 
 KINDS = ("lightning", "metrics", "none", "wandb")  # of blocks, each with one more part; the last two are runs with these loggers
 

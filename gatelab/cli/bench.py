@@ -1,6 +1,7 @@
 """`gatelab bench`: how fast the kernels are, and what is around them in training costs."""
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,9 +50,12 @@ def run(options: argparse.Namespace) -> int:
     CELLS.get(options.baseline)
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise UserError(f"bench: there is no folder '{options.json.absolute().parent}' to write {options.json.name} to.")
+    if options.training and (options.cells is not None or options.shapes is not None or options.dtype != "float32"):
+        raise UserError("bench: --training has a fixed cell, shape and number format; leave --cells, --shapes and --dtype out.")
+    load = os.getloadavg()[0]
+    if load > (os.cpu_count() or 1) / 2:
+        _say(f"The machine is busy (load {load:.1f}); threads that wait for each other can then cost a step many times over.")
     if options.training:
-        if options.cells is not None or options.shapes is not None or options.dtype != "float32":
-            raise UserError("bench: --training has a fixed cell, shape and number format; leave --cells, --shapes and --dtype out.")
         result = _head(threads, repeats) | overhead.measure(threads, repeats, options.quick, _say)
         print_training(result, _console())
     else:
@@ -75,7 +79,7 @@ def _head(threads: int, repeats: int) -> dict[str, Any]:
     return {
         "format": 1,
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "machine": machine(),
+        "machine": machine() | {"load": os.getloadavg()[0], "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY")},
         "versions": versions(),
         "threads": threads,
         "repeats": repeats,

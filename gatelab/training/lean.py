@@ -1,4 +1,4 @@
-"""Less of what Lightning does around every step and we have no use for. Together about a quarter of its time."""
+"""Less of what Lightning does around every step and we have no use for: 0.16 ms of 0.65, beside a step of almost nothing."""
 
 import contextlib
 from typing import Any

@@ -24,7 +24,7 @@ def test_the_file_holds_everything(gatelab, plugin, tmp_path):
     result = json.loads(file.read_text())
     assert {"date", "machine", "versions", "threads", "repeats", "dtype", "peak_gflops"} <= result.keys()
     assert (result["peak_gflops"] is not None) == (compiler() is not None)
-    assert {"cpu", "cores", "platform"} <= result["machine"].keys()
+    assert {"cpu", "cores", "platform", "load"} <= result["machine"].keys()
     lstm, leaky = result["rows"]
     assert leaky["cell"] == "leaky:scale=2"
     assert leaky["options"] == {"scale": 2}
