@@ -67,8 +67,9 @@ def trace(cell: Cell, operators: Collection[Operator]) -> Equations:
     Raises:
         NotTraceableError: a branch, an operator that is not pointwise, or one that has no entry.
     """
-    decompositions = {key: value for key, value in core_aten_decompositions().items() if key not in operators}
-    names = [(kind, name) for kind, group in (("a", cell.gates), ("s", cell.state), ("p", cell.vectors)) for name in group]
+    decompositions: dict[Any, Any] = {key: value for key, value in core_aten_decompositions().items() if key not in operators}
+    groups = {"a": tuple(cell.gates), "s": cell.state, "p": cell.vectors}
+    names = [(kind, name) for kind, group in groups.items() for name in group]
 
     def step(*values: Tensor) -> tuple[Tensor, ...]:
         parts: dict[str, dict[str, Tensor]] = {"a": {}, "s": {}, "p": {}}
@@ -78,7 +79,8 @@ def trace(cell: Cell, operators: Collection[Operator]) -> Equations:
         return tuple(state[name] for name in cell.state)
 
     def joint(*values: Tensor) -> tuple[Tensor, ...]:
-        state, pullback = torch.func.vjp(step, *values[: len(names)])
+        pair: Any = torch.func.vjp(step, *values[: len(names)])
+        state, pullback = pair
         return (*state, *pullback(tuple(values[len(names) :])))
 
     inputs = [*names, *(("ds", name) for name in cell.state)]

@@ -18,7 +18,8 @@ from gatelab.registry import UserError
 def refuses(cell: Cell, weights: Weights, x: Tensor) -> str | None:
     """Why the compiled loop cannot serve: the device, the number format, a transformation of torch, or the equations."""
     tensors = [x, *weights.tensors()]
-    if any(torch._C._functorch.is_functorch_wrapped_tensor(value) for value in tensors):
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # type: ignore[attr-defined]
+    if any(wrapped(value) for value in tensors):
         return "it cannot be transformed by torch.func or torch.vmap."
     if x.device.type != "cpu":
         return f"it runs on a CPU, and the input is on {x.device.type}."

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels.cpu import _build
-from gatelab.kernels.cpu._printer import gate_order
 from gatelab.kernels.cpu._source import FIELDS, source
 
 DTYPES = (torch.float32, torch.float64)
@@ -28,8 +27,6 @@ class Library:
     def __init__(self, cell: Cell, dtype: torch.dtype) -> None:
         name = "".join(letter if letter.isalnum() else "_" for letter in type(cell).__name__.lower())
         self._library = _build.load(source(cell, dtype), name)
-        alone, both, recurrent = gate_order(cell)
-        self.fields = FIELDS
         counts = {"VECTORS": len(cell.vectors), "STATES": len(cell.state)}
         members = []
         for field, kind in FIELDS:

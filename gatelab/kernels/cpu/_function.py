@@ -50,15 +50,16 @@ class Inputs:
 
     @classmethod
     def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...]) -> "Inputs":
-        dense = (None if value is None else value.contiguous() for value in (weights.W, weights.R, weights.b))
+        W, R, b = (None if value is None else value.contiguous() for value in (weights.W, weights.R, weights.b))
         rows = x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
         p = tuple(weights.p[name].contiguous() for name in cell.vectors)
-        return cls(rows, *dense, p, tuple(part.contiguous() for part in s0))
+        return cls(rows, W, R, b, p, tuple(part.contiguous() for part in s0))
 
     @classmethod
     def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
         first = 4 + len(cell.vectors)
-        return cls(*tensors[:4], tensors[4:first], tensors[first : first + len(cell.state)])
+        x, W, R, b = tensors[:4]
+        return cls(x, W, R, b, tensors[4:first], tensors[first:])
 
     def flat(self) -> tuple[Tensor | None, ...]:
         return (self.x, self.W, self.R, self.b, *self.p, *self.s0)
@@ -133,17 +134,15 @@ class TimeLoop(torch.autograd.Function):
             raise UserError("Backend 'cpu' has no second derivatives (create_graph=True); use backend='eager' for them.")
         *tensors, out = ctx.saved_tensors  # raises if the graph was freed
         inputs = Inputs.back(run.cell, tuple(tensors))
-        gradients = Inputs(
-            *(_empty(value, wanted) for value, wanted in zip(tensors[:4], ctx.needs_input_grad[1:5], strict=True)), (), ()
-        )
+        made = [_empty(value, wanted) for value, wanted in zip(tensors, ctx.needs_input_grad[1:], strict=True)]
         if inputs.W is None:  # no equation reads the input
-            gradients.x = None
-        gradients.p, gradients.s0 = _rest(run, inputs, ctx.needs_input_grad[5:])
+            made[0] = None
+        vectors = 4 + len(run.cell.vectors)
         d_out, *others = cotangents
-        values: dict[str, Any] = {"saved": ctx.saved, "kept": ctx.kept, "dW": gradients.W, "dR": gradients.R, "db": gradients.b}
-        values |= {"dx": gradients.x, "dp": gradients.p, "ds0": gradients.s0}
-        if gradients.x is not None:
-            values |= _strides("dx", gradients.x)
+        values: dict[str, Any] = {"saved": ctx.saved, "kept": ctx.kept, "dp": made[4:vectors], "ds0": made[vectors:]}
+        values |= zip(("dx", "dW", "dR", "db"), made[:4], strict=True)
+        if made[0] is not None:
+            values |= _strides("dx", made[0])
         # Kept by name until the call is over: the argument block holds addresses only.
         if d_out is not None:
             d_out = d_out if d_out.stride(-1) == 1 or d_out.shape[-1] == 1 else d_out.contiguous()
@@ -163,11 +162,7 @@ class TimeLoop(torch.autograd.Function):
         run.library.backward(block)
         if not _graph_is_kept():
             ctx.saved = ctx.kept = None
-        return (None, *gradients.flat())
-
-    @staticmethod
-    def vmap(*_: Any) -> Any:
-        raise UserError("Backend 'cpu' cannot be batched by torch.vmap; use backend='eager', or 'auto', which takes it.")
+        return (None, *made)
 
 
 def _empty(value: Tensor | None, wanted: bool) -> Tensor | None:
@@ -178,13 +173,7 @@ def _empty(value: Tensor | None, wanted: bool) -> Tensor | None:
     )
 
 
-def _rest(run: Run, inputs: Inputs, wanted: tuple[bool, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Gradients of vectors and initial states to fill, or None."""
-    made = [_empty(value, want) for value, want in zip((*inputs.p, *inputs.s0), wanted, strict=True)]
-    return tuple(made[: len(inputs.p)]), tuple(made[len(inputs.p) :])
-
-
 def _graph_is_kept() -> bool:
     """Whether autograd may come back to this node (retain_graph=True); True where torch does not tell."""
-    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # type: ignore[attr-defined]
     return True if ask is None else ask()

@@ -92,6 +92,11 @@ _MASKS = {
     _aten.bitwise_or.Tensor: (0, 1),
     _aten.bitwise_not.default: (0,),
 }
+# Operands that may be absent, and what stands for them.
+_DEFAULTS: Mapping[Operator, Mapping[int, float]] = {
+    _aten.clamp.default: {1: -math.inf, 2: math.inf},
+    _aten.hardtanh.default: {1: -1.0, 2: 1.0},
+}
 _POWERS: Mapping[float, str] = {2.0: "{0} * {0}", 3.0: "{0} * {0} * {0}", 1.0: "{0}", 0.5: "sqrt_of({0})", -1.0: "1 / {0}"}
 
 
@@ -188,7 +193,11 @@ def _call(node: fx.Node, known: Mapping[fx.Node, str]) -> str:
     if operator is _aten.pow.Tensor_Scalar and float(node.args[1]) in _POWERS:  # type: ignore[arg-type]
         template = _POWERS[float(node.args[1])]  # type: ignore[arg-type]
     masks = _MASKS.get(operator, ())
-    operands = [_operand(value, known, position in masks) for position, value in enumerate(node.args)]
+    arguments = list(node.args)
+    for position, default in _DEFAULTS.get(operator, {}).items():
+        arguments += [None] * (position + 1 - len(arguments))
+        arguments[position] = default if arguments[position] is None else arguments[position]
+    operands = [_operand(value, known, position in masks) for position, value in enumerate(arguments)]
     scale: Any = node.kwargs.get("alpha", 1)
     if scale != 1:
         operands[1] = f"({operands[1]} * {_operand(scale, known, False)})"

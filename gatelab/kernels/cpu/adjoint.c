@@ -84,7 +84,7 @@ static void weight_gradients(const Call *c, const Plan *p, const Item *it, long 
       const real *column = saved + (j * SLOTS + SAVED + stored) * p->Hv * step_v + r * LANES;
       for (long k = 0; k < p->depth_s; k++)
         s->left[k / TILE_ROWS * TILE_ROWS * all_rows + i * TILE_ROWS + k % TILE_ROWS] =
-            k < c->H ? column[k / LANES * step_v + k % LANES] : 0;
+            k < c->H && !ended(c, it, t + j, r) ? column[k / LANES * step_v + k % LANES] : 0;
     }
     outer_product(s->left, p->depth_s, s->chunk + INPUT_ONLY * p->Hv * step_v, RECURRENT_GATES * p->Hv, steps, size, it->rows,
                   gradient + p->gradient_s + f * p->depth_s * RECURRENT_GATES * p->Hv * LANES);
