@@ -84,10 +84,12 @@ def trace(cell: Cell, operators: Collection[Operator]) -> Equations:
         return (*state, *pullback(tuple(values[len(names) :])))
 
     inputs = [*names, *(("ds", name) for name in cell.state)]
-    sample = [torch.full((2,), 0.5) for _ in inputs]
-    with torch.no_grad(), _Watch(cell, operators, decompositions):
-        step(*sample[: len(names)])
-    with torch.no_grad():
+    sample = [torch.full((2,), 0.5, dtype=torch.float64) for _ in inputs]
+    # Whatever mode the caller is in is not for the trace: anomaly detection, for one, branches on values.
+    quiet = (torch.inference_mode(False), torch.autograd.set_detect_anomaly(False), torch.autocast("cpu", enabled=False))
+    with quiet[0], quiet[1], quiet[2], torch.no_grad():
+        with _Watch(cell, operators, decompositions):
+            step(*sample[: len(names)])
         graph = make_fx(torch.func.functionalize(joint), decompositions)(*sample).graph
     _forget_shapes(graph)
     graph.eliminate_dead_code()

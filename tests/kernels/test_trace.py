@@ -30,7 +30,7 @@ def test_every_operator_of_every_cell_has_an_entry(variant: Variant) -> None:
     equations = trace(variant.cell(), OPERATORS.keys())
     nodes = next(iter(equations.inputs.values())).graph.nodes
     assert {node.target for node in nodes if node.op == "call_function"} <= OPERATORS.keys()
-    with pytest.raises(Exception, match="sigmoid|tanh"):
+    with pytest.raises(Exception, match=r"sigmoid|tanh"):
         trace(variant.cell(), OPERATORS.keys() - {torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default})
 
 
@@ -41,11 +41,12 @@ def test_no_more_is_kept_than_there_are_pre_activations(variant: Variant) -> Non
     assert len(trace(cell, OPERATORS.keys()).saved) <= len(cell.gates)
 
 
+# hardsigmoid is not among them: torch's own derivative has its 1/6 in single precision (3e-8 away in float64), ours has not.
 # Functions of one value, each a term of one cell's step, so that few cells have to be compiled.
 FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "arithmetic": lambda x, y: (1 - x) / (2 + y * y) + x.reciprocal().clamp(-1, 1) - torch.add(x, y, alpha=0.5) * 0.1,
     "exponentials": lambda x, y: torch.exp(-x.abs()) + torch.expm1(x * 0.1) + torch.log1p(y * y) + torch.log(1 + x.square()),
-    "gates": lambda x, y: F.silu(x) + F.softplus(y) + F.logsigmoid(x) + F.hardsigmoid(y) + F.relu(x) + F.hardtanh(y, -0.5, 0.7),
+    "gates": lambda x, y: F.silu(x) + F.softplus(y) + F.logsigmoid(x) + F.relu(x) + F.hardtanh(y, -0.5, 0.7),
     "choices": lambda x, y: torch.where(x > y, x, 0.5 * y) + torch.maximum(x, y) + torch.minimum(x, -y) + x.clamp(min=-0.3),
     "powers": lambda x, y: x**2 + y**3 + torch.sqrt(1 + x * x) + torch.rsqrt(2 + y * y) + (1 + x * x) ** 0.3 + x.sign(),
     "trigonometry": lambda x, y: torch.sin(x) * torch.cos(y) + torch.atan(x) + torch.erf(y),
@@ -103,6 +104,18 @@ def test_what_cannot_be_printed_is_refused_with_operator_and_line() -> None:
         line = step.__code__.co_firstlineno + 1
         assert any(word in message for word in operator.split("|"))
         assert f"{Path(__file__).name}:{line}" in message
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.inference_mode, lambda: torch.autograd.set_detect_anomaly(True, check_nan=True), lambda: torch.autocast("cpu")]
+)
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_the_mode_of_the_caller_does_not_enter(mode: Callable[[], Any]) -> None:
+    cell = Variant("gru", {}).cell()
+    outside = trace(cell, OPERATORS.keys())
+    with mode():
+        inside = trace(cell, OPERATORS.keys())
+    assert [node.name for node in inside.saved] == [node.name for node in outside.saved]
 
 
 def test_source_is_deterministic_and_different_where_it_must_be() -> None:
