@@ -1,5 +1,6 @@
 """How the tests of the command line call it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,8 +63,9 @@ def gatelab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Calls the installed command in a process of its own, in an empty folder and without any account."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
+    # WANDB_SERVICE among them: W&B sets it in a process that used it, and a child would join a service that is about to end.
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     program = str(Path(sys.executable).parent / "gatelab")
 
