@@ -173,7 +173,6 @@ def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str
     cotangents = [node for (kind, _), node in results.items() if kind != "s"]
     used = {source for node in backward for source in node.all_input_nodes if source not in backward}
     used |= {node for node in cotangents if node not in backward}
-    # The new state is an output of the step, not of the adjoint; a second "s" would hide the placeholder of the same name.
     kept = _frontier(used, free, lambda node: node.target in COSTLY)
     for node in reversed(list(graph.nodes)):
         if node in kept and node.op != "placeholder":

@@ -114,7 +114,7 @@ def print_equations(cell: Cell, equations: Equations) -> str:
     order = [*alone, *both, *recurrent]
     fed = cell.feedback if both or recurrent else ()
     reads = [name in equations.reads for name in cell.state]
-    # The first part is in the output that the user gets; with a memory, what `step` reads is not what it put out.
+    # The first part of the state need not be stored: it is in the output that the user gets.
     own = [
         (read and index > 0) or (name in fed and index > 0)
         for index, (name, read) in enumerate(zip(cell.state, reads, strict=True))
