@@ -79,6 +79,15 @@ def test_printed_functions_and_their_derivatives(function: str) -> None:
         torch.testing.assert_close(ours, eager, rtol=FLOAT64, atol=FLOAT64 * 10)
 
 
+def test_a_cell_with_memory_is_not_printed_without_its_read() -> None:
+    for variant in VARIANTS:
+        if variant.cell().memory is not None:
+            with pytest.raises(UserError, match="read of earlier states"):
+                source(variant.cell(), torch.float32)
+            with pytest.raises(UserError, match=r"Backend 'cpu' cannot run this: .* read of earlier states"):
+                variant.rnn(2, 3, backend="cpu")(normal(2, 1, 2))
+
+
 def _refused(step: Callable[..., Any]) -> str:
     cls = dataclass(frozen=True)(type("Own", (Cell,), {"gates": {"z": "candidate"}, "step": step, "__module__": __name__}))
     rnn = RNN(cls(), 2, 3, backend="cpu")

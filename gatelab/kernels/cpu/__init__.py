@@ -29,8 +29,6 @@ def refuses(cell: Cell, weights: Weights, x: Tensor) -> str | None:
         return (
             f"it computes in float32 or float64, one for all, and was given {', '.join(sorted({str(t.dtype) for t in tensors}))}."
         )
-    if cell.memory is not None:
-        return "it has no read of a memory yet."
     try:
         library(cell, x.dtype)
     except (UserError, BuildError) as error:

@@ -45,6 +45,8 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
     Raises:
         UserError: the equations cannot be printed; the sentence names operator and line.
     """
+    if cell.memory is not None:
+        raise UserError(f"{type(cell).__name__} has no C form: its read of earlier states is not written in C yet.")
     try:
         printed = print_equations(cell, equations(cell))
     except NotTraceableError as error:
