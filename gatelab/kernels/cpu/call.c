@@ -77,15 +77,40 @@ static void *run_job(void *argument) {
   return 0;
 }
 
-// Threads live as long as one call: none spins, none is lost in a fork. Where none can be made, this one does the work.
+// The threads of torch, where torch has brought GNU's or LLVM's OpenMP into the process: they wait for work by spinning, so that
+// threads of our own would share their cores with them. They do not survive a fork.
+#if defined(__linux__)
+extern void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned) __attribute__((weak));
+extern int omp_get_thread_num(void) __attribute__((weak));
+extern int omp_get_num_threads(void) __attribute__((weak));
+static int forked = 0;
+static void note_fork(void) { forked = 1; }
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(0, 0, note_fork); }
+
+static void run_jobs(void *argument) {
+  const Job *jobs = argument;
+  for (long i = omp_get_thread_num(); i < jobs->call->threads; i += omp_get_num_threads()) run_job((void *)&jobs[i]);
+}
+static int on_torch_threads(const Job *jobs) {
+  if (forked || !GOMP_parallel || !omp_get_thread_num || !omp_get_num_threads) return 0;
+  GOMP_parallel(run_jobs, (void *)jobs, (unsigned)jobs->call->threads, 0);
+  return 1;
+}
+#else
+static int on_torch_threads(const Job *jobs) {
+  (void)jobs;
+  return 0;
+}
+#endif
+
+// Elsewhere threads live as long as one call: none spins, none is lost in a fork. Where none can be made, this one does the work.
 static void on_threads(const Call *c, const Plan *p, int backward, void (*work)(const Call *, const Plan *, int, long)) {
   Job jobs[c->threads];
   pthread_t handles[c->threads];
   int made[c->threads];
-  for (long i = 0; i < c->threads; i++) {
-    jobs[i] = (Job){c, p, backward, i, work};
-    made[i] = i > 0 && pthread_create(&handles[i], 0, run_job, &jobs[i]) == 0;
-  }
+  for (long i = 0; i < c->threads; i++) jobs[i] = (Job){c, p, backward, i, work};
+  if (c->threads > 1 && on_torch_threads(jobs)) return;
+  for (long i = 0; i < c->threads; i++) made[i] = i > 0 && pthread_create(&handles[i], 0, run_job, &jobs[i]) == 0;
   for (long i = 0; i < c->threads; i++)
     if (!made[i]) run_job(&jobs[i]);
   for (long i = 0; i < c->threads; i++)
