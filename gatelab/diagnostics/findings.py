@@ -1,6 +1,7 @@
 """All numbers on the inside of a model, by metric key, from what was observed on a batch."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -72,12 +73,20 @@ def of_layers(layers: dict[str, Layer], events: Tensor | None, left: float = gat
     return found
 
 
-def of_flows(flows: Flows, end: bool, per_step: bool = False) -> Findings:
-    """Gradients against the lag, of the task's own loss or of one at the end.
+def of_flows(own: Flows, end: Flows, per_step: bool = False) -> Findings:
+    """Gradients against the lag.
 
     Args:
+        own: of the task's own loss.
+        end: of a loss at the last step only.
         per_step: also the ratio of successive norms at every lag that is recorded.
     """
+    if end is own:
+        return _of_flows(own, (False, True), per_step)
+    return _of_flows(own, (False,), per_step) | _of_flows(end, (True,), per_step)
+
+
+def _of_flows(flows: Flows, ends: Sequence[bool], per_step: bool) -> Findings:
     found = Findings()
     for layer, (cotangents, lengths) in flows.items():
         for part, by_row in flow.norms(cotangents, lengths).items():
@@ -85,13 +94,15 @@ def of_flows(flows: Flows, end: bool, per_step: bool = False) -> Findings:
             at = timescales.lags(len(curve)).to(curve.device)
             ratios = flow.ratios(by_row, lengths)
             slope = flow.slope(curve)
-            found.array(keys.flow(layer, part, "lags", end), at)
-            found.array(keys.flow(layer, part, "norm", end), curve[at])
-            found.scalar(keys.flow(layer, part, "slope", end), slope)
-            found.scalar(keys.flow(layer, part, "half_life", end), flow.half_life(slope))
-            found.scalar(keys.flow(layer, part, "omega", end), flow.omega(ratios))
-            if per_step and len(ratios):
-                found.array(keys.flow(layer, part, "ratio", end), ratios.nanmean(1)[at[:-1]])
+            omega = flow.omega(ratios)
+            for end in ends:
+                found.array(keys.flow(layer, part, "lags", end), at)
+                found.array(keys.flow(layer, part, "norm", end), curve[at])
+                found.scalar(keys.flow(layer, part, "slope", end), slope)
+                found.scalar(keys.flow(layer, part, "half_life", end), flow.half_life(slope))
+                found.scalar(keys.flow(layer, part, "omega", end), omega)
+                if per_step and len(ratios):
+                    found.array(keys.flow(layer, part, "ratio", end), ratios.nanmean(1)[at[:-1]])
     return found
 
 

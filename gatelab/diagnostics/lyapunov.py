@@ -58,26 +58,27 @@ def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> 
         record: what `step` was given, (1, T, B, H) each.
         at: a step, or several: then tangents have them in front.
     """
-    a = {name: value[0, at, ..., None, :] for name, value in record.a.items()}
-    s = {name: value[0, at, ..., None, :] for name, value in record.s.items()}
-    p = Parts(**{name: value[0] for name, value in weights.p.items()})
-    R = weights.R[0].mT if weights.R is not None else None
+    a = {name: value[0, at].detach().requires_grad_() for name, value in record.a.items()}
+    s = {name: value[0, at].detach().requires_grad_() for name, value in record.s.items()}
+    p = Parts(**{name: value[0].detach() for name, value in weights.p.items()})
+    R = weights.R[0].detach().mT if weights.R is not None else None
+    with torch.enable_grad():
+        new, _ = cell.step(Parts(**a), Parts(**s), p)
+        # `step` is pointwise: the gradient of a sum over units holds each unit's own derivative.
+        sums = [new[name].sum() for name in cell.state]
+        given = [*a.values(), *s.values()]
+        rows = [torch.autograd.grad(total, given, retain_graph=True, materialize_grads=True) for total in sums]
+    partials = [[value[..., None, :] for value in row] for row in rows]
 
     def product(tangents: Tensor) -> Tensor:
         moved = dict(zip(cell.state, tangents.chunk(len(cell.state), -1), strict=True))
-        here = {name: value.expand_as(moved[name]) for name, value in s.items()}
-        da = {name: torch.zeros_like(moved[cell.state[0]]) for name in cell.gates}
+        da: dict[str, Tensor] = {}
         if R is not None:
             fed = torch.cat([moved[name] for name in cell.feedback], -1) @ R
-            da |= zip(cell.recurrent_gates, fed.chunk(len(cell.recurrent_gates), -1), strict=True)
-
-        def step(a: dict[str, Tensor], s: dict[str, Tensor]) -> tuple[Tensor, ...]:
-            new, _ = cell.step(Parts(**a), Parts(**s), p)
-            return tuple(new[name] for name in cell.state)
-
-        primal = {name: value.expand_as(da[name]) for name, value in a.items()}
-        with torch.no_grad():
-            out = torch.func.jvp(step, (primal, here), (da, moved))[1]
-        return torch.cat(out, -1)
+            da = dict(zip(cell.recurrent_gates, fed.chunk(len(cell.recurrent_gates), -1), strict=True))
+        zero = torch.zeros_like(moved[cell.state[0]])
+        tangent = [*(da.get(name, zero) for name in a), *(moved[name] for name in s)]
+        parts = [torch.stack([d * v for d, v in zip(row, tangent, strict=True)]).sum(0) for row in partials]
+        return torch.cat(parts, -1)
 
     return product

@@ -154,9 +154,8 @@ def _flow(model: SequenceModel, task: Task, batch: Batch, end: bool, before: _Be
     with _evaluating(model), torch.enable_grad():
         rnn.following = True
         try:
-            predicted = model.decode(
-                *rnn(model.encode(batch.x[:, start:stop]), before.state or None if before is not None else None, lengths)
-            )
+            states = before.state if before is not None and before.start else None
+            predicted = model.decode(*rnn(model.encode(batch.x[:, start:stop]), states, lengths))
         finally:
             rnn.following = False
         if model.readout == "all":

@@ -57,7 +57,7 @@ class InsideProbe(Callback):
         else:
             layers, own, end, rows = observe.sampled(self.model, self.task, batch)
             self._found = findings.of_layers(layers, rows.events, *self.limits)
-        found = self._found | findings.of_flows(own, end=False) | findings.of_flows(end, end=True)
+        found = self._found | findings.of_flows(own, end)
         self._due, self._batch, self._found = False, None, Findings()
         step = trainer.global_step + 1  # the step that this batch is of
         for logger in trainer.loggers:
