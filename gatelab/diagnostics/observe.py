@@ -44,9 +44,9 @@ class Layer:
     retention: str
 
 
-def fits(rnn: RNN, batch: Batch, limit: int = LIMIT) -> bool:
-    """Whether the gates of the whole batch are to be looked at."""
-    return batch.x.shape[0] * batch.x.shape[1] * rnn.hidden_size <= limit
+def fits(rnn: RNN, batch: Batch, limit: int | None = None) -> bool:
+    """Whether the gates of the whole batch are to be looked at; limit: instead of `LIMIT`."""
+    return batch.x.shape[0] * batch.x.shape[1] * rnn.hidden_size <= (limit or LIMIT)
 
 
 def recorded(rnn: RNN) -> dict[str, Layer]:
@@ -76,9 +76,12 @@ def flow(model: SequenceModel, task: Task, batch: Batch, end: bool = False) -> F
     return _flow(model, task, batch, end, None)
 
 
-def sampled(model: SequenceModel, task: Task, batch: Batch, limit: int = LIMIT) -> tuple[dict[str, Layer], Flows, Flows, Batch]:
-    """Layers, `flow` and `flow` of the end for a batch of any size, and the rows that they are of."""
+def sampled(
+    model: SequenceModel, task: Task, batch: Batch, limit: int | None = None
+) -> tuple[dict[str, Layer], Flows, Flows, Batch]:
+    """Layers, `flow` and `flow` of the end for a batch of any size, and the rows that they are of; limit: instead of `LIMIT`."""
     B, T = batch.x.shape[:2]
+    limit = limit or LIMIT
     rnn = model.rnn
     small = batch.first(max(1, min(B, limit // (T * rnn.hidden_size))))
     before = None
