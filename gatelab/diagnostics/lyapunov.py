@@ -15,7 +15,7 @@ from gatelab.kernels import Record, Weights
 Product = Callable[[Tensor], Tensor]  # tangents (..., k, n) to J times each of them
 
 
-def exponents(steps: Iterable[Product], start: Tensor) -> Tensor:
+def exponents(steps: Iterable[Product], start: Tensor, transient: int = 0) -> Tensor:
     """The k largest Lyapunov exponents lim 1/T sum_t ln r_ii(t) from QR steps, in nats a step, descending, (..., k).
 
     The products J(t) Q(t-1) = Q(t) R(t) are made orthonormal at every step, so that nothing overflows
@@ -24,12 +24,15 @@ def exponents(steps: Iterable[Product], start: Tensor) -> Tensor:
     Args:
         steps: J(1) ... J(T) as maps of k tangents.
         start: k independent tangents (..., k, n).
+        transient: first steps that only turn the tangents and are not counted.
     """
     q = torch.linalg.qr(start.mT).Q.mT
     total, count = torch.zeros_like(q[..., 0]), 0
-    for step in steps:
+    for number, step in enumerate(steps):
         factors = torch.linalg.qr(step(q).mT)
         q = factors.Q.mT
+        if number < transient:
+            continue
         total += factors.R.diagonal(dim1=-2, dim2=-1).abs().log()
         count += 1
     return (total / count).sort(-1, descending=True).values

@@ -71,7 +71,8 @@ def flow(model: SequenceModel, task: Task, batch: Batch, end: bool = False) -> F
     """dL/ds(t) of a row's own loss, from one forward and backward pass that leaves gradients and random state as they are.
 
     Args:
-        end: only the share of the last step (of each row) in the loss; the same where the task reads out there alone.
+        end: only the share of the last step (of each row) in the loss; the same where the task reads out there alone. Else
+            layers of the reverse direction are left out: that step is the first of their scan.
     """
     return _flow(model, task, batch, end, None)
 
@@ -173,7 +174,8 @@ def _flow(model: SequenceModel, task: Task, batch: Batch, end: bool, before: _Be
         torch.autograd.grad(task.loss(predicted, batch), list(rnn.parameters()), allow_unused=True)
     flows = followed(rnn, len(batch.x))
     rnn.followed = {}
-    return flows
+    backwards = [name for name in flows if name.endswith("_reverse")] if end and model.readout == "all" else []
+    return {name: flows[name] for name in flows if name not in backwards}
 
 
 @contextlib.contextmanager
