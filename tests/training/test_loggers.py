@@ -12,7 +12,7 @@ import pytest
 
 from gatelab.config import SGD, Logger
 from gatelab.training.fit import RunFailedError, fit
-from gatelab.training.loggers import wandb_offline
+from gatelab.training.mirrors import wandb_offline
 
 
 @pytest.fixture(autouse=True)
