@@ -43,6 +43,9 @@ class Task(Options):
         metric: name of the score that variants are compared by; `higher_is_better` its direction.
         chance: that score of a constant predictor; `chance_derivation` says where it comes from.
         solved: the score from which on the task counts as solved; `solved_derivation` says why.
+        carried: row r of a batch goes on where row r of the batch before ended: the state of the model is carried over, without
+            its gradient. An evaluation begins with the initial state.
+        repeats: why sequences occur more than once, in several splits even; empty if they do not.
     """
 
     readout: ClassVar[Literal["last", "all"]] = "all"
@@ -50,6 +53,8 @@ class Task(Options):
     higher_is_better: ClassVar[bool] = False
     chance_derivation: ClassVar[str]
     solved_derivation: ClassVar[str]
+    carried: ClassVar[bool] = False
+    repeats: ClassVar[str] = ""
 
     @property
     def vocabulary(self) -> int | None:

@@ -83,7 +83,7 @@ def test_a_sequence_depends_on_its_index_and_on_nothing_else(task: Task, split: 
     one_by_one = [rows(task.batch(split, 3, np.array([index])))[0] for index in reversed(scattered)][::-1]
     assert same(together, one_by_one)
     assert same(together, rows(dataclasses.replace(task).batch(split, 3, scattered)))
-    assert not same(together[:1], together[1:2])
+    assert task.repeats or not same(together[:1], together[1:2])
 
 
 def test_only_generated_training_data_know_the_seed(task: Task) -> None:
@@ -94,6 +94,10 @@ def test_only_generated_training_data_know_the_seed(task: Task) -> None:
 
 
 def test_splits_share_no_sequence(task: Task) -> None:
+    if task.repeats:  # what is said of a grammar of short strings is so
+        strings = rows(task.batch("train", 0, np.arange(512)))
+        assert len({x.tobytes() for x, _ in strings}) < len(strings)
+        return
     groups = [("train", 0), ("val", 0), ("test", 0)] + [("train", 1)] * (task.size("train") is None)
     seen = []
     for split, seed in groups:
