@@ -33,7 +33,12 @@ class SequenceModel(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, D) or tokens (B, T) to (B, T, output_size), or to (B, output_size) with readout "last"."""
-        return self.decode(*self.rnn(self.encode(x), lengths=lengths))
+        return self.carry(x, lengths, None)[0]
+
+    def carry(self, x: Tensor, lengths: Tensor | None, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """As `forward`, from a state and with the state behind it, (L, B, H) for each part; None: from the initial state."""
+        output, state = self.rnn(self.encode(x), state, lengths)
+        return self.decode(output, state), state
 
     def encode(self, x: Tensor) -> Tensor:
         """The inputs of the RNN, (B, T, D), from those of the model."""

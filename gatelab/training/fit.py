@@ -103,18 +103,29 @@ def check(config: Config) -> None:
     Raises:
         UserError: an unknown cell, task, option or backend, a value that is not accepted, or data or a device that is not there.
     """
-    TASKS.build(**config.task).size("train")  # a data set that cannot be had is refused here
+    task = TASKS.build(**config.task)
+    task.size("train")  # a data set that cannot be had is refused here
+    _check_directions(config, task)
     CELLS.build(**config.cell).check(config.cell["name"])
     check_backend(config.model.backend)
     accelerator(config)
+
+
+def _check_directions(config: Config, task: Task) -> None:
+    if task.carried and config.model.bidirectional:
+        raise UserError(
+            f"model.bidirectional is true, but task '{config.task['name']}' is a stream without end, which cannot be read from "
+            "there. Use model.bidirectional=false."
+        )
 
 
 def build_model(config: Config, task: Task) -> SequenceModel:
     """The model of a run; its weights depend on torch's random state.
 
     Raises:
-        UserError: the cell or one of its options does not exist.
+        UserError: the cell or one of its options does not exist, or a stream is to be read backwards.
     """
+    _check_directions(config, task)
     shape = config.model
     rnn = RNN(
         CELLS.build(**config.cell),

@@ -87,8 +87,10 @@ def load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
 @torch.no_grad()
 def _scores(model: SequenceModel, task: Task, split: Split) -> dict[str, float]:
     sums: dict[str, list[float]] = {}
+    state = None
     for batch in EvaluationBatches(task, split):
-        for name, (total, weight) in task.metrics(model(batch.x, batch.lengths), batch).items():
+        output, state = model.carry(batch.x, batch.lengths, state if task.carried else None)
+        for name, (total, weight) in task.metrics(output, batch).items():
             pair = sums.setdefault(name, [0.0, 0.0])
             pair[0] += float(total)
             pair[1] += float(weight)

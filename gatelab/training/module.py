@@ -36,9 +36,11 @@ class SequenceModule(LeanModule):
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
         self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
         self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        # Where the rows of a task with `carried` states have come to, in training and in the evaluation under way.
+        self._carried: dict[str, tuple[Tensor, ...]] = {}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss = self.task.loss(self.model(batch.x, batch.lengths), batch)
+        loss = self.task.loss(self._outputs(batch, "train"), batch)
         if not math.isfinite(loss.item()):
             raise NonFiniteLossError(f"The training loss is {loss.item()} at step {self.global_step}.")
         return loss
@@ -81,9 +83,21 @@ class SequenceModule(LeanModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gatelab_scores"] = {key.partition("/")[2]: value for key, value in self.scores.items()}
+        checkpoint["gatelab_carried"] = list(self._carried.get("train", ()))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint.get("gatelab_carried"):
+            self._carried["train"] = tuple(checkpoint["gatelab_carried"])
+
+    def _outputs(self, batch: Batch, phase: str) -> Tensor:
+        if not self.task.carried:
+            return self.model(batch.x, batch.lengths)
+        output, state = self.model.carry(batch.x, batch.lengths, self._carried.get(phase))
+        self._carried[phase] = tuple(part.detach() for part in state)
+        return output
 
     def _evaluate(self, batch: Batch) -> None:
-        output = self.model(batch.x, batch.lengths)
+        output = self._outputs(batch, "evaluation")
         for name, (total, weight) in self.task.metrics(output, batch).items():
             self._sums[name][0] += float(total)
             self._sums[name][1] += float(weight)
@@ -91,5 +105,6 @@ class SequenceModule(LeanModule):
     def _finish_evaluation(self, split: str) -> None:
         self.scores = {keys.score(split, name): total / weight for name, (total, weight) in self._sums.items()}
         self._sums.clear()
+        self._carried.pop("evaluation", None)
         for logger in self.trainer.loggers:
             logger.log_metrics(self.scores, self.trainer.global_step)

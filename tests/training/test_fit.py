@@ -4,18 +4,21 @@ import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from tolerances import FLOAT32
 
 from gatelab.cells import CELLS
-from gatelab.config import SGD, Config, Machine, Model, Schedule
+from gatelab.config import SGD, AdamW, Config, Machine, Model, Schedule
 from gatelab.diagnostics import keys
 from gatelab.registry import UserError
 from gatelab.runs import Run, RunWriter, identity, read_run
 from gatelab.tasks import TASKS
-from gatelab.training.data import TrainingStream
+from gatelab.training.data import EvaluationBatches, TrainingStream
 from gatelab.training.fit import RunFailedError, build_model, check, fit
 from gatelab.training.module import SequenceModule
 
@@ -95,9 +98,12 @@ def test_the_same_configuration_gives_the_same_bits(small):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken_at", [3, 10, 14])
-def test_an_interrupted_run_ends_where_it_would_have_ended(small, monkeypatch, broken_at):
-    whole = fit(small("a"))
-    config = small("b")
+@pytest.mark.parametrize(
+    "task", [{"name": "adding", "length": 8}, {"name": "continual_reber", "strings": 2}], ids=lambda task: task["name"]
+)
+def test_an_interrupted_run_ends_where_it_would_have_ended(small, monkeypatch, broken_at, task):
+    whole = fit(small("a", task=task))
+    config = small("b", task=task)
     original = SequenceModule.training_step
 
     def interrupted(self, batch, index):
@@ -231,6 +237,7 @@ def test_number_formats(small, precision):
         ({"model": Model(backend="nonsense")}, "Unknown backend 'nonsense'"),
         ({"cell": {"name": "lstm", "forget_bia": 2.0}}, "Did you mean 'forget_bias'"),
         ({"task": {"name": "addin"}}, "Did you mean 'adding'"),
+        ({"task": {"name": "continual_reber"}, "model": Model(bidirectional=True)}, "a stream without end"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(small, parts, message):
@@ -265,3 +272,39 @@ def test_memory_is_kept_unless_the_system_shall_manage_it(small, monkeypatch, ca
     fit(small("keep"))
     assert asked == ["keep"]
     assert "no glibc here" in caplog.text
+
+
+def test_a_stream_is_one_long_sequence(small):
+    """With a rate of 0 the chunks of a row, one after the other, give the scores of the row as a whole."""
+    task = TASKS.build("continual_reber", strings=2)
+    config = small(task={"name": "continual_reber", "strings": 2}, optimizer=AdamW(lr=1e-9), model=Model(hidden_size=4))
+    torch.manual_seed(0)
+    model = build_model(config, task)
+    module = SequenceModule(model, task, config)
+    chunks = [task.batch("train", 0, np.arange(number * 3, number * 3 + 3)) for number in range(4)]
+    parts = [module._outputs(chunk, "train") for chunk in chunks]
+    for row in range(3):
+        valid = [int(chunk.lengths[row]) for chunk in chunks]
+        whole = torch.cat([chunk.x[row, :n] for chunk, n in zip(chunks, valid, strict=True)])
+        found = torch.cat([part[row, :n] for part, n in zip(parts, valid, strict=True)])
+        torch.testing.assert_close(found, model(whole[None])[0], rtol=FLOAT32, atol=FLOAT32)
+    parts[-1].sum().backward()  # and no gradient flows into the chunk before, whose graph is still there
+    assert not any(part.requires_grad for part in module._carried["train"])
+
+
+def test_an_evaluation_begins_afresh_and_leaves_the_training_stream_alone(small):
+    task = TASKS.build("continual_reber", strings=2)
+    config = small(task={"name": "continual_reber", "strings": 2}, model=Model(hidden_size=4))
+    module = SequenceModule(build_model(config, task), task, config)
+    module.trainer = SimpleNamespace(loggers=[], global_step=0)
+    module._outputs(task.batch("train", 0, np.arange(8)), "train")
+    before = module._carried["train"]
+    scores = []
+    for _ in range(2):
+        with torch.no_grad():
+            for batch in EvaluationBatches(task, "val"):
+                module._evaluate(batch)
+        module._finish_evaluation("val")
+        scores.append(module.scores)
+    assert scores[0] == scores[1]
+    assert module._carried == {"train": before}
