@@ -21,6 +21,11 @@ class Model(Options):
     bidirectional: bool = option(False, "adds the reverse direction")
     bias: bool = option(True, "one bias per pre-activation")
     backend: str = option("auto", "backend of the time loop")
+    match: str = option(
+        "units",
+        "what variants share: hidden_size itself, or the parameters of an lstm that has it",
+        choices=("units", "parameters"),
+    )
 
 
 @dataclass
@@ -54,6 +59,34 @@ class RMSprop(Options):
     weight_decay: float = option(0.0, "L2 penalty", minimum=0.0)
     alpha: float = option(0.9, "moving average of the squared gradient", minimum=0.0, maximum=1.0)
     momentum: float = option(0.0, "momentum", minimum=0.0, maximum=1.0)
+
+
+@dataclass
+class StandardInit(Options):
+    """Weights U(-1/sqrt(H), 1/sqrt(H)), biases 0 but for those that the cell has an option for (`cell.forget_bias`)."""
+
+    name: str = option("standard", choices=("standard",))
+
+
+@dataclass
+class ChronoInit(Options):
+    """As standard, and the biases of what keeps the state from time scales 1 .. T_max (Tallec & Ollivier 2018, eq. 16).
+
+    b_f = log u,  u ~ U[1, T_max - 1],  and b_i = -b_f where there is an input gate of its own.
+    """
+
+    name: str = option("chrono", choices=("chrono",))
+    t_max: float = option(100.0, "T_max, the longest dependency in steps", minimum=2.0)
+
+
+@dataclass
+class UniformGateInit(Options):
+    """As standard, and what keeps the state starts uniform over (0, 1) (Gu et al. 2020, arXiv 1910.09890, UGI).
+
+    b_f = log(u / (1 - u)),  u ~ U[1/H, 1 - 1/H],  and b_i = -b_f where there is an input gate of its own.
+    """
+
+    name: str = option("uniform_gate", choices=("uniform_gate",))
 
 
 @dataclass
@@ -114,6 +147,7 @@ class Config:
     cell: Any = dataclasses.MISSING
     task: Any = dataclasses.MISSING
     optimizer: Any = dataclasses.MISSING
+    init: Any = dataclasses.field(default_factory=StandardInit)
     model: Model = dataclasses.field(default_factory=Model)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     trainer: Trainer = dataclasses.field(default_factory=Trainer)
@@ -126,7 +160,11 @@ class Config:
     sweep: str | None = None
 
 
-OPTIMIZERS: dict[str, type] = {"adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
+# Parts of a run that are one of several classes, by the name of the choice.
+GROUPS: dict[str, dict[str, type]] = {
+    "optimizer": {"adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop},
+    "init": {"standard": StandardInit, "chrono": ChronoInit, "uniform_gate": UniformGateInit},
+}
 
 
 def build(plain: dict[str, Any]) -> Config:
@@ -135,11 +173,11 @@ def build(plain: dict[str, Any]) -> Config:
     Raises:
         UserError: a value is out of bounds or an unknown key was added.
     """
-    parts: dict[str, Any] = dict(plain)
-    optimizer = OPTIMIZERS[plain["optimizer"]["name"]]
-    classes = {"optimizer": optimizer, "model": Model, "schedule": Schedule, "trainer": Trainer}
+    parts: dict[str, Any] = {"init": {"name": "standard"}} | plain  # a run of an earlier version has none
+    classes = {group: choices[parts[group]["name"]] for group, choices in GROUPS.items()}
+    classes |= {"model": Model, "schedule": Schedule, "trainer": Trainer}
     for key, cls in (classes | {"logger": Logger, "machine": Machine}).items():
-        parts[key] = _build(key, cls, plain[key])
+        parts[key] = _build(key, cls, parts[key])
     return _build("configuration", Config, parts)
 
 

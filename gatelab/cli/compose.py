@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import gatelab
 from gatelab.cells import CELLS
-from gatelab.config import OPTIMIZERS, Config
+from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
 from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
 from gatelab.runs import identity, run_name
@@ -39,12 +39,13 @@ def conf_folder() -> Path:
 
 
 def register_schemas() -> None:
-    """Tells Hydra the options of every cell, task and optimiser, the shape of a whole run and where its directory is."""
+    """Tells Hydra the options of every cell, task and other choice, the shape of a whole run and where its directory is."""
     register_resolver()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for name, cls in OPTIMIZERS.items():
-        store.store(group="optimizer", name=name, node=cls)
+    for group, choices in GROUPS.items():
+        for name, cls in choices.items():
+            store.store(group=group, name=name, node=cls)
     for group, registry in REGISTRIES.items():
         for name in registry.names():
             store.store(group=group, name=name, node=schema(registry.get(name), name))
@@ -171,7 +172,7 @@ def _check_groups(overrides: list[Override]) -> None:
     """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
     folder = conf_folder()
     groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
-    groups["optimizer"] = list(OPTIMIZERS)
+    groups |= {group: list(choices) for group, choices in GROUPS.items()}
     for group in ("trainer", "logger", "experiment"):
         groups[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
     for override in overrides:
@@ -202,7 +203,7 @@ def _explain(error: Exception, overrides: list[str]) -> str:
 
 def _siblings(overrides: list[str], key: str) -> list[str]:
     """The options beside a key in the configuration that the group choices alone make."""
-    choices = [item for item in overrides if item.partition("=")[0].split("@")[0] in (*REGISTRIES, "optimizer", "plugins")]
+    choices = [item for item in overrides if item.partition("=")[0].split("@")[0] in (*REGISTRIES, *GROUPS, "plugins")]
     composed: Any = compose("train", choices)
     parent = key.rpartition(".")[0]
     node = OmegaConf.select(composed, parent) if parent else composed

@@ -18,7 +18,7 @@ from gatelab.config import Config
 from gatelab.diagnostics import keys
 from gatelab.kernels import check_backend
 from gatelab.kernels.allocator import keep_memory
-from gatelab.models import RNN, SequenceModel
+from gatelab.models import RNN, SequenceModel, initialize, matched_size
 from gatelab.registry import UserError, load_plugin
 from gatelab.runs import Run, RunWriter, identity, read_run, run_name
 from gatelab.tasks import TASKS, Task
@@ -105,32 +105,35 @@ def check(config: Config) -> None:
     """
     task = TASKS.build(**config.task)
     task.size("train")  # a data set that cannot be had is refused here
-    _check_directions(config, task)
     CELLS.build(**config.cell).check(config.cell["name"])
+    with torch.device("meta"):
+        build_model(config, task)
     check_backend(config.model.backend)
     accelerator(config)
-
-
-def _check_directions(config: Config, task: Task) -> None:
-    if task.carried and config.model.bidirectional:
-        raise UserError(
-            f"model.bidirectional is true, but task '{config.task['name']}' is a stream without end, which cannot be read from "
-            "there. Use model.bidirectional=false."
-        )
 
 
 def build_model(config: Config, task: Task) -> SequenceModel:
     """The model of a run; its weights depend on torch's random state.
 
     Raises:
-        UserError: the cell or one of its options does not exist, or a stream is to be read backwards.
+        UserError: the cell or one of its options does not exist, it lacks what `init` sets, no hidden size makes it as large as
+            `match` asks, or a stream is to be read backwards.
     """
-    _check_directions(config, task)
-    shape = config.model
+    if task.carried and config.model.bidirectional:
+        raise UserError(
+            f"model.bidirectional is true, but task '{config.task['name']}' is a stream without end, which cannot be read from "
+            "there. Use model.bidirectional=false."
+        )
+    shape, cell = config.model, CELLS.build(**config.cell)
+    directions = 2 if shape.bidirectional else 1
+    hidden_size = shape.hidden_size
+    if shape.match == "parameters":
+        sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, directions)
+        hidden_size = matched_size(cell, CELLS.build("lstm"), *sizes, shape.bias)
     rnn = RNN(
-        CELLS.build(**config.cell),
+        cell,
         task.input_size,
-        shape.hidden_size,
+        hidden_size,
         shape.num_layers,
         shape.bias,
         True,
@@ -139,6 +142,7 @@ def build_model(config: Config, task: Task) -> SequenceModel:
         shape.backend,
         config.machine.checkpoint_every,
     )
+    initialize(rnn, config.init)
     return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout)
 
 

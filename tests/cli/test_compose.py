@@ -7,7 +7,7 @@ import pytest
 
 from gatelab.cells import CELLS
 from gatelab.cli import compose
-from gatelab.config import OPTIMIZERS, Config
+from gatelab.config import GROUPS, Config
 from gatelab.tasks import TASKS
 from gatelab.training.fit import build_model
 
@@ -67,9 +67,14 @@ def test_options_are_the_fields(group, name):
     assert set(getattr(config_of(f"{group}={name}"), group)) == {"name"} | {field.name for field in fields(cls)}
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimiser_composes(name):
-    assert type(config_of(f"optimizer={name}", "optimizer.lr=0.5").optimizer) is OPTIMIZERS[name]
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group, choices in GROUPS.items() for name in choices])
+def test_every_choice_composes(group, name):
+    cls = GROUPS[group][name]
+    for field in fields(cls):  # type: ignore[arg-type]
+        if isinstance(field.default, float):
+            config = config_of(f"{group}={name}", f"{group}.{field.name}={field.default / 2}")
+            assert getattr(getattr(config, group), field.name) == field.default / 2
+    assert type(getattr(config_of(f"{group}={name}"), group)) is cls
 
 
 def test_the_jobs_of_a_sweep_have_directories_of_their_own(tmp_path):

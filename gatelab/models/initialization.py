@@ -1,0 +1,85 @@
+"""How the biases of gates start, for every cell that has the gate; and hidden sizes that make variants equally large."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gatelab.cells import Cell, parameter_count
+from gatelab.config import ChronoInit, StandardInit, UniformGateInit
+from gatelab.models.rnn import RNN
+from gatelab.registry import UserError
+
+MATCHED_WITHIN = 0.01
+
+
+@torch.no_grad()
+def initialize(rnn: RNN, init: StandardInit | ChronoInit | UniformGateInit) -> None:
+    """Draws the biases that an initialisation sets; all else stays as the module drew it.
+
+    Args:
+        rnn: the recurrent stack, fresh.
+        init: `standard` sets none.
+
+    Raises:
+        UserError: the cell has no gate that keeps the state, or the module has no biases.
+    """
+    match init:
+        case StandardInit():
+            return
+        case ChronoInit():
+            _set(rnn, init.name, lambda u: (1 + u * (init.t_max - 2)).log())
+        case UniformGateInit():
+            least = 1 / rnn.hidden_size
+            _set(rnn, init.name, lambda u: torch.logit(least + u * (1 - 2 * least)))
+
+
+def _set(rnn: RNN, name: str, bias_of: Callable[[Tensor], Tensor]) -> None:
+    cell, H = rnn.cell, rnn.hidden_size
+    keeping, writing = ([row for row, word in enumerate(cell.gates.values()) if word == gate] for gate in (cell.retention, "input"))
+    if not keeping:
+        raise UserError(
+            f"init={name} sets the bias of the gate that keeps the state, and {type(cell).__name__} has none "
+            f"(its pre-activations: {', '.join(cell.gates.values())}). Use init=standard."
+        )
+    for layer in rnn.layers.values():
+        if not hasattr(layer, "b"):
+            raise UserError(f"init={name} sets biases, and there are none with model.bias=false. Use model.bias=true.")
+        bias = bias_of(torch.rand(H, device=layer.b.device, dtype=layer.b.dtype))
+        for row in keeping:
+            layer.b[row * H : (row + 1) * H] = bias
+        for row in writing:
+            layer.b[row * H : (row + 1) * H] = -bias
+
+
+def matched_size(
+    cell: Cell, reference: Cell, input_size: int, output_size: int, hidden_size: int, layers: int, directions: int, bias: bool
+) -> int:
+    """The hidden size with which a cell has as many parameters as the reference has with `hidden_size`, head included.
+
+    Raises:
+        UserError: no size comes within 1%, since the reference is small.
+    """
+
+    def total(of: Cell, H: int) -> int:
+        inputs = [input_size] + [directions * H] * (layers - 1)
+        return sum(directions * parameter_count(of, D, H, bias) for D in inputs) + (directions * H + 1) * output_size
+
+    wanted = total(reference, hidden_size)
+    above = 1
+    while total(cell, above) < wanted:
+        above *= 2
+    low, high = above // 2, above
+    while high - low > 1:  # total grows with H
+        middle = (low + high) // 2
+        low, high = (middle, high) if total(cell, middle) < wanted else (low, middle)
+    best = min((max(low, 1), high), key=lambda H: abs(total(cell, H) - wanted))
+    found = total(cell, best)
+    if abs(found - wanted) > MATCHED_WITHIN * wanted:
+        raise UserError(
+            f"model.match=parameters: no hidden size gives {type(cell).__name__} the {wanted} parameters of "
+            f"{type(reference).__name__} with model.hidden_size={hidden_size} to 1%; the nearest is {best} with {found}. "
+            f"Use a hidden size of about {math.ceil(hidden_size * abs(found / wanted - 1) / MATCHED_WITHIN)} or more."
+        )
+    return best

@@ -1,0 +1,96 @@
+"""Starts of the gates against their distributions, and sizes that make variants equally large; for every cell of the registry."""
+
+import math
+
+import pytest
+import torch
+from cells.variants import CELL_NAMES
+
+from gatelab.cells import CELLS
+from gatelab.config import GROUPS, ChronoInit, StandardInit, UniformGateInit
+from gatelab.models import RNN, SequenceModel, initialize, matched_size
+from gatelab.registry import UserError
+
+H = 2000
+SETTING = {"chrono": ChronoInit(t_max=50.0), "uniform_gate": UniformGateInit()}
+
+
+def keeps(name: str) -> bool:
+    cell = CELLS.build(name)
+    return cell.retention in cell.gates.values()
+
+
+def biases(rnn: RNN, layer: str) -> dict[str, torch.Tensor]:
+    return dict(zip(rnn.cell.gates.values(), rnn.layers[layer].b.detach().view(-1, rnn.hidden_size), strict=True))
+
+
+@pytest.mark.parametrize("init", SETTING)
+@pytest.mark.parametrize("name", [name for name in CELL_NAMES if keeps(name)])
+def test_what_keeps_the_state_is_drawn_and_nothing_else_is_touched(name: str, init: str) -> None:
+    torch.manual_seed(0)
+    rnn = RNN(name, 2, H, num_layers=2, bidirectional=True)
+    before = {key: value.clone() for key, value in rnn.state_dict().items()}
+    initialize(rnn, SETTING[init])
+    for layer in rnn.layers:
+        now = biases(rnn, layer)
+        kept = now[rnn.cell.retention]
+        if init == "chrono":
+            u = kept.exp()  # 1 + 48 U[0, 1)
+            assert 1 <= float(u.min()) < 1.5
+            assert 48.5 < float(u.max()) <= 49
+            assert float(u.mean()) == pytest.approx(25, abs=4 * 48 / math.sqrt(12 * H))
+        else:
+            gate = torch.sigmoid(kept)
+            assert float(gate.mean()) == pytest.approx(0.5, abs=4 / math.sqrt(12 * H))
+            assert float(gate.min()) + 1e-6 >= 1 / H
+        if "input" in now:
+            assert torch.equal(now["input"], -kept)
+        rows = {key: list(rnn.cell.gates.values()).index(key) for key in now}
+        for word, row in rows.items():
+            if word not in ("input", rnn.cell.retention):
+                assert torch.equal(now[word], before[f"layers.{layer}.b"][row * H : (row + 1) * H])
+    for key, value in rnn.state_dict().items():
+        assert key.endswith(".b") or torch.equal(value, before[key])
+    drawn = [biases(rnn, layer)[rnn.cell.retention] for layer in rnn.layers]
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize("name", [name for name in CELL_NAMES if not keeps(name)])
+@pytest.mark.parametrize("init", SETTING)
+def test_a_cell_without_such_a_gate_is_told_so(name: str, init: str) -> None:
+    with pytest.raises(UserError, match=f"init={init} sets the bias of the gate that keeps the state, and .* has none"):
+        initialize(RNN(name, 2, 3), SETTING[init])
+
+
+def test_the_standard_start_is_the_start_of_the_module() -> None:
+    rnn = RNN("lstm", 2, 3)
+    before = {key: value.clone() for key, value in rnn.state_dict().items()}
+    initialize(rnn, StandardInit())
+    assert all(torch.equal(value, before[key]) for key, value in rnn.state_dict().items())
+    assert set(GROUPS["init"]) == {"standard", *SETTING}
+
+
+def test_without_biases_there_is_nothing_to_set() -> None:
+    with pytest.raises(UserError, match=r"Use model\.bias=true"):
+        initialize(RNN("lstm", 2, 3, bias=False), ChronoInit())
+
+
+@pytest.mark.parametrize("name", CELL_NAMES)
+@pytest.mark.parametrize(("layers", "directions", "bias"), [(1, 1, True), (2, 2, False)])
+def test_matched_variants_are_equally_large(name: str, layers: int, directions: int, bias: bool) -> None:
+    def parameters(cell: str, size: int) -> int:
+        rnn = RNN(cell, 7, size, layers, bias, True, bidirectional=directions == 2)
+        return sum(value.numel() for value in SequenceModel(rnn, 5).parameters())
+
+    size = matched_size(CELLS.build(name), CELLS.build("lstm"), 7, 5, 200, layers, directions, bias)
+    wanted = parameters("lstm", 200)
+    assert abs(parameters(name, size) / wanted - 1) <= 0.01
+    best = min(range(size - 2, size + 3), key=lambda other: abs(parameters(name, other) - wanted))
+    assert size == best
+    if name == "lstm":
+        assert size == 200
+
+
+def test_a_reference_too_small_to_match_is_refused() -> None:
+    with pytest.raises(UserError, match=r"no hidden size gives GRU the 30 parameters of LSTM .* the nearest is"):
+        matched_size(CELLS.build("gru"), CELLS.build("lstm"), 1, 2, 2, 1, 1, False)
