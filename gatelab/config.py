@@ -147,7 +147,7 @@ class Config:
     cell: Any = dataclasses.MISSING
     task: Any = dataclasses.MISSING
     optimizer: Any = dataclasses.MISSING
-    init: Any = dataclasses.field(default_factory=StandardInit)
+    init: Any = dataclasses.MISSING
     model: Model = dataclasses.field(default_factory=Model)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     trainer: Trainer = dataclasses.field(default_factory=Trainer)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from gatelab.config import AdamW, Config, Logger, Machine, Model
+from gatelab.config import AdamW, Config, Logger, Machine, Model, StandardInit
 from gatelab.config import Trainer as Training
 from gatelab.tasks import TASKS, Batch
 from gatelab.training.callbacks import TrainingMetrics
@@ -106,6 +106,7 @@ def measure(threads: int, repeats: int, quick: bool, say: Callable[[str], None])
                 cell={"name": "lstm", "forget_bias": 1.0},
                 task={"name": "adding", "length": length},
                 optimizer=AdamW(),
+                init=StandardInit(),
                 model=Model(hidden_size=hidden),
                 trainer=Training(max_steps=(cycles * len(KINDS) + 1) * BLOCK + 1, val_every=NEVER),
                 logger=Logger(name="wandb", mode="offline"),

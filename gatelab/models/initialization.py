@@ -44,13 +44,14 @@ def _set(rnn: RNN, name: str, bias_of: Callable[[Tensor], Tensor]) -> None:
             f"(its pre-activations: {', '.join(cell.gates.values())}). Use init=standard."
         )
     for layer in rnn.layers.values():
-        if not hasattr(layer, "b"):
+        b = dict(layer.named_parameters()).get("b")
+        if b is None:
             raise UserError(f"init={name} sets biases, and there are none with model.bias=false. Use model.bias=true.")
-        bias = bias_of(torch.rand(H, device=layer.b.device, dtype=layer.b.dtype))
+        bias = bias_of(torch.rand(H, device=b.device, dtype=b.dtype))
         for row in keeping:
-            layer.b[row * H : (row + 1) * H] = bias
+            b[row * H : (row + 1) * H] = bias
         for row in writing:
-            layer.b[row * H : (row + 1) * H] = -bias
+            b[row * H : (row + 1) * H] = -bias
 
 
 def matched_size(

@@ -37,8 +37,8 @@ class SequenceModel(nn.Module):
 
     def carry(self, x: Tensor, lengths: Tensor | None, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `forward`, from a state and with the state behind it, (L, B, H) for each part; None: from the initial state."""
-        output, state = self.rnn(self.encode(x), state, lengths)
-        return self.decode(output, state), state
+        output, last = self.rnn(self.encode(x), state, lengths)
+        return self.decode(output, last), last
 
     def encode(self, x: Tensor) -> Tensor:
         """The inputs of the RNN, (B, T, D), from those of the model."""

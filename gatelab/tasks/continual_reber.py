@@ -58,4 +58,4 @@ class ContinualReber(EmbeddedReber):
         y = np.full_like(x, _reber.SYMBOLS.index("B"))  # behind the last E comes the next B
         y[:, :-1] = x[:, 1:]
         y[np.arange(len(words)), ends[:, -1] - 1] = _reber.SYMBOLS.index("B")
-        return Batch(*map(torch.from_numpy, (x, y, ends[:, -1].copy(), events)))
+        return Batch(torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(ends[:, -1].copy()), torch.from_numpy(events))

@@ -76,7 +76,7 @@ class VariableCopying(Task):
         x[np.arange(len(words)), lengths - _RECALL - 1] = _SIGNAL
         np.put_along_axis(y, (lengths - _RECALL)[:, None] + np.arange(_RECALL), letters, 1)
         events = (torch.arange(x.shape[1]) < _RECALL).expand(x.shape)
-        return Batch(*map(torch.from_numpy, (x, y, lengths)), events)
+        return Batch(torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(lengths), events)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         nats, valid, _ = self._parts(output, batch)

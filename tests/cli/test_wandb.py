@@ -7,7 +7,7 @@ import pytest
 
 from gatelab.cells import CELLS
 from gatelab.cli.wandb import _gates, _metrics
-from gatelab.config import AdamW, Config, Logger, Model, Trainer
+from gatelab.config import AdamW, Config, Logger, Model, StandardInit, Trainer
 from gatelab.tasks import TASKS
 from gatelab.training.fit import fit
 
@@ -40,6 +40,7 @@ def test_the_workspace_shows_keys_that_a_run_has(gatelab, tmp_path: Path) -> Non
             {"name": "lstm"},
             {"name": "adding", "length": 8},
             AdamW(),
+            StandardInit(),
             Model(hidden_size=4),
             trainer=Trainer(max_steps=10, batch_size=4, val_every=10, probe_every=10),
             logger=Logger(name="none"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from gatelab.config import AdamW, Config, Logger, Model, Trainer
+from gatelab.config import AdamW, Config, Logger, Model, StandardInit, Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +25,7 @@ def small(tmp_path: Path) -> Callable[..., Config]:
             "cell": {"name": "lstm", "forget_bias": 1.0},
             "task": {"name": "adding", "length": 8},
             "optimizer": AdamW(lr=0.01),
+            "init": StandardInit(),
             "model": Model(hidden_size=8, dropout=0.3),
             "trainer": Trainer(**(short | (trainer or {}))),
             "logger": Logger(name="none"),
