@@ -9,8 +9,13 @@ from gatelab.config import Model
 from gatelab.tasks import TASKS
 from gatelab.training.fit import build_model
 
-SHORT = {"adding": {"length": 10}, "copying": {"length": 3}}  # the others have the length of their data
-STEPS = 300  # of Adam at 0.01; most pairs need fewer than 100
+SHORT = {
+    "adding": {"length": 10},
+    "copying": {"length": 3},
+    "variable_copying": {"length": 3},
+    "warp": {"length": 20},
+}  # others: as they are
+STEPS = 1000  # of Adam at 0.01; most pairs need fewer than 100, fgr several hundred
 
 
 @pytest.mark.slow
