@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import gatelab
 from gatelab.cells import CELLS
+from gatelab.cli.search import split
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
 from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
@@ -36,6 +38,16 @@ def conf_folder() -> Path:
     """The folder of the YAML files: beside the modules in an installed package, at the top level of a checkout."""
     installed = Path(gatelab.__file__).parent / "conf"
     return installed if installed.is_dir() else installed.parents[1] / "conf"
+
+
+def _offer_hydra_plugins() -> None:
+    """Puts the folder of our own plugins where Hydra looks for them: in the namespace `hydra_plugins`."""
+    folder = str(Path(__file__).parent / "plugins")
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+_offer_hydra_plugins()  # at import: Hydra looks once, before the first configuration is composed
 
 
 def register_schemas() -> None:
@@ -127,9 +139,18 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
                 raise UserError(f"'{override.input_line}' gives several values. Add -m to train them all: `gatelab train -m ...`.")
         return [[str(override.input_line) for override in overrides]]
     try:
+        if _given(overrides, "hydra/sweeper", "basic") == "random":
+            settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
+            trials, seed = (_given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
+            return split(overrides, trials, seed)
         return BasicSweeper.split_arguments(overrides, None)[0]
     except HydraException as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"{error} Intervals are drawn from with hydra/sweeper=random.") from error
+
+
+def _given(overrides: list[Override], key: str, default: Any) -> Any:
+    """What the overrides say of a key."""
+    return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
 
 
 def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
