@@ -92,8 +92,8 @@ def power(difference: float, standard_error: float, degrees: float, alpha: float
         of power", The American Statistician 55, 2001.
     """
     critical, shift = quantile(degrees, 1 - alpha), abs(difference) / standard_error
-    # P(T < -t) is P(T > t) of the mirrored distribution: SciPy has values of that tail only.
-    return float(sum(1 - special.nctdtr(degrees, sign * shift, critical) for sign in (1, -1)))
+    below, unseen = np.nan_to_num(special.nctdtr(degrees, shift, [-critical, critical]))  # nan: below what SciPy can compute
+    return float(below + 1 - unseen)
 
 
 def smallest_difference(standard_error: float, degrees: float, alpha: float = 1 - LEVEL, at_power: float = POWER) -> float:
