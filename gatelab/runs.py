@@ -3,7 +3,7 @@
 ```
 <out>/<cell>-<task>-s<seed>-<id>/
     config.json        the resolved configuration
-    status.json        state (running, finished, failed), step, times; of a failed run the error and the last good checkpoint
+    status.json        state (running, finished, failed), step, times; of a failed run cause, error and the last good checkpoint
     metrics.jsonl      one line per record: {"step": 50, "val/nll": 8.9, ...}; append-only
     histograms.jsonl   one line per record: {"step": 50, "gate/0/forget": [count, ...]}; equal bins over [0, 1]
     summary.json       what `compare` needs of a finished run
@@ -40,6 +40,10 @@ except ImportError:  # no file locks on this system: two processes on one run ar
 
 # Where and how a run happens; everything else is what it computes.
 NOT_IDENTITY = ("machine", "logger", "out", "sweep", "plugins")
+
+# A run notes its progress every second or so while it trains; validation, tests and the compilation of a kernel are silent.
+SILENT_SECONDS = 15.0  # from here on a run whose process is gone counts as interrupted
+STALE_SECONDS = 600.0  # from here on a run whose process cannot be seen counts as stale
 
 
 def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = ()) -> str:
@@ -138,15 +142,16 @@ class RunWriter:
         self._status |= {"state": "finished", "step": step}
         self._write_status()
 
-    def fail(self, error: str, trace: str, checkpoint: str | None) -> None:
+    def fail(self, error: str, trace: str, checkpoint: str | None, cause: str = "error") -> None:
         """Marks the run as failed.
 
         Args:
             error: one sentence.
             trace: the traceback.
             checkpoint: the last good checkpoint, if there is one.
+            cause: "diverged" (a loss or score that is not finite), "interrupted" (Ctrl-C, a signal) or "error".
         """
-        self._status |= {"state": "failed", "error": error, "traceback": trace, "checkpoint": checkpoint}
+        self._status |= {"state": "failed", "cause": cause, "error": error, "traceback": trace, "checkpoint": checkpoint}
         self._write_status()
 
     def append(self, file: str, record: Mapping[str, Any]) -> None:
@@ -190,6 +195,11 @@ class Run:
     def state(self) -> str:
         """running, finished or failed."""
         return self.status["state"]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because its loss or score was not finite: a result, if a bad one, where other failures are none."""
+        return self.state == "failed" and self.status.get("cause") == "diverged"
 
     @property
     def cell(self) -> str:
@@ -262,6 +272,37 @@ def read_run(path: Path) -> Run:
     except (KeyError, TypeError) as error:
         raise UserError(f"config.json or status.json lacks {error}") from error
     return run
+
+
+def live_state(run: Run, now: float | None = None) -> str:
+    """What a run is doing, as far as its directory and this machine can tell.
+
+    Args:
+        now: seconds since the epoch; this moment when None.
+
+    Returns:
+        finished, failed, interrupted (stopped, or its process is gone), running, or stale: it says that it is running, but has not
+        written for long, and from here one cannot see whether its process is still there.
+    """
+    if run.state != "running":
+        return "interrupted" if run.status.get("cause") == "interrupted" else run.state
+    silent = (time.time() if now is None else now) - run.status["updated"]
+    here = run.status.get("host") == socket.gethostname()
+    if here and silent > SILENT_SECONDS and not _alive(run.status["pid"]):
+        return "interrupted"
+    return "stale" if silent > STALE_SECONDS else "running"
+
+
+def _alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # there, signal 0 would end the process
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def find_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[Skipped]]:
