@@ -41,10 +41,6 @@ except ImportError:  # no file locks on this system: two processes on one run ar
 # Where and how a run happens; everything else is what it computes.
 NOT_IDENTITY = ("machine", "logger", "out", "sweep", "plugins")
 
-# A run notes its progress every second or so while it trains; validation, tests and the compilation of a kernel are silent.
-SILENT_SECONDS = 15.0  # from here on a run whose process is gone counts as interrupted
-STALE_SECONDS = 600.0  # from here on a run whose process cannot be seen counts as stale
-
 
 def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = ()) -> str:
     """The run id: ten hexadecimal digits of the SHA-256 of the configuration without machine settings.
@@ -133,6 +129,7 @@ class RunWriter:
     def progress(self, step: int) -> None:
         """Notes how far the run has come, in optimiser steps; written about once a second."""
         self._status["step"] = step
+        self._status.setdefault("from_step", step - 1)
         if time.time() - self._status["updated"] > 1:
             self._write_status()
 
@@ -272,37 +269,6 @@ def read_run(path: Path) -> Run:
     except (KeyError, TypeError) as error:
         raise UserError(f"config.json or status.json lacks {error}") from error
     return run
-
-
-def live_state(run: Run, now: float | None = None) -> str:
-    """What a run is doing, as far as its directory and this machine can tell.
-
-    Args:
-        now: seconds since the epoch; this moment when None.
-
-    Returns:
-        finished, failed, interrupted (stopped, or its process is gone), running, or stale: it says that it is running, but has not
-        written for long, and from here one cannot see whether its process is still there.
-    """
-    if run.state != "running":
-        return "interrupted" if run.status.get("cause") == "interrupted" else run.state
-    silent = (time.time() if now is None else now) - run.status["updated"]
-    here = run.status.get("host") == socket.gethostname()
-    if here and silent > SILENT_SECONDS and not _alive(run.status["pid"]):
-        return "interrupted"
-    return "stale" if silent > STALE_SECONDS else "running"
-
-
-def _alive(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # there, signal 0 would end the process
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def find_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[Skipped]]:

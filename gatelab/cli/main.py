@@ -12,6 +12,7 @@ from gatelab.registry import Stopped, UserError, unknown
 COMMANDS = {
     "train": "train one run, or with -m a sweep: gatelab train cell=cifg task=adding seed=0",
     "compare": "a table over the runs in one or more folders",
+    "status": "what the runs of a sweep are doing: done, running, failed, queued, time left",
     "report": "one self-contained HTML page over the runs in one or more folders",
     "list": "the cells or the tasks there are",
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
