@@ -13,6 +13,7 @@ from gatelab.sweeps import Planned, live_state, read_plans
 # In the order in which they are told. Done is what needs no further work, a diverged run included.
 STATES = ("done", "running", "queued", "stale", "interrupted", "not begun", "diverged", "failed")
 _SHOWN = {"finished": "done"}
+_STEPS_FOR_A_RATE = 10  # before them it is the start of the process that is measured
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def overview(folders: Iterable[str | Path], now: float | None = None) -> Overvie
     counts = Counter(item.state for item in ordered)
     return Overview(
         runs=ordered,
-        skipped=[item for item in skipped if item.path not in planned],  # a planned one is about to be written
+        # What is planned is about to be written.
+        skipped=[item for item in skipped if not any(item.path in (path, *path.parents) for path in planned)],
         counts={state: counts[state] for state in STATES if counts[state]},
         seconds_left=_seconds_left(ordered),
     )
@@ -89,7 +91,11 @@ def _standing(run: Run, now: float) -> Standing:
     started, updated = (_number(status.get(key)) for key in ("started", "updated"))
     step, last, first = (_count(status.get(key)) for key in ("step", "max_steps", "from_step"))
     seconds = updated - started if started is not None and updated is not None else None
-    rate = (step - first) / seconds if seconds and step is not None and first is not None and step > first else None
+    rate = (
+        (step - first) / seconds
+        if seconds and step is not None and first is not None and step - first >= _STEPS_FOR_A_RATE
+        else None
+    )
     left = None
     if state == "running" and rate and last is not None and step is not None and updated is not None:
         left = max(0.0, (last - step) / rate - max(0.0, now - updated))
