@@ -182,7 +182,8 @@ def test_performance_profile_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"), [([5, 9], ""), ([4, 9], "With 4 seeds"), ([1], "neither an interval nor a test"), ([0], "0 seeds")]
+    ("counts", "said"),
+    [([5, 9], ""), ([4, 9], "With 4 seeds"), ([1], "With 1 seed there is neither an interval nor a test"), ([0], "0 seeds")],
 )
 def test_few_seeds_are_said(counts: list[int], said: str):
     sentence = small_n(counts)
