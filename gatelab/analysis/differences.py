@@ -114,7 +114,7 @@ def welch_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval
         Biometrika 34, 1947. F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
         Biometrics Bulletin 2, 1946 (the degrees of freedom).
     """
-    return _interval(_welch(a, b), level)
+    return interval_of(_welch(a, b), level)
 
 
 def paired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
@@ -130,7 +130,7 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interva
     References:
         Student, Biometrika 6, 1908.
     """
-    return _interval(_paired(a, b), level)
+    return interval_of(_paired(a, b), level)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -165,7 +165,7 @@ def rank_test(a: ArrayLike, b: ArrayLike, higher_is_better: bool) -> float:
     return float(stats.mannwhitneyu(x, y, method=method).pvalue)  # type: ignore[arg-type] - SciPy documents it
 
 
-class _Spread(NamedTuple):
+class Spread(NamedTuple):
     """A difference with what a t test on it needs; no standard error when the data determine none."""
 
     value: float
@@ -173,17 +173,23 @@ class _Spread(NamedTuple):
     degrees: float
 
 
+def spread_of(variant: Sample, baseline: Sample) -> Spread:
+    """mean(variant) - mean(baseline), of pairs where both have the same seeds, else after Welch."""
+    pair = _pair(variant, baseline)
+    return _welch(_scores(variant), _scores(baseline)) if pair is None else _paired(*pair)
+
+
 def _difference(variant: Sample, baseline: Sample, higher_is_better: bool, level: float, alpha: float) -> Difference:
     """One comparison, its p-value not yet adjusted; detectable differences at level alpha."""
     a, b = _scores(variant), _scores(baseline)
     failures = [int((~np.isfinite(x)).sum()) for x in (a, b)]
     pair = _pair(variant, baseline)
-    spread = _welch(a, b) if pair is None else _paired(*pair)
+    spread = spread_of(variant, baseline)
     value, error, degrees = spread
     test, p, interval = "", None, Interval(value, None, None)
     seen = found = needed = None
     if error:
-        test, interval = WELCH if pair is None else PAIRED, _interval(spread, level)
+        test, interval = WELCH if pair is None else PAIRED, interval_of(spread, level)
         p = 2 * float(special.stdtr(degrees, -abs(value) / error))
         seen = smallest_difference(error, degrees, alpha)
         found = power(value, error, degrees, alpha)
@@ -232,32 +238,33 @@ def _pair(variant: Sample, baseline: Sample) -> tuple[NDArray[np.float64], NDArr
     return np.array([*a.values()], dtype=float), np.array([b[seed] for seed in a], dtype=float)
 
 
-def _welch(a: ArrayLike, b: ArrayLike) -> _Spread:
+def _welch(a: ArrayLike, b: ArrayLike) -> Spread:
     (mean_a, variance_a, n_a), (mean_b, variance_b, n_b) = moments(a), moments(b)
     with np.errstate(invalid="ignore"):
         difference = mean_a - mean_b
     if variance_a is None or variance_b is None:
-        return _Spread(difference, None, math.nan)
+        return Spread(difference, None, math.nan)
     v_a, v_b = variance_a / n_a, variance_b / n_b
     if not varies(v_a + v_b, mean_a, mean_b):
-        return _Spread(difference, 0.0, math.nan)
+        return Spread(difference, 0.0, math.nan)
     share = v_a / (v_a + v_b)  # nu from shares: the squares of tiny variances would vanish
-    return _Spread(difference, math.sqrt(v_a + v_b), 1 / (share**2 / (n_a - 1) + (1 - share) ** 2 / (n_b - 1)))
+    return Spread(difference, math.sqrt(v_a + v_b), 1 / (share**2 / (n_a - 1) + (1 - share) ** 2 / (n_b - 1)))
 
 
-def _paired(a: ArrayLike, b: ArrayLike) -> _Spread:
+def _paired(a: ArrayLike, b: ArrayLike) -> Spread:
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if x.shape != y.shape:
         raise ValueError(f"Pairs need as many values on one side as on the other, but the shapes are {x.shape} and {y.shape}.")
     with np.errstate(invalid="ignore"):
         difference, variance, n = moments(x - y)
     if variance is None:
-        return _Spread(difference, None, math.nan)
+        return Spread(difference, None, math.nan)
     spread = math.sqrt(variance / n) if varies(variance, *map(float, (*x, *y))) else 0.0
-    return _Spread(difference, spread, n - 1)
+    return Spread(difference, spread, n - 1)
 
 
-def _interval(spread: _Spread, level: float) -> Interval:
+def interval_of(spread: Spread, level: float = LEVEL) -> Interval:
+    """Student's t interval of a difference; no bounds without a standard error."""
     if spread.standard_error is None:
         return Interval(spread.value, None, None)
     half = quantile(spread.degrees, level) * spread.standard_error if spread.standard_error else 0.0
