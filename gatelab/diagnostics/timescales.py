@@ -18,7 +18,7 @@ def timescale(kept: Tensor) -> Tensor:
 
 
 def quantiles(values: Tensor) -> dict[str, float]:
-    """10%, 50% and 90% quantiles and the maximum over the units, each the nearest unit's own value: an infinite one spoils no other."""
+    """10%, 50% and 90% quantiles and the maximum over the units, each a unit's own value: infinite ones spoil no other."""
     points = torch.tensor(list(QUANTILES.values()), dtype=values.dtype, device=values.device)
     return dict(zip(QUANTILES, torch.quantile(values, points, interpolation="nearest").tolist(), strict=True))
 
