@@ -6,6 +6,8 @@
     status.json        state (running, finished, failed), step, times; of a failed run the error and the last good checkpoint
     metrics.jsonl      one line per record: {"step": 50, "val/nll": 8.9, ...}; append-only
     histograms.jsonl   one line per record: {"step": 50, "gate/0/forget": [count, ...]}; equal bins over [0, 1]
+    arrays.jsonl       one line per record: {"step": 50, "timescale/0/units": [number, ...]}; four significant digits
+    inspect.json       what `gatelab inspect` found of the trained model
     summary.json       what `compare` needs of a finished run
     provenance.json    versions, git commit, data and plugin hashes, CPU, GPU
     checkpoints/       best.ckpt, last.ckpt
@@ -223,19 +225,31 @@ class Run:
                     series[key] = {step: float(value)}
         return {key: _sorted_columns(values) for key, values in series.items()}
 
-    def last_histograms(self) -> dict[str, list[int]]:
-        """The counts of the last record; to read all of them takes as long as to read the metrics."""
-        last = next(_records(self.path / "histograms.jsonl", only_last=True), {})
-        return {key: counts for key, counts in last.items() if key != "step"}
-
     def histograms(self) -> dict[str, tuple[list[int], list[list[int]]]]:
         """Every histogram as (steps, counts)."""
-        series: dict[str, dict[int, list[int]]] = {}
-        for record in _records(self.path / "histograms.jsonl"):
-            step = record.pop("step")
-            for key, counts in record.items():
-                series.setdefault(key, {})[step] = counts
-        return {key: _sorted_columns(values) for key, values in series.items()}
+        return _columns(_records(self.path / "histograms.jsonl"))
+
+    def last_histograms(self) -> dict[str, list[int]]:
+        """The counts of the last record; to read all of them takes as long as to read the metrics."""
+        return _last(self.path / "histograms.jsonl")
+
+    def arrays(self, *families: str) -> dict[str, tuple[list[int], list[list[float]]]]:
+        """Every array-valued record as (steps, arrays).
+
+        Args:
+            families: as for `metrics`.
+        """
+        found = _columns(_records(self.path / "arrays.jsonl", families))
+        return {key: (steps, [list(map(float, row)) for row in rows]) for key, (steps, rows) in found.items()}
+
+    def last_arrays(self) -> dict[str, list[float]]:
+        """The arrays of the last record."""
+        return {key: list(map(float, row)) for key, row in _last(self.path / "arrays.jsonl").items()}
+
+    def inspections(self) -> dict[str, dict[str, Any]]:
+        """What `gatelab inspect` found, by checkpoint and split ("best/test"); empty if it was not called."""
+        path = self.path / "inspect.json"
+        return _read_json(path) if path.exists() else {}
 
 
 @dataclass(frozen=True)
@@ -348,6 +362,21 @@ def _records(path: Path, families: Iterable[str] = (), only_last: bool = False) 
                 return
             raise UserError(f"{path.name}, line {number}, is damaged") from error
         yield record
+
+
+def _last(path: Path) -> dict[str, Any]:
+    """The last record of a file, without its step."""
+    last = next(_records(path, only_last=True), {})
+    return {key: value for key, value in last.items() if key != "step"}
+
+
+def _columns(records: Iterable[dict[str, Any]]) -> dict[str, tuple[list[int], list[Any]]]:
+    series: dict[str, dict[int, Any]] = {}
+    for record in records:
+        step = record.pop("step")
+        for key, value in record.items():
+            series.setdefault(key, {})[step] = value
+    return {key: _sorted_columns(values) for key, values in series.items()}
 
 
 def _sorted_columns(values: dict[int, Any]) -> tuple[list[int], list[Any]]:

@@ -13,10 +13,12 @@ COMMANDS = {
     "train": "train one run, or with -m a sweep: gatelab train cell=cifg task=adding seed=0",
     "compare": "a table over the runs in one or more folders",
     "report": "one self-contained HTML page over the runs in one or more folders",
+    "inspect": "gates, timescales, gradient flow and Lyapunov exponents of a trained model: gatelab inspect runs/<run>",
     "list": "the cells or the tasks there are",
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
     "bench": "times of the kernels against eager, torch and Flax; with --training of whole steps against a bare loop",
     "kernels": "the C of a cell, or the cache of compiled kernels: gatelab kernels show cifg; gatelab kernels clear",
+    "wandb": "a saved workspace or a report in a W&B project: gatelab wandb workspace gatelab",
     "doctor": "versions, devices, compiler, data and W&B; what is missing and how to get it",
 }
 
