@@ -12,6 +12,7 @@ from gatelab.registry import Stopped, UserError, unknown
 COMMANDS = {
     "train": "train one run, or with -m a sweep: gatelab train cell=cifg task=adding seed=0",
     "compare": "a table over the runs in one or more folders",
+    "status": "what the runs of a sweep are doing: done, running, failed, queued, time left",
     "report": "one self-contained HTML page over the runs in one or more folders",
     "inspect": "gates, timescales, gradient flow and Lyapunov exponents of a trained model: gatelab inspect runs/<run>",
     "list": "the cells or the tasks there are",

@@ -61,8 +61,8 @@ def records(cell: str, metric: str, score: float) -> list[dict[str, Any]]:
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes one run directory.
 
-    `score` is the test score of a finished run; `state` may be failed or running; further options go into the configuration by
-    dotted key ("model.hidden_size").
+    `score` is the test score of a finished run; `state` may be failed, diverged or running; further options go into the
+    configuration by dotted key ("model.hidden_size").
     """
 
     def make(
@@ -107,9 +107,10 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "gates": gates,
             }
             writer.finish(result | (summary or {}), LAST_STEP)
-        elif state == "failed":
+        elif state in ("failed", "diverged"):
             writer.progress(100)
-            writer.fail(error, f"Traceback (most recent call last):\n  {error}", "checkpoints/last.ckpt")
+            cause = "error" if state == "failed" else state
+            writer.fail(error, f"Traceback (most recent call last):\n  {error}", "checkpoints/last.ckpt", cause)
         else:
             writer.progress(100)
         writer.close()
