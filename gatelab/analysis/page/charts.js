@@ -1,0 +1,272 @@
+"use strict";
+
+// Draws one panel of a figure with Observable Plot. Colours are variables of the page, so that a change of theme draws nothing anew.
+const charts = (() => {
+  const paint = (setting) => `var(--colour-${setting.colour})`;
+  const SYMBOLS = { circle: "circle", square: "square", triangle: "triangle", diamond: "diamond", cross: "cross", star: "star" };
+  const number = (value) => {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    return size !== 0 && (size < 1e-3 || size >= 1e6) ? d3.format(".3~e")(value) : d3.format(",.4~r")(value);
+  };
+
+  // Of a logarithmic axis the powers of ten have labels, and over less than two decades 2 and 5 as well.
+  function logTicks(values) {
+    const positive = values.filter((value) => value > 0);
+    const [low, high] = d3.extent(positive);
+    const decades = Math.log10(high / low);
+    return (value) => {
+      const power = Math.floor(Math.log10(value) + 1e-9);
+      const digit = Math.round(value / 10 ** power);
+      if (digit !== 1 && (decades > 2.2 || ![2, 5].includes(digit))) return "";
+      if (digit === 1 && decades > 7 && power % 2) return "";
+      return power < -3 || power > 4 ? `${digit === 1 ? "" : `${digit}·`}10${superscript(power)}` : d3.format("~r")(digit * 10 ** power);
+    };
+  }
+  const superscript = (power) => [...String(power)].map((sign) => ({ "-": "⁻" })[sign] ?? "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign]).join("");
+
+  function scale(axis, values) {
+    const known = values.filter((value) => value !== null && value !== undefined && Number.isFinite(value) && (!axis.log || value > 0));
+    const label = axis.label;
+    if (axis.categories) return { type: "point", label };
+    if (axis.log && known.length) {
+      let [low, high] = d3.extent(known);
+      if (high / low < 1.5) [low, high] = [low / 2, high * 2];
+      return { type: "log", label, grid: true, domain: [low, high], tickFormat: logTicks([low, high]), clamp: true };
+    }
+    let domain = axis.domain ?? d3.extent(known.length ? known : [0, 1]);
+    if (domain[0] === domain[1]) domain = [domain[0] - 0.5, domain[1] + 0.5];
+    return { type: "linear", label, grid: true, domain, ticks: 5, nice: !axis.domain, tickFormat: domain[1] >= 1e4 ? "~s" : undefined };
+  }
+
+  function base(panel, width, height) {
+    return {
+      width,
+      height,
+      marginLeft: 52,
+      marginBottom: 38,
+      marginTop: 22,
+      ariaLabel: panel.title || panel.y.label,
+      style: { background: "transparent", fontFamily: "inherit", fontSize: "12px", overflow: "visible" },
+    };
+  }
+
+  const points = (series) => series.x.map((x, i) => ({ x, y: series.y[i], low: series.low?.[i], high: series.high?.[i] }));
+
+  function ofLines(panel, settings, { width, height, labels }) {
+    const word = (value) => (panel.x.categories ? panel.x.categories[value] : value);
+    const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, x: word(p.x), setting: settings[s.setting] })));
+    const levels = panel.levels.filter(([, value]) => !panel.y.log || value > 0);
+    const bounds = all.flatMap((p) => [p.y, ...(panel.y.log ? [] : [p.low, p.high])]).concat(levels.map(([, value]) => value));
+    const y = scale(panel.y, bounds);
+    const x = { ...scale(panel.x, all.map((p) => p.x)), nice: false, grid: false };
+    if (panel.x.categories) x.domain = panel.x.categories;
+    const floor = panel.y.log ? y.domain[0] : -Infinity;
+    const drawn = (value) => value !== null && value !== undefined && (!panel.y.log || value > 0);
+    const marks = [];
+    for (const s of panel.series) {
+      const setting = settings[s.setting];
+      const own = points(s).map((p) => ({ ...p, x: word(p.x) }));
+      const clear = panel.series.length > 8 ? 0.07 : 0.15;
+      if (s.low) {
+        const band = own.filter((p) => drawn(p.high) && p.low !== null);
+        marks.push(Plot.areaY(band, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", fill: paint(setting), fillOpacity: clear, clip: true }));
+      }
+      const line = own.map((p) => (drawn(p.y) ? p : { ...p, y: NaN }));
+      marks.push(Plot.line(line, { x: "x", y: "y", stroke: paint(setting), strokeWidth: 2, strokeDasharray: setting.dash || null }));
+      if (own.length < 12) marks.push(Plot.dot(line, { x: "x", y: "y", fill: paint(setting), symbol: SYMBOLS[setting.symbol], r: 3.5 }));
+    }
+    for (const [name, value] of levels) {
+      marks.push(Plot.ruleY([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
+      const where = { frameAnchor: "right", dx: -4, dy: -7, fill: "var(--faint)", textAnchor: "end", stroke: "var(--page)" };
+      marks.push(Plot.text([value], { y: (v) => v, text: () => `${name} ${number(value)}`, ...where }));
+    }
+    const title = (p) => `${p.setting.name}\n${panel.x.label}: ${panel.x.categories ? p.x : number(p.x)}\n${panel.y.label}: ${number(p.y)}`;
+    marks.push(Plot.tip(all.filter((p) => drawn(p.y)), Plot.pointer({ x: "x", y: "y", title, maxRadius: 30 })));
+    const longest = labels ? d3.max(panel.series, (s) => settings[s.setting].name.length) : 0;
+    const marginRight = labels ? Math.min(30 + 7 * longest, width / 4) : 16;
+    const svg = Plot.plot({ ...base(panel, width, height), marginRight, marginLeft: 58, x, y, marks });
+    if (labels) endLabels(svg, panel, settings, word, width - marginRight);
+    return svg;
+  }
+
+  // Names at the ends of the lines, pushed apart where they would lie over each other.
+  function endLabels(svg, panel, settings, word, right) {
+    const [x, y] = [svg.scale("x"), svg.scale("y")];
+    const ends = panel.series.flatMap((s) => {
+      const last = s.y.findLastIndex((value) => value !== null && (!panel.y.log || value > 0));
+      if (last < 0) return [];
+      const at = x.apply(word(s.x[last]));
+      return [{ setting: settings[s.setting], at, own: y.apply(s.y[last]), top: y.apply(s.y[last]) }];
+    });
+    ends.sort((a, b) => a.top - b.top);
+    for (let round = 0; round < 40; round++) {
+      for (let i = 1; i < ends.length; i++) {
+        const lack = 14 - (ends[i].top - ends[i - 1].top);
+        if (lack > 0) {
+          ends[i].top += lack / 2;
+          ends[i - 1].top -= lack / 2;
+        }
+      }
+    }
+    const group = d3.select(svg).append("g").attr("aria-hidden", "true");
+    for (const end of ends) {
+      group.append("path").attr("d", `M${end.at + 3},${end.own}L${right + 8},${end.top}`).attr("stroke", paint(end.setting)).attr("opacity", 0.5);
+      group.append("text").attr("x", right + 12).attr("y", end.top).attr("dy", "0.35em").attr("fill", "currentColor").text(end.setting.name);
+    }
+  }
+
+  function ofRanges(panel, settings, { width }) {
+    const rows = panel.series.map((s) => ({
+      name: panel.y.categories[s.y[0]],
+      setting: settings[s.setting],
+      x: s.x[0],
+      low: s.low?.[0] ?? s.x[0],
+      high: s.high?.[0] ?? s.x[0],
+      points: s.points ?? [],
+      note: s.note ?? "",
+    }));
+    const ends = rows.flatMap((r) => [r.x, r.high, ...r.points, ...(panel.x.log ? [r.low].filter((v) => v > 0 && v > r.x / 30) : [r.low])]);
+    const levels = panel.levels.filter(([, value]) => !panel.x.log || value > 0);
+    const x = { ...scale(panel.x, ends.concat(levels.map(([, value]) => value))), labelAnchor: "center", labelArrow: "none" };
+    const floor = panel.x.log ? x.domain[0] : -Infinity;
+    const longest = d3.max(rows, (r) => r.name.length) ?? 1;
+    const y = { type: "point", domain: rows.map((r) => r.name), label: null, padding: 0.6 };
+    const marks = [];
+    for (const [name, value] of levels) {
+      marks.push(Plot.ruleX([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
+      marks.push(Plot.text([value], { x: (v) => v, text: () => `${name} ${number(value)}`, frameAnchor: "top", dy: -11, fill: "var(--faint)" }));
+    }
+    for (const r of rows) {
+      const colour = paint(r.setting);
+      if (r.x === null) {
+        marks.push(Plot.text([r], { y: "name", text: "note", frameAnchor: "left", dx: 6, fill: "var(--faint)" }));
+        continue;
+      }
+      const bar = { y: "name", x1: (d) => Math.max(d.low, floor), x2: "high", stroke: colour, strokeWidth: 9, strokeOpacity: 0.35 };
+      marks.push(Plot.ruleY([r], { ...bar, strokeLinecap: "round" }));
+      marks.push(Plot.dot(r.points, { x: (v) => v, y: () => r.name, r: 3, fill: "var(--page)", stroke: colour, strokeWidth: 1.3 }));
+      marks.push(Plot.dot([r], { x: "x", y: "name", r: 6, fill: colour, symbol: SYMBOLS[r.setting.symbol], stroke: "var(--page)" }));
+    }
+    const shown = rows.filter((r) => r.x !== null);
+    marks.push(Plot.text(shown, { y: "name", text: "note", frameAnchor: "right", dx: 8, textAnchor: "start", fill: "var(--faint)" }));
+    const title = (r) => `${r.name}\n${panel.x.label}: ${number(r.x)}\n${number(r.low)} to ${number(r.high)}`;
+    marks.push(Plot.tip(shown, Plot.pointer({ x: "x", y: "name", title, maxRadius: 40 })));
+    const height = 62 + 30 * rows.length;
+    const side = { marginLeft: Math.min(18 + 7.2 * longest, width / 2.4), marginRight: 26 + 7 * (d3.max(shown, (r) => r.note.length) ?? 0) };
+    return Plot.plot({ ...base(panel, width, height), ...side, x, y: { ...y, tickSize: 0 }, marks });
+  }
+
+  function ofDots(panel, settings, { width, height }) {
+    const single = panel.series.every((s) => s.x.length === 1);
+    const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, setting: settings[s.setting] })));
+    const x = scale(panel.x, all.map((p) => p.x));
+    const y = scale(panel.y, all.flatMap((p) => [p.y, ...(panel.y.log ? [] : [p.low, p.high])]).concat(panel.levels.map(([, v]) => v)));
+    if (panel.x.log) x.domain = [x.domain[0] / 1.15, x.domain[1] * 1.3];
+    const floor = panel.y.log ? y.domain[0] : -Infinity;
+    const marks = panel.diagonal ? [Plot.line([[0, 1], [1, 0]], { stroke: "currentColor", strokeOpacity: 0.4, strokeDasharray: "1 3" })] : [];
+    for (const [, value] of panel.levels) marks.push(Plot.ruleY([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
+    for (const s of panel.series) {
+      const setting = settings[s.setting];
+      const own = points(s);
+      if (s.low) {
+        marks.push(Plot.ruleX(own, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", stroke: paint(setting), strokeOpacity: 0.4, strokeWidth: 5 }));
+      }
+      const look = single ? { r: 6, stroke: "var(--page)", fillOpacity: 1 } : { r: 3.5, stroke: paint(setting), fillOpacity: 0.3, strokeOpacity: 0.8 };
+      marks.push(Plot.dot(own, { x: "x", y: "y", symbol: SYMBOLS[setting.symbol], fill: paint(setting), ...look }));
+    }
+    if (single && all.length <= 12) marks.push(Plot.text(all, { x: "x", y: "y", text: (p) => p.setting.name, dx: 9, textAnchor: "start", stroke: "var(--page)", fill: "currentColor" }));
+    const title = (p) => `${p.setting.name}\n${panel.x.label}: ${number(p.x)}\n${panel.y.label}: ${number(p.y)}`;
+    marks.push(Plot.tip(all, Plot.pointer({ x: "x", y: "y", title, maxRadius: 30 })));
+    return Plot.plot({ ...base(panel, width, height), marginRight: single ? 70 : 16, marginLeft: 58, x, y, marks });
+  }
+
+  function ofHeat(panel, settings, { width, height }) {
+    const [s] = panel.series;
+    const [columns, rows] = [s.x.length, panel.z.length];
+    const half = columns > 1 ? (s.x[columns - 1] - s.x[0]) / (columns - 1) / 2 : 0.5;
+    const names = panel.y.categories;
+    const x = { label: panel.x.label, domain: [s.x[0] - half, s.x[columns - 1] + half], ticks: 4, nice: false };
+    const y = { label: names ? null : panel.y.label, domain: [0, rows], nice: false };
+    if (names) Object.assign(y, { ticks: names.map((_, i) => i + 0.5), tickFormat: (v) => names[Math.floor(v)], tickSize: 0 });
+    else Object.assign(y, { ticks: [] });
+    const where = { width: columns, height: rows, x1: x.domain[0], x2: x.domain[1], y1: 0, y2: rows };
+    const longest = names ? d3.max(names, (name) => name.length) : 0;
+    return Plot.plot({
+      ...base(panel, width, names ? 62 + 24 * rows : height),
+      marginLeft: names ? 14 + 7 * longest : 20,
+      marginRight: 12,
+      x,
+      y,
+      color: { scheme: "cividis", domain: [0, 1], unknown: "transparent" },
+      marks: [Plot.raster(panel.z.flat().map((v) => v ?? NaN), { ...where, imageRendering: "pixelated" }), Plot.frame({ strokeOpacity: 0.3 })],
+    });
+  }
+
+  const KINDS = { lines: ofLines, ranges: ofRanges, dots: ofDots, heat: ofHeat };
+
+  // Notes of the lines, such as half-lives, below a panel that is too small for them.
+  function key(panel, settings) {
+    const noted = panel.series.filter((s) => s.note);
+    const list = document.createElement("p");
+    list.className = "key";
+    for (const s of noted) {
+      const item = list.appendChild(document.createElement("span"));
+      const mark = item.appendChild(document.createElement("i"));
+      mark.style.background = paint(settings[s.setting]);
+      item.append(`${settings[s.setting].name} ${s.note}`);
+    }
+    return list;
+  }
+
+  // All panels of a figure, with the visible settings only.
+  function draw(figure, settings, visible, into) {
+    into.replaceChildren();
+    if (figure.kind === "heat") into.append(Plot.legend({ color: { scheme: "cividis", domain: [0, 1], label: "mean activation" }, width: 220 }));
+    const grid = into.appendChild(document.createElement("div"));
+    grid.className = "grid";
+    const panels = figure.panels
+      .map((panel) => ({ ...panel, series: panel.series.filter((s) => visible(settings[s.setting])) }))
+      .filter((panel) => panel.series.length);
+    grid.classList.toggle("single", panels.length === 1 && figure.kind !== "heat");
+    const cells = panels.map((panel) => {
+      const cell = grid.appendChild(document.createElement("div"));
+      if (panel.title) cell.appendChild(document.createElement("h5")).textContent = panel.title;
+      return cell;
+    });
+    panels.forEach((panel, i) => {
+      const width = Math.max(Math.floor(cells[i].clientWidth), 220);
+      const large = figure.wide && panels.length === 1;
+      const size = { width, height: large ? 340 : figure.kind === "heat" ? 170 : 250, labels: large };
+      const svg = KINDS[figure.kind](panel, settings, size);
+      svg.setAttribute("role", "img");
+      svg.setAttribute("aria-label", [figure.title, panel.title].filter(Boolean).join(": "));
+      cells[i].append(svg);
+      if (figure.kind === "lines" && panel.series.some((s) => s.note)) cells[i].append(key(panel, settings));
+    });
+    if (!panels.length) grid.textContent = "Nothing is left to draw: the filters hide it all.";
+  }
+
+  // The numbers of a figure, one line each.
+  function csv(figure, settings) {
+    const quoted = (value) => {
+      const text = value === null || value === undefined ? "" : String(value);
+      // A spreadsheet would run what begins so as a formula.
+      const safe = /^[=+\-@\t\r]/.test(text) && typeof value !== "number" ? `'${text}` : text;
+      return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    };
+    const lines = [["panel", "setting", "x_axis", "x", "y_axis", "y", "low", "high", "value"]];
+    for (const panel of figure.panels) {
+      for (const s of panel.series) {
+        const word = (axis, value) => (axis.categories ? axis.categories[value] : value);
+        const line = (x, y, low, high, value) => lines.push([panel.title, settings[s.setting].name, panel.x.label, word(panel.x, x), panel.y.label, word(panel.y, y), low, high, value]);
+        if (panel.z) panel.z.forEach((row, r) => row.forEach((value, c) => line(s.x[c], s.y[r], null, null, value)));
+        else s.x.forEach((x, i) => line(x, s.y[i], s.low?.[i], s.high?.[i], null));
+        for (const point of s.points ?? []) line(point, s.y[0], null, null, null);
+      }
+    }
+    return `${lines.map((line) => line.map(quoted).join(",")).join("\n")}\n`;
+  }
+
+  return { draw, csv };
+})();

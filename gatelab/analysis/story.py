@@ -1,0 +1,96 @@
+"""What the figures show, in words: who remembers longest, through which gate, and whether the seeds bear it out."""
+
+import math
+
+import numpy as np
+
+from gatelab.analysis.figures import Problem, Setting, layers_of, memory_gate, timescale_seeds
+from gatelab.analysis.figures._gates import gates_of
+from gatelab.analysis.statistics import welch_interval
+from gatelab.diagnostics import keys
+
+
+def memory_words(problem: Problem) -> list[str]:
+    """Sentences on memory: timescales, their gate, what the gates tell apart, and the gradient. Empty if nothing was recorded."""
+    layers = layers_of(problem.settings)
+    ranked = []
+    for setting in problem.settings:
+        # A setting is as slow as its slowest layer.
+        of_layers = [(float(np.mean(seeds)), layer, seeds) for layer in layers if (seeds := timescale_seeds(setting, layer))]
+        if of_layers:
+            ranked.append((*max(of_layers, key=lambda item: item[0]), setting))
+    ranked.sort(key=lambda item: -item[0])
+    if not ranked:
+        return []
+    steps, layer, seeds, first = ranked[0]
+    gate = memory_gate(first, layer)
+    through = f", through its {gate} gate" if gate else ""
+    said = [f"{first.name} keeps its state longest{through}: its median unit for {_number(steps)} steps."]
+    if len(ranked) > 1:
+        others = [f"{setting.name} {_number(value)}" for value, _, _, setting in ranked[1:6]]
+        gates = {memory_gate(setting, own) for _, own, _, setting in ranked}
+        shared = f", all through the {gate} gate" if gates == {gate} and gate and len(ranked) > 2 else ""
+        said.append(f"It is followed by {_listed(others)}{shared}. {_holds(first, seeds, ranked[1][3], ranked[1][2])}")
+    told = _events(first)
+    return [*said, *([told] if told else []), *_gradient(problem)]
+
+
+def _holds(first: Setting, seeds: list[float], second: Setting, others: list[float]) -> str:
+    """Whether the difference of two medians is more than what seeds do; on logarithms, since timescales are ratios."""
+    if min(len(seeds), len(others)) < 2:
+        return "One seed cannot tell whether that is chance."
+    interval = welch_interval(np.log(seeds), np.log(others))
+    ratio = math.exp(interval.value)
+    if interval.low is None or interval.high is None:
+        return ""
+    bounds = f"a factor of {_number(ratio)}, 95% interval {_number(math.exp(interval.low))} to {_number(math.exp(interval.high))}"
+    if interval.low > 0 or interval.high < 0:
+        return f"The lead of {first.name} over {second.name} holds over the seeds ({bounds})."
+    return f"The lead of {first.name} over {second.name} may be chance ({bounds})."
+
+
+def _events(setting: Setting) -> str:
+    """The gate that tells the task's events from the other steps best."""
+    best = (0.0, "")
+    for layer, gate in gates_of([setting]):
+        there, elsewhere = (setting.records.finals.get(keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
+        if there and elsewhere:
+            a, b = float(np.nanmean(there)), float(np.nanmean(elsewhere))
+            words = f"What it keeps is chosen most by its {gate} gate: {a:.2f} at the task's events, {b:.2f} elsewhere."
+            best = max(best, (abs(a - b), words))
+    return best[1]
+
+
+def _gradient(problem: Problem) -> list[str]:
+    """Where the gradient of a loss at the end reaches back furthest."""
+    halves = []
+    for setting in problem.settings:
+        layers = {key.split("/")[1] for key in setting.records.finals if key.startswith("flow_end/")}
+        for layer in layers:
+            seeds = [value for value in setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), []) if value == value]
+            if seeds:
+                halves.append((float(np.median(seeds)), setting.name))
+    if not halves:
+        return []
+    endless = sorted({name for value, name in halves if math.isinf(value)})
+    finite = sorted((value, name) for value, name in halves if math.isfinite(value))
+    if endless and not finite:
+        return [f"The gradient of a loss at the end does not decay along the sequence in any of them."]
+    said = f"The gradient of a loss at the end does not decay along the sequence in {_listed(endless)}" if endless else ""
+    if finite and endless:
+        return [f"{said}; it halves soonest in {finite[0][1]}, every {_number(finite[0][0])} steps."]
+    if len(finite) == 1:
+        return [f"The gradient of a loss at the end halves every {_number(finite[0][0])} steps."]
+    furthest, soonest = finite[-1], finite[0]
+    return [
+        f"The gradient of a loss at the end reaches back furthest in {furthest[1]}, where it halves every {_number(furthest[0])} steps, "
+        f"and least far in {soonest[1]} (every {_number(soonest[0])})."
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
