@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gatelab.analysis.differences import welch_interval
 from gatelab.analysis.groups import Group, group_runs
-from gatelab.analysis.statistics import mean_interval, welch_interval
+from gatelab.analysis.statistics import mean_interval
 from gatelab.registry import UserError, unknown
 from gatelab.runs import Run, Skipped
 

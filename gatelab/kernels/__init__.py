@@ -51,7 +51,8 @@ def scan(
         lengths: valid steps of each row (B,), or None. A finished row keeps its state and puts out zeros.
         record: also return what `step` was given, for `replay`.
         checkpoint_every: steps between two states that are kept for the backward pass, which computes the rest again; a backend
-            may round it up. None: chosen from T and the memory at hand. The eager loop keeps everything.
+            may round it up. None: chosen from T and the memory at hand. The eager loop keeps everything,
+            and every backend the tape of a cell with memory.
         flow: filled with the derivatives by all states when the backward pass runs.
 
     Raises:

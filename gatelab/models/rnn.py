@@ -78,7 +78,8 @@ class RNN(nn.Module):
         backend: how the time loop runs: "auto" or a name in `gatelab.kernels.BACKENDS`.
         checkpoint_every: steps between two states that are kept for the backward pass, which computes the rest again, with the same
             gradients to the last bit; rounded up to what the backend takes at once. None: everything is kept if it fits in an
-            eighth of the free memory and in 1 GiB, else about sqrt(T). The eager loop keeps everything.
+            eighth of the free memory and in 1 GiB, else about sqrt(T). The eager loop keeps everything, and
+            every backend the tape of a cell with memory.
         device, dtype: of the parameters, as in torch.
         cell_options: hyper-parameters of the cell, such as `forget_bias=2.0`.
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gatelab.analysis.statistics import mean_interval, welch_interval
+from gatelab.analysis.differences import welch_interval
+from gatelab.analysis.statistics import mean_interval
 
 
 def test_mean_interval_by_hand():

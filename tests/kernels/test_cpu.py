@@ -5,24 +5,48 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from cells.variants import VARIANTS, Variant, normal, random_state
-from kernels.test_scan import Crossed, InputOnly, RecurrentOnly
+from kernels.test_scan import Crossed, InputOnly, RecurrentOnly, replicas
 from tolerances import EXACT, FLOAT32_LONG, FLOAT64
 from torch import Tensor
 
-from gatelab.cells import Cell
+from gatelab.cells import Attention, Cell
+from gatelab.kernels import Weights, scan
 from gatelab.kernels.cpu._call import POOL
 from gatelab.models import RNN
 from gatelab.registry import UserError
 
 SHAPES = [(1, 1, 1, 1), (3, 7, 5, 9), (33, 63, 17, 100), (2, 1, 40, 16), (70, 5, 3, 33)]  # B, T, D, H
 TOLERANCE = {torch.float64: FLOAT64, torch.float32: FLOAT32_LONG}
-SERVED = [variant for variant in VARIANTS if variant.cell().memory is None]
-OWN = [InputOnly(), RecurrentOnly(), Crossed()]
+
+
+@dataclass(frozen=True)
+class ReadsInputOnly(InputOnly):
+    """A read without any recurrent product."""
+
+    memory = Attention("dot", 2)  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class ReadsRecurrentOnly(RecurrentOnly):
+    """A read whose query is all that sees the input."""
+
+    memory = Attention("additive", None)  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class ReadsCrossed(Crossed):
+    """A read of three parts of the state, in another order than they are fed back."""
+
+    memory = Attention("additive", 6)  # type: ignore[assignment]
+
+
+OWN = [InputOnly(), RecurrentOnly(), Crossed(), ReadsInputOnly(), ReadsRecurrentOnly(), ReadsCrossed()]
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +126,7 @@ def some_lengths(shape: tuple[int, ...]) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("variant", SERVED, ids=str)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_cell_agrees_with_eager(variant: Variant, dtype: torch.dtype) -> None:
     for number, shape in enumerate(SHAPES):
         torch.set_num_threads(1 + number % 3)
@@ -124,19 +148,63 @@ def test_every_declaration_agrees_with_eager(cell: Cell, options: dict[str, Any]
 @pytest.mark.parametrize("lengths", [None, some_lengths((5, 70))], ids=["whole", "lengths"])
 def test_recomputing_changes_no_bit(every: int, lengths: Tensor | None) -> None:
     shape = (5, 70, 3, 20)
-    for cell in (Variant("peephole", {}).cell(), Crossed()):
+    for cell in (Variant("peephole", {}).cell(), Crossed(), ReadsCrossed(), ReadsRecurrentOnly()):
         full = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=1000)
         again = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=every)
         agree(again, full, EXACT)
 
 
+@pytest.mark.parametrize("cell", [*(variant.cell() for variant in VARIANTS if variant.cell().memory), *OWN], ids=repr)
+@pytest.mark.parametrize("lengths", [None, some_lengths((5, 30))], ids=["whole", "lengths"])
+def test_nothing_depends_on_whether_gradients_are_wanted(cell: Cell, lengths: Tensor | None) -> None:
+    """Without them less is kept: of a tape only the entries that are read."""
+    rnn = RNN(cell, 3, 20, backend="cpu")
+    x, state = normal(30, 5, 3).float(), tuple(part.float() for part in random_state(rnn, 5))
+    with torch.no_grad():
+        output, last, traces = rnn.trace(x, state, lengths)
+    expected, expected_last, expected_traces = rnn.trace(x, state, lengths)
+    assert expected.requires_grad
+    assert torch.equal(output, expected)
+    assert all(map(torch.equal, last, expected_last))
+    for layer, groups in traces.items():
+        for group, others in zip(groups, expected_traces[layer], strict=True):
+            assert all(torch.equal(value, others[name]) for name, value in group.items())
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_same_bits_every_time(threads: int) -> None:
+@pytest.mark.parametrize("name", ["lstm", "attention"])
+def test_the_same_bits_every_time(threads: int, name: str) -> None:
     torch.set_num_threads(threads)
-    cell = Variant("lstm", {}).cell()
+    cell = Variant(name, {}).cell()
     first = compute(cell, "cpu", (33, 20, 4, 40), torch.float32)
     for _ in range(3):
         agree(compute(cell, "cpu", (33, 20, 4, 40), torch.float32), first, EXACT)
+
+
+@pytest.mark.parametrize("name", ["peephole", "attention"])
+@pytest.mark.parametrize("rows", [1, 40])
+def test_replicas_are_separate_calls(name: str, rows: int) -> None:
+    torch.set_num_threads(2)
+    cell, single, whole = replicas(Variant(name, {}), bias=True)
+    N, T, D, H = len(single), 6, single[0].W.shape[-1], single[0].b.shape[-1] // len(cell.gates)  # type: ignore[union-attr]
+    x, s0 = normal(N, T, rows, D), tuple(normal(N, rows, H, seed=3 + part) for part in range(len(cell.state)))
+    lengths = some_lengths((rows, T))
+
+    def derivatives(weights: Weights, at: slice) -> list[Tensor]:
+        inputs = [value.detach().requires_grad_() for value in (*weights.tensors(), x[at], *(part[at] for part in s0))]
+        given = iter(inputs)
+        names = [iter(part) for part in (weights.p, weights.memory)]
+        counts = [value is not None for value in (weights.W, weights.R, weights.b)]
+        W, R, b = (next(given) if there else None for there in counts)
+        p, memory = ({key: next(given) for key in group} for group in names)
+        found = scan(cell, Weights(W, R, b, p, memory), next(given), tuple(given), "cpu", lengths)
+        loss = (found.output * normal(T, rows, 1, seed=7)).sum() + sum(part.sum() for part in found.state)
+        return [found.output.detach(), *torch.autograd.grad(loss, inputs)]
+
+    together = derivatives(whole, slice(None))
+    for n in range(N):
+        for all_of_it, alone in zip(together, derivatives(single[n], slice(n, n + 1)), strict=True):
+            torch.testing.assert_close(all_of_it[n : n + 1], alone, rtol=FLOAT64, atol=FLOAT64)
 
 
 def test_a_layout_is_kept_and_strides_do_not_matter() -> None:

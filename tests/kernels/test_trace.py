@@ -79,15 +79,6 @@ def test_printed_functions_and_their_derivatives(function: str) -> None:
         torch.testing.assert_close(ours, eager, rtol=FLOAT64, atol=FLOAT64 * 10)
 
 
-def test_a_cell_with_memory_is_not_printed_without_its_read() -> None:
-    for variant in VARIANTS:
-        if variant.cell().memory is not None:
-            with pytest.raises(UserError, match="read of earlier states"):
-                source(variant.cell(), torch.float32)
-            with pytest.raises(UserError, match=r"Backend 'cpu' cannot run this: .* read of earlier states"):
-                variant.rnn(2, 3, backend="cpu")(normal(2, 1, 2))
-
-
 def _refused(step: Callable[..., Any]) -> str:
     cls = dataclass(frozen=True)(type("Own", (Cell,), {"gates": {"z": "candidate"}, "step": step, "__module__": __name__}))
     rnn = RNN(cls(), 2, 3, backend="cpu")
@@ -130,12 +121,7 @@ def test_the_mode_of_the_caller_does_not_enter(mode: Callable[[], Any]) -> None:
 def test_source_is_deterministic_and_different_where_it_must_be() -> None:
     cell = Variant("peephole", {}).cell()
     assert source(cell, torch.float32) == source(cell, torch.float32)
-    texts = {
-        source(variant.cell(), dtype)
-        for variant in VARIANTS
-        if variant.cell().memory is None
-        for dtype in (torch.float32, torch.float64)
-    }
+    texts = {source(variant.cell(), dtype) for variant in VARIANTS for dtype in (torch.float32, torch.float64)}
     assert len(texts) > len({variant.name for variant in VARIANTS})
     assert backend.source is source
 

@@ -34,7 +34,7 @@ class Library:
             base = ctypes.c_long if kind == "long" else ctypes.c_void_p
             members.append((field, base * (counts[count[:-1]] + 1) if bracket else base))
         self.Call: Any = type("Call", (ctypes.Structure,), {"_fields_": members})
-        for function in ("workspace", "saved_size", "kept_size", "lanes", "call_size"):
+        for function in ("workspace", "saved_size", "kept_size", "tape_size", "lanes", "call_size"):
             getattr(self._library, function).restype = ctypes.c_long
         if self._library.call_size() != ctypes.sizeof(self.Call):
             raise _build.BuildError("The compiled kernel and this version of gatelab disagree; run `gatelab kernels clear`.")
@@ -53,7 +53,7 @@ class Library:
         return block
 
     def size(self, what: str, block: Any, *arguments: int) -> int:
-        """`workspace`, `saved_size` or `kept_size` of a call, in numbers."""
+        """`workspace`, `saved_size`, `kept_size` or `tape_size` of a call, in numbers."""
         return getattr(self._library, what)(ctypes.byref(block), *arguments)
 
     def forward(self, block: Any) -> None:
@@ -102,11 +102,13 @@ def plan(N: int, B: int, threads: int) -> Plan:
 def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
     """Steps between two kept states when the user does not say: T, which keeps everything, if that fits the memory at hand.
 
+    The tape of a cell with memory is kept in any case.
+
     Args:
         part_bytes: of one part of the state, for all rows.
     """
     state = len(cell.state)
-    step = (len(cell.gates) + state) * part_bytes
+    step = (len(cell.gates) + state + (0 if cell.memory is None else 2)) * part_bytes
     if T * step <= min(MEMORY_BYTES, available_bytes() // 8):
         return T
     # k steps of everything and T / k states: their sum is least at this k.

@@ -37,6 +37,11 @@ class Run:
     flow: Flow | None
 
 
+def read_weights(cell: Cell) -> tuple[str, ...]:
+    """Names of the weights of the read, in the order in which autograd is given them."""
+    return () if cell.memory is None else tuple(cell.memory.parameters(1, 1))
+
+
 @dataclass
 class Inputs:
     """The tensors of a call, in the order in which autograd is given them."""
@@ -46,6 +51,7 @@ class Inputs:
     R: Tensor | None
     b: Tensor | None
     p: tuple[Tensor, ...]
+    memory: tuple[Tensor, ...]
     s0: tuple[Tensor, ...]
 
     @classmethod
@@ -53,16 +59,17 @@ class Inputs:
         W, R, b = (None if value is None else value.contiguous() for value in (weights.W, weights.R, weights.b))
         rows = x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
         p = tuple(weights.p[name].contiguous() for name in cell.vectors)
-        return cls(rows, W, R, b, p, tuple(part.contiguous() for part in s0))
+        memory = tuple(weights.memory[name].contiguous() for name in read_weights(cell))
+        return cls(rows, W, R, b, p, memory, tuple(part.contiguous() for part in s0))
 
     @classmethod
     def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
-        first = 4 + len(cell.vectors)
-        x, W, R, b = tensors[:4]
-        return cls(x, W, R, b, tensors[4:first], tensors[first:])
+        x, W, R, b, *others = tensors
+        vectors, state = len(cell.vectors), len(others) - len(cell.state)
+        return cls(x, W, R, b, tuple(others[:vectors]), tuple(others[vectors:state]), tuple(others[state:]))
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        return (self.x, self.W, self.R, self.b, *self.p, *self.s0)
+        return (self.x, self.W, self.R, self.b, *self.p, *self.memory, *self.s0)
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int]:
@@ -84,16 +91,17 @@ def _strides(prefix: str, value: Tensor) -> dict[str, int]:
 
 def _block(run: Run, inputs: Inputs, out: Tensor, **values: Any) -> Any:
     sizes = dict(zip("NTBDH", inputs.sizes, strict=True))
+    memory = run.cell.memory
+    if memory is not None:
+        sizes["window"] = min(memory.window or sizes["T"], sizes["T"])
     plan = {"blocks": run.plan.blocks, "threads": run.plan.threads, "chunk": run.plan.chunk, "segment": run.segment}
     given = {name: getattr(inputs, name) for name in ("x", "W", "R", "b", "p", "s0")}
+    given |= zip(read_weights(run.cell), inputs.memory, strict=True)
     strides = _strides("x", inputs.x) | _strides("out", out)
     return run.library.call(**sizes, **plan, **given, **strides, out=out, lengths=run.lengths, **values)
 
 
-Result = tuple[tuple[Tensor, ...], Lease | None, Lease | None]
-
-
-def forward(run: Run, inputs: Inputs) -> Result:
+def forward(run: Run, inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Lease]]:
     """Output, last states and, on request, records; then what the backward pass needs: everything, or a state per segment."""
     N, T, B, _, H = inputs.sizes
     dtype = inputs.x.dtype
@@ -103,17 +111,14 @@ def forward(run: Run, inputs: Inputs) -> Result:
     counts = (len(run.cell.gates), len(run.cell.state)) if run.record else ()
     records = tuple(make(count, N, T, B, H, dtype=dtype) for count in counts)
     block = _block(run, inputs, out, last=last, **dict(zip(("record_a", "record_s"), records, strict=False)))
-    saved = kept = None
-    if run.save and run.segment >= T:
-        saved = POOL.take(run.library.size("saved_size", block), dtype)
-        block.saved = saved.data_ptr()
-    elif run.save:
-        kept = POOL.take(run.library.size("kept_size", block), dtype)
-        block.kept = kept.data_ptr()
+    names = [] if not run.save else ["saved" if run.segment >= T else "kept", *(["tape"] if run.cell.memory is not None else [])]
+    held = {name: POOL.take(run.library.size(f"{name}_size", block), dtype) for name in names}
+    for name, lease in held.items():
+        setattr(block, name, lease.data_ptr())
     work = POOL.take(run.library.size("workspace", block, 0), dtype)
     block.work = work.data_ptr()
     run.library.forward(block)
-    return (out, *last, *records), saved, kept
+    return (out, *last, *records), held
 
 
 class TimeLoop(torch.autograd.Function):
@@ -121,7 +126,7 @@ class TimeLoop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, run: Run, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        results, ctx.saved, ctx.kept = forward(run, Inputs.back(run.cell, tensors))
+        results, ctx.held = forward(run, Inputs.back(run.cell, tensors))
         ctx.run = run
         ctx.save_for_backward(*tensors, results[0])
         ctx.set_materialize_grads(False)
@@ -135,12 +140,12 @@ class TimeLoop(torch.autograd.Function):
         *tensors, out = ctx.saved_tensors  # raises if the graph was freed
         inputs = Inputs.back(run.cell, tuple(tensors))
         made = [_empty(value, wanted) for value, wanted in zip(tensors, ctx.needs_input_grad[1:], strict=True)]
-        if inputs.W is None:  # no equation reads the input
+        if inputs.W is None and run.cell.memory is None:  # no equation reads the input
             made[0] = None
-        vectors = 4 + len(run.cell.vectors)
         d_out, *others = cotangents
-        values: dict[str, Any] = {"saved": ctx.saved, "kept": ctx.kept, "dp": made[4:vectors], "ds0": made[vectors:]}
-        values |= zip(("dx", "dW", "dR", "db"), made[:4], strict=True)
+        of = Inputs.back(run.cell, tuple(made))
+        values: dict[str, Any] = ctx.held | {"dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
+        values |= {f"d{name}": value for name, value in zip(read_weights(run.cell), of.memory, strict=True)}
         if made[0] is not None:
             values |= _strides("dx", made[0])
         # Kept by name until the call is over: the argument block holds addresses only.
@@ -161,7 +166,7 @@ class TimeLoop(torch.autograd.Function):
         block.work = work.data_ptr()
         run.library.backward(block)
         if not _graph_is_kept():
-            ctx.saved = ctx.kept = None
+            ctx.held = {}
         return (None, *made)
 
 

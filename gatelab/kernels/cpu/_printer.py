@@ -114,9 +114,9 @@ def print_equations(cell: Cell, equations: Equations) -> str:
     order = [*alone, *both, *recurrent]
     fed = cell.feedback if both or recurrent else ()
     reads = [name in equations.reads for name in cell.state]
-    # The first part of the state need not be stored: it is in the output that the user gets.
+    # The first part of the state need not be stored: it is in the output that the user gets. What was read from a tape is nowhere.
     own = [
-        (read and index > 0) or (name in fed and index > 0)
+        cell.memory is not None or (index > 0 and (read or name in fed))
         for index, (name, read) in enumerate(zip(cell.state, reads, strict=True))
     ]
     stored = iter(range(sum(own)))
@@ -131,6 +131,8 @@ def print_equations(cell: Cell, equations: Equations) -> str:
         "FED": len(fed),
         "SAVED": len(equations.saved),
         "STORED": sum(own),
+        "MEMORY": int(cell.memory is not None),
+        "ADDITIVE": int(cell.memory is not None and cell.memory.score == "additive"),
     }
     tables = {
         "GATE": [gates.index(name) for name in order],

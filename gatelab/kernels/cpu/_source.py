@@ -12,18 +12,18 @@ from gatelab.registry import UserError
 
 # The argument of both entry points: one table for C and for ctypes. `*` is a tensor of reals, `[NAME]` one for each of NAME.
 FIELDS = (
-    *((name, "long") for name in ("N", "T", "B", "D", "H", "blocks", "threads", "chunk", "segment")),
+    *((name, "long") for name in ("N", "T", "B", "D", "H", "window", "blocks", "threads", "chunk", "segment")),
     *((name, "long") for name in ("x_n", "x_t", "x_b", "out_n", "out_t", "out_b")),
     *((name, "long") for name in ("dx_n", "dx_t", "dx_b", "d_out_n", "d_out_t", "d_out_b")),
     ("lengths", "const int64_t *"),
-    *((name, "const real *") for name in ("x", "W", "R", "b")),
+    *((name, "const real *") for name in ("x", "W", "R", "b", "K", "Q", "P", "v")),
     ("p", "const real *[VECTORS]"),
     ("s0", "const real *[STATES]"),
-    *((name, "real *") for name in ("out", "saved", "kept", "record_a", "record_s", "work")),
+    *((name, "real *") for name in ("out", "saved", "kept", "tape", "record_a", "record_s", "work")),
     ("last", "real *[STATES]"),
     *((name, "const real *") for name in ("d_out", "d_record_a", "d_record_s")),
     ("d_last", "const real *[STATES]"),
-    *((name, "real *") for name in ("flow", "dx", "dW", "dR", "db")),
+    *((name, "real *") for name in ("flow", "dx", "dW", "dR", "db", "dK", "dQ", "dP", "dv")),
     ("dp", "real *[VECTORS]"),
     ("ds0", "real *[STATES]"),
 )
@@ -45,19 +45,17 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
     Raises:
         UserError: the equations cannot be printed; the sentence names operator and line.
     """
-    if cell.memory is not None:
-        raise UserError(f"{type(cell).__name__} has no C form: its read of earlier states is not written in C yet.")
     try:
         printed = print_equations(cell, equations(cell))
     except NotTraceableError as error:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
-    parts = {
-        name: (Path(__file__).parent / f"{name}.c").read_text("utf-8") for name in ("vector", "product", "loop", "adjoint", "call")
-    }
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
-    return "\n".join(
-        [number + parts["vector"], parts["product"], printed, _struct(), parts["loop"], parts["adjoint"], parts["call"]]
-    )
+    loop = ["layout", *(["memory"] if cell.memory is not None else []), "loop", "adjoint", "call"]
+    return "\n".join([number + _part("vector"), _part("product"), printed, _struct(), *map(_part, loop)])
+
+
+def _part(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.c").read_text("utf-8")
 
 
 def _struct() -> str:

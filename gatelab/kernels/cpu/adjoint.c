@@ -61,40 +61,58 @@ static void to_tiles(const real *row, long count, real *to, long i, long rows) {
   }
 }
 
-// Gradients of W and R from `steps` steps at once, while their cotangents are in the cache.
+// The same for the first part of the state before each of the steps from t on, and for values that the steps kept.
+static void outputs_to_tiles(const Call *c, const Item *it, long t, long all_rows, real *to) {
+  for (long i = 0; i < all_rows; i++) to_tiles(before_at(c, it, t + i / it->rows, i % it->rows), c->H, to, i, all_rows);
+}
+static void columns_to_tiles(const Call *c, const Plan *p, const Item *it, long t, long all_rows, const real *saved, real *to) {
+  const long step_v = it->rows * LANES;
+  for (long i = 0; i < all_rows; i++) {
+    const long j = i / it->rows, r = i % it->rows;
+    const real *column = saved + j * p->slot * it->rows + r * LANES;
+    const int inside = !ended(c, it, t + j, r);
+    for (long k = 0; k < p->depth_s; k++)
+      to[k / TILE_ROWS * TILE_ROWS * all_rows + i * TILE_ROWS + k % TILE_ROWS] =
+          k < c->H && inside ? column[k / LANES * step_v + k % LANES] : 0;
+  }
+}
+
+// Gradients of W, R and the weights of the read from `steps` steps at once, while their cotangents are in the cache.
 static void weight_gradients(const Call *c, const Plan *p, const Item *it, long t, long steps, const Scratch *s,
                              const real *saved, real *gradient) {
-  const long step_v = it->rows * LANES, all_rows = steps * it->rows, size = GATES * p->Hv * step_v;
-  if (INPUT_GATES && c->dW) {
+  const long step_v = it->rows * LANES, wide = p->Hv * LANES, all_rows = steps * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
+  const real *query = s->chunk + GATES * p->Hv * step_v;  // its cotangents, behind them those of the key
+  real *of_read = gradient + p->gradient_read;            // of Q, P, K and v
+  if ((INPUT_GATES && c->dW) || (MEMORY && c->dQ)) {
     for (long i = 0; i < all_rows; i++) {
       const long at = t + i / it->rows, r = it->first + i % it->rows;
       to_tiles(c->x + it->n * c->x_n + at * c->x_t + r * c->x_b, c->D, s->left, i, all_rows);
     }
-    outer_product(s->left, p->depth_x, s->chunk, INPUT_GATES * p->Hv, steps, size, it->rows, gradient);
+    if (INPUT_GATES && c->dW) outer_product(s->left, p->depth_x, s->chunk, INPUT_GATES * p->Hv, steps, size, it->rows, gradient);
+    if (MEMORY && c->dQ) outer_product(s->left, p->depth_x, query, p->Hv, steps, size, it->rows, of_read);
   }
-  if (!RECURRENT_GATES || !c->dR) return;
-  for (long f = 0; f < FED; f++) {
+  for (long f = 0; f < FED && RECURRENT_GATES && c->dR; f++) {
     const long stored = STORED_AT[FED_PART[f]];
-    for (long i = 0; i < all_rows; i++) {
-      const long r = i % it->rows, j = i / it->rows;
-      if (stored < 0) {
-        to_tiles(before_at(c, it, t + j, r), c->H, s->left, i, all_rows);
-        continue;
-      }
-      const real *column = saved + (j * SLOTS + SAVED + stored) * p->Hv * step_v + r * LANES;
-      for (long k = 0; k < p->depth_s; k++)
-        s->left[k / TILE_ROWS * TILE_ROWS * all_rows + i * TILE_ROWS + k % TILE_ROWS] =
-            k < c->H && !ended(c, it, t + j, r) ? column[k / LANES * step_v + k % LANES] : 0;
-    }
+    if (stored < 0) outputs_to_tiles(c, it, t, all_rows, s->left);
+    else columns_to_tiles(c, p, it, t, all_rows, saved + (SAVED + stored) * p->Hv * step_v, s->left);
     outer_product(s->left, p->depth_s, s->chunk + INPUT_ONLY * p->Hv * step_v, RECURRENT_GATES * p->Hv, steps, size, it->rows,
                   gradient + p->gradient_s + f * p->depth_s * RECURRENT_GATES * p->Hv * LANES);
+  }
+  if (MEMORY && c->dP) {
+    columns_to_tiles(c, p, it, t, all_rows, saved + (SAVED + STORED + 1) * p->Hv * step_v, s->left);
+    outer_product(s->left, p->depth_s, query, p->Hv, steps, size, it->rows, of_read + p->depth_x * wide);
+  }
+  if (MEMORY && c->dK) {
+    outputs_to_tiles(c, it, t, all_rows, s->left);
+    outer_product(s->left, p->depth_s, query + p->Hv * step_v, p->Hv, steps, size, it->rows,
+                  of_read + (p->depth_x + p->depth_s) * wide);
   }
 }
 
 // Steps `first` to `end` of a block of rows, backwards. `first` is a multiple of the chunk.
 static void backward_steps(const Call *c, const Plan *p, const Packed *w, const Item *it, long first, long end, const Scratch *s,
                            const real *saved, real *gradient) {
-  const long step_v = it->rows * LANES, slot = SLOTS * p->Hv * step_v, size = GATES * p->Hv * step_v;
+  const long step_v = it->rows * LANES, slot = p->slot * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
   for (long t = end - 1; t >= first; t--) {
     real *da = s->chunk + t % c->chunk * size;
     adjoint_rows(c, p, w, it, t, s, saved + (t - first) * slot, da, gradient + p->gradient_b);
@@ -104,8 +122,13 @@ static void backward_steps(const Call *c, const Plan *p, const Packed *w, const 
       for (long f = 0; f < FED; f++)
         product(s->blocks + INPUT_ONLY * p->Hv, RECURRENT_GATES * p->Hv, RECURRENT_GATES * c->H,
                 w->back_state + f * p->Hv * LANES * RECURRENT_GATES * c->H, p->Hv, 0, 1, s->state + FED_PART[f] * p->Hv * step_v, it->rows);
-    if (INPUT_GATES && c->dx) {
-      product(s->blocks, INPUT_GATES * p->Hv, INPUT_GATES * c->H, w->back_x, p->Dv, 0, 0, s->x, it->rows);
+#if MEMORY
+    read_backwards(c, p, w, it, t, s, saved + (t - first) * slot, da + GATES * p->Hv * step_v, gradient);
+    count += blocks_of(da + GATES * p->Hv * step_v, c->H, step_v, s->blocks + count);
+#endif
+    if ((INPUT_GATES || MEMORY) && c->dx) {
+      if (INPUT_GATES) product(s->blocks, INPUT_GATES * p->Hv, INPUT_GATES * c->H, w->back_x, p->Dv, 0, 0, s->x, it->rows);
+      if (MEMORY) product(s->blocks + GATES * p->Hv, p->Hv, c->H, w->back_query, p->Dv, 0, INPUT_GATES > 0, s->x, it->rows);
       for (long r = 0; r < it->rows; r++)
         for (long v = 0; v < p->Dv; v++)
           store(c->dx + it->n * c->dx_n + t * c->dx_t + (it->first + r) * c->dx_b + v * LANES,
@@ -117,33 +140,39 @@ static void backward_steps(const Call *c, const Plan *p, const Packed *w, const 
 }
 
 static void backward_item(const Call *c, const Plan *p, const Packed *w, const Item *it, const Scratch *s, real *gradient) {
-  const long step_v = it->rows * LANES, part = p->Hv * step_v, slot = SLOTS * part;
+  const long step_v = it->rows * LANES, part = p->Hv * step_v, slot = p->slot * it->rows;
   real *cotangent = s->state;
   for (long q = 0; q < STATES; q++)
     for (long r = 0; r < it->rows; r++)
       for (long v = 0; v < p->Hv; v++)
         *(V *)(cotangent + q * part + v * step_v + r * LANES) =
             c->d_last[q] ? load(c->d_last[q] + row_at(c, it, r) + v * LANES, lanes_left(c->H, v)) : (V){0};
-  if (INPUT_GATES && c->dx)
+#if MEMORY
+  memset(s->tape, 0, it->rows * c->window * p->entry * sizeof(real));
+#endif
+  if ((INPUT_GATES || MEMORY) && c->dx)
     for (long t = it->end; t < c->T; t++)
       for (long r = 0; r < it->rows; r++)
         memset(c->dx + it->n * c->dx_n + t * c->dx_t + (it->first + r) * c->dx_b, 0, c->D * sizeof(real));
   if (c->segment >= c->T) {
-    backward_steps(c, p, w, it, 0, it->end, s, c->saved + (it->n * c->B + it->first) * c->T * SLOTS * p->Hv * LANES, gradient);
+    backward_steps(c, p, w, it, 0, it->end, s, c->saved + (it->n * c->B + it->first) * c->T * p->slot, gradient);
   } else {
     for (long first = (it->end - 1) / c->segment * c->segment; first >= 0; first -= c->segment) {
       const long end = least_long(first + c->segment, it->end);
       Scratch again = *s;  // the state of the repeated steps; its cotangent waits in place
       again.state = s->again;
-      memcpy(again.state, kept_at(c, p, it, first), STATES * part * sizeof(real));
+      memcpy(carried_of(&again), kept_at(c, p, it, first), CARRIED * part * sizeof(real));
       input_blocks(c, p, it, &again);
       for (long t = first; t < end; t++) {
-        pre_activations(c, p, w, it, t, &again);
+        before_step(c, p, w, it, t, &again, s->saved + (t - first) * slot);
         step_save(c, p, w, it, t, &again, s->saved + (t - first) * slot);
       }
       backward_steps(c, p, w, it, first, end, s, s->saved, gradient);
     }
   }
+#if MEMORY
+  summary_backwards(c, p, w, it, 0, s);  // what is read first is h_0
+#endif
   for (long q = 0; q < STATES; q++)
     if (c->ds0[q])
       for (long r = 0; r < it->rows; r++)

@@ -44,6 +44,19 @@ static void pack(const Call *c, const Plan *p, long n, int backward) {
       for (long g = 0; g < GATES; g++) to_columns(c->b + (n * GATES + GATE[g]) * H, H, (real *)w.bias + g * wide, LANES);
   }
   for (long i = 0; i < VECTORS; i++) to_columns(c->p[i] + n * H, H, (real *)w.vectors + i * wide, LANES);
+#if MEMORY
+  const real *K = c->K + n * H * H, *Q = c->Q + n * H * D, *P = c->P + n * H * H;
+  const int first[] = {0};
+  pack_rows(Q, D, first, 0, 1, H, Hv, (real *)w.query, D + H, 0);
+  pack_rows(P, H, first, 0, 1, H, Hv, (real *)w.query, D + H, D);
+  pack_rows(K, H, first, 0, 1, H, Hv, (real *)w.key, H, 0);
+  if (ADDITIVE) to_columns(c->v + n * H, H, (real *)w.score, LANES);
+  if (backward) {
+    pack_columns(P, H, first, 0, 1, H, 0, H, (real *)w.back_summary);
+    pack_columns(K, H, first, 0, 1, H, 0, H, (real *)w.back_key);
+    if (c->dx) pack_columns(Q, D, first, 0, 1, H, 0, D, (real *)w.back_query);
+  }
+#endif
   if (!backward) return;
   for (long f = 0; f < FED; f++)
     pack_columns(R, S, R_ROW, INPUT_ONLY, RECURRENT_GATES, H, f * H, H, (real *)w.back_state + f * wide * RECURRENT_GATES * H);
@@ -64,15 +77,40 @@ static void *run_job(void *argument) {
   return 0;
 }
 
-// Threads live as long as one call: none spins, none is lost in a fork. Where none can be made, this one does the work.
+// The threads of torch, where torch has brought GNU's or LLVM's OpenMP into the process: they wait for work by spinning, so that
+// threads of our own would share their cores with them. They do not survive a fork.
+#if defined(__linux__)
+extern void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned) __attribute__((weak));
+extern int omp_get_thread_num(void) __attribute__((weak));
+extern int omp_get_num_threads(void) __attribute__((weak));
+static int forked = 0;
+static void note_fork(void) { forked = 1; }
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(0, 0, note_fork); }
+
+static void run_jobs(void *argument) {
+  const Job *jobs = argument;
+  for (long i = omp_get_thread_num(); i < jobs->call->threads; i += omp_get_num_threads()) run_job((void *)&jobs[i]);
+}
+static int on_torch_threads(const Job *jobs) {
+  if (forked || !GOMP_parallel || !omp_get_thread_num || !omp_get_num_threads) return 0;
+  GOMP_parallel(run_jobs, (void *)jobs, (unsigned)jobs->call->threads, 0);
+  return 1;
+}
+#else
+static int on_torch_threads(const Job *jobs) {
+  (void)jobs;
+  return 0;
+}
+#endif
+
+// Elsewhere threads live as long as one call: none spins, none is lost in a fork. Where none can be made, this one does the work.
 static void on_threads(const Call *c, const Plan *p, int backward, void (*work)(const Call *, const Plan *, int, long)) {
   Job jobs[c->threads];
   pthread_t handles[c->threads];
   int made[c->threads];
-  for (long i = 0; i < c->threads; i++) {
-    jobs[i] = (Job){c, p, backward, i, work};
-    made[i] = i > 0 && pthread_create(&handles[i], 0, run_job, &jobs[i]) == 0;
-  }
+  for (long i = 0; i < c->threads; i++) jobs[i] = (Job){c, p, backward, i, work};
+  if (c->threads > 1 && on_torch_threads(jobs)) return;
+  for (long i = 0; i < c->threads; i++) made[i] = i > 0 && pthread_create(&handles[i], 0, run_job, &jobs[i]) == 0;
   for (long i = 0; i < c->threads; i++)
     if (!made[i]) run_job(&jobs[i]);
   for (long i = 0; i < c->threads; i++)
@@ -87,7 +125,7 @@ static void pack_share(const Call *c, const Plan *p, int backward, long thread) 
 
 static void run_share(const Call *c, const Plan *p, int backward, long thread) {
   const long items = c->N * c->blocks;
-  Block blocks[p->Dv + (FED + GATES) * p->Hv + 1];
+  Block blocks[p->Dv + (FED + CHUNK_COLUMNS) * p->Hv + MEMORY * (p->Dv + p->Hv) + 1];
   const Scratch s = scratch_parts(c, p, thread, backward, blocks);
   long replica = -1;
   for (long index = share(items, c, thread); index < share(items, c, thread + 1); index++) {
@@ -129,18 +167,38 @@ static void unpack(const Call *c, const Plan *p, long n, long offset, long colum
   }
 }
 
+// Of Q, P, K and v, as they lie behind each other.
+static void read_gradient(const Call *c, const Plan *p, long n, long v) {
+  const long H = c->H, D = c->D, wide = p->Hv * LANES, row = n * H + v * LANES;
+  long at = p->gradient_read;
+  if (c->dQ) unpack(c, p, n, at, p->Hv, v, D, c->dQ + row * D, D);
+  at += p->depth_x * wide;
+  if (c->dP) unpack(c, p, n, at, p->Hv, v, H, c->dP + row * H, H);
+  at += p->depth_s * wide;
+  if (c->dK) unpack(c, p, n, at, p->Hv, v, H, c->dK + row * H, H);
+  at += p->depth_s * wide;
+  V sum;
+  if (!c->dv) return;
+  sum_slots(c, p, n, at + v * LANES, &sum, 1);
+  store(c->dv + row, sum, H - v * LANES);
+}
+
 static void gradient_share(const Call *c, const Plan *p, int backward, long thread) {
   (void)backward;
-  const long all = c->N * GATES * p->Hv, H = c->H, S = FED * H;
+  const long columns = (GATES + MEMORY) * p->Hv, all = c->N * columns, H = c->H, S = FED * H;
   for (long index = share(all, c, thread); index < share(all, c, thread + 1); index++) {
-    const long n = index / (GATES * p->Hv), column = index % (GATES * p->Hv), g = column / p->Hv, unit = column % p->Hv * LANES;
+    const long n = index / columns, column = index % columns, g = column / p->Hv, unit = column % p->Hv * LANES;
+    V sum;
+    if (g == GATES) {
+      read_gradient(c, p, n, column % p->Hv);
+      continue;
+    }
     if (g < INPUT_GATES && c->dW)
       unpack(c, p, n, 0, INPUT_GATES * p->Hv, column, c->D, c->dW + ((n * INPUT_GATES + W_ROW[g]) * H + unit) * c->D, c->D);
     if (g >= INPUT_ONLY && c->dR)
       for (long f = 0; f < FED; f++)
         unpack(c, p, n, p->gradient_s + f * p->depth_s * RECURRENT_GATES * p->Hv * LANES, RECURRENT_GATES * p->Hv,
                column - INPUT_ONLY * p->Hv, H, c->dR + ((n * RECURRENT_GATES + R_ROW[g]) * H + unit) * S + f * H, S);
-    V sum;
     if (c->db) {
       sum_slots(c, p, n, p->gradient_b + column * LANES, &sum, 1);
       store(c->db + (n * GATES + GATE[g]) * H + unit, sum, H - unit);
