@@ -4,8 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gatelab.analysis.figures import COLOURS, DASHES, SYMBOLS, Problem, Setting
-from gatelab.analysis.figures._gates import natural
+from gatelab.analysis.figures import COLOURS, DASHES, SYMBOLS, Problem, Setting, natural
 from gatelab.analysis.formats import name, short_options
 from gatelab.analysis.groups import Group
 from gatelab.analysis.series import read_records
@@ -42,9 +41,7 @@ def settings_options(options: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _read(
-    members: Sequence[tuple[Row, Group]], cells: Sequence[str], number: int, points: int
-) -> tuple[Problem, list[Skipped]]:
+def _read(members: Sequence[tuple[Row, Group]], cells: Sequence[str], number: int, points: int) -> tuple[Problem, list[Skipped]]:
     short = short_options(row.options for row, _ in members)
     options = sorted(short, key=natural)
     settings: list[Setting] = []

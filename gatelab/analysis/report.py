@@ -109,7 +109,7 @@ def _problem(problem: Problem, section: Section) -> dict[str, Any]:
         "number": problem.number,
         "title": problem.title,
         "subtitle": section.subtitle,
-        "words": memory_words(problem),
+        "words": [words for words in (memory_words(problem),) if words],
         "chapters": chapters,
         "hidden": problem.hidden,
     }
@@ -142,7 +142,10 @@ def _rows(problem: Problem, section: Section) -> list[dict[str, Any]]:
 
 def _filters(problems: Sequence[Problem]) -> dict[str, list[dict[str, Any]]]:
     """What can be switched off: tasks, cells with their looks, and values of the options that differ."""
-    found: dict[str, list[dict[str, Any]]] = {"task": [{"token": f"task:{p.number}", "text": p.title} for p in problems], "cell": []}
+    found: dict[str, list[dict[str, Any]]] = {
+        "task": [{"token": f"task:{p.number}", "text": p.title} for p in problems],
+        "cell": [],
+    }
     looks: dict[str, Setting] = {}
     for problem in problems:
         for setting in problem.settings:

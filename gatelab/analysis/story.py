@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 
-from gatelab.analysis.figures import Problem, Setting, layers_of, memory_gate, timescale_seeds
-from gatelab.analysis.figures._gates import gates_of
-from gatelab.analysis.statistics import welch_interval
+from gatelab.analysis.figures import Problem, Setting, flow_layers, gates_of, layers_of, longest_lag, memory_gate, timescale_seeds
+from gatelab.analysis.differences import welch_interval
 from gatelab.diagnostics import keys
 
 
@@ -62,29 +61,33 @@ def _events(setting: Setting) -> str:
 
 
 def _gradient(problem: Problem) -> list[str]:
-    """Where the gradient of a loss at the end reaches back furthest."""
-    halves = []
+    """How far the gradient of a loss at the end reaches back; a half-life beyond the sequence is no number to quote."""
+    halves: list[tuple[float, str]] = []
+    reach = 0.0
     for setting in problem.settings:
-        layers = {key.split("/")[1] for key in setting.records.finals if key.startswith("flow_end/")}
-        for layer in layers:
-            seeds = [value for value in setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), []) if value == value]
+        for layer in flow_layers([setting], end=True):
+            seeds = [
+                value
+                for value in setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
+                if value == value
+            ]
+            reach = max(reach, longest_lag([setting], layer) or 0.0)
             if seeds:
                 halves.append((float(np.median(seeds)), setting.name))
     if not halves:
         return []
-    endless = sorted({name for value, name in halves if math.isinf(value)})
-    finite = sorted((value, name) for value, name in halves if math.isfinite(value))
-    if endless and not finite:
-        return [f"The gradient of a loss at the end does not decay along the sequence in any of them."]
-    said = f"The gradient of a loss at the end does not decay along the sequence in {_listed(endless)}" if endless else ""
-    if finite and endless:
-        return [f"{said}; it halves soonest in {finite[0][1]}, every {_number(finite[0][0])} steps."]
-    if len(finite) == 1:
-        return [f"The gradient of a loss at the end halves every {_number(finite[0][0])} steps."]
-    furthest, soonest = finite[-1], finite[0]
+    hardly = [name for value, name in halves if value > reach]
+    decaying = sorted((value, name) for value, name in halves if value <= reach)
+    over = f"over the {_number(reach + 1)} steps of the sequence"
+    if not decaying:
+        return [
+            f"The gradient of a loss at the end loses less than half {over} in {'each of them' if len(hardly) > 1 else hardly[0]}."
+        ]
+    said = _listed([f"{name} {_number(value)}" for value, name in decaying[:6]])
+    if not hardly:
+        return [f"The steps in which the gradient of a loss at the end halves: {said}."]
     return [
-        f"The gradient of a loss at the end reaches back furthest in {furthest[1]}, where it halves every {_number(furthest[0])} steps, "
-        f"and least far in {soonest[1]} (every {_number(soonest[0])})."
+        f"The gradient of a loss at the end halves in so many steps: {said}; {over} it hardly decays in {_listed(sorted(set(hardly)))}."
     ]
 
 

@@ -4,6 +4,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from gatelab.cells import Attention, Cell, Parts, parameter_count
+from gatelab.models import RNN
 
 
 def parameter_formula(cell: Cell, bias: bool = True) -> str:
@@ -45,6 +46,17 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
     products = len(cell.input_gates) * H * D + len(cell.recurrent_gates) * len(cell.feedback) * H * H
     total = 2 * products + pointwise_operators(cell) * H
     return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
+
+
+def stack_flops_per_step(rnn: RNN, length: int) -> int:
+    """Floating-point operations of one forward step for one sequence in all layers and directions, mean over a sequence.
+
+    Args:
+        length: T. A cell with memory reads (T + 1) / 2 entries on the mean of the steps, unless its window is shorter.
+    """
+    directions = 2 if rnn.bidirectional else 1
+    sizes = [rnn.input_size] + [directions * rnn.hidden_size] * (rnn.num_layers - 1)
+    return directions * sum(flops_per_step(rnn.cell, size, rnn.hidden_size, (length + 1) // 2) for size in sizes)
 
 
 def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -16,6 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.diagnostics import keys
+from gatelab.diagnostics.cost import stack_flops_per_step
 from gatelab.kernels import check_backend
 from gatelab.kernels.allocator import keep_memory
 from gatelab.models import RNN, SequenceModel
@@ -212,6 +214,7 @@ def _train(
         "chance": task.chance,
         "solved": task.solved,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "flops_per_step": stack_flops_per_step(model.rnn, task.batch("val", 0, np.zeros(1, np.int64)).x.shape[1]),
         "seconds_per_step": meter.seconds_per_step(),
         "wall_seconds": time.perf_counter() - started,
         "steps": step,

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from gatelab.analysis.figures import _gates, _memory, _results
-from gatelab.analysis.figures._memory import layers_of, memory_gate, timescale_seeds
+from gatelab.analysis.figures._gates import gates_of, natural
+from gatelab.analysis.figures._memory import flow_layers, layers_of, longest_lag, memory_gate, timescale_seeds
 from gatelab.analysis.figures._model import COLOURS, DASHES, SYMBOLS, Axis, Figure, Panel, Problem, Series, Setting, plain
 from gatelab.registry import UserError, unknown
 
@@ -57,8 +58,12 @@ __all__ = [
     "Series",
     "Setting",
     "figure",
+    "flow_layers",
+    "gates_of",
     "layers_of",
+    "longest_lag",
     "memory_gate",
+    "natural",
     "plain",
     "timescale_seeds",
 ]

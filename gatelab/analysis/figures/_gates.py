@@ -33,29 +33,32 @@ def gates_of(settings: Iterable[Setting]) -> list[tuple[str, str]]:
 
 
 def place(problem: Problem, layer: str, what: str) -> str:
-    """"forget", and in which layer if there are several."""
-    several = len({layer for layer, _ in gates_of(problem.settings)}) > 1
+    """ "forget", and in which layer if there are several."""
+    several = len({name for name, _ in gates_of(problem.settings)}) > 1
     return f"{what}, layer {layer}" if several else what
 
 
 def gate_units(problem: Problem) -> Figure | None:
     """Units of each gate over training, as a heat map."""
     panels = []
+    places = gates_of([problem.settings[number] for number in problem.one_per_cell])
     for number in problem.one_per_cell:
         setting = problem.settings[number]
-        for layer, gate in gates_of([setting]):
+        for column, (layer, gate) in enumerate(places):
             picture = setting.records.pictures.get(keys.gate_units(layer, gate, "mean"))
             if picture is not None:
                 steps, values = picture
                 z = _sorted_units(values.T)
                 series = [Series(number, steps, np.arange(1, len(z) + 1))]
                 title = f"{setting.name}: {place(problem, layer, gate)}"
-                panels.append(Panel(title, Axis("optimiser steps"), Axis("units, sorted"), series, z=z))
+                panels.append(Panel(title, Axis("optimiser steps"), Axis("units"), series, z=z, column=column))
     caption = (
         "Mean activation of every unit (a row) over training, of the first seed of the best setting of each cell. Units are sorted by their "
         "last value: a dark bottom is units whose gate has closed, a bright top units that hold it open."
     )
-    return Figure("gate-units", "Gates: unit by unit over training", caption, "heat", panels) if panels else None
+    return (
+        Figure("gate-units", "Gates: unit by unit over training", caption, "heat", panels, columns=len(places)) if panels else None
+    )
 
 
 def gate_positions(problem: Problem) -> Figure | None:
@@ -133,7 +136,9 @@ def gate_training(problem: Problem) -> Figure | None:
         for statistic, words in _STATISTICS:
             key = keys.gate(layer, gate, statistic)
             title = f"{place(problem, layer, gate)}: {words}"
-            panels.append(curve_panel(problem, key, title, Axis(words if statistic != "mean" else "mean activation", domain=_SHARE)))
+            panels.append(
+                curve_panel(problem, key, title, Axis(words if statistic != "mean" else "mean activation", domain=_SHARE))
+            )
     panels = [panel for panel in panels if panel.series]
     caption = (
         "Activations of each gate over units, time steps and sequences of a training batch: mean, and shares saturated at either end. Line: "

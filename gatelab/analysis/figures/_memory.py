@@ -15,7 +15,9 @@ _SPECTRUM = 64  # points of a spectrum
 
 def layers_of(settings: Iterable[Setting]) -> list[str]:
     """The layers that have timescales."""
-    found = {key.split("/")[1] for setting in settings for key in setting.records.arrays if re.fullmatch(r"timescale/[^/]+/units", key)}
+    found = {
+        key.split("/")[1] for setting in settings for key in setting.records.arrays if re.fullmatch(r"timescale/[^/]+/units", key)
+    }
     return sorted(found, key=natural)
 
 
@@ -40,35 +42,40 @@ def memory_gate(setting: Setting, layer: str) -> str | None:
 def memory(problem: Problem) -> Figure | None:
     """Timescales of the units and half-life of the gradient, the longest first."""
     panels = []
+    several = len(layers_of(problem.settings)) > 1
     for layer in layers_of(problem.settings):
         found = []
         for number, setting in enumerate(problem.settings):
             seeds = timescale_seeds(setting, layer)
             if seeds:
                 low, high = (float(np.mean(timescale_seeds(setting, layer, share))) for share in (0.1, 0.9))
-                found.append((float(np.mean(seeds)), low, high, seeds, number))
+                middle, gate = float(np.mean(seeds)), memory_gate(setting, layer)
+                found.append((middle, low, high, seeds, number, f"{middle:.3g}" + (f", {gate} gate" if gate else "")))
         if found:
-            panels.append(_ordered(problem, found, f"timescale{_of_layer(problem, layer)} (steps)", "how long units keep their state"))
-    for layer in _flow_layers(problem.settings, end=True):
-        found, endless = [], []
+            of = f", layer {layer}" if several else ""
+            panels.append(_ordered(problem, found, "timescale of the units (steps)", f"How long units keep their state{of}"))
+    for layer in flow_layers(problem.settings, end=True):
+        found, endless, reach = [], [], longest_lag(problem.settings, layer)
         for number, setting in enumerate(problem.settings):
             seeds = setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
             seeds = [value for value in seeds if not np.isnan(value)]
             finite = [value for value in seeds if np.isfinite(value)]
             if len(finite) * 2 > len(seeds):  # the median is finite
                 middle = float(np.median(seeds))
-                found.append((middle, min(finite), max(finite), finite, number))
+                note = f"> {reach:.0f}" if reach is not None and middle > reach else f"{middle:.3g}"
+                found.append((middle, min(finite), max(finite), finite, number, note))
             elif seeds:
                 endless.append(number)
-        label = f"half-life of the gradient{_of_layer(problem, layer)} (steps)"
+        of = f", layer {layer}" if several else ""
+        title, label = f"How far the loss at the end reaches back{of}", "half-life of its gradient (steps)"
         if found or endless:
-            panels.append(_ordered(problem, found, label, "how far the loss at the end reaches back", endless))
+            panels.append(_ordered(problem, found, label, title, endless, reach))
     caption = (
-        "Left: effective timescale 1/(1 - f) of the units, f the mean of the gate that keeps the state; mark at the median unit, bar from the "
-        "10% to the 90% quantile, small marks for single seeds. Right: lag in which the gradient of a loss at the last step halves, median of "
-        "the seeds, bar from the smallest to the largest; no bar where it does not decay. The last record of training."
+        "First effective timescale 1/(1 - f) of the units, f the mean of the gate that keeps the state; mark at the median unit, bar from the "
+        "10% to the 90% quantile, small marks for single seeds. Then the lag in which the gradient of a loss at the last step halves, median "
+        "of the seeds, bar from the smallest to the largest; where that is longer than the sequence it hardly decays. Last record of training."
     )
-    return Figure("memory", "Memory", caption, "ranges", panels, wide=True) if panels else None
+    return Figure("memory", "Memory", caption, "ranges", panels, columns=2) if panels else None
 
 
 def timescales(problem: Problem) -> Figure | None:
@@ -113,8 +120,9 @@ def retention(problem: Problem) -> Figure | None:
 def gradient_lag(problem: Problem) -> Figure | None:
     """Gradient of the loss against the lag."""
     panels = []
-    for end in (False, True):
-        for layer in _flow_layers(problem.settings, end):
+    same = _same_at_the_end(problem.settings)
+    for end in (True,) if same else (False, True):
+        for layer in flow_layers(problem.settings, end):
             for part in _parts(problem.settings, layer, end):
                 series = []
                 lags, norm = (keys.flow(layer, part, what, end) for what in ("lags", "norm"))
@@ -127,10 +135,11 @@ def gradient_lag(problem: Problem) -> Figure | None:
                     series.append(Series(item.setting, item.x, np.where(y > 0, y, np.nan), note=_half_life(halves)))
                 series = [item for item in series if np.isfinite(item.y).any()]
                 if series:
-                    loss = "loss at the end" if end else "the task's loss"
-                    title = place(problem, layer, f"{part}, {loss}")
+                    loss = "" if same else ", loss at the end" if end else ", the task's loss"
+                    title = place(problem, layer, ("whole state" if part == "state" else part) + loss)
                     panels.append(Panel(title, Axis("lag (steps)"), Axis("relative gradient norm", log=True), series))
-    caption = (
+    loss = "The task's loss is one at the end. " if same else ""
+    caption = loss + (
         "Norm of dL/ds(T - lag), mean over rows and seeds, relative to that of the whole state at the last step, in the last record; ½ is the "
         "lag in which it halves (least-squares slope of the logarithm, median of the seeds). A level line is a gradient that reaches back "
         "undiminished."
@@ -153,9 +162,12 @@ def gradient_blocks(problem: Problem) -> Figure | None:
     """Gradient norm of every parameter and of each gate's block of it."""
     found = {key for setting in problem.settings for key in setting.records.curves if key.startswith("grad/")} - {keys.gradient()}
     panels = [
-        curve_panel(problem, key, f"‖{key.removeprefix('grad/')}‖", Axis("gradient norm", log=True)) for key in sorted(found, key=natural)
+        curve_panel(problem, key, f"‖{key.removeprefix('grad/')}‖", Axis("gradient norm", log=True))
+        for key in sorted(found, key=natural)
     ]
-    caption = "Norms of the gradient of each parameter (W input, R recurrent, b bias) and of the block of it that belongs to a gate."
+    caption = (
+        "Norms of the gradient of each parameter (W input, R recurrent, b bias) and of the block of it that belongs to a gate."
+    )
     return Figure("gradient-blocks", "Gradient norms by parameter and gate", caption, "lines", panels) if panels else None
 
 
@@ -202,16 +214,22 @@ def recall(problem: Problem) -> Figure | None:
 
 
 def _ordered(
-    problem: Problem, found: list[tuple[float, float, float, list[float], int]], label: str, title: str, endless: Iterable[int] = ()
+    problem: Problem,
+    found: list[tuple[float, float, float, list[float], int, str]],
+    label: str,
+    title: str,
+    endless: Iterable[int] = (),
+    longest_lag: float | None = None,
 ) -> Panel:
     """Intervals with the longest on top; above them what has no end."""
     found = sorted(found, key=lambda item: -item[0])
-    rows = [*endless, *(item[-1] for item in found)]
+    rows = [*endless, *(item[4] for item in found)]
     series = [Series(number, [np.inf], [at], note="does not decay") for at, number in enumerate(endless)]
-    for at, (middle, low, high, seeds, number) in enumerate(found, len(series)):
-        series.append(Series(number, [middle], [at], [low], [high], seeds, f"{middle:.3g}"))
+    for at, (middle, low, high, seeds, number, note) in enumerate(found, len(series)):
+        series.append(Series(number, [middle], [at], [low], [high], seeds, note))
     x = Axis(label, log=all(item[1] > 0 for item in found))
-    return Panel(title, x, Axis("", categories=[problem.settings[number].name for number in rows]), series)
+    levels = {} if longest_lag is None else {"longest lag": longest_lag}
+    return Panel(title, x, Axis("", categories=[problem.settings[number].name for number in rows]), series, levels)
 
 
 def _against(problem: Problem, x_key: str, y_key: str) -> list[Series]:
@@ -224,14 +242,19 @@ def _against(problem: Problem, x_key: str, y_key: str) -> list[Series]:
     return series
 
 
-def _flow_layers(settings: Iterable[Setting], end: bool) -> list[str]:
+def flow_layers(settings: Iterable[Setting], end: bool) -> list[str]:
     found = {key.split("/")[1] for setting in settings for key in setting.records.arrays if _is_flow(key, end)}
     return sorted(found, key=natural)
 
 
 def _parts(settings: Iterable[Setting], layer: str, end: bool) -> list[str]:
     """The parts of the state, the whole of it first."""
-    found = {key.split("/")[2] for setting in settings for key in setting.records.arrays if _is_flow(key, end) and key.split("/")[1] == layer}
+    found = {
+        key.split("/")[2]
+        for setting in settings
+        for key in setting.records.arrays
+        if _is_flow(key, end) and key.split("/")[1] == layer
+    }
     return sorted(found, key=lambda part: (part != "state", part))
 
 
@@ -247,5 +270,18 @@ def _half_life(seeds: list[float]) -> str:
     return f"½: {middle:.3g} steps" if np.isfinite(middle) else "does not decay"
 
 
-def _of_layer(problem: Problem, layer: str) -> str:
-    return f" of layer {layer}" if len(layers_of(problem.settings)) > 1 else ""
+def longest_lag(settings: Iterable[Setting], layer: str) -> float | None:
+    """Steps between the last one and the first that has a gradient."""
+    lags = [setting.records.mean_array(keys.flow(layer, "state", "lags", end=True)) for setting in settings]
+    return max((float(values[-1]) for values in lags if values is not None and values.size), default=None)
+
+
+def _same_at_the_end(settings: Iterable[Setting]) -> bool:
+    """Whether the task's own loss is one at the end, so that both gradients are the same."""
+    pairs = [
+        (values, setting.records.arrays.get(key.replace("flow/", "flow_end/", 1), []))
+        for setting in settings
+        for key, values in setting.records.arrays.items()
+        if _is_flow(key, end=False)
+    ]
+    return all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairs)

@@ -115,6 +115,7 @@ class Panel:
         levels: marked values by name, such as chance: of y, or of `ranges` of x.
         diagonal: draw x + y = 1, which bounds two shares.
         z: of `heat` (rows, columns); columns are at the x of the only series, rows at its y.
+        column: where the panel stands among `Figure.columns`.
     """
 
     title: str
@@ -124,6 +125,7 @@ class Panel:
     levels: dict[str, float] = field(default_factory=dict)
     diagonal: bool = False
     z: ArrayLike | None = None
+    column: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class Figure:
     """Attributes:
     name: what `gatelab plot --figure` knows it by.
     caption: what is seen, how it was computed.
-    wide: a panel takes the whole width of the page.
+    wide: a single panel takes the whole width of the page.
+    columns: how many panels stand side by side; None: as many as there is room for.
     """
 
     name: str
@@ -140,6 +143,7 @@ class Figure:
     kind: Kind
     panels: list[Panel]
     wide: bool = False
+    columns: int | None = None
 
 
 def plain(figure: Figure) -> dict[str, Any]:
@@ -149,6 +153,7 @@ def plain(figure: Figure) -> dict[str, Any]:
         "title": figure.title,
         "kind": figure.kind,
         "wide": figure.wide,
+        "columns": figure.columns,
         "panels": [
             {
                 "title": panel.title,
@@ -157,6 +162,7 @@ def plain(figure: Figure) -> dict[str, Any]:
                 "series": [_series(series) for series in panel.series],
                 "levels": [[name, value] for name, value in panel.levels.items() if math.isfinite(value)],
                 "diagonal": panel.diagonal,
+                "column": panel.column,
                 "z": None if panel.z is None else [numbers(row) for row in np.asarray(panel.z)],
             }
             for panel in figure.panels

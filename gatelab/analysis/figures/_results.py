@@ -38,7 +38,9 @@ def ranking(problem: Problem) -> Figure | None:
     log = spans([[point for item in series for point in np.ravel(item.points)]]) and not row.higher_is_better
     x = Axis(f"test {row.metric}{_direction(problem)}", log)
     panel = Panel("", x, _names(problem, [number for number, _ in ranked]), series, _levels(problem))
-    caption = "Test score on the weights of the best validation: mean over the seeds with its 95% interval, small marks for single seeds."
+    caption = (
+        "Test score on the weights of the best validation: mean over the seeds with its 95% interval, small marks for single seeds."
+    )
     if log:
         caption += " The axis is logarithmic: an interval that reaches below zero ends at its left edge."
     return Figure("ranking", "Ranking", caption, "ranges", [panel], wide=True)
@@ -150,8 +152,9 @@ def _learning(
     if not series:
         return None
     log = spans(curves) and not problem.scored.higher_is_better
+    x = Axis(label, log=name == "wall-time" and spans([[np.nanmax(item.x) for item in series]], 5))
     y = Axis(f"validation {key.removeprefix('val/')}{_direction(problem)}", log)
-    return Figure(name, title, caption, "lines", [Panel("", Axis(label), y, series, _levels(problem))], wide=True)
+    return Figure(name, title, caption, "lines", [Panel("", x, y, series, _levels(problem))], wide=True)
 
 
 def _direction(problem: Problem) -> str:

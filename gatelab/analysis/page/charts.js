@@ -10,18 +10,19 @@ const charts = (() => {
     return size !== 0 && (size < 1e-3 || size >= 1e6) ? d3.format(".3~e")(value) : d3.format(",.4~r")(value);
   };
 
-  // Of a logarithmic axis the powers of ten have labels, and over less than two decades 2 and 5 as well.
-  function logTicks(values) {
-    const positive = values.filter((value) => value > 0);
-    const [low, high] = d3.extent(positive);
+  // On a logarithmic axis the powers of ten; over few decades 2 and 5 as well, and over less than one all digits.
+  function logTicks(low, high) {
     const decades = Math.log10(high / low);
-    return (value) => {
-      const power = Math.floor(Math.log10(value) + 1e-9);
-      const digit = Math.round(value / 10 ** power);
-      if (digit !== 1 && (decades > 2.2 || ![2, 5].includes(digit))) return "";
-      if (digit === 1 && decades > 7 && power % 2) return "";
-      return power < -3 || power > 4 ? `${digit === 1 ? "" : `${digit}·`}10${superscript(power)}` : d3.format("~r")(digit * 10 ** power);
-    };
+    const digits = decades > 2.2 ? [1] : decades > 0.7 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
+    const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+    const every = Math.ceil((last - first) / 7);
+    const ticks = d3.range(first, last + 1, every).flatMap((power) => digits.map((digit) => digit * 10 ** power));
+    return ticks.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+  }
+  function logLabel(value) {
+    const power = Math.floor(Math.log10(value) + 1e-9);
+    const digit = Math.round(value / 10 ** power);
+    return power < -3 || power > 4 ? `${digit === 1 ? "" : `${digit}·`}10${superscript(power)}` : d3.format("~r")(digit * 10 ** power);
   }
   const superscript = (power) => [...String(power)].map((sign) => ({ "-": "⁻" })[sign] ?? "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign]).join("");
 
@@ -32,11 +33,11 @@ const charts = (() => {
     if (axis.log && known.length) {
       let [low, high] = d3.extent(known);
       if (high / low < 1.5) [low, high] = [low / 2, high * 2];
-      return { type: "log", label, grid: true, domain: [low, high], tickFormat: logTicks([low, high]), clamp: true };
+      return { type: "log", label, grid: true, domain: [low, high], ticks: logTicks(low, high), tickFormat: logLabel, clamp: true };
     }
     let domain = axis.domain ?? d3.extent(known.length ? known : [0, 1]);
     if (domain[0] === domain[1]) domain = [domain[0] - 0.5, domain[1] + 0.5];
-    return { type: "linear", label, grid: true, domain, ticks: 5, nice: !axis.domain, tickFormat: domain[1] >= 1e4 ? "~s" : undefined };
+    return { type: "linear", label, grid: true, domain, ticks: 4, nice: !axis.domain, tickFormat: domain[1] >= 1e4 ? "~s" : undefined };
   }
 
   function base(panel, width, height) {
@@ -44,13 +45,14 @@ const charts = (() => {
       width,
       height,
       marginLeft: 52,
-      marginBottom: 38,
+      marginBottom: 36,
       marginTop: 22,
       ariaLabel: panel.title || panel.y.label,
       style: { background: "transparent", fontFamily: "inherit", fontSize: "12px", overflow: "visible" },
     };
   }
 
+  const ACROSS = { labelAnchor: "center", labelArrow: "none" };
   const points = (series) => series.x.map((x, i) => ({ x, y: series.y[i], low: series.low?.[i], high: series.high?.[i] }));
 
   function ofLines(panel, settings, { width, height, labels }) {
@@ -59,7 +61,7 @@ const charts = (() => {
     const levels = panel.levels.filter(([, value]) => !panel.y.log || value > 0);
     const bounds = all.flatMap((p) => [p.y, ...(panel.y.log ? [] : [p.low, p.high])]).concat(levels.map(([, value]) => value));
     const y = scale(panel.y, bounds);
-    const x = { ...scale(panel.x, all.map((p) => p.x)), nice: false, grid: false };
+    const x = { ...scale(panel.x, all.map((p) => p.x)), ...ACROSS, nice: false, grid: false };
     if (panel.x.categories) x.domain = panel.x.categories;
     const floor = panel.y.log ? y.domain[0] : -Infinity;
     const drawn = (value) => value !== null && value !== undefined && (!panel.y.log || value > 0);
@@ -111,8 +113,8 @@ const charts = (() => {
     }
     const group = d3.select(svg).append("g").attr("aria-hidden", "true");
     for (const end of ends) {
-      group.append("path").attr("d", `M${end.at + 3},${end.own}L${right + 8},${end.top}`).attr("stroke", paint(end.setting)).attr("opacity", 0.5);
-      group.append("text").attr("x", right + 12).attr("y", end.top).attr("dy", "0.35em").attr("fill", "currentColor").text(end.setting.name);
+      group.append("path").attr("d", `M${end.at + 3},${end.own}L${right + 8},${end.top}`).attr("stroke", paint(end.setting)).attr("opacity", 0.45).attr("stroke-dasharray", "1 2");
+      group.append("text").attr("x", right + 12).attr("text-anchor", "start").attr("y", end.top).attr("dy", "0.35em").attr("fill", "currentColor").text(end.setting.name);
     }
   }
 
@@ -128,7 +130,7 @@ const charts = (() => {
     }));
     const ends = rows.flatMap((r) => [r.x, r.high, ...r.points, ...(panel.x.log ? [r.low].filter((v) => v > 0 && v > r.x / 30) : [r.low])]);
     const levels = panel.levels.filter(([, value]) => !panel.x.log || value > 0);
-    const x = { ...scale(panel.x, ends.concat(levels.map(([, value]) => value))), labelAnchor: "center", labelArrow: "none" };
+    const x = { ...scale(panel.x, ends.concat(levels.map(([, value]) => value))), ...ACROSS };
     const floor = panel.x.log ? x.domain[0] : -Infinity;
     const longest = d3.max(rows, (r) => r.name.length) ?? 1;
     const y = { type: "point", domain: rows.map((r) => r.name), label: null, padding: 0.6 };
@@ -160,7 +162,7 @@ const charts = (() => {
   function ofDots(panel, settings, { width, height }) {
     const single = panel.series.every((s) => s.x.length === 1);
     const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, setting: settings[s.setting] })));
-    const x = scale(panel.x, all.map((p) => p.x));
+    const x = { ...scale(panel.x, all.map((p) => p.x)), ...ACROSS };
     const y = scale(panel.y, all.flatMap((p) => [p.y, ...(panel.y.log ? [] : [p.low, p.high])]).concat(panel.levels.map(([, v]) => v)));
     if (panel.x.log) x.domain = [x.domain[0] / 1.15, x.domain[1] * 1.3];
     const floor = panel.y.log ? y.domain[0] : -Infinity;
@@ -186,7 +188,7 @@ const charts = (() => {
     const [columns, rows] = [s.x.length, panel.z.length];
     const half = columns > 1 ? (s.x[columns - 1] - s.x[0]) / (columns - 1) / 2 : 0.5;
     const names = panel.y.categories;
-    const x = { label: panel.x.label, domain: [s.x[0] - half, s.x[columns - 1] + half], ticks: 4, nice: false };
+    const x = { label: panel.x.label, domain: [s.x[0] - half, s.x[columns - 1] + half], ticks: 4, nice: false, ...ACROSS };
     const y = { label: names ? null : panel.y.label, domain: [0, rows], nice: false };
     if (names) Object.assign(y, { ticks: names.map((_, i) => i + 0.5), tickFormat: (v) => names[Math.floor(v)], tickSize: 0 });
     else Object.assign(y, { ticks: [] });
@@ -225,19 +227,21 @@ const charts = (() => {
     if (figure.kind === "heat") into.append(Plot.legend({ color: { scheme: "cividis", domain: [0, 1], label: "mean activation" }, width: 220 }));
     const grid = into.appendChild(document.createElement("div"));
     grid.className = "grid";
+    if (figure.columns) grid.style.setProperty("--columns", figure.columns);
     const panels = figure.panels
       .map((panel) => ({ ...panel, series: panel.series.filter((s) => visible(settings[s.setting])) }))
       .filter((panel) => panel.series.length);
     grid.classList.toggle("single", panels.length === 1 && figure.kind !== "heat");
     const cells = panels.map((panel) => {
       const cell = grid.appendChild(document.createElement("div"));
+      if (panel.column !== null) cell.style.setProperty("--column", panel.column + 1);
       if (panel.title) cell.appendChild(document.createElement("h5")).textContent = panel.title;
       return cell;
     });
     panels.forEach((panel, i) => {
       const width = Math.max(Math.floor(cells[i].clientWidth), 220);
       const large = figure.wide && panels.length === 1;
-      const size = { width, height: large ? 340 : figure.kind === "heat" ? 170 : 250, labels: large };
+      const size = { width, height: large ? 340 : figure.kind === "heat" ? 150 : 250, labels: large };
       const svg = KINDS[figure.kind](panel, settings, size);
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", [figure.title, panel.title].filter(Boolean).join(": "));
