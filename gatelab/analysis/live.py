@@ -92,6 +92,7 @@ def serve(source: Source, port: int) -> ThreadingHTTPServer:
 
     try:
         server = ThreadingHTTPServer((HOST, port), Handler)
+        Handler.hosts = frozenset(f"{name}:{server.server_port}" for name in (HOST, "localhost"))
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"Port {port} cannot be used: {reason}. `--port 0` takes one that is free.") from error
@@ -101,13 +102,13 @@ def serve(source: Source, port: int) -> ThreadingHTTPServer:
 
 class _Handler(BaseHTTPRequestHandler):
     pages: Source
-    server: ThreadingHTTPServer
+    hosts: frozenset[str] = frozenset()  # what we are called in a request
     server_version, sys_version = "gatelab", ""
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         # A name that another site has pointed at this machine (DNS rebinding) is not ours.
-        if self.headers.get("Host") not in {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}:
+        if self.headers.get("Host") not in self.hosts:
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"This page is for this machine only.\n")
         elif self.path == "/":
             self._answer(HTTPStatus.OK, "text/html", self.pages.page())

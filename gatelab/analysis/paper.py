@@ -76,12 +76,12 @@ def _save(drawn: Sequence[tuple[Problem, Figure]], path: Path) -> None:
         from matplotlib.figure import Figure as Canvas
     except ImportError as error:
         raise UserError("Figures for papers need Matplotlib. Install it with: pip install 'gatelab[plots]'") from error
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type] - its keys are a Literal
         grids = [_grid(found) for _, found in drawn]
         heights = [_height(found) * rows for (_, found), (rows, _) in zip(drawn, grids, strict=True)]
         width = max(_COLUMN * max(columns, 2) * (1.4 if columns == 2 else 1) for _, columns in grids)
         canvas = Canvas(figsize=(width, sum(heights) + 0.3 * len(drawn)), layout="constrained")
-        parts = np.atleast_1d(canvas.subfigures(len(drawn), 1, height_ratios=heights))
+        parts = canvas.subfigures(len(drawn), 1, height_ratios=heights, squeeze=False).ravel()
         for part, (problem, found), (rows, columns) in zip(parts, drawn, grids, strict=True):
             axes = part.subplots(rows, columns, squeeze=False)
             if len(drawn) > 1:

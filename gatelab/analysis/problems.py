@@ -57,7 +57,7 @@ def _read(members: Sequence[tuple[Row, Group]], cells: Sequence[str], number: in
             skipped += damaged
             if records.runs:
                 cell = cells.index(row.cell)
-                # The same options have the same dashes in all cells, as long as there are dashes for all; without options cells have.
+                # The same options have the same dashes in all cells, if there are enough. Without options, cells have.
                 several = options.index(row.options) if len(options) <= len(DASHES) else drawn[row.cell]
                 dash = several if len(options) > 1 else cell % len(DASHES)
                 look = cell % len(COLOURS), (cell + cell // len(COLOURS)) % len(SYMBOLS), dash

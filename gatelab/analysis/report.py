@@ -21,11 +21,11 @@ import jinja2
 from markupsafe import Markup
 
 from gatelab.analysis.figures import CHAPTERS, COLOURS, DASHES, SYMBOLS, Figure, Problem, Setting, plain
-from gatelab.analysis.formats import Section, caption, name, sections, short_options
+from gatelab.analysis.formats import Section, caption, sections, short_options
 from gatelab.analysis.groups import Group, flat, read_provenance
 from gatelab.analysis.problems import POINTS, missing, read_problems, settings_options, states
 from gatelab.analysis.story import memory_words
-from gatelab.analysis.table import Comparison, Row, compare
+from gatelab.analysis.table import compare
 from gatelab.registry import UserError
 from gatelab.runs import Run, Skipped
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from gatelab.analysis.figures import Problem, Setting, flow_layers, gates_of, layers_of, longest_lag, memory_gate, timescale_seeds
 from gatelab.analysis.differences import welch_interval
+from gatelab.analysis.figures import Problem, Setting, flow_layers, gates_of, layers_of, longest_lag, memory_gate, timescale_seeds
 from gatelab.diagnostics import keys
 
 
@@ -65,15 +65,14 @@ def _gradient(problem: Problem) -> list[str]:
     halves: list[tuple[float, str]] = []
     reach = 0.0
     for setting in problem.settings:
+        of_layers = []
         for layer in flow_layers([setting], end=True):
-            seeds = [
-                value
-                for value in setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
-                if value == value
-            ]
+            values = np.array(setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), []))
             reach = max(reach, longest_lag([setting], layer) or 0.0)
-            if seeds:
-                halves.append((float(np.median(seeds)), setting.name))
+            if not np.isnan(values).all():
+                of_layers.append(float(np.median(values[~np.isnan(values)])))
+        if of_layers:
+            halves.append((max(of_layers), setting.name))
     if not halves:
         return []
     hardly = [name for value, name in halves if value > reach]
@@ -86,9 +85,8 @@ def _gradient(problem: Problem) -> list[str]:
     said = _listed([f"{name} {_number(value)}" for value, name in decaying[:6]])
     if not hardly:
         return [f"The steps in which the gradient of a loss at the end halves: {said}."]
-    return [
-        f"The gradient of a loss at the end halves in so many steps: {said}; {over} it hardly decays in {_listed(sorted(set(hardly)))}."
-    ]
+    others = _listed(hardly)
+    return [f"The gradient of a loss at the end halves in so many steps: {said}; {over} it hardly decays in {others}."]
 
 
 def _number(value: float) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-
 from gatelab.analysis.plots import COLOURS, Line, cell_styles, training_figure, wants_log
+
 from gatelab.analysis.report import write_report
 from gatelab.analysis.series import over_seeds
 from gatelab.registry import UserError

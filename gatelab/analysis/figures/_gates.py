@@ -53,7 +53,8 @@ def gate_units(problem: Problem) -> Figure | None:
                 title = f"{setting.name}: {place(problem, layer, gate)}"
                 panels.append(Panel(title, Axis("optimiser steps"), Axis("units"), series, z=z, column=column))
     caption = (
-        "Mean activation of every unit (a row) over training, of the first seed of the best setting of each cell. Units are sorted by their "
+        "Mean activation of every unit (a row) over training, of the first seed of the best setting of each cell. Units are "
+        "sorted by their "
         "last value: a dark bottom is units whose gate has closed, a bright top units that hold it open."
     )
     return (
@@ -79,7 +80,8 @@ def gate_positions(problem: Problem) -> Figure | None:
             z = np.array([values for _, values in rows])
             panels.append(Panel(setting.name, Axis("position in the sequence (%)", domain=(0, 100)), y, series, z=z))
     caption = (
-        "Mean activation of each gate along the sequence, over units, rows of the batch and seeds, in the last record; of the best setting of "
+        "Mean activation of each gate along the sequence, over units, rows of the batch and seeds, in the last record; of the "
+        "best setting of "
         "each cell."
     )
     return Figure("gate-positions", "Gates along the sequence", caption, "heat", panels) if panels else None
@@ -101,7 +103,8 @@ def gate_events(problem: Problem) -> Figure | None:
             title = place(problem, layer, gate)
             panels.append(Panel(title, Axis("mean activation", domain=_SHARE), Axis("", categories=names), series))
     caption = (
-        "Mean activation at the task's events (the mark: marked items, symbols to keep) and elsewhere (the bar's other end), in the last record. "
+        "Mean activation at the task's events (the mark: marked items, symbols to keep) and elsewhere (the bar's other end), "
+        "in the last record. "
         "A long bar is a gate that tells the two apart."
     )
     return Figure("gate-events", "Gates at the task's events", caption, "ranges", panels) if panels else None
@@ -123,7 +126,8 @@ def saturation(problem: Problem) -> Figure | None:
             x, y = Axis("share of steps above 0.9", domain=_SHARE), Axis("share of steps below 0.1", domain=_SHARE)
             panels.append(Panel(place(problem, layer, gate), x, y, series, diagonal=True))
     caption = (
-        "Every mark is a unit of the first seed: how often its gate is open (right) and how often shut (up), after Karpathy, Johnson & Fei-Fei "
+        "Every mark is a unit of the first seed: how often its gate is open (right) and how often shut (up), after Karpathy, "
+        "Johnson & Fei-Fei "
         "(2015). At the origin a gate is never saturated, on the diagonal it is a switch."
     )
     return Figure("saturation", "Saturation of the gates", caption, "dots", panels) if panels else None
@@ -141,7 +145,8 @@ def gate_training(problem: Problem) -> Figure | None:
             )
     panels = [panel for panel in panels if panel.series]
     caption = (
-        "Activations of each gate over units, time steps and sequences of a training batch: mean, and shares saturated at either end. Line: "
+        "Activations of each gate over units, time steps and sequences of a training batch: mean, and shares saturated at "
+        "either end. Line: "
         "mean over the seeds; band: from the smallest to the largest seed."
     )
     return Figure("gate-training", "Gates over training", caption, "lines", panels) if panels else None
@@ -159,7 +164,10 @@ def gate_density(problem: Problem) -> Figure | None:
         if series:
             x, y = Axis("activation", domain=_SHARE), Axis("density")
             panels.append(Panel(place(problem, layer, gate), x, y, series))
-    caption = "Distribution of the activations in the last record, over units, time steps and sequences; mean over the seeds. 1 is uniform."
+    caption = (
+        "Distribution of the activations in the last record, over units, time steps and sequences; mean over the seeds. "
+        "1 is uniform."
+    )
     return Figure("gate-density", "Distribution of the activations", caption, "lines", panels) if panels else None
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gatelab.analysis.figures._gates import curve_panel, gates_of, natural, place
 from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting, spans
@@ -71,9 +70,12 @@ def memory(problem: Problem) -> Figure | None:
         if found or endless:
             panels.append(_ordered(problem, found, label, title, endless, reach))
     caption = (
-        "First effective timescale 1/(1 - f) of the units, f the mean of the gate that keeps the state; mark at the median unit, bar from the "
-        "10% to the 90% quantile, small marks for single seeds. Then the lag in which the gradient of a loss at the last step halves, median "
-        "of the seeds, bar from the smallest to the largest; where that is longer than the sequence it hardly decays. Last record of training."
+        "First effective timescale 1/(1 - f) of the units, f the mean of the gate that keeps the state; mark at the median "
+        "unit, bar from the "
+        "10% to the 90% quantile, small marks for single seeds. Then the lag in which the gradient of a loss at the last step "
+        "halves, median "
+        "of the seeds, bar from the smallest to the largest; where that is longer than the sequence it hardly decays. Last "
+        "record of training."
     )
     return Figure("memory", "Memory", caption, "ranges", panels, columns=2) if panels else None
 
@@ -96,7 +98,8 @@ def timescales(problem: Problem) -> Figure | None:
         panels.append(curve_panel(problem, keys.timescale(layer, "q50"), place(problem, layer, "median over training"), axis))
     panels = [panel for panel in panels if panel.series]
     caption = (
-        "Spectrum: the share of units whose timescale 1/(1 - f) is at least as long, units of all seeds in the last record; beside it the median "
+        "Spectrum: the share of units whose timescale 1/(1 - f) is at least as long, units of all seeds in the last record; "
+        "beside it the median "
         "unit over training, band over the seeds."
     )
     return Figure("timescales", "Spectra of timescales", caption, "lines", panels) if panels else None
@@ -111,7 +114,8 @@ def retention(problem: Problem) -> Figure | None:
             title = place(problem, layer, "share of the state that is left")
             panels.append(Panel(title, Axis("lag (steps)"), Axis("share left", domain=(0, 1)), series))
     caption = (
-        "Product of the keeping gate over so many steps, mean over units, rows and seeds, in the last record: the part of the gradient dc(T)/dc(t) "
+        "Product of the keeping gate over so many steps, mean over units, rows and seeds, in the last record: the part of the "
+        "gradient dc(T)/dc(t) "
         "that goes through the state alone."
     )
     return Figure("retention", "Retention", caption, "lines", panels) if panels else None
@@ -140,8 +144,10 @@ def gradient_lag(problem: Problem) -> Figure | None:
                     panels.append(Panel(title, Axis("lag (steps)"), Axis("relative gradient norm", log=True), series))
     loss = "The task's loss is one at the end. " if same else ""
     caption = loss + (
-        "Norm of dL/ds(T - lag), mean over rows and seeds, relative to that of the whole state at the last step, in the last record; ½ is the "
-        "lag in which it halves (least-squares slope of the logarithm, median of the seeds). A level line is a gradient that reaches back "
+        "Norm of dL/ds(T - lag), mean over rows and seeds, relative to that of the whole state at the last step, in the last "
+        "record; ½ is the "
+        "lag in which it halves (least-squares slope of the logarithm, median of the seeds). A level line is a gradient that "
+        "reaches back "
         "undiminished."
     )
     return Figure("gradient-lag", "Gradient against lag", caption, "lines", panels) if panels else None
@@ -154,7 +160,10 @@ def gradient_norms(problem: Problem) -> Figure | None:
         curve_panel(problem, keys.CLIP_RATE, "clipped steps", Axis("share of steps", domain=(0, 1))),
     ]
     panels = [panel for panel in panels if panel.series]
-    caption = "Global gradient norm before clipping and the share of steps whose gradient was clipped. Line: mean over the seeds; band: their range."
+    caption = (
+        "Global gradient norm before clipping and the share of steps whose gradient was clipped. Line: mean over the "
+        "seeds; band: their range."
+    )
     return Figure("gradient-norms", "Gradient norms over training", caption, "lines", panels) if panels else None
 
 
@@ -188,7 +197,10 @@ def state_growth(problem: Problem) -> Figure | None:
                 series.append(Series(number, (np.arange(values.size) + 0.5) * 100 / values.size, values))
         y = Axis(f"‖{part}‖", log=spans([item.y for item in series]))
         panels.append(Panel(place(problem, layer, part), Axis("position in the sequence (%)", domain=(0, 100)), y, series))
-    caption = "Norm of each part of the state along the sequence, mean over rows and seeds, in the last record. Growth without end is what a forget gate is for."
+    caption = (
+        "Norm of each part of the state along the sequence, mean over rows and seeds, in the last record. Growth without "
+        "end is what a forget gate is for."
+    )
     return Figure("state-growth", "Growth of the state", caption, "lines", panels) if panels else None
 
 
@@ -209,7 +221,10 @@ def recall(problem: Problem) -> Figure | None:
     if not series:
         return None
     panel = Panel("", Axis("slot, in the order of presentation"), Axis("share recalled", domain=(0, 1)), series)
-    caption = "Share of the symbols recalled by their place in the sequence, in the last validation: mean over the seeds, band over their range."
+    caption = (
+        "Share of the symbols recalled by their place in the sequence, in the last validation: mean over the seeds, band "
+        "over their range."
+    )
     return Figure("recall", "Recall by slot", caption, "lines", [panel])
 
 

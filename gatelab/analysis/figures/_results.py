@@ -26,18 +26,22 @@ def scores(setting: Setting) -> list[float]:
 
 def ranking(problem: Problem) -> Figure | None:
     """The test score with its interval, the best first."""
-    ranked = [(number, setting) for number, setting in enumerate(problem.settings) if setting.row.mean is not None]
-    if not ranked:
-        return None
     row = problem.scored
-    series = []
-    for place, (number, setting) in enumerate(ranked):
-        low, high = (setting.row.mean if end is None else end for end in (setting.row.low, setting.row.high))
-        note = f"n = {setting.row.n}"
-        series.append(Series(number, [setting.row.mean], [place], [low], [high], scores(setting), note))
-    log = spans([[point for item in series for point in np.ravel(item.points)]]) and not row.higher_is_better
+    series: list[Series] = []
+    shown: list[int] = []
+    every: list[float] = []
+    for number, setting in enumerate(problem.settings):
+        mean, low, high = setting.row.mean, setting.row.low, setting.row.high
+        if mean is not None:
+            ends = [mean if low is None else low], [mean if high is None else high]
+            series.append(Series(number, [mean], [len(shown)], *ends, scores(setting), f"n = {setting.row.n}"))
+            shown.append(number)
+            every += scores(setting)
+    if not series:
+        return None
+    log = spans([every]) and not row.higher_is_better
     x = Axis(f"test {row.metric}{_direction(problem)}", log)
-    panel = Panel("", x, _names(problem, [number for number, _ in ranked]), series, _levels(problem))
+    panel = Panel("", x, _names(problem, shown), series, _levels(problem))
     caption = (
         "Test score on the weights of the best validation: mean over the seeds with its 95% interval, small marks for single seeds."
     )
@@ -54,7 +58,8 @@ def learning(problem: Problem) -> Figure | None:
         "Learning curves",
         "optimiser steps",
         lambda _, curve: curve.steps,
-        "Mean over the seeds, band from the smallest to the largest seed. Finished and running runs, without failed ones; behind the "
+        "Mean over the seeds, band from the smallest to the largest seed. Finished and running runs, without failed ones; "
+        "behind the "
         "step that the slowest seed has reached the mean is that of the others.",
     )
 
@@ -74,7 +79,8 @@ def wall_time(problem: Problem) -> Figure | None:
         "Learning curves against time",
         "training time (seconds)",
         seconds,
-        "The same curves against the seconds of training up to each validation, from the median speed of every record; validation and "
+        "The same curves against the seconds of training up to each validation, from the median speed of every record; "
+        "validation and "
         "start-up are not counted. Only runs on one machine with the same company compare.",
     )
 
@@ -131,7 +137,8 @@ def options(problem: Problem) -> Figure | None:
             y_axis = Axis(f"test {problem.scored.metric}{_direction(problem)}", log)
             panels.append(Panel(key, Axis(key, categories=words), y_axis, series, _levels(problem)))
     caption = (
-        "Mean test score of each cell at each value, over all seeds and over whatever else varied among the settings drawn; band from the "
+        "Mean test score of each cell at each value, over all seeds and over whatever else varied among the settings drawn; "
+        "band from the "
         "worst to the best run."
     )
     return Figure("options", "Effects of options", caption, "lines", panels) if panels else None
