@@ -76,7 +76,9 @@ class Trainer(Options):
     clip_norm: float | None = option(1.0, "global gradient norm to clip at; null: no clipping", above=0.0)
     precision: str = option("f32", "number format", choices=("f32", "f64", "bf16", "f16"))
     log_every: int = option(10, "optimiser steps between two lines of training metrics", minimum=1)
-    probe_every: int = option(50, "optimiser steps between two records of gates and gradients; 0: never", minimum=0)
+    probe_every: int = option(50, "optimiser steps between two looks at gates, states and gradients; 0: never", minimum=0)
+    saturated_below: float = option(0.1, "a gate below is left saturated", minimum=0.0, maximum=1.0)
+    saturated_above: float = option(0.9, "a gate above is right saturated", minimum=0.0, maximum=1.0)
     max_seconds: float | None = option(None, "wall-clock limit; null: none", above=0.0)
     detect_anomaly: bool = option(False, "autograd's anomaly detection")
 

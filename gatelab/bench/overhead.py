@@ -18,10 +18,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from gatelab.config import AdamW, Config, Logger, Machine, Model
 from gatelab.config import Trainer as Training
 from gatelab.tasks import TASKS, Batch
-from gatelab.training.callbacks import GateProbe, GradientProbe, TrainingMetrics
+from gatelab.training.callbacks import TrainingMetrics
 from gatelab.training.data import TrainingStream
 from gatelab.training.fit import build_model, fit
 from gatelab.training.optimizer import build_optimizer
+from gatelab.training.probes import GradientProbe, InsideProbe
 
 BLOCK = 50  # steps; five lines of metrics and one probe at the default settings
 NEVER = 10**6  # steps
@@ -81,7 +82,7 @@ class _TakeTurns(Callback):
                     callback.every = metrics
                 case GradientProbe():
                     callback.every, callback.probe_every = metrics, probes
-                case GateProbe():
+                case InsideProbe():
                     callback.every = probes
 
 
@@ -133,7 +134,7 @@ def figures(blocks: dict[str, list[Block]]) -> dict[str, dict[str, float]]:
         "Lightning and our callbacks": 1e3
         * statistics.median(block.fit - block.bare - block.data for block in blocks["lightning"]),
         "metrics": added("metrics", "lightning"),
-        "gates and gradients": added("none", "metrics"),
+        "gates, states, gradients": added("none", "metrics"),
         "W&B, offline": added("wandb", "none"),
     }
     return {"milliseconds": {"bare": bare} | {kind: bare + statistics.median(of) for kind, of in over.items()}, "parts": parts}

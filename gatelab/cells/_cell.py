@@ -60,6 +60,8 @@ class Cell(Options):
         feedback: the parts of the state that enter the recurrent product.
         sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
         memory: what is read from earlier states before `step`.
+        retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
+            fixed. Timescales are read off it; a cell whose `step` returns no such gate has none.
         peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`.
 
     `step` is pointwise and free of branches on values, so that it can be traced, differentiated and printed as a kernel.
@@ -70,6 +72,7 @@ class Cell(Options):
     feedback: ClassVar[tuple[str, ...]] = ("h",)
     sources: ClassVar[Mapping[str, Literal["input", "recurrent"]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
+    retention: ClassVar[str] = "forget"
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None
 
     @property
@@ -148,6 +151,8 @@ class Cell(Options):
             raise UserError(f"Cell '{name}': step reads something that is not declared: {error}.") from error
         if set(state) != set(self.state):
             raise UserError(f"Cell '{name}': step returns the state {sorted(state)}, but `state` declares {sorted(self.state)}.")
+        if "retention" in vars(type(self)) and self.retention not in gates:
+            raise UserError(f"Cell '{name}': retention names '{self.retention}', but step returns the gates {sorted(gates)}.")
         for key, value in (state | gates).items():
             if value.shape != zeros.shape:
                 raise UserError(

@@ -32,6 +32,7 @@ class GRU(Cell):
 
     gates = {"r": "reset", "z": "update", "n": "candidate", "m": "candidate_recurrent"}
     sources = {"n": "input", "m": "recurrent"}
+    retention = "update"
     peer = torch.nn.GRU
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

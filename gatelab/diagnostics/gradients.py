@@ -24,3 +24,13 @@ def block_norms(gradient: Tensor, blocks: Iterable[str]) -> dict[str, float]:
     names = list(blocks)
     parts = gradient.float().reshape(len(names), -1).norm(dim=1)
     return dict(zip(names, parts.tolist(), strict=True))
+
+
+def clip_rate(norms: Tensor, limit: float) -> float:
+    """Share of the steps whose global gradient norm is above the limit (Pascanu, Mikolov & Bengio 2013, Sec. 3.2).
+
+    Args:
+        norms: before clipping, one a step (steps,).
+        limit: the norm that gradients are clipped at.
+    """
+    return (norms > limit).float().mean().item()

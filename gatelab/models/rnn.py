@@ -183,12 +183,12 @@ class RNN(nn.Module):
             traces[name] = LayerTrace(*ordered)
         return output, last, traces
 
-    def replayed(self) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None]]:
-        """Gates of the last `forward` with `recording` on: layer, gates by name in scan order (T, B, H), lengths."""
+    def replayed(self) -> Iterator[tuple[str, LayerTrace, Tensor | None]]:
+        """The last `forward` with `recording` on: layer, its gates and states in scan order (T, B, H), lengths."""
         for name, (record, lengths) in self.recorded.items():
             with torch.no_grad():
-                _, gates = replay(self.cell, self.layers[name].weights(), record)  # type: ignore[operator]
-            yield name, {key: value[0] for key, value in gates.items()}, lengths
+                states, gates = replay(self.cell, self.layers[name].weights(), record)  # type: ignore[operator]
+            yield name, LayerTrace(*({key: value[0] for key, value in part.items()} for part in (gates, states))), lengths
 
     def gradient_flow(self) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None]]:
         """dL/ds(t) of the last `forward` with `following` on, once its backward pass has run.

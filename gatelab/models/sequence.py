@@ -33,9 +33,16 @@ class SequenceModel(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, D) or tokens (B, T) to (B, T, output_size), or to (B, output_size) with readout "last"."""
+        return self.decode(*self.rnn(self.encode(x), lengths=lengths))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The inputs of the RNN, (B, T, D), from those of the model."""
         if self.vocabulary is not None:
-            x = nn.functional.one_hot(x, self.vocabulary).to(self.head.weight.dtype)
-        output, state = self.rnn(x.to(self.head.weight.dtype), lengths=lengths)
+            x = nn.functional.one_hot(x, self.vocabulary)
+        return x.to(self.head.weight.dtype)
+
+    def decode(self, output: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+        """The outputs of the model from those of the RNN and its last state."""
         if self.readout == "last":
             directions = 2 if self.rnn.bidirectional else 1
             output = torch.cat(state[0][-directions:].unbind(0), -1)

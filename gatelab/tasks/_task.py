@@ -18,13 +18,20 @@ class Batch(NamedTuple):
 
     Attributes:
         x: inputs (B, T, D), or tokens (B, T) when the task has a `vocabulary`.
-        y: targets; only the task's own loss and metrics read them.
+        y: targets (B, ...); only the task's own loss and metrics read them.
         lengths: valid steps of each row (B,), or None when all rows are T long.
+        events: the steps that carry what must be remembered, booleans (B, T), or None when the task has no such steps. Gates are
+            compared there and elsewhere.
     """
 
     x: Tensor
     y: Tensor
     lengths: Tensor | None = None
+    events: Tensor | None = None
+
+    def first(self, rows: int) -> "Batch":
+        """The first rows alone."""
+        return Batch(*(None if value is None else value[:rows] for value in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class Adding(Task):
         a ~ U{0 .. floor(T/2) - 1},  b ~ U{floor(T/2) .. T - 1},        y = v_a + v_b
 
     Layout: x (B, T, 2), channel 0 the values v, channel 1 the marks m; y (B, 1). The output of the last step is the answer.
+    Events: the two marked steps.
     Score: mean squared error. A model that outputs 1, the mean, scores 1/6.
 
     Differs from Hochreiter & Schmidhuber 1997 (Experiment 4): there v ~ U[-1, 1], the first and the last step are marked -1, the
@@ -73,7 +74,7 @@ class Adding(Task):
         second = half + _stream.below(words[:, 1], self.length - half)
         x[rows, first, 1] = x[rows, second, 1] = 1.0
         y = x[rows, first, 0] + x[rows, second, 0]
-        return Batch(torch.from_numpy(x), torch.from_numpy(y[:, None]))
+        return Batch(torch.from_numpy(x), torch.from_numpy(y[:, None]), events=torch.from_numpy(x[:, :, 1] > 0))
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return squared_error(output, batch.y).mean()

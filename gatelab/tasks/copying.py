@@ -33,9 +33,10 @@ class Copying(Task):
 
     Layout: tallec x (B, T+20) int64 tokens, bai x (B, T+20, 1) float32 with values 0 .. 9; y (B, T+20) int64, classes 0 .. 9 in
     both (class 9 is never right: the output alphabet is that of the input).
+    Events: the ten steps of the letters.
     Scores: `nll`, the cross-entropy in nats averaged over all T + 20 steps as in both papers, and `recall`, the accuracy on the ten
-    answer steps (chance 1/8). The average is over few steps that matter: the level of a model without memory is small,
-    10 ln 8/(T+20) = 0.297 for T = 50, and has been mistaken for success.
+    answer steps (chance 1/8), also slot by slot: `recall/0` to `recall/9`. The average is over few steps that matter: the level of
+    a model without memory is small, 10 ln 8/(T+20) = 0.297 for T = 50, and has been mistaken for success.
 
     Args:
         length: T, the steps from the last letter to the first answer, less one.
@@ -97,10 +98,11 @@ class Copying(Task):
         x[:, :_RECALL] = letters
         x[:, -_RECALL - 1] = signal
         y[:, -_RECALL:] = letters
+        events = (torch.arange(x.shape[1]) < _RECALL).expand(x.shape)
         if self.layout == "tallec":
-            return Batch(torch.from_numpy(x), torch.from_numpy(y))
+            return Batch(torch.from_numpy(x), torch.from_numpy(y), events=events)
         x[:, -_RECALL:] = signal
-        return Batch(torch.from_numpy(x[:, :, None].astype(np.float32)), torch.from_numpy(y))
+        return Batch(torch.from_numpy(x[:, :, None].astype(np.float32)), torch.from_numpy(y), events=events)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(output, batch.y).mean()
@@ -108,7 +110,9 @@ class Copying(Task):
     def metrics(self, output: Tensor, batch: Batch) -> Mapping[str, tuple[Tensor, Tensor]]:
         nats = cross_entropy(output, batch.y)
         right = (output[:, -_RECALL:].argmax(-1) == batch.y[:, -_RECALL:]).to(nats.dtype)
-        return {"nll": (nats.sum(), nats.new_tensor(nats.numel())), "recall": (right.sum(), right.new_tensor(right.numel()))}
+        rows = right.new_tensor(len(right))
+        slots = {f"recall/{slot}": (of_slot, rows) for slot, of_slot in enumerate(right.sum(0))}
+        return {"nll": (nats.sum(), nats.new_tensor(nats.numel())), "recall": (right.sum(), rows * _RECALL)} | slots
 
     def constant(self, batch: Batch) -> Tensor:
         """Constant over sequences, not over steps: sure of the blank, then uniform over the letters."""

@@ -1,4 +1,4 @@
-"""Thin callbacks: they ask `diagnostics` for numbers and hand them to the loggers."""
+"""Thin callbacks around a step: its metrics, and what lets a run end, go on and repeat itself."""
 
 import math
 import statistics
@@ -10,11 +10,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from gatelab.diagnostics import gates, gradients, keys
-from gatelab.models import RNN
+from gatelab.diagnostics import keys
 from gatelab.runs import RunWriter
 from gatelab.tasks import Batch
-from gatelab.training.loggers import MetricsLogger
 
 
 def _log(trainer: Trainer, metrics: dict[str, float]) -> None:
@@ -58,61 +56,6 @@ class LastValidation(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if trainer.global_step == trainer.max_steps:
             trainer.should_stop = True  # Lightning validates when it is asked to stop
-
-
-class GateProbe(Callback):
-    """Statistics and histogram of every gate on the training batch itself, every `every` optimiser steps."""
-
-    def __init__(self, every: int, rnn: RNN) -> None:
-        self.every, self.rnn = every, rnn
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        self.rnn.recording = self.every > 0 and (trainer.global_step + 1) % self.every == 0
-
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
-        if not self.rnn.recording:
-            return
-        metrics: dict[str, float] = {}
-        counts: dict[str, list[int]] = {}
-        for layer, named, lengths in self.rnn.replayed():
-            for name, values in named.items():
-                flat = gates.valid(values, lengths)
-                counts[keys.gate(layer, name)] = gates.histogram(flat)
-                for what, number in gates.statistics(flat).items():
-                    metrics[keys.gate(layer, name, what)] = number
-        self.rnn.recording, self.rnn.recorded = False, {}
-        step = trainer.global_step + 1  # the step that this batch is of
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step)
-            if isinstance(logger, MetricsLogger):
-                logger.log_histograms(counts, step)
-
-
-class GradientProbe(Callback):
-    """Gradient norms before clipping: the global one every `every` steps, of parameters and gates every `probe_every`."""
-
-    def __init__(self, every: int, probe_every: int, rnn: RNN) -> None:
-        self.every, self.probe_every = every, probe_every
-        self.cell = rnn.cell
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer) -> None:
-        step = trainer.global_step + 1
-        probe = self.probe_every > 0 and step % self.probe_every == 0
-        if not probe and step % self.every:
-            return
-        model = pl_module.model
-        found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}  # type: ignore[union-attr]
-        total, single = gradients.norms(found)
-        metrics = {keys.gradient(): total}
-        if probe:
-            for name, norm in single.items():
-                metrics[keys.gradient(name)] = norm
-                rows = self.cell.rows(name.rpartition(".")[2]) if name.startswith("rnn.") else ()
-                if rows:
-                    blocks = gradients.block_norms(found[name], [self.cell.gates[row] for row in rows])
-                    metrics |= {keys.gradient(name, block): value for block, value in blocks.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step)
 
 
 class LastCheckpoint(Checkpoint):

@@ -24,11 +24,12 @@ from gatelab.models import RNN, SequenceModel
 from gatelab.registry import UserError, load_plugin
 from gatelab.runs import Run, RunWriter, identity, read_run, run_name
 from gatelab.tasks import TASKS, Task
-from gatelab.training.callbacks import GateProbe, GradientProbe, LastCheckpoint, LastValidation, RandomState, TrainingMetrics
+from gatelab.training.callbacks import LastCheckpoint, LastValidation, RandomState, TrainingMetrics
 from gatelab.training.data import EvaluationBatches, TrainingStream
 from gatelab.training.lean import NoProfiler
 from gatelab.training.loggers import build_loggers
 from gatelab.training.module import SequenceModule
+from gatelab.training.probes import GradientProbe, InsideProbe
 from gatelab.training.provenance import provenance
 
 PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
@@ -171,8 +172,8 @@ def _train(
     meter = TrainingMetrics(settings.log_every, writer)
     callbacks += [
         meter,
-        GateProbe(settings.probe_every, model.rnn),
-        GradientProbe(settings.log_every, settings.probe_every, model.rnn),
+        InsideProbe(settings.probe_every, model, task, settings.saturated_below, settings.saturated_above),
+        GradientProbe(settings.log_every, settings.probe_every, model, settings.clip_norm),
         RandomState(),
         LastValidation(),
         best,

@@ -20,7 +20,7 @@ STEP = "trainer/global_step"  # the step metric of W&B, as Lightning's WandbLogg
 
 
 class MetricsLogger(Logger):
-    """Base of our loggers: histograms beside scalars, and an end with an exit code."""
+    """Base of our loggers: histograms and arrays beside scalars, and an end with an exit code."""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """The configuration is written once, when the run starts."""
@@ -28,12 +28,15 @@ class MetricsLogger(Logger):
     def log_histograms(self, counts: Mapping[str, list[int]], step: int) -> None:
         """Counts in equal bins over [0, 1] by key, at an optimiser step."""
 
+    def log_arrays(self, arrays: Mapping[str, list[float]], step: int) -> None:
+        """Arrays by key, at an optimiser step."""
+
     def close(self, exit_code: int) -> None:
         """Ends the record of this run."""
 
 
 class RunLogger(MetricsLogger):
-    """Writes `metrics.jsonl` and `histograms.jsonl` of the run directory."""
+    """Writes `metrics.jsonl`, `histograms.jsonl` and `arrays.jsonl` of the run directory."""
 
     def __init__(self, writer: RunWriter) -> None:
         super().__init__()
@@ -54,6 +57,10 @@ class RunLogger(MetricsLogger):
     def log_histograms(self, counts: Mapping[str, list[int]], step: int) -> None:
         if counts:
             self._writer.append("histograms.jsonl", {"step": step} | dict(counts))
+
+    def log_arrays(self, arrays: Mapping[str, list[float]], step: int) -> None:
+        if arrays:
+            self._writer.append("arrays.jsonl", {"step": step} | dict(arrays))
 
 
 class CSVMirror(MetricsLogger):

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.optim import Optimizer
 
 from gatelab.config import Config
 from gatelab.diagnostics import keys
@@ -32,6 +34,7 @@ class SequenceModule(LeanModule):
         super().__init__()
         self.model, self.task, self.config = model, task, config
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
+        self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
         self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -49,6 +52,15 @@ class SequenceModule(LeanModule):
         factor = rate_factor(self.config.schedule, self.config.trainer.max_steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        # Clipping computes the norm anyway; Lightning's own throws it away.
+        if gradient_clip_val is None:
+            self.gradient_norm = get_total_norm([value.grad for value in self.model.parameters() if value.grad is not None])
+        else:
+            self.gradient_norm = clip_grad_norm_(self.model.parameters(), gradient_clip_val)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self._evaluate(batch)

@@ -54,7 +54,7 @@ def test_training_is_split_into_its_parts(gatelab, tmp_path):
     assert {"bare", "lightning", "metrics", "none", "wandb"} == result["milliseconds"].keys()
     assert all(len(blocks) == 1 for blocks in result["blocks"].values())
     assert all(math.isfinite(value) for value in (*result["milliseconds"].values(), *result["parts"].values()))
-    assert {"gates and gradients", "metrics"} <= result["parts"].keys()
+    assert {"gates, states, gradients", "metrics"} <= result["parts"].keys()
 
 
 def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(plugin):

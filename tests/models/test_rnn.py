@@ -317,15 +317,16 @@ def test_recording_is_the_trace_in_scan_order(variant: Variant) -> None:
     _, _, traces = rnn.trace(x, state, LENGTHS)
     found = list(rnn.replayed())
     assert [layer for layer, _, _ in found] == list(traces)
-    for layer, gates, lengths in found:
+    for layer, inside, lengths in found:
         assert lengths is not None
         assert torch.equal(lengths, LENGTHS)
-        assert gates.keys() == traces[layer].gates.keys()
-        for word, values in gates.items():
-            assert not values.requires_grad
-            for row, end in enumerate(LENGTHS.tolist()):
-                expected = traces[layer].gates[word][:end, row]
-                close(values[:end, row], expected.flip(0) if layer.endswith("_reverse") else expected)
+        for named, traced in zip(inside, traces[layer], strict=True):
+            assert named.keys() == traced.keys()
+            for word, values in named.items():
+                assert not values.requires_grad
+                for row, end in enumerate(LENGTHS.tolist()):
+                    expected = traced[word][:end, row]
+                    close(values[:end, row], expected.flip(0) if layer.endswith("_reverse") else expected)
 
 
 def test_every_boolean_option_changes_the_result() -> None:

@@ -43,7 +43,7 @@ def rows(batch: Batch) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each sequence without its padding."""
     if batch.lengths is None:
         return list(zip(batch.x.numpy(), batch.y.numpy(), strict=True))
-    return [(x[:n].numpy(), y[:n].numpy()) for x, y, n in zip(*batch, strict=True)]
+    return [(x[:n].numpy(), y[:n].numpy()) for x, y, n in zip(batch.x, batch.y, batch.lengths, strict=True)]
 
 
 def same(left: list[tuple[np.ndarray, np.ndarray]], right: list[tuple[np.ndarray, np.ndarray]]) -> bool:

@@ -1,0 +1,87 @@
+"""The one-step Jacobian J(t) = d s(t) / d s(t-1) of a layer with its input held fixed, along the states that a batch visits.
+
+The stack as a whole has block-triangular Jacobians, so that its exponents are those of its layers. A cell with a memory of
+earlier states is no map from s(t-1) to s(t) and has none of this.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from gatelab.cells import Cell, Parts
+from gatelab.kernels import Record, Weights
+
+Product = Callable[[Tensor], Tensor]  # tangents (..., k, n) to J times each of them
+
+
+def exponents(steps: Iterable[Product], start: Tensor, transient: int = 0) -> Tensor:
+    """The k largest Lyapunov exponents lim 1/T sum_t ln r_ii(t) from QR steps, in nats a step, descending, (..., k).
+
+    The products J(t) Q(t-1) = Q(t) R(t) are made orthonormal at every step, so that nothing overflows
+    (Benettin, Galgani, Giorgilli & Strelcyn 1980, Meccanica 15).
+
+    Args:
+        steps: J(1) ... J(T) as maps of k tangents.
+        start: k independent tangents (..., k, n).
+        transient: first steps that only turn the tangents and are not counted.
+    """
+    q = torch.linalg.qr(start.mT).Q.mT
+    total, count = torch.zeros_like(q[..., 0]), 0
+    for number, step in enumerate(steps):
+        factors = torch.linalg.qr(step(q).mT)
+        q = factors.Q.mT
+        if number < transient:
+            continue
+        total += factors.R.diagonal(dim1=-2, dim2=-1).abs().log()
+        count += 1
+    return (total / count).sort(-1, descending=True).values
+
+
+def singular_values(step: Product, n: int, like: Tensor) -> Tensor:
+    """Singular values of J, descending, (..., n): how much one step stretches and shrinks what it carries.
+
+    Args:
+        step: J as a map of tangents.
+        n: its size.
+        like: (..., 1), for the leading shape, dtype and device.
+    """
+    eye = torch.eye(n, dtype=like.dtype, device=like.device).expand(*like.shape[:-1], n, n)
+    return torch.linalg.svdvals(step(eye))
+
+
+def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> Product:
+    """J at some steps, as a map of tangents (..., B, k, parts * H); its parts are in the order of `cell.state`.
+
+    Pre-activations move with the state along R alone: a_g(s) = a_g + R_g (s - s(t-1)), with what was recorded on the right.
+
+    Args:
+        cell: equations without `memory`.
+        weights: of one layer, one replica.
+        record: what `step` was given, (1, T, B, H) each.
+        at: a step, or several: then tangents have them in front.
+    """
+    a = {name: value[0, at].detach().requires_grad_() for name, value in record.a.items()}
+    s = {name: value[0, at].detach().requires_grad_() for name, value in record.s.items()}
+    p = Parts(**{name: value[0].detach() for name, value in weights.p.items()})
+    R = weights.R[0].detach().mT if weights.R is not None else None
+    with torch.enable_grad():
+        new, _ = cell.step(Parts(**a), Parts(**s), p)
+        # `step` is pointwise: the gradient of a sum over units holds each unit's own derivative.
+        sums = [new[name].sum() for name in cell.state]
+        given = [*a.values(), *s.values()]
+        rows = [torch.autograd.grad(total, given, retain_graph=True, materialize_grads=True) for total in sums]
+    partials = [[value[..., None, :] for value in row] for row in rows]
+
+    def product(tangents: Tensor) -> Tensor:
+        moved = dict(zip(cell.state, tangents.chunk(len(cell.state), -1), strict=True))
+        da: dict[str, Tensor] = {}
+        if R is not None:
+            fed = torch.cat([moved[name] for name in cell.feedback], -1) @ R
+            da = dict(zip(cell.recurrent_gates, fed.chunk(len(cell.recurrent_gates), -1), strict=True))
+        zero = torch.zeros_like(moved[cell.state[0]])
+        tangent = [*(da.get(name, zero) for name in a), *(moved[name] for name in s)]
+        parts = [torch.stack([d * v for d, v in zip(row, tangent, strict=True)]).sum(0) for row in partials]
+        return torch.cat(parts, -1)
+
+    return product

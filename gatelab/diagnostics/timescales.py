@@ -1,0 +1,58 @@
+"""How long a unit keeps what it has, read off the gate that multiplies its old state. Pure functions of tensors."""
+
+import torch
+from torch import Tensor
+
+QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
+
+
+def timescale(kept: Tensor) -> Tensor:
+    """Effective timescale 1 / (1 - f) in steps (Tallec & Ollivier 2018, arXiv 1804.11188, Sec. 2); infinite where f = 1.
+
+    A leaky unit with the constant factor f loses 1/e of its state within about as many steps.
+
+    Args:
+        kept: f, the factor on the old state, in [0, 1], any shape: the mean over the steps of a unit.
+    """
+    return 1 / (1 - kept.double())
+
+
+def quantiles(values: Tensor) -> dict[str, float]:
+    """10%, 50% and 90% quantiles over the units, each the nearest unit's own value: an infinite one spoils no other."""
+    points = torch.tensor(list(QUANTILES.values()), dtype=values.dtype, device=values.device)
+    return dict(zip(QUANTILES, torch.quantile(values, points, interpolation="nearest").tolist(), strict=True))
+
+
+def lags(length: int, count: int = 64) -> Tensor:
+    """At most `count` lags from 0 to length - 1: all of them, or 0 and roughly log-spaced ones."""
+    if length <= count:
+        return torch.arange(length)
+    spaced = torch.logspace(0, torch.log10(torch.tensor(length - 1.0, dtype=torch.float64)).item(), count - 1, dtype=torch.float64)
+    return torch.cat([torch.zeros(1, dtype=torch.int64), spaced.round().long().clamp(max=length - 1)]).unique()
+
+
+def by_lag(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """(T, B, ...) in the order of the lag from the last valid step of each row; what lies behind the end stays there."""
+    if lengths is None:
+        return values.flip(0)
+    steps = torch.arange(len(values), device=values.device)[:, None]
+    index = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return values.gather(0, index.reshape(*index.shape, *[1] * (values.dim() - 2)).expand_as(values))
+
+
+def retention(kept: Tensor, lengths: Tensor | None, at: Tensor) -> Tensor:
+    """Cumulative retention prod_{s = T-lag+1 .. T} f(s), mean over rows and units, (K,): the share of a state that is left.
+
+    It is dc(T)/dc(T - lag) along the way through the unit itself. Rows that are too short for a lag are left out of its mean.
+
+    Args:
+        kept: f, (T, B, H).
+        lengths: valid steps of each row (B,), or None if all are.
+        at: the lags, integers (K,) from 0 to T.
+    """
+    one = torch.ones_like(kept[:1])
+    products = torch.cat([one, by_lag(kept, lengths).cumprod(0)])[at].mean(-1)
+    if lengths is None:
+        return products.mean(1)
+    reached = at[:, None] <= lengths
+    return torch.where(reached, products, 0).sum(1) / reached.sum(1)

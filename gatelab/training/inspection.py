@@ -1,0 +1,130 @@
+"""Everything that diagnostics know about a trained model: what `gatelab inspect` adds to a run."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gatelab.cells import CELLS
+from gatelab.config import build
+from gatelab.diagnostics import findings, keys, lyapunov, observe
+from gatelab.diagnostics.findings import Findings
+from gatelab.models import SequenceModel
+from gatelab.registry import UserError, load_plugin
+from gatelab.runs import Run, write_json
+from gatelab.tasks import TASKS, Batch, Task
+from gatelab.tasks._task import Split
+from gatelab.training.data import EvaluationBatches
+from gatelab.training.fit import build_model
+
+EXPONENTS = 8  # the largest ones
+ROWS = 8  # whose exponents are averaged
+STEPS = 1000  # at most, of them
+JACOBIANS = 16  # whose singular values are averaged
+
+
+def inspect(run: Run, checkpoint: str, split: Split, sequences: int) -> dict[str, Any]:
+    """Scores a trained model on a split and looks inside it, and writes that to `inspect.json`, beside what it holds already.
+
+    Args:
+        run: the run.
+        checkpoint: "best" or "last".
+        split: val or test. Scores are over all of it.
+        sequences: how many of its first sequences gates, states and gradients are taken from.
+
+    Returns:
+        What was added: `checkpoint`, `split`, `step`, `sequences`, `scores`, `scalars`, `histograms`, `arrays` and, for what is not
+        defined for this cell, `left_out` with reasons.
+
+    Raises:
+        UserError: there is no such checkpoint, it does not fit, or a plugin or data are missing.
+    """
+    model, task, step = load(run, checkpoint)
+    scores = _scores(model, task, split)
+    size = task.size(split)
+    assert size is not None, "evaluation splits are finite"
+    batch = task.batch(split, 0, np.arange(min(sequences, size)))
+    settings = run.config["trainer"]
+    limits = (settings.get("saturated_below", 0.1), settings.get("saturated_above", 0.9))
+    layers, own, end, rows = observe.sampled(model, task, batch)
+    found = findings.of_layers(layers, rows.events, *limits) | findings.of_flows(own, end, per_step=True)
+    dynamics, left_out = _dynamics(model, batch.first(ROWS))
+    result = {"checkpoint": checkpoint, "split": split, "step": step, "sequences": len(rows.x), "scores": scores}
+    result |= asdict(found | dynamics) | {"left_out": left_out}
+    write_json(run.path / "inspect.json", run.inspections() | {f"{checkpoint}/{split}": result})
+    return result
+
+
+def load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
+    """The model of a checkpoint ("best" or "last"), its task and its optimiser step, on the CPU.
+
+    Raises:
+        UserError: there is no such checkpoint, it does not fit, or a plugin or data are missing.
+    """
+    path = run.path / "checkpoints" / f"{checkpoint}.ckpt"
+    if not path.is_file():
+        raise UserError(
+            f"{run.path} has no checkpoint '{checkpoint}' ({path.name}); one is written at every validation "
+            f"(trainer.val_every={run.config['trainer']['val_every']}). The run is {run.state} at step {run.status['step']}."
+        )
+    config = build(run.config)
+    for plugin in config.plugins:
+        load_plugin(plugin, (CELLS, TASKS))
+    task = TASKS.build(**config.task)
+    model = build_model(config, task)
+    try:
+        kept = torch.load(path, weights_only=True, map_location="cpu")
+        weights = {name.removeprefix("model."): value for name, value in kept["state_dict"].items()}
+        model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    except Exception as error:  # torch has no error of its own for a damaged file
+        what = str(error).partition("\n")[0]
+        raise UserError(f"{path} cannot be loaded into the model of its own configuration: {what}") from error
+    return model.eval(), task, kept["global_step"]
+
+
+@torch.no_grad()
+def _scores(model: SequenceModel, task: Task, split: Split) -> dict[str, float]:
+    sums: dict[str, list[float]] = {}
+    for batch in EvaluationBatches(task, split):
+        for name, (total, weight) in task.metrics(model(batch.x, batch.lengths), batch).items():
+            pair = sums.setdefault(name, [0.0, 0.0])
+            pair[0] += float(total)
+            pair[1] += float(weight)
+    return {name: total / weight for name, (total, weight) in sums.items()}
+
+
+def _dynamics(model: SequenceModel, batch: Batch) -> tuple[Findings, dict[str, str]]:
+    """Lyapunov exponents and singular values of every layer, along the steps that all rows have."""
+    rnn, found = model.rnn, Findings()
+    if rnn.cell.memory is not None and rnn.cell.memory.window != 1:
+        reason = "a cell with a memory of earlier states is no map from one state to the next"
+        return found, dict.fromkeys((keys.lyapunov("*", "*"), keys.jacobian("*", "*")), reason)
+    T = min(STEPS, batch.x.shape[1] if batch.lengths is None else int(batch.lengths.min()))
+    rnn.recording = True
+    with torch.no_grad():
+        rnn(model.encode(batch.x[:, :T]))
+    for name, (record, _) in rnn.recorded.items():
+        weights = rnn.layers[name].weights()  # type: ignore[operator]
+        n = len(rnn.cell.state) * rnn.hidden_size
+        like = next(iter(record.s.values()))
+        with torch.no_grad():
+            steps = (lyapunov.jacobian(rnn.cell, weights, record, t) for t in range(T))
+            start = _tangents(len(batch.x), min(EXPONENTS, n), n, like)
+            exponents = lyapunov.exponents(steps, start, T // 10)
+            at = torch.linspace(0, T - 1, min(JACOBIANS, T)).long()
+            values = lyapunov.singular_values(lyapunov.jacobian(rnn.cell, weights, record, at), n, like[0, at, ..., :1])[:, 0]
+        found.array(keys.lyapunov(name, "exponents"), exponents.mean(0))
+        found.scalar(keys.lyapunov(name, "largest"), exponents[:, 0].mean().item())
+        found.array(keys.jacobian(name, "singular_values"), values.mean(0))
+        found.scalar(keys.jacobian(name, "largest"), values[:, 0].mean().item())
+        found.scalar(keys.jacobian(name, "smallest"), values[:, -1].mean().item())
+    rnn.recording, rnn.recorded = False, {}
+    return found, {}
+
+
+def _tangents(B: int, k: int, n: int, like: Tensor) -> Tensor:
+    """The same random directions for every model."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(1, k, n, generator=generator).to(like).expand(B, -1, -1)

@@ -1,0 +1,123 @@
+"""Callbacks that look inside the model while it trains: they ask `diagnostics` for numbers and hand them to the loggers."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from gatelab.diagnostics import findings, gradients, keys, observe
+from gatelab.diagnostics.findings import Findings
+from gatelab.models import SequenceModel
+from gatelab.tasks import Batch, Task
+from gatelab.training.loggers import MetricsLogger
+
+
+class InsideProbe(Callback):
+    """Gates, states and gradient flow every `every` optimiser steps, on the training batch and in its own two passes.
+
+    Where the task reads out at every step, a loss at the last one alone takes a pass more, of a few rows; and a batch that is too
+    large to be looked at whole is sampled (see `diagnostics.observe`). Weights, gradients and random state are left alone.
+
+    Args:
+        every: optimiser steps; 0: never.
+        model, task: what is trained.
+        left, right: a gate below or above is saturated.
+    """
+
+    def __init__(self, every: int, model: SequenceModel, task: Task, left: float, right: float) -> None:
+        self.every, self.model, self.task, self.limits = every, model, task, (left, right)
+        self._due = False
+        self._found = Findings()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self._due = self.every > 0 and (trainer.global_step + 1) % self.every == 0
+        self._batch = batch if self._due else None
+        rnn = self.model.rnn
+        rnn.recording = rnn.following = self._due and observe.fits(rnn, batch)
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
+        rnn = self.model.rnn
+        if rnn.recording:  # before the backward pass, which then has its memory back
+            assert self._batch is not None
+            self._found = findings.of_layers(observe.recorded(rnn), self._batch.events, *self.limits)
+            rnn.recording, rnn.recorded = False, {}
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self._due:
+            return
+        assert self._batch is not None
+        rnn, batch = self.model.rnn, self._batch
+        if rnn.following:
+            rnn.following = False
+            own = observe.followed(rnn, len(batch.x) / _loss_scale(trainer))
+            rnn.followed = {}
+            end = own
+            if self.model.readout == "all":
+                end = observe.flow(self.model, self.task, batch.first(observe.END_ROWS), end=True)
+        else:
+            layers, own, end, rows = observe.sampled(self.model, self.task, batch)
+            self._found = findings.of_layers(layers, rows.events, *self.limits)
+        found = self._found | findings.of_flows(own, end)
+        self._due, self._batch, self._found = False, None, Findings()
+        step = trainer.global_step + 1  # the step that this batch is of
+        for logger in trainer.loggers:
+            logger.log_metrics(found.scalars, step)
+            if isinstance(logger, MetricsLogger):
+                logger.log_histograms(found.histograms, step)
+                logger.log_arrays(found.arrays, step)
+
+
+class GradientProbe(Callback):
+    """Gradient norms before clipping: the global one and the share of clipped steps every `every` steps, of parameters and gates
+    every `probe_every`.
+
+    Args:
+        clip_norm: the global norm that gradients are clipped at, or None.
+    """
+
+    def __init__(self, every: int, probe_every: int, model: SequenceModel, clip_norm: float | None) -> None:
+        self.every, self.probe_every, self.clip_norm = every, probe_every, clip_norm
+        self.cell = model.rnn.cell
+        self._norms: list[torch.Tensor] = []  # since the last record
+        self._single: dict[str, float] = {}
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer) -> None:
+        if self.probe_every > 0 and (trainer.global_step + 1) % self.probe_every == 0:
+            self._single = self._of_parameters(pl_module.model)  # type: ignore[arg-type]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self._norms.append(pl_module.gradient_norm)  # type: ignore[arg-type]
+        step = trainer.global_step
+        metrics, self._single = self._single, {}
+        if metrics or step % self.every == 0:
+            metrics[keys.gradient()] = self._norms[-1].item()
+        if step % self.every == 0:
+            if self.clip_norm is not None:
+                metrics[keys.CLIP_RATE] = gradients.clip_rate(torch.stack(self._norms), self.clip_norm)
+            self._norms.clear()
+        if metrics:
+            for logger in trainer.loggers:
+                logger.log_metrics(metrics, step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"norms": self._norms}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._norms = list(state_dict["norms"])
+
+    def _of_parameters(self, model: SequenceModel) -> dict[str, float]:
+        found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+        metrics = {}
+        for name, norm in gradients.norms(found)[1].items():
+            metrics[keys.gradient(name)] = norm
+            rows = self.cell.rows(name.rpartition(".")[2]) if name.startswith("rnn.") else ()
+            if rows:
+                blocks = gradients.block_norms(found[name], [self.cell.gates[row] for row in rows])
+                metrics |= {keys.gradient(name, block): value for block, value in blocks.items()}
+        return metrics
+
+
+def _loss_scale(trainer: Trainer) -> float:
+    """What the loss was multiplied by before its backward pass (float16 on a GPU), else 1."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return 1.0 if scaler is None else scaler.get_scale()
