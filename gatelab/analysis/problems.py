@@ -60,7 +60,7 @@ def _read(members: Sequence[tuple[Row, Group]], cells: Sequence[str], number: in
                 # The same options have the same dashes in all cells, if there are enough. Without options, cells have.
                 several = options.index(row.options) if len(options) <= len(DASHES) else drawn[row.cell]
                 dash = several if len(options) > 1 else cell % len(DASHES)
-                look = cell % len(COLOURS), (cell + cell // len(COLOURS)) % len(SYMBOLS), dash
+                look = cell % len(COLOURS), (cell + 3 * (cell // len(COLOURS))) % len(SYMBOLS), dash
                 settings.append(Setting(row, group, records, label, settings_options(short[row.options]), *look))
                 drawn[row.cell] += 1
     row = members[0][0]
