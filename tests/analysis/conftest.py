@@ -17,8 +17,8 @@ MakeRun = Callable[..., Path]
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes one run directory.
 
-    `score` is the test score of a finished run; `state` may be failed or running; `keeps` says how much the slowest unit keeps of its
-    state; further options go into the configuration by dotted key ("model.hidden_size").
+    `score` is the test score of a finished run; `state` may be failed or running; `keeps` says how much of its state the
+    slowest unit keeps; further options go into the configuration by dotted key ("model.hidden_size").
     """
 
     def make(

@@ -56,7 +56,7 @@ def records(cell: str, metric: str, score: float) -> list[dict[str, Any]]:
 
 def change_records(path: Path, **values: Any) -> None:
     """Sets keys of every line of a file."""
-    lines = [json.loads(line) | values for line in path.open()]
+    lines = [json.loads(line) | values for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
