@@ -81,7 +81,9 @@ class Watched:
               scrollTo(0, 0);
             }"""
         )
-        undrawn = "[...document.querySelectorAll('.plot')].filter(p => p.clientWidth && !p.querySelector('svg')).map(p => p.id)"
+        undrawn = (
+            "[...document.querySelectorAll('.plot')].filter(p => p.checkVisibility() && !p.querySelector('svg')).map(p => p.id)"
+        )
         assert self.page.evaluate(undrawn) == []
 
 
