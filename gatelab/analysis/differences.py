@@ -63,27 +63,27 @@ class Difference:
     baseline_failures: int
 
 
-def differences(variants: Sequence[Sample], baseline: Sample, higher_is_better: bool, level: float = LEVEL) -> list[Difference]:
-    """Compares every variant with the baseline on one task; p-values are adjusted over the variants after Holm.
+def differences(pairs: Sequence[tuple[Sample, Sample]], higher_is_better: bool, level: float = LEVEL) -> list[Difference]:
+    """Compares variants with their baseline on one task; p-values are adjusted over all of them after Holm.
 
     Which test: Student's t on the differences of equal seeds when both sides have the same set of seeds, else Welch's. Where a seed
     diverged, or nothing varies so that t is not defined, the exact Mann-Whitney test on ranks, with failures last.
-    `detectable`, `power` and `seeds_needed` are for p < (1 - level) / number of variants, the hardest of Holm's steps.
+    `detectable`, `power` and `seeds_needed` are for p < (1 - level) / number of tests, the hardest of Holm's steps.
 
     Args:
-        variants: each one's scores.
-        baseline: the scores that they are compared with.
+        pairs: (variant, baseline) for each comparison, mostly with one and the same baseline.
         higher_is_better: the direction of the score.
         level: confidence; a variant counts as different when its adjusted p is below 1 - level.
 
     Returns:
-        One difference for each variant, in order.
+        One difference for each pair, in order.
 
     Raises:
         ValueError: a sample has no scores, or another number of seeds than scores.
     """
-    alpha = (1 - level) / max(1, len(variants))
-    single = [_difference(variant, baseline, higher_is_better, level, alpha) for variant in variants]
+    tests = sum(min(len(variant.scores), len(baseline.scores)) > 1 for variant, baseline in pairs)
+    alpha = (1 - level) / max(1, tests)
+    single = [_difference(variant, baseline, higher_is_better, level, alpha) for variant, baseline in pairs]
     adjusted = holm([item.p for item in single])
     return [
         dataclasses.replace(item, p_adjusted=p, better=_better(item, p, higher_is_better, level))

@@ -26,6 +26,7 @@ from gatelab.analysis.groups import Group, flat, read_provenance
 from gatelab.analysis.problems import POINTS, missing, read_problems, settings_options, states
 from gatelab.analysis.story import memory_words
 from gatelab.analysis.table import compare
+from gatelab.analysis.verdict import Verdict, verdicts
 from gatelab.registry import UserError
 from gatelab.runs import Run, Skipped
 
@@ -82,8 +83,10 @@ def build_page(
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "caption": caption(comparison.rows, baseline),
         "problems": [
-            {**_problem(problem, section), "table": section, "rows": _rows(problem, section)}
-            for problem, section in zip(problems, sections(comparison.rows), strict=True)
+            {**_problem(problem, section, verdict), "table": section, "rows": _rows(problem, section)}
+            for problem, section, verdict in zip(
+                problems, sections(comparison.rows), verdicts(comparison.rows, baseline), strict=True
+            )
         ],
         "filters": _filters(problems),
         "settings": _json([[_setting(setting) for setting in problem.settings] for problem in problems]),
@@ -99,7 +102,7 @@ def build_page(
     return Page(_template().render(**body, **_assets(live)), left_out)
 
 
-def _problem(problem: Problem, section: Section) -> dict[str, Any]:
+def _problem(problem: Problem, section: Section, verdict: Verdict) -> dict[str, Any]:
     chapters = []
     for title, functions in CHAPTERS.items():
         drawn = [figure for function in functions if problem.settings and (figure := function(problem)) is not None]
@@ -109,7 +112,7 @@ def _problem(problem: Problem, section: Section) -> dict[str, Any]:
         "number": problem.number,
         "title": problem.title,
         "subtitle": section.subtitle,
-        "words": [words for words in (memory_words(problem),) if words],
+        "words": [words for words in (memory_words(problem), verdict.sentences) if words],
         "chapters": chapters,
         "hidden": problem.hidden,
     }

@@ -6,15 +6,16 @@ from pathlib import Path
 from rich.console import Console
 
 from gatelab.analysis.figures import FIGURES
-from gatelab.analysis.formats import print_skipped
 from gatelab.analysis.paper import write_figure
+from gatelab.analysis.terminal import print_skipped
+from gatelab.cli.folders import add_run_folders
 from gatelab.registry import UserError, unknown
 from gatelab.runs import find_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Folders, figure, file and task."""
-    parser.add_argument("folders", nargs="*", default=["runs"], metavar="RUNS", help="folders with runs; default: runs")
+    add_run_folders(parser)
     parser.add_argument("--figure", required=True, metavar="NAME", help=f"one of: {', '.join(FIGURES)}")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending says the format: .pdf, .png or .svg")
     parser.add_argument("--task", metavar="TASK", help="this task only; default: all, one below the other")

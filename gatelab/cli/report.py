@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gatelab.analysis.formats import print_skipped
 from gatelab.analysis.report import write_report
+from gatelab.analysis.terminal import print_skipped
 from gatelab.cli.folders import add_folders, report_command
 from gatelab.runs import find_runs
 

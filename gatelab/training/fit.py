@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.diagnostics import keys
-from gatelab.diagnostics.cost import stack_flops_per_step
+from gatelab.diagnostics.cost import model_flops_per_step
 from gatelab.kernels import check_backend
 from gatelab.kernels.allocator import keep_memory
 from gatelab.models import RNN, SequenceModel
@@ -28,7 +28,7 @@ from gatelab.training.callbacks import LastCheckpoint, LastValidation, RandomSta
 from gatelab.training.data import EvaluationBatches, TrainingStream
 from gatelab.training.lean import NoProfiler
 from gatelab.training.loggers import build_loggers
-from gatelab.training.module import SequenceModule
+from gatelab.training.module import NonFiniteLossError, SequenceModule
 from gatelab.training.probes import GradientProbe, InsideProbe
 from gatelab.training.provenance import provenance
 
@@ -87,7 +87,8 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
         last = path / "checkpoints" / "last.ckpt"
         stopped = not isinstance(error, Exception)  # Ctrl-C or SIGTERM
         reason = "Interrupted; the same command goes on from the last checkpoint." if stopped else str(error) or repr(error)
-        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None)
+        cause = "interrupted" if stopped else "diverged" if isinstance(error, NonFiniteLossError) else "error"
+        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None, cause)
         if stopped:
             # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
             raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
@@ -215,7 +216,7 @@ def _train(
         "chance": task.chance,
         "solved": task.solved,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops_per_step": stack_flops_per_step(model.rnn, task.batch("val", 0, np.zeros(1, np.int64)).x.shape[1]),
+        "flops_per_step": model_flops_per_step(model, task.batch("val", seed, np.arange(1)).x.shape[1]),
         "seconds_per_step": meter.seconds_per_step(),
         "wall_seconds": time.perf_counter() - started,
         "steps": step,

@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from gatelab.analysis.formats import estimate, print_skipped, print_table, render
+from gatelab.analysis.formats import estimate, render
 from gatelab.analysis.table import Comparison, Row, compare
+from gatelab.analysis.terminal import print_skipped, print_table
 from gatelab.registry import UserError
 from gatelab.runs import find_runs
 
@@ -162,10 +163,35 @@ def test_other_equations_under_the_same_name_are_another_cell(make_run, tmp_path
 def test_difference_to_the_baseline(messy: Path):
     rows = compared(messy, "lstm").rows
     row = only(rows, cell="gru", task="copying")
-    welch = stats.ttest_ind([0.6, 0.61, 0.62], [0.5, 0.51, 0.52], equal_var=False).confidence_interval(0.95)
-    assert (row.difference, row.difference_low, row.difference_high) == pytest.approx((0.1, welch.low, welch.high))
-    assert row.better is True
+    assert row.difference == pytest.approx(0.1)
+    # The same seeds, each 0.1 better: such a difference has no variance, so that only the order is tested, 2 of 20 ways.
+    assert (row.difference_low, row.test, row.p, row.better) == (None, "Mann-Whitney", pytest.approx(0.1), None)
     assert only(rows, cell="lstm", task="copying").difference is None
+
+
+def test_the_same_seeds_are_compared_in_pairs(make_run, tmp_path: Path):
+    lstm, gru = [0.5, 0.6, 0.7], [0.51, 0.59, 0.74]
+    for seed in (2, 0, 1):
+        make_run("lstm", seed=seed, score=lstm[seed])
+        make_run("gru", seed=seed, score=gru[seed])
+    expected = stats.ttest_rel(gru, lstm)
+    low, high = expected.confidence_interval(0.95)
+    row = only(compared(tmp_path, "lstm").rows, cell="gru")
+    assert (row.test, row.seeds, row.scores) == ("paired t", ("0", "1", "2"), tuple(gru))
+    assert (row.difference_low, row.difference_high, row.p, row.p_adjusted) == pytest.approx((low, high, *[expected.pvalue] * 2))
+
+
+def test_other_seeds_are_compared_after_welch_and_all_variants_after_holm(make_run, tmp_path: Path):
+    scores = {"lstm": [0.5, 0.6, 0.7], "gru": [0.3, 0.35, 0.2], "cifg": [0.52, 0.69, 0.5]}
+    for cell, values in scores.items():
+        for seed, score in enumerate(values):
+            make_run(cell, seed=seed + 10 * (cell != "lstm"), score=score)
+    rows = compared(tmp_path, "lstm").rows
+    p = {cell: stats.ttest_ind(scores[cell], scores["lstm"], equal_var=False).pvalue for cell in ("gru", "cifg")}
+    gru, cifg = only(rows, cell="gru"), only(rows, cell="cifg")
+    assert (gru.test, gru.p, gru.p_adjusted) == ("Welch t", pytest.approx(p["gru"]), pytest.approx(2 * p["gru"]))
+    assert (cifg.p, cifg.p_adjusted) == (pytest.approx(p["cifg"]), pytest.approx(p["cifg"]))
+    assert (gru.better, cifg.better) == (True, None)  # mse: lower is better
 
 
 def test_the_baseline_has_the_same_options(messy: Path):
@@ -176,10 +202,10 @@ def test_the_baseline_has_the_same_options(messy: Path):
 
 
 @pytest.mark.parametrize(("shift", "better"), [(-0.3, True), (0.3, False), (0.001, None)])
-def test_better_only_if_the_interval_excludes_zero(make_run, tmp_path: Path, shift: float, better: bool | None):
+def test_better_only_if_the_difference_is_significant(make_run, tmp_path: Path, shift: float, better: bool | None):
     for seed in range(3):
         make_run("lstm", seed=seed, score=0.5 + 0.01 * seed)
-        make_run("gru", seed=seed, score=0.5 + 0.01 * seed + shift)
+        make_run("gru", seed=seed, score=0.5 - 0.01 * seed + shift)
     assert only(compared(tmp_path, "lstm").rows, cell="gru").better is better
 
 
@@ -276,13 +302,19 @@ def test_a_diverged_run_is_last_and_still_valid_json(make_run, tmp_path: Path):
 
 def test_json_holds_every_field_at_full_precision(messy: Path):
     rows = compared(messy, "lstm").rows
-    assert json.loads(render(rows, "json")) == {"rows": [dataclasses.asdict(row) for row in rows]}
+    lists = ("scores", "seeds")
+    expected = [{key: list(value) if key in lists else value for key, value in dataclasses.asdict(row).items()} for row in rows]
+    assert json.loads(render(rows, "json")) == {"rows": expected}
 
 
 def test_csv_holds_every_field_at_full_precision(messy: Path):
     rows = compared(messy, "lstm").rows
     read = list(csv.DictReader(io.StringIO(render(rows, "csv"))))
-    assert read == [{key: "" if value is None else str(value) for key, value in dataclasses.asdict(row).items()} for row in rows]
+    for record, row in zip(read, rows, strict=True):
+        expected = dataclasses.asdict(row)
+        for key in ("scores", "seeds"):
+            assert record.pop(key) == " ".join(map(str, expected.pop(key)))
+        assert record == {key: "" if value is None else str(value) for key, value in expected.items()}
 
 
 def test_markdown(make_run, tmp_path: Path):
@@ -308,11 +340,11 @@ def test_unknown_format(messy: Path):
 def test_table_for_the_terminal(messy: Path):
     text = printed(compared(messy, "lstm").rows, baseline="lstm")
     assert "adding  mse, lower is better; chance 0.1667; solved at 0.01" in text
-    assert re.search(r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +\+0\.100 ± 0\.020 worse +0% ", text)
-    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +– +100% ", text)
+    text = printed(compared(messy, "lstm").rows, width=140, baseline="lstm")
+    assert re.search(r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +0\.31 +\+0\.100 ± 0\.020 worse +<0\.001 +0% \(0–46\) +0% ", text)
+    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +0\.006 +– +– +– +100% ", text)
     assert re.search(r"cifg +0 +– .*1 failed", text)
     assert "19 runs: 16 finished, 2 failed, 1 running." in " ".join(text.split())
-    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_the_best_row_is_bold(messy: Path):
@@ -324,8 +356,17 @@ def test_the_best_row_is_bold(messy: Path):
 
 def test_no_number_is_cut_short_on_a_narrow_terminal(messy: Path):
     rows = compared(messy, "lstm").rows
-    numbers = re.findall(r"[-+]?\d[\d.,]*%?", printed(rows, width=200).partition("runs:")[0])
-    assert re.findall(r"[-+]?\d[\d.,]*%?", printed(rows, width=40).partition("runs:")[0]) == numbers
+    wide, narrow = ([re.split(r"  +", line.strip()) for line in printed(rows, width=width).splitlines()] for width in (200, 40))
+    cells = {cell for line in wide for cell in line[1:] if re.search(r"\d", cell) and "is better" not in cell}
+    assert len(cells) > 20
+    assert cells <= {cell for line in narrow for cell in line}
+    assert [line for line in printed(rows, width=40).splitlines() if line.startswith("cell")][1:] != []  # in several tables
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_lines_fit_the_terminal(messy: Path, width: int):
+    rows = compared(messy, "lstm").rows
+    assert max(len(line.rstrip()) for line in printed(rows, width, baseline="lstm").splitlines()) <= width
 
 
 def test_names_from_files_are_not_markup(make_run, tmp_path: Path):

@@ -7,8 +7,6 @@ import numpy as np
 
 from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting, spans
 from gatelab.analysis.series import Curve
-from gatelab.registry import UserError
-from gatelab.runs import Run
 
 
 def metric_key(problem: Problem) -> str:
@@ -17,11 +15,6 @@ def metric_key(problem: Problem) -> str:
         return f"val/{problem.scored.metric}"
     keys = {key for setting in problem.settings for key in setting.records.curves if key.startswith("val/")}
     return min(keys - {"val/loss"}, default="val/loss")
-
-
-def scores(setting: Setting) -> list[float]:
-    """The test score of every finished run whose summary can be read."""
-    return [value for run in setting.group.runs if (value := _score(run, setting.row.metric)) is not None]
 
 
 def ranking(problem: Problem) -> Figure | None:
@@ -34,9 +27,9 @@ def ranking(problem: Problem) -> Figure | None:
         mean, low, high = setting.row.mean, setting.row.low, setting.row.high
         if mean is not None:
             ends = [mean if low is None else low], [mean if high is None else high]
-            series.append(Series(number, [mean], [len(shown)], *ends, scores(setting), f"n = {setting.row.n}"))
+            series.append(Series(number, [mean], [len(shown)], *ends, setting.row.scores, f"n = {setting.row.n}"))
             shown.append(number)
-            every += scores(setting)
+            every += setting.row.scores
     if not series:
         return None
     log = spans([every]) and not row.higher_is_better
@@ -89,7 +82,7 @@ def cost(problem: Problem) -> Figure | None:
     """Quality against what it costs."""
     kinds: list[tuple[str, Callable[[Setting], float | None]]] = [
         ("trained parameters", lambda setting: setting.row.parameters),
-        ("FLOPs of one step of one sequence", _flops),
+        ("FLOPs of one step of one sequence", lambda setting: setting.row.flops_per_step),
         ("seconds per optimiser step", lambda setting: setting.row.seconds_per_step),
     ]
     panels = []
@@ -116,9 +109,9 @@ def options(problem: Problem) -> Figure | None:
         for key, value in group.config.items():
             if not key.startswith(("task.", "plugins")) and key != "cell.name":
                 values[key].add(value)
-    by_cell: dict[str, list[tuple[dict[str, str], list[float], int]]] = defaultdict(list)
+    by_cell: dict[str, list[tuple[dict[str, str], tuple[float, ...], int]]] = defaultdict(list)
     for number, setting in enumerate(problem.settings):
-        by_cell[setting.row.cell].append((setting.group.config, scores(setting), number))
+        by_cell[setting.row.cell].append((setting.group.config, setting.row.scores, number))
     panels = []
     for key in sorted(key for key, found in values.items() if len(found) > 1):
         words = sorted(values[key], key=_number_or_text)
@@ -177,24 +170,6 @@ def _levels(problem: Problem) -> dict[str, float]:
 
 def _names(problem: Problem, numbers: list[int]) -> Axis:
     return Axis("", categories=[problem.settings[number].name for number in numbers])
-
-
-def _score(run: Run, metric: str) -> float | None:
-    try:
-        return float(run.summary()["test"][metric]) if run.state == "finished" else None
-    except (KeyError, TypeError, ValueError):  # a UserError is a ValueError; the table has named it
-        return None
-
-
-def _flops(setting: Setting) -> float | None:
-    for run in setting.group.runs:
-        if run.state == "finished":
-            try:
-                value = run.summary().get("flops_per_step")
-            except UserError:
-                continue
-            return float(value) if isinstance(value, (int, float)) else None
-    return None
 
 
 def _number_or_text(text: str) -> tuple[bool, float, str]:

@@ -119,7 +119,8 @@ const charts = (() => {
   }
 
   function ofRanges(panel, settings, { width }) {
-    const rows = panel.series.map((s) => ({
+    const rows = panel.series.map((s, at) => ({
+      at,
       name: panel.y.categories[s.y[0]],
       setting: settings[s.setting],
       x: s.x[0],
@@ -132,8 +133,11 @@ const charts = (() => {
     const levels = panel.levels.filter(([, value]) => !panel.x.log || value > 0);
     const x = { ...scale(panel.x, ends.concat(levels.map(([, value]) => value))), ...ACROSS };
     const floor = panel.x.log ? x.domain[0] : -Infinity;
-    const longest = d3.max(rows, (r) => r.name.length) ?? 1;
-    const y = { type: "point", domain: rows.map((r) => r.name), label: null, padding: 0.6 };
+    const notes = d3.max(rows, (r) => (r.x === null ? 0 : r.note.length)) ?? 0;
+    const most = Math.max(8, Math.floor((width * 0.62 - 7 * notes) / 6.7));
+    const shorter = (name) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+    const longest = d3.max(rows, (r) => shorter(r.name).length) ?? 1;
+    const y = { type: "point", domain: d3.range(rows.length), tickFormat: (at) => shorter(rows[at].name), label: null, padding: 0.6 };
     const marks = [];
     for (const [name, value] of levels) {
       marks.push(Plot.ruleX([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
@@ -142,20 +146,20 @@ const charts = (() => {
     for (const r of rows) {
       const colour = paint(r.setting);
       if (r.x === null) {
-        marks.push(Plot.text([r], { y: "name", text: "note", frameAnchor: "left", dx: 6, fill: "var(--faint)" }));
+        marks.push(Plot.text([r], { y: "at", text: "note", frameAnchor: "left", dx: 6, fill: "var(--faint)" }));
         continue;
       }
-      const bar = { y: "name", x1: (d) => Math.max(d.low, floor), x2: "high", stroke: colour, strokeWidth: 9, strokeOpacity: 0.35 };
+      const bar = { y: "at", x1: (d) => Math.max(d.low, floor), x2: "high", stroke: colour, strokeWidth: 9, strokeOpacity: 0.35 };
       marks.push(Plot.ruleY([r], { ...bar, strokeLinecap: "round" }));
-      marks.push(Plot.dot(r.points, { x: (v) => v, y: () => r.name, r: 3, fill: "var(--page)", stroke: colour, strokeWidth: 1.3 }));
-      marks.push(Plot.dot([r], { x: "x", y: "name", r: 6, fill: colour, symbol: SYMBOLS[r.setting.symbol], stroke: "var(--page)" }));
+      marks.push(Plot.dot(r.points, { x: (v) => v, y: () => r.at, r: 3, fill: "var(--page)", stroke: colour, strokeWidth: 1.3 }));
+      marks.push(Plot.dot([r], { x: "x", y: "at", r: 6, fill: colour, symbol: SYMBOLS[r.setting.symbol], stroke: "var(--page)" }));
     }
     const shown = rows.filter((r) => r.x !== null);
-    marks.push(Plot.text(shown, { y: "name", text: "note", frameAnchor: "right", dx: 8, textAnchor: "start", fill: "var(--faint)" }));
+    marks.push(Plot.text(shown, { y: "at", text: "note", frameAnchor: "right", dx: 8, textAnchor: "start", fill: "var(--faint)" }));
     const title = (r) => `${r.name}\n${panel.x.label}: ${number(r.x)}\n${number(r.low)} to ${number(r.high)}`;
-    marks.push(Plot.tip(shown, Plot.pointer({ x: "x", y: "name", title, maxRadius: 40 })));
+    marks.push(Plot.tip(shown, Plot.pointer({ x: "x", y: "at", title, maxRadius: 40 })));
     const height = 62 + 30 * rows.length;
-    const side = { marginLeft: Math.min(18 + 7.2 * longest, width / 2.4), marginRight: 26 + 7 * (d3.max(shown, (r) => r.note.length) ?? 0) };
+    const side = { marginLeft: 18 + 6.9 * longest, marginRight: 26 + 6.6 * notes };
     return Plot.plot({ ...base(panel, width, height), ...side, x, y: { ...y, tickSize: 0 }, marks });
   }
 
