@@ -232,7 +232,7 @@ def _asset(name: str) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("report.html"))
+    return environment.from_string(_asset("report.jinja"))
 
 
 @cache

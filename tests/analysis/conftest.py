@@ -59,7 +59,6 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "chance": chance,
                 "solved": solved,
                 "parameters": 1000 + len(cell),
-                "flops_per_step": 2000 + len(cell),
                 "seconds_per_step": 0.01 * (seed + 1),
                 "steps": LAST_STEP,
                 "val": {metric: score},
