@@ -93,7 +93,8 @@ def gate_events(problem: Problem) -> Figure | None:
     for layer, gate in gates_of(problem.settings):
         series: list[Series] = []
         names = []
-        for number, setting in enumerate(problem.settings):
+        for number in problem.few:
+            setting = problem.settings[number]
             there, elsewhere = (_final(setting, keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
             if there is not None and elsewhere is not None:
                 ends = [min(there, elsewhere)], [max(there, elsewhere)]
@@ -107,7 +108,7 @@ def gate_events(problem: Problem) -> Figure | None:
         "in the last record. "
         "A long bar is a gate that tells the two apart."
     )
-    return Figure("gate-events", "Gates at the task's events", caption, "ranges", panels) if panels else None
+    return Figure("gate-events", "Gates at the task's events", caption + problem.of_few, "ranges", panels) if panels else None
 
 
 def saturation(problem: Problem) -> Figure | None:
@@ -115,7 +116,8 @@ def saturation(problem: Problem) -> Figure | None:
     panels = []
     for layer, gate in gates_of(problem.settings):
         series = []
-        for number, setting in enumerate(problem.settings):
+        for number in problem.few:
+            setting = problem.settings[number]
             right, left = (
                 setting.records.arrays.get(keys.gate_units(layer, gate, f"saturated_{side}"), []) for side in ("right", "left")
             )
@@ -130,7 +132,7 @@ def saturation(problem: Problem) -> Figure | None:
         "Johnson & Fei-Fei "
         "(2015). At the origin a gate is never saturated, on the diagonal it is a switch."
     )
-    return Figure("saturation", "Saturation of the gates", caption, "dots", panels) if panels else None
+    return Figure("saturation", "Saturation of the gates", caption + problem.of_few, "dots", panels) if panels else None
 
 
 def gate_training(problem: Problem) -> Figure | None:

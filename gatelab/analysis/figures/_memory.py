@@ -44,7 +44,8 @@ def memory(problem: Problem) -> Figure | None:
     several = len(layers_of(problem.settings)) > 1
     for layer in layers_of(problem.settings):
         found = []
-        for number, setting in enumerate(problem.settings):
+        for number in problem.few:
+            setting = problem.settings[number]
             seeds = timescale_seeds(setting, layer)
             if seeds:
                 low, high = (float(np.mean(timescale_seeds(setting, layer, share))) for share in (0.1, 0.9))
@@ -55,7 +56,8 @@ def memory(problem: Problem) -> Figure | None:
             panels.append(_ordered(problem, found, "timescale of the units (steps)", f"How long units keep their state{of}"))
     for layer in flow_layers(problem.settings, end=True):
         found, endless, reach = [], [], longest_lag(problem.settings, layer)
-        for number, setting in enumerate(problem.settings):
+        for number in problem.few:
+            setting = problem.settings[number]
             seeds = setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
             seeds = [value for value in seeds if not np.isnan(value)]
             finite = [value for value in seeds if np.isfinite(value)]
@@ -77,7 +79,7 @@ def memory(problem: Problem) -> Figure | None:
         "of the seeds, bar from the smallest to the largest; where that is longer than the sequence it hardly decays. Last "
         "record of training."
     )
-    return Figure("memory", "Memory", caption, "ranges", panels, columns=2) if panels else None
+    return Figure("memory", "Memory", caption + problem.of_few, "ranges", panels, columns=2) if panels else None
 
 
 def timescales(problem: Problem) -> Figure | None:

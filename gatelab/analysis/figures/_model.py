@@ -17,6 +17,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 DASHES = ("", "7 3", "2 2", "8 3 2 3", "12 4", "12 3 2 3")  # lengths of strokes and gaps, in points
 SYMBOLS = ("circle", "square", "triangle", "diamond", "cross", "star")
 
+_FEW = 10
 Kind = Literal["lines", "dots", "ranges", "heat"]
 
 
@@ -70,6 +71,16 @@ class Problem:
         for number, setting in enumerate(self.settings):
             seen.setdefault(setting.row.cell, number)
         return list(seen.values())
+
+    @property
+    def few(self) -> list[int]:
+        """As many settings as a list can name: all, or the best of each cell."""
+        return list(range(len(self.settings))) if len(self.settings) <= _FEW else self.one_per_cell
+
+    @property
+    def of_few(self) -> str:
+        """What a caption says of it."""
+        return "" if len(self.settings) <= _FEW else " The best setting of each cell."
 
 
 @dataclass(frozen=True)

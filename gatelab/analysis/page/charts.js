@@ -139,9 +139,11 @@ const charts = (() => {
     const longest = d3.max(rows, (r) => shorter(r.name).length) ?? 1;
     const y = { type: "point", domain: d3.range(rows.length), tickFormat: (at) => shorter(rows[at].name), label: null, padding: 0.6 };
     const marks = [];
+    const first = d3.min(levels, ([, value]) => value);
     for (const [name, value] of levels) {
+      const side = levels.length < 2 ? {} : value === first ? { textAnchor: "end", dx: 8 } : { textAnchor: "start", dx: -8 };
       marks.push(Plot.ruleX([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
-      marks.push(Plot.text([value], { x: (v) => v, text: () => `${name} ${number(value)}`, frameAnchor: "top", dy: -11, fill: "var(--faint)" }));
+      marks.push(Plot.text([value], { x: (v) => v, text: () => `${name} ${number(value)}`, frameAnchor: "top", dy: -11, fill: "var(--faint)", ...side }));
     }
     for (const r of rows) {
       const colour = paint(r.setting);
