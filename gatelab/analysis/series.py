@@ -44,7 +44,7 @@ class Records:
         seconds: steps against the seconds of training up to them, without validation.
         histograms: by gate, "gate/0/forget": (bins,), density of the activations in equal bins over [0, 1], mean over the seeds.
         finals: by metric key, the last value of each seed.
-        arrays: by key, the last array of each seed.
+        arrays: by key, the last array of each seed; of an inspection the Lyapunov exponents and the Jacobian.
         pictures: by key, of the first seed that has any: steps (S,) and arrays (S, K).
         runs: how many runs were read.
     """
@@ -186,7 +186,7 @@ def read_records(runs: Iterable[Run], points: int, pictures: bool = False) -> tu
             last = {key: density(counts) for key, counts in run.last_histograms().items()}
             if any(key in densities and densities[key][0].shape != values.shape for key, values in last.items()):
                 raise ValueError("the histograms of other seeds have another number of bins")
-            arrays = {key: np.asarray(values, dtype=float) for key, values in run.last_arrays().items()}
+            arrays = {key: np.asarray(values, dtype=float) for key, values in (run.last_arrays() | _dynamics(run)).items()}
             if pictures and not found.pictures:
                 found.pictures.update(_pictures(run))
         except (TypeError, ValueError) as error:  # a UserError is a ValueError
@@ -223,6 +223,15 @@ def _pictures(run: Run) -> dict[str, tuple[list[int], NDArray[np.float64]]]:
             chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _PICTURE_TIMES)).round().astype(int))
             pictures[key] = ([steps[number] for number in chosen], np.array([rows[number] for number in chosen]))
     return pictures
+
+
+def _dynamics(run: Run) -> dict[str, list[float]]:
+    """What only `gatelab inspect` computes, of the first checkpoint and split it looked at."""
+    for inspection in run.inspections().values():
+        found = inspection.get("arrays")
+        if isinstance(found, dict):
+            return {key: values for key, values in found.items() if key.startswith(("lyapunov/", "jacobian/"))}
+    return {}
 
 
 def _seconds_per_step(run: Run) -> float | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import synthetic
 
 pytest.importorskip("playwright", reason="Playwright is not installed: pip install -e .[dev]")
 
@@ -277,8 +278,9 @@ def test_the_dashboard_follows_the_runs(make_run, tmp_path: Path, watched: Watch
             process.kill()
 
 
-def test_five_hundred_runs(make_run, tmp_path: Path, watched: Watched, record_property):
+def test_five_hundred_runs(make_run, tmp_path: Path, watched: Watched, record_property, monkeypatch: pytest.MonkeyPatch):
     """The most settings that are drawn, and as many seeds as are left: heavier than many seeds of few settings."""
+    monkeypatch.setattr(synthetic, "UNITS", 64)
     for seed in range(5):
         for cell in ("lstm", "gru", "cifg", "janet", "mgu"):
             for task in ("adding", "copying"):

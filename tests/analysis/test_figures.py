@@ -37,7 +37,7 @@ def problem(make_run, tmp_path: Path) -> Problem:
     return only
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options", "dynamics"}))
 def test_every_figure_says_what_it_shows(problem: Problem, name: str):
     found = drawn(name, problem)
     assert found.name == name
@@ -195,6 +195,24 @@ def test_recall_by_slot(make_run, tmp_path: Path):
     (panel,) = drawn("recall", problems(tmp_path / "runs")[0]).panels
     assert np.ravel(panel.series[0].x).tolist() == [10, 11]
     assert np.ravel(panel.series[0].y).tolist() == [1.0, 0.625]
+
+
+def test_dynamics_of_inspected_runs(make_run, tmp_path: Path):
+    arrays = {
+        "lyapunov/0/exponents": [0.1, -0.2, -3.0],
+        "jacobian/0/singular_values": [2.0, 1.0],
+        "gate/0/forget/units/mean": [0.0],
+    }
+    (make_run("lstm") / "inspect.json").write_text(json.dumps({"best/test": {"arrays": arrays}}))
+    make_run("gru")
+    (problem,) = problems(tmp_path / "runs")
+    exponents, singular = drawn("dynamics", problem).panels
+    assert [problem.settings[series.setting].name for series in exponents.series] == ["lstm"]
+    assert np.ravel(exponents.series[0].y).tolist() == [0.1, -0.2, -3.0]
+    assert exponents.series[0].note == "largest 0.1"
+    assert np.ravel(singular.series[0].x).tolist() == [1, 2]
+    # What was seen while training is not replaced.
+    assert next(series for series in drawn("gate-units", problem).panels if "forget" in series.title).z is not None
 
 
 def test_effects_of_options(make_run, tmp_path: Path):

@@ -18,6 +18,7 @@ CHAPTERS: dict[str, tuple[Callable[[Problem], Figure | None], ...]] = {
         _memory.retention,
         _memory.recall,
         _memory.state_growth,
+        _memory.dynamics,
         _memory.gradient_norms,
         _memory.gradient_blocks,
     ),

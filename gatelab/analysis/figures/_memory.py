@@ -138,7 +138,9 @@ def gradient_lag(problem: Problem) -> Figure | None:
                     scale = first[0] if first is not None and first.size and first[0] > 0 else np.nan
                     y = np.asarray(item.y) / scale
                     halves = setting.records.finals.get(keys.flow(layer, part, "half_life", end), [])
-                    series.append(Series(item.setting, item.x, np.where(y > 0, y, np.nan), note=_half_life(halves)))
+                    series.append(
+                        Series(item.setting, item.x, np.where(y > 0, y, np.nan), note=_half_life(halves, np.ravel(item.x)[-1]))
+                    )
                 series = [item for item in series if np.isfinite(item.y).any()]
                 if series:
                     loss = "" if same else ", loss at the end" if end else ", the task's loss"
@@ -204,6 +206,30 @@ def state_growth(problem: Problem) -> Figure | None:
         "end is what a forget gate is for."
     )
     return Figure("state-growth", "Growth of the state", caption, "lines", panels) if panels else None
+
+
+def dynamics(problem: Problem) -> Figure | None:
+    """Lyapunov exponents and singular values of the one-step Jacobian, of runs that `gatelab inspect` has looked at."""
+    kinds = (
+        (keys.lyapunov, "exponents", "Lyapunov exponents", Axis("exponent (nats per step)")),
+        (keys.jacobian, "singular_values", "singular values of one step", Axis("singular value", log=True)),
+    )
+    panels = []
+    for build, what, title, y in kinds:
+        layers = {key.split("/")[1] for setting in problem.settings for key in setting.records.arrays if key.endswith(f"/{what}")}
+        for layer in sorted(layers, key=natural):
+            series = []
+            for number, setting in enumerate(problem.settings):
+                values = setting.records.mean_array(build(layer, what))
+                if values is not None and values.size:
+                    note = f"largest {values[0]:.3g}"
+                    series.append(Series(number, np.arange(1, values.size + 1), values, note=note))
+            panels.append(Panel(place(problem, layer, title), Axis("rank"), y, series))
+    caption = (
+        "From `gatelab inspect`, mean over the seeds it has looked at. Exponents below 0 forget a disturbance of the state, above 0 "
+        "they amplify it; singular values say what one step does to it in the best and the worst direction."
+    )
+    return Figure("dynamics", "Dynamics", caption, "lines", panels) if panels else None
 
 
 def recall(problem: Problem) -> Figure | None:
@@ -279,12 +305,15 @@ def _is_flow(key: str, end: bool) -> bool:
     return bool(re.fullmatch(rf"{'flow_end' if end else 'flow'}/[^/]+/[^/]+/norm", key))
 
 
-def _half_life(seeds: list[float]) -> str:
+def _half_life(seeds: list[float], reach: float) -> str:
+    """The median of the seeds; beyond the longest lag it is extrapolated, and only that is said."""
     known = [value for value in seeds if not np.isnan(value)]
     if not known:
         return ""
     middle = float(np.median(known))
-    return f"½: {middle:.3g} steps" if np.isfinite(middle) else "does not decay"
+    if not np.isfinite(middle):
+        return "does not decay"
+    return f"½: {middle:.3g} steps" if middle <= reach else f"½: over {reach:.0f} steps"
 
 
 def longest_lag(settings: Iterable[Setting], layer: str) -> float | None:

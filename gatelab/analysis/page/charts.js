@@ -101,20 +101,37 @@ const charts = (() => {
       const at = x.apply(word(s.x[last]));
       return [{ setting: settings[s.setting], at, own: y.apply(s.y[last]), top: y.apply(s.y[last]) }];
     });
-    ends.sort((a, b) => a.top - b.top);
-    for (let round = 0; round < 40; round++) {
-      for (let i = 1; i < ends.length; i++) {
-        const lack = 14 - (ends[i].top - ends[i - 1].top);
-        if (lack > 0) {
-          ends[i].top += lack / 2;
-          ends[i - 1].top -= lack / 2;
-        }
-      }
-    }
+    pushApart(ends);
     const group = d3.select(svg).append("g").attr("aria-hidden", "true");
     for (const end of ends) {
       group.append("path").attr("d", `M${end.at + 3},${end.own}L${right + 8},${end.top}`).attr("stroke", paint(end.setting)).attr("opacity", 0.45).attr("stroke-dasharray", "1 2");
       group.append("text").attr("x", right + 12).attr("text-anchor", "start").attr("y", end.top).attr("dy", "0.35em").attr("fill", "currentColor").text(end.setting.name);
+    }
+  }
+
+  function pushApart(labels) {
+    labels.sort((a, b) => a.top - b.top);
+    for (let round = 0; round < 40; round++) {
+      for (let i = 1; i < labels.length; i++) {
+        const lack = 14 - (labels[i].top - labels[i - 1].top);
+        if (lack > 0) {
+          labels[i].top += lack / 2;
+          labels[i - 1].top -= lack / 2;
+        }
+      }
+    }
+  }
+
+  // Names beside single marks. Those that are far from each other across do not push.
+  function markLabels(svg, all) {
+    const [x, y] = [svg.scale("x"), svg.scale("y")];
+    const labels = all.map((p) => ({ name: p.setting.name, at: x.apply(p.x), top: y.apply(p.y) })).sort((a, b) => a.at - b.at);
+    const near = d3.groups(labels, (label) => Math.floor(label.at / 70));
+    for (const [, members] of near) pushApart(members);
+    const group = d3.select(svg).append("g").attr("aria-hidden", "true");
+    for (const label of labels) {
+      const text = group.append("text").attr("x", label.at + 9).attr("y", label.top).attr("dy", "0.35em").attr("text-anchor", "start");
+      text.attr("fill", "currentColor").text(label.name);
     }
   }
 
@@ -183,10 +200,11 @@ const charts = (() => {
       const look = single ? { r: 6, stroke: "var(--page)", fillOpacity: 1 } : { r: 3.5, stroke: paint(setting), fillOpacity: 0.3, strokeOpacity: 0.8 };
       marks.push(Plot.dot(own, { x: "x", y: "y", symbol: SYMBOLS[setting.symbol], fill: paint(setting), ...look }));
     }
-    if (single && all.length <= 12) marks.push(Plot.text(all, { x: "x", y: "y", text: (p) => p.setting.name, dx: 9, textAnchor: "start", stroke: "var(--page)", fill: "currentColor" }));
     const title = (p) => `${p.setting.name}\n${panel.x.label}: ${number(p.x)}\n${panel.y.label}: ${number(p.y)}`;
     marks.push(Plot.tip(all, Plot.pointer({ x: "x", y: "y", title, maxRadius: 30 })));
-    return Plot.plot({ ...base(panel, width, height), marginRight: single ? 70 : 16, marginLeft: 58, x, y, marks });
+    const svg = Plot.plot({ ...base(panel, width, height), marginRight: single ? 70 : 16, marginLeft: 58, x, y, marks });
+    if (single && all.length <= 12) markLabels(svg, all);
+    return svg;
   }
 
   function ofHeat(panel, settings, { width, height }) {
