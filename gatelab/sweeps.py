@@ -35,7 +35,8 @@ def live_state(run: Run, now: float | None = None) -> str:
     """
     if run.state != "running":
         return "interrupted" if run.status.get("cause") == "interrupted" else run.state
-    silent = (time.time() if now is None else now) - float(run.status.get("updated", 0.0))
+    updated = run.status.get("updated")
+    silent = (time.time() if now is None else now) - (updated if isinstance(updated, (int, float)) else 0.0)
     if silent > SILENT_SECONDS and not process_alive(run.status):
         return "interrupted"
     return "stale" if silent > STALE_SECONDS else "running"

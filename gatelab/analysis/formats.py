@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from gatelab.analysis.overall import Overall, overall
 from gatelab.analysis.series import Curve
 from gatelab.analysis.sparklines import WIDTH, sparklines
+from gatelab.analysis.statistics import Interval
 from gatelab.analysis.table import Row
 from gatelab.registry import UserError, unknown
 
@@ -72,6 +76,30 @@ def sections(rows: Iterable[Row], curves: Iterable[Curve] | None = None) -> list
     return made
 
 
+def overall_section(rows: Iterable[Row]) -> Section | None:
+    """All tasks together, the best first; None where there is nothing to put together."""
+    found = overall(rows)
+    if not found:
+        return None
+    short = short_options(item.options for item in found)
+    columns: dict[str, Callable[[Overall], str]] = {"cell": lambda item: item.cell}
+    if any(item.options for item in found):
+        columns["options"] = lambda item: short[item.options] or NOTHING
+    columns["n"] = lambda item: str(item.n)
+    columns["IQM"] = lambda item: _bounds(item.iqm)
+    columns["mean"] = lambda item: _bounds(item.mean)
+    return Section(
+        title=f"all {found[0].tasks} tasks",
+        subtitle="score with 0 at chance and 1 where solved; 95% bootstrap intervals, seeds drawn within tasks",
+        columns=list(columns),
+        text_columns=1 + ("options" in columns),
+        cells=[[show(item) for show in columns.values()] for item in found],
+        best=[item.iqm.value == found[0].iqm.value for item in found],
+        verdicts=[None] * len(found),
+        notes=[],
+    )
+
+
 def name(cell: str, options: str) -> str:
     """What a row is called outside of its table."""
     return f"{cell}, {options}" if options else cell
@@ -119,6 +147,7 @@ def _columns(rows: list[Row], short: Mapping[str, str]) -> dict[str, Callable[[R
 EXPLANATIONS = {
     "test score": "mean over n seeds ± half the width of its 95% interval (Student 1908); none for a single seed",
     "IQM": "interquartile mean: the best and the worst 25% of the seeds left out, diverged ones as the worst (Agarwal et al. 2021)",
+    "all tasks": "IQM and mean of (score - chance) / (solved - chance), stratified bootstrap (Agarwal et al. 2021)",
     "difference": "to the baseline, ± half its 95% interval, not adjusted: paired t where both have the same seeds (Student 1908), "
     "else Welch's (1947); Mann-Whitney's exact rank test (1947), without an interval, where a seed diverged",
     "p": "two-sided, adjusted over the variants of a task (Holm 1979); better or worse where p < 0.05",
@@ -176,7 +205,10 @@ def render(
     if format == "csv":
         return _csv(rows)
     if format == "json":
-        return json.dumps({"rows": [_finite(dataclasses.asdict(row)) for row in rows]}, indent=1, allow_nan=False) + "\n"
+        rows = list(rows)
+        tables = {"rows": rows, "overall": overall(rows)}
+        plain = {key: [_finite(dataclasses.asdict(item)) for item in items] for key, items in tables.items()}
+        return json.dumps(plain, indent=1, allow_nan=False) + "\n"
     if format == "markdown":
         return _markdown(list(rows), baseline, curves)
     raise UserError(unknown("format", format, ("csv", "json", "markdown")))
@@ -203,6 +235,11 @@ def _decimals(value: float, digits: int) -> int:
 def _difference(row: Row) -> str:
     verdict = {True: " better", False: " worse", None: ""}[row.better]
     return estimate(row.difference, row.difference_low, row.difference_high, sign=True) + verdict
+
+
+def _bounds(interval: Interval) -> str:
+    value, low, high = interval
+    return number(value) if low is None or high is None else f"{number(value)} ({number(low)} to {number(high)})"
 
 
 def _improvement(row: Row) -> str:
@@ -255,8 +292,10 @@ def _finite(value: Any) -> Any:
     """JSON has neither nan nor infinity."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_finite(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _finite(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -275,7 +314,8 @@ def _joined(value: Any) -> Any:
 
 def _markdown(rows: list[Row], baseline: str | None, curves: Sequence[Curve] | None) -> str:
     blocks = []
-    for section in sections(rows, curves):
+    together = overall_section(rows)
+    for section in [*sections(rows, curves), *([together] if together else [])]:
         ruler = ["---" if number < section.text_columns else "---:" for number in range(len(section.columns))]
         lines = [_line(map(_plain, section.columns)), _line(ruler)]
         for cells, best in zip(section.cells, section.best, strict=True):

@@ -13,6 +13,7 @@ from gatelab.sweeps import Planned, live_state, read_plans
 # In the order in which they are told. Done is what needs no further work, a diverged run included.
 STATES = ("done", "running", "queued", "stale", "interrupted", "not begun", "diverged", "failed")
 _SHOWN = {"finished": "done"}
+_STEPS_FOR_A_RATE = 10  # before them it is the start of the process that is measured
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Standing:
         steps_per_second: of this process, validation included; None before the first steps.
         seconds: wall time that it took (done) or has taken.
         seconds_left: of a running one.
-        reason: of a failed, diverged, interrupted or stale one; `look`: the file that says more.
+        reason: of a failed, diverged, interrupted or stale one; `look`: where there is more.
     """
 
     path: Path
@@ -77,7 +78,8 @@ def overview(folders: Iterable[str | Path], now: float | None = None) -> Overvie
     counts = Counter(item.state for item in ordered)
     return Overview(
         runs=ordered,
-        skipped=[item for item in skipped if item.path not in planned],  # a planned one is about to be written
+        # What is planned is about to be written.
+        skipped=[item for item in skipped if not any(item.path in (path, *path.parents) for path in planned)],
         counts={state: counts[state] for state in STATES if counts[state]},
         seconds_left=_seconds_left(ordered),
     )
@@ -89,7 +91,8 @@ def _standing(run: Run, now: float) -> Standing:
     started, updated = (_number(status.get(key)) for key in ("started", "updated"))
     step, last, first = (_count(status.get(key)) for key in ("step", "max_steps", "from_step"))
     seconds = updated - started if started is not None and updated is not None else None
-    rate = (step - first) / seconds if seconds and step is not None and first is not None and step > first else None
+    made = step - first if step is not None and first is not None else 0
+    rate = made / seconds if seconds and made >= _STEPS_FOR_A_RATE else None
     left = None
     if state == "running" and rate and last is not None and step is not None and updated is not None:
         left = max(0.0, (last - step) / rate - max(0.0, now - updated))
@@ -101,7 +104,7 @@ def _standing(run: Run, now: float) -> Standing:
     elif state in ("failed", "diverged", "interrupted"):
         reason = " ".join(str(status.get("error", "no error was recorded")).split()).rstrip(".")
     if reason:
-        look = str(run.path / ("status.json" if status.get("traceback") else "train.log"))
+        look = str(run.path / "status.json" if status.get("traceback") else run.path)
     return Standing(run.path, run.cell, run.task, state, step, last, rate, seconds, left, reason, look)
 
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.formats import Section, caption, sections
+from gatelab.analysis.formats import Section, caption, overall_section, sections
 from gatelab.analysis.series import Curve
 from gatelab.analysis.table import Row
 from gatelab.analysis.verdict import verdicts
@@ -29,17 +29,25 @@ def print_table(rows: Iterable[Row], console: Console, baseline: str | None = No
         console.print("There are no runs to compare.")
         return
     for section, verdict in zip(sections(rows, curves), verdicts(rows, baseline), strict=True):
-        console.print(f"[bold]{escape(section.title)}[/bold]  {escape(section.subtitle)}", highlight=False)
-        for table in _tables(section, console.width):
-            console.print(table, crop=False)
+        _print_section(section, console)
         for note in section.notes:
             console.print(escape(note), style="dim", highlight=False)
         if baseline is not None and verdict.sentences:
             console.print(escape(" ".join(verdict.sentences)), highlight=False)
         console.print()
+    together = overall_section(rows)
+    if together is not None:
+        _print_section(together, console)
+        console.print()
     console.print(escape(caption(rows, baseline)), style="dim", highlight=False)
     if baseline is None and len(rows) > 1:
         console.print("Differences are tested against the cell given by --baseline.", style="dim", highlight=False)
+
+
+def _print_section(section: Section, console: Console) -> None:
+    console.print(f"[bold]{escape(section.title)}[/bold]  {escape(section.subtitle)}", highlight=False)
+    for table in _tables(section, console.width):
+        console.print(table, crop=False)
 
 
 def print_skipped(skipped: Iterable[Skipped], console: Console) -> None:

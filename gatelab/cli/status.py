@@ -18,6 +18,7 @@ from gatelab.analysis.terminal import print_skipped
 from gatelab.cli.folders import add_run_folders
 
 SECONDS_BETWEEN_LOOKS = 1.0
+WIDTH_FOR_BARS = 70  # columns; narrower, they would take the names' place
 _STYLES = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red", "interrupted": "yellow", "stale": "yellow"}
 
 
@@ -37,15 +38,15 @@ def run(options: argparse.Namespace) -> int:
     if not options.watch or not console.is_terminal:  # a file or a pipe gets one look
         found = overview(options.folders)
         print_skipped(found.skipped, Console(stderr=True))
-        console.print(_view(found), soft_wrap=not console.is_terminal)
+        console.print(_view(found, console.width), soft_wrap=not console.is_terminal)
         return 0
     with (
         contextlib.suppress(KeyboardInterrupt),
-        Live(_view(overview(options.folders)), console=console, auto_refresh=False) as live,
+        Live(_view(overview(options.folders), console.width), console=console, auto_refresh=False) as live,
     ):
         while True:
             time.sleep(SECONDS_BETWEEN_LOOKS)
-            live.update(_view(overview(options.folders)), refresh=True)
+            live.update(_view(overview(options.folders), console.width), refresh=True)
     return 0
 
 
@@ -55,7 +56,7 @@ def _plain(found: Overview) -> dict[str, Any]:
     return {"counts": found.counts, "seconds_left": found.seconds_left, "runs": runs, "skipped": skipped}
 
 
-def _view(found: Overview) -> RenderableType:
+def _view(found: Overview, width: int) -> RenderableType:
     """A line of counts, the running ones with their bars, and a line for each that needs attention."""
     total = len(found.runs)
     if not total:
@@ -67,21 +68,22 @@ def _view(found: Overview) -> RenderableType:
     parts: list[RenderableType] = [line]
     running = [item for item in found.runs if item.state == "running"]
     if running:
-        parts.append(_running(running))
+        parts.append(_running(running, bars=width >= WIDTH_FOR_BARS))
     parts += [_attention(item) for item in found.runs if item.reason and item.state != "not begun"]
     return Group(*parts)
 
 
-def _running(runs: list[Standing]) -> Table:
+def _running(runs: list[Standing], bars: bool) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("running", overflow="fold")
-    for heading in ("", "step", "steps/s", "left"):
+    for heading in ("", "step", "steps/s", "left")[not bars :]:
         table.add_column(heading, justify="right", no_wrap=True)
     for item in runs:
         step, last = item.step or 0, item.max_steps or 0
+        bar = [ProgressBar(total=max(last, 1), completed=step, width=12)] if bars else []
         table.add_row(
             Text(item.path.name),
-            ProgressBar(total=max(last, 1), completed=step, width=12),
+            *bar,
             f"{step:,} of {last:,}",
             "–" if item.steps_per_second is None else f"{item.steps_per_second:.3g}",
             "–" if item.seconds_left is None else duration(item.seconds_left),

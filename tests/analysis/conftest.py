@@ -17,7 +17,7 @@ MakeRun = Callable[..., Path]
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes one run directory.
 
-    `score` is the test score of a finished run; `state` may be failed or running; `keeps` says how much of its state the
+    `score` is the test score of a finished run; `state` may be failed, diverged or running; `keeps` says how much of its state the
     slowest unit keeps; further options go into the configuration by dotted key ("model.hidden_size").
     """
 
@@ -66,9 +66,10 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "gates": gates,
             }
             writer.finish(result | (summary or {}), LAST_STEP)
-        elif state == "failed":
+        elif state in ("failed", "diverged"):
             writer.progress(100)
-            writer.fail(error, f"Traceback (most recent call last):\n  {error}", "checkpoints/last.ckpt")
+            cause = "error" if state == "failed" else state
+            writer.fail(error, f"Traceback (most recent call last):\n  {error}", "checkpoints/last.ckpt", cause)
         else:
             writer.progress(100)
         writer.close()

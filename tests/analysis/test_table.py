@@ -304,7 +304,7 @@ def test_json_holds_every_field_at_full_precision(messy: Path):
     rows = compared(messy, "lstm").rows
     lists = ("scores", "seeds")
     expected = [{key: list(value) if key in lists else value for key, value in dataclasses.asdict(row).items()} for row in rows]
-    assert json.loads(render(rows, "json")) == {"rows": expected}
+    assert json.loads(render(rows, "json")) == {"rows": expected, "overall": []}
 
 
 def test_csv_holds_every_field_at_full_precision(messy: Path):
@@ -387,7 +387,7 @@ def test_no_runs():
     result = compare([])
     assert (result.rows, result.groups, result.skipped) == ([], [], [])
     assert "no runs" in printed([])
-    assert json.loads(render([], "json")) == {"rows": []}
+    assert json.loads(render([], "json")) == {"rows": [], "overall": []}
     assert render([], "csv").count("\n") == 1
 
 

@@ -226,8 +226,8 @@ def dynamics(problem: Problem) -> Figure | None:
                     series.append(Series(number, np.arange(1, values.size + 1), values, note=note))
             panels.append(Panel(place(problem, layer, title), Axis("rank"), y, series))
     caption = (
-        "From `gatelab inspect`, mean over the seeds it has looked at. Exponents below 0 forget a disturbance of the state, above 0 "
-        "they amplify it; singular values say what one step does to it in the best and the worst direction."
+        "From `gatelab inspect`, mean over the seeds it has looked at. Exponents below 0 forget a disturbance of the state, above "
+        "0 they amplify it; singular values say what one step does to it in the best and the worst direction."
     )
     return Figure("dynamics", "Dynamics", caption, "lines", panels) if panels else None
 
