@@ -90,6 +90,9 @@ class Logger(Options):
     name: str = option("wandb", "mirror", choices=("wandb", "csv", "none"))
     project: str = option("gatelab", "W&B project")
     entity: str | None = option(None, "W&B team or user")
+    notes: str | None = option(None, "W&B notes, a sentence on what the run is for")
+    tags: list[str] = option(factory=list, help="W&B tags beside cell and task")  # noqa: RUF009 - a factory
+    media_every: int = option(500, "optimiser steps between two sets of plots and tables in W&B; 0: at the end", minimum=0)
     mode: str = option("auto", "W&B mode; auto: online with a key, else offline", choices=("auto", "online", "offline"))
 
 

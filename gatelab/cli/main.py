@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
     "bench": "times of the kernels against eager, torch and Flax; with --training of whole steps against a bare loop",
     "kernels": "the C of a cell, or the cache of compiled kernels: gatelab kernels show cifg; gatelab kernels clear",
+    "wandb": "a saved workspace or a report in a W&B project: gatelab wandb workspace gatelab",
     "doctor": "versions, devices, compiler, data and W&B; what is missing and how to get it",
 }
 

@@ -64,6 +64,17 @@ def gradient(parameter: str | None = None, block: str | None = None) -> str:
     return f"grad/{parameter.replace('rnn.layers.', 'rnn.')}" + (f"/{block}" if block else "")
 
 
+def plot(family: str, layer: str, name: str | None = None) -> str:
+    """`plot/gate/0/forget`, `plot/flow/0`: a figure in W&B."""
+    return f"plot/{family}/{layer}" + (f"/{name}" if name else "")
+
+
+def table(name: str) -> str:
+    """`table/units`: a table in W&B."""
+    return f"table/{name}"
+
+
+STEP = "trainer/global_step"  # the step metric of W&B, as Lightning's WandbLogger names it
 CLIP_RATE = "clip/rate"  # share of the steps since the last record whose gradient was clipped
 LEARNING_RATE = "lr"
 STEPS_PER_SECOND = "time/steps_per_second"

@@ -27,7 +27,7 @@ from gatelab.tasks import TASKS, Task
 from gatelab.training.callbacks import LastCheckpoint, LastValidation, RandomState, TrainingMetrics
 from gatelab.training.data import EvaluationBatches, TrainingStream
 from gatelab.training.lean import NoProfiler
-from gatelab.training.loggers import build_loggers
+from gatelab.training.mirrors import build_loggers
 from gatelab.training.module import NonFiniteLossError, SequenceModule
 from gatelab.training.probes import GradientProbe, InsideProbe
 from gatelab.training.provenance import provenance

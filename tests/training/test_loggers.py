@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from gatelab.config import SGD, Logger
+from gatelab.cells import CELLS
+from gatelab.config import SGD, Logger, Model
 from gatelab.training.fit import RunFailedError, fit
-from gatelab.training.loggers import wandb_offline
+from gatelab.training.mirrors import wandb_offline
+from gatelab.training.module import SequenceModule
 
 
 @pytest.fixture(autouse=True)
@@ -66,11 +68,95 @@ def test_a_sweep_in_one_process_makes_closed_runs_with_their_exit_codes(small, t
         mirrored = {(key, row["trainer/global_step"]): value for row in rows for key, value in row.items()}
         for key, (steps, values) in run.metrics().items():
             for step, value in zip(steps, values, strict=True):
-                assert mirrored[key, step] == pytest.approx(value), key
+                assert float(mirrored[key, step]) == pytest.approx(value), key  # "Infinity" is a string
         for key, (steps, counts) in run.histograms().items():
             assert mirrored[f"{key}.values", steps[0]] == counts[0]
         assert rows
         assert all("trainer/global_step" in row for row in rows)
+
+
+@pytest.mark.slow
+def test_a_dashboard_finds_everything_that_is_promised(small, tmp_path, monkeypatch):
+    """Axes, summaries, plots, tables, artifacts, code and environment in the offline file itself, and the files that it names."""
+    plugin = tmp_path / "own.py"
+    plugin.write_text(
+        "from dataclasses import dataclass\nfrom gatelab.cells.lstm import LSTM\n\n"
+        '@dataclass(frozen=True)\nclass Own(LSTM):\n    """Of a user."""\n'
+    )
+    monkeypatch.setattr(CELLS, "_added", dict(CELLS._added))
+    logger = Logger(name="wandb", notes="for the tests", tags=["night"], media_every=10)
+    run = fit(small(logger=logger, model=Model(hidden_size=4, num_layers=2), plugins=[str(plugin)]))
+    (file,) = (run.path / "wandb").glob("offline-run-*/*.wandb")
+    records = inspect(file)
+
+    def of(kind: str) -> list[dict[str, Any]]:
+        return [record[kind] for record in records if record["type"] == kind]
+
+    assert of("run")[0]["notes"] == "for the tests"
+    assert of("run")[0]["tags"] == ["lstm", "adding", "night"]
+    axes = {metric.get("name", metric.get("glob_name")): metric for metric in of("metric")}
+    assert axes["*"]["step_metric"] == axes["val/mse"]["step_metric"] == "trainer/global_step"
+    assert axes["val/mse"]["summary"] == {"min": True, "last": True}
+    summary: dict[str, Any] = {}
+    for update in of("summary"):
+        summary |= update["update"]
+    scores = run.metrics()["val/mse"][1]
+    assert summary["val/mse"] == pytest.approx({"min": min(scores), "last": scores[-1]})
+    assert summary["parameters"] == run.summary()["parameters"]
+    assert summary["best_step"] == run.summary()["best_step"]
+    media = {row["trainer/global_step"]: row for row in history(records) if "table/units.nrows" in row}
+    assert media.keys() == {10, 20}
+    for row in media.values():
+        assert row["table/units.nrows"] == 2 * 3 * 4  # layers, gates, units
+        assert row["table/timescales.nrows"] == 2 * 4
+        for layer in "01":
+            plots = [f"plot/gate/{layer}/{gate}" for gate in ("input", "forget", "output")] + [f"plot/flow/{layer}"]
+            for key in plots:
+                figure = json.loads((file.parent / "files" / row[f"{key}.path"]).read_text())
+                assert figure["data"][0]["type"] == ("heatmap" if "gate" in key else "scatter")
+                assert figure["layout"]["xaxis"]["title"]["text"]
+    heat = json.loads((file.parent / "files" / media[20]["plot/gate/0/forget.path"]).read_text())["data"][0]
+    steps, means = run.arrays()["gate/0/forget/units/mean"]
+    assert heat["x"] == steps
+    assert heat["z"] == [list(unit) for unit in zip(*means, strict=True)]
+    artifacts = {artifact["type"]: artifact for artifact in of("artifact")}
+    assert "best" in artifacts["model"]["aliases"]
+    files = {entry["path"]: Path(entry["local_path"]) for entry in artifacts["model"]["manifest"]["contents"]}
+    assert files["best.ckpt"] == run.path / "checkpoints" / "best.ckpt"
+    assert files.keys() == {"best.ckpt", "config.json", "provenance.json", "summary.json"}
+    code = {entry["path"] for entry in artifacts["code"]["manifest"]["contents"]}
+    assert {"gatelab/cells/lstm.py", "gatelab/training/fit.py", "plugins/own.py"} <= code
+    assert (file.parent / "files" / "requirements.txt").read_text()
+    assert of("environment")[0]["python"].startswith("CPython")
+
+
+@pytest.mark.slow
+def test_an_interrupted_offline_run_is_whole_in_one_folder(small, monkeypatch):
+    """W&B cannot go on with an offline run: the second one begins with what the first had sent up to the checkpoint."""
+    config = small(logger=Logger(name="wandb"), trainer={"log_every": 1})
+    original = SequenceModule.training_step
+
+    def interrupted(self, batch, index):
+        if self.global_step == 14:
+            raise KeyboardInterrupt
+        return original(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceModule, "training_step", interrupted)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            fit(config)
+    run = fit(config)
+    (file,) = (run.path / "wandb").glob("offline-run-*/*.wandb")
+    records = inspect(file)
+    assert next(record["run"] for record in records if record["type"] == "run")["run_id"] == run.status["id"]
+    rows = history(records)
+    assert [row["trainer/global_step"] for row in rows] == list(range(1, 21))
+    for key, (steps, values) in run.metrics().items():
+        found = {row["trainer/global_step"]: float(row[key]) for row in rows if key in row}
+        assert found == pytest.approx(dict(zip(steps, values, strict=True))), key
+    for key, (steps, counts) in run.histograms().items():
+        found = {row["trainer/global_step"]: row[f"{key}.values"] for row in rows if f"{key}.values" in row}
+        assert found == dict(zip(steps, counts, strict=True))
 
 
 @pytest.mark.slow

@@ -1,0 +1,79 @@
+"""`gatelab wandb`: a saved workspace or a report in a W&B project, for what `logger=wandb` sent there."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from gatelab.analysis import views
+from gatelab.cells import CELLS, Parts
+from gatelab.registry import UserError
+from gatelab.tasks import TASKS
+from gatelab.training.mirrors import wandb_key
+
+VIEWS = {"workspace": views.workspace, "report": views.report}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to make, and where."""
+    parser.add_argument("view", choices=sorted(VIEWS), help="what to make")
+    parser.add_argument("project", metavar="PROJECT", help="W&B project, as in logger.project")
+    parser.add_argument("--entity", metavar="NAME", help="W&B team or user; default: yours")
+    parser.add_argument("--layers", type=int, default=1, metavar="N", help="of the models; default: 1")
+    parser.add_argument("--json", metavar="FILE", help="write the workspace to a file instead; needs no account")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Saves the view and prints its address."""
+    if options.layers < 1:
+        raise UserError(f"wandb: --layers is {options.layers}, but it must be at least 1.")
+    make = VIEWS[options.view]
+    metrics, gates = _metrics(), _gates()
+    if options.json:
+        if options.view == "report":
+            raise UserError("wandb: --json goes with workspace; a report can only be built by asking the server for its runs.")
+        view = make(options.entity or "entity", options.project, metrics, gates, options.layers)
+        Path(options.json).write_text(view._to_model().model_dump_json(by_alias=True, indent=1))
+        print(f"Workspace: {Path(options.json).resolve()}")
+        return 0
+    if not wandb_key():
+        raise UserError(
+            f"wandb {options.view}: W&B makes it on its server and wants an account. Run `wandb login`, or set WANDB_API_KEY "
+            "(and WANDB_BASE_URL for a server of your own), then call this again."
+        )
+    try:
+        view = make(options.entity or _own_entity(), options.project, metrics, gates, options.layers).save()
+    except UserError:
+        raise
+    except Exception as error:  # of the network, the server or the library, each with classes of its own
+        what = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise UserError(
+            f"wandb {options.view}: the server refused: {what}. Check `wandb login --verify` and that the project "
+            f"'{options.project}' exists."
+        ) from error
+    print(view.url)
+    return 0
+
+
+def _own_entity() -> str:
+    import wandb
+
+    return wandb.Api().default_entity or ""
+
+
+def _metrics() -> dict[str, str]:
+    """The scores of all tasks, and which of their values is the best."""
+    return {task.metric: "max" if task.higher_is_better else "min" for task in map(TASKS.get, TASKS.names())}
+
+
+def _gates() -> list[str]:
+    """The gates of all cells, each once, the most common first."""
+    import torch
+
+    found: dict[str, int] = {}
+    zeros = torch.zeros(1)
+    for name in CELLS.names():
+        cell: Any = CELLS.build(name)
+        parts = (Parts(**dict.fromkeys(names, zeros)) for names in (cell.gates, cell.state, cell.vectors))
+        for gate in cell.step(*parts)[1]:
+            found[gate] = found.get(gate, 0) + 1
+    return sorted(found, key=lambda gate: -found[gate])
