@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gatelab.analysis.figures import COLOURS, DASHES, FIGURES, SYMBOLS, Axis, Figure, Panel, Problem, Series, Setting, figure
+from gatelab.analysis.figures import (
+    COLOURS,
+    DASHES,
+    FIGURES,
+    OVERALL,
+    SYMBOLS,
+    Axis,
+    Figure,
+    Panel,
+    Problem,
+    Series,
+    Setting,
+    figure,
+    together,
+)
 from gatelab.analysis.problems import read_problems
 from gatelab.analysis.table import compare
 from gatelab.registry import UserError, unknown
@@ -61,7 +75,7 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
     problems, damaged = read_problems(comparison)
     drawn = [
         (problem, found)
-        for problem in problems
+        for problem in ([together(problems)] if FIGURES[name] in OVERALL and problems else problems)
         if problem.settings and task in (None, problem.scored.task) and (found := figure(name, problem)) is not None
     ]
     if not drawn:

@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from gatelab.analysis.figures import CHAPTERS, COLOURS, DASHES, SYMBOLS, Figure, Problem, Setting, plain
+from gatelab.analysis.figures import CHAPTERS, COLOURS, DASHES, OVERALL, SYMBOLS, Figure, Problem, Setting, plain, together
 from gatelab.analysis.formats import Section, caption, sections, short_options
 from gatelab.analysis.groups import Group, flat, read_provenance
 from gatelab.analysis.problems import POINTS, missing, read_problems, settings_options, states
@@ -75,6 +75,7 @@ def build_page(
     points = max(_FEWEST_POINTS, min(POINTS, _POINTS_OF_ALL // max(len(comparison.rows), 1)))
     problems, damaged = read_problems(comparison, points)
     left_out = [*skipped, *comparison.skipped, *damaged]
+    whole = together(problems)
     every = [run for group in comparison.groups for run in group.runs]
     body = {
         "counts": states(run.state for run in every),
@@ -88,8 +89,9 @@ def build_page(
                 problems, sections(comparison.rows), verdicts(comparison.rows, baseline), strict=True
             )
         ],
+        "overall": [_figure(figure) for function in OVERALL if problems and (figure := function(whole)) is not None],
         "filters": _filters(problems),
-        "settings": _json([[_setting(setting) for setting in problem.settings] for problem in problems]),
+        "settings": _json([[_setting(setting) for setting in problem.settings] for problem in (*problems, whole)]),
         "failed": [_failure(run) for run in sorted(every, key=lambda run: str(run.path)) if run.state == "failed"],
         "silent": [run.path.name for run in every if run.state == "running" and _silent(run)],
         "missing": [(problem.title, lacks) for problem in problems if (lacks := missing(problem))],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import change_records
 
-from gatelab.analysis.figures import COLOURS, FIGURES, SYMBOLS, Figure, Problem, figure, memory_gate, plain
+from gatelab.analysis.figures import COLOURS, FIGURES, SYMBOLS, Figure, Problem, figure, memory_gate, plain, together
 from gatelab.analysis.figures._model import spans
 from gatelab.analysis.problems import missing, read_problems
 from gatelab.analysis.series import seconds_at
@@ -37,7 +37,7 @@ def problem(make_run, tmp_path: Path) -> Problem:
     return only
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options", "dynamics"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options", "dynamics", "overall", "profiles"}))
 def test_every_figure_says_what_it_shows(problem: Problem, name: str):
     found = drawn(name, problem)
     assert found.name == name
@@ -213,6 +213,25 @@ def test_dynamics_of_inspected_runs(make_run, tmp_path: Path):
     assert np.ravel(singular.series[0].x).tolist() == [1, 2]
     # What was seen while training is not replaced.
     assert next(series for series in drawn("gate-units", problem).panels if "forget" in series.title).z is not None
+
+
+def test_all_tasks_together(make_run, tmp_path: Path):
+    for seed in range(4):
+        make_run("lstm", "adding", seed, score=0.01)  # solved
+        make_run("lstm", "copying", seed, score=0.1)  # chance
+        make_run("gru", "adding", seed, score=1 / 6)
+        make_run("gru", "copying", seed, score=0.1)
+    make_run("cifg", "copying", 0, score=1.0)  # not on every task
+    every = problems(tmp_path / "runs")
+    whole = together(every)
+    assert whole.number == 2
+    (panel,) = drawn("overall", whole).panels
+    assert panel.y.categories == ["lstm", "gru"]
+    assert [np.ravel(series.x)[0] for series in panel.series] == pytest.approx([0.5, 0.0])
+    (profile,) = drawn("profiles", whole).panels
+    x, y = np.ravel(profile.series[0].x), np.ravel(profile.series[0].y)
+    assert set(y[(x > 0.01) & (x < 0.99)]) == {0.5}
+    assert figure("overall", every[0]) is None
 
 
 def test_effects_of_options(make_run, tmp_path: Path):

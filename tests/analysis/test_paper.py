@@ -23,7 +23,7 @@ def folder(make_run, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "dynamics"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "dynamics", "overall", "profiles"}))
 def test_every_figure_can_be_drawn(folder: Path, tmp_path: Path, name: str):
     path = tmp_path / f"{name}.svg"
     assert write_figure(find_runs([folder])[0], name, path) == []
@@ -38,6 +38,15 @@ def test_words_and_names_of_a_figure(folder: Path, tmp_path: Path):
     text = path.read_text()
     for said in ("test mse (lower is better)", "test accuracy (higher is better)", "lstm, hidden_size=128", "$gru$", "solved"):
         assert said in text, said
+
+
+def test_all_tasks_together(make_run, tmp_path: Path):
+    for seed in range(2):
+        for task in ("adding", "copying"):
+            make_run("lstm", task, seed=seed)
+    path = tmp_path / "overall.svg"
+    write_figure(find_runs([tmp_path / "runs"])[0], "overall", path)
+    assert path.read_text().count("normalised score (0 chance, 1 solved)") == 1
 
 
 def test_one_task_alone(folder: Path, tmp_path: Path):

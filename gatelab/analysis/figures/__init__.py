@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from gatelab.analysis.figures import _gates, _memory, _results
+from gatelab.analysis.figures import _gates, _memory, _overall, _results
 from gatelab.analysis.figures._gates import gates_of, natural
 from gatelab.analysis.figures._memory import flow_layers, layers_of, longest_lag, memory_gate, timescale_seeds
 from gatelab.analysis.figures._model import COLOURS, DASHES, SYMBOLS, Axis, Figure, Panel, Problem, Series, Setting, plain
+from gatelab.analysis.figures._overall import together
 from gatelab.registry import UserError, unknown
 
 # In the order of the page: a heading, and the figures below it.
@@ -32,7 +33,9 @@ CHAPTERS: dict[str, tuple[Callable[[Problem], Figure | None], ...]] = {
     ),
     "Cost and options": (_results.cost, _results.options),
 }
-FIGURES = {function.__name__.replace("_", "-"): function for functions in CHAPTERS.values() for function in functions}
+# Of all problems as one.
+OVERALL = (_overall.overall, _overall.profiles)
+FIGURES = {function.__name__.replace("_", "-"): function for functions in (*CHAPTERS.values(), OVERALL) for function in functions}
 
 
 def figure(name: str, problem: Problem) -> Figure | None:
@@ -51,6 +54,7 @@ __all__ = [
     "COLOURS",
     "DASHES",
     "FIGURES",
+    "OVERALL",
     "SYMBOLS",
     "Axis",
     "Figure",
@@ -67,4 +71,5 @@ __all__ = [
     "natural",
     "plain",
     "timescale_seeds",
+    "together",
 ]
