@@ -15,7 +15,8 @@ from gatelab.registry import UserError
 from gatelab.runs import Run, Skipped, find_runs
 
 HOST = "127.0.0.1"
-_FRESH_SECONDS = 2.0  # for so long the folders are not looked at again
+_FRESH_SECONDS = 2.0  # for so long the folders are not looked at again,
+_REST = 10  # and for so many times as long as the last page took: the runs need the processor more
 _FILES = ("status.json", "metrics.jsonl", "arrays.jsonl", "histograms.jsonl", "summary.json", "inspect.json")
 
 
@@ -34,7 +35,7 @@ class Source:
     ) -> None:
         self.folders, self.baseline, self.command, self._clock = folders, baseline, command, clock
         self._lock = threading.Lock()
-        self._looked = float("-inf")
+        self._due = float("-inf")
         self._version, self._built, self._running = "", "", 0
         self._found: tuple[list[Run], list[Skipped]] = ([], [])
         self._page = b""
@@ -50,14 +51,16 @@ class Source:
         with self._lock:
             self._look()
             if self._built != self._version:
+                began = self._clock()
                 runs, skipped = self._found
                 baseline = self.baseline if any(run.cell == self.baseline for run in runs) else None
                 self._page = build_page(runs, skipped, baseline, self.command, live=True).html.encode()
                 self._built = self._version
+                self._due = max(self._due, self._clock() + _REST * (self._clock() - began))
             return self._page
 
     def _look(self) -> None:
-        if self._clock() - self._looked < _FRESH_SECONDS:
+        if self._clock() < self._due:
             return
         self._found = find_runs([folder for folder in self.folders if Path(folder).is_dir()])
         runs, skipped = self._found
@@ -65,7 +68,7 @@ class Source:
         seen += [(str(item.path), item.reason) for item in skipped]
         self._version = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
         self._running = sum(run.state == "running" for run in runs)
-        self._looked = self._clock()
+        self._due = self._clock() + _FRESH_SECONDS
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -148,7 +148,7 @@ def _rows(problem: Problem, section: Section) -> list[dict[str, Any]]:
 def _filters(problems: Sequence[Problem]) -> dict[str, list[dict[str, Any]]]:
     """What can be switched off: tasks, cells with their looks, and values of the options that differ."""
     found: dict[str, list[dict[str, Any]]] = {
-        "task": [{"token": f"task:{p.number}", "text": p.title} for p in problems],
+        "task": [{"token": f"task:{p.title}", "text": p.title} for p in problems],
         "cell": [],
     }
     looks: dict[str, Setting] = {}

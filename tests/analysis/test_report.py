@@ -151,7 +151,7 @@ def test_a_cell_has_one_colour_on_the_whole_page(page: Page):
 
 def test_filters(page: Page):
     tokens = re.findall('data-token="([^"]*)"', page.source)
-    assert tokens == ["task:0", "task:1", "cell:gru", "cell:lstm", "hidden_size=64", "hidden_size=128"]
+    assert tokens == ["task:adding", "task:copying", "cell:gru", "cell:lstm", "hidden_size=64", "hidden_size=128"]
     rows = [json.loads(text.replace("&#34;", '"')) for text in re.findall('data-tokens="([^"]*)"', page.source)]
     assert ["cell:lstm", "hidden_size=128"] in rows
     assert page.settings[0][0]["tokens"] == ["cell:lstm", "hidden_size=128"]  # the best of the first task

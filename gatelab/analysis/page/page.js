@@ -43,7 +43,7 @@
   };
 
   function filter() {
-    for (const element of document.querySelectorAll("main [data-problem]:not(.plot)")) element.hidden = hidden.has(`task:${element.dataset.problem}`);
+    for (const element of document.querySelectorAll("[data-task]")) element.hidden = hidden.has(`task:${element.dataset.task}`);
     for (const row of document.querySelectorAll("tr[data-tokens]")) row.hidden = !visible({ tokens: JSON.parse(row.dataset.tokens) });
     for (const box of document.querySelectorAll("input[data-token]")) box.checked = !hidden.has(box.dataset.token);
     document.getElementById("reset").disabled = hidden.size === 0;
@@ -99,6 +99,7 @@
     swatches();
     theme();
     filter();
+    inSight.disconnect();
     for (const plot of plots()) inSight.observe(plot);
     for (const fold of document.querySelectorAll("details")) fold.addEventListener("toggle", () => fold.querySelectorAll(".plot").forEach(draw));
   }
