@@ -221,13 +221,27 @@ def grows(cell: Cell, states: dict[str, Tensor]) -> None:
     assert 0.9 < float((size[1:] - read).max()) <= 1 + FLOAT64
 
 
+def leaps(cell: Cell, states: dict[str, Tensor]) -> None:
+    """|c(t)| exceeds |c(t-1)| by more than 1 somewhere: with large weights only."""
+    assert float(states["c"].abs().diff(dim=0).max()) > 1
+
+
+def below_the_cell(cell: Cell, states: dict[str, Tensor]) -> None:
+    """|h(t)| is at most |c(t)| and comes near it."""
+    h, c = states["h"][1:].abs(), states["c"][1:].abs()
+    assert bool((h <= c).all())
+    assert float((h - 0.9 * c).max()) > 0
+
+
 # A claim under "Bounds:", and how it is measured on states (T+1, B, H) that start from |s_0| <= 1.
 CLAIMS: dict[str, Callable[[Cell, dict[str, Tensor]], None]] = {
     "|h| < 1": within("h", 1.0),
     "|h| < tanh(1)": within("h", math.tanh(1)),
     "|h| <= 1 from |h_0| <= 1": within("h", 1.0),
     "|c| <= 1 from |c_0| <= 1": within("c", 1.0),
+    "|h| <= |c|": below_the_cell,
     "|c| grows by less than 1 a step": grows,
+    "|c| can grow by more than 1 a step": leaps,
     "|c| exceeds the largest |c_j| that is read by less than 1": grows,
 }
 

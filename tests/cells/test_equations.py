@@ -102,6 +102,43 @@ def no_forget_gate(w: Network, xs: Array, h: Array, c: Array, options: dict[str,
         yield {"h": h, "c": c}, {"input": i, "output": o}
 
 
+def no_output_gate(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) -> Oracle:
+    """Greff et al. 2017, NOG: stored as input, forget, block input."""
+    for x in xs:
+        i = sigmoid(w(0, x, h) + w.p("i") * c)
+        f = sigmoid(w(1, x, h) + w.p("f") * c)
+        c = np.tanh(w(2, x, h)) * i + c * f
+        h = np.tanh(c)
+        yield {"h": h, "c": c}, {"input": i, "forget": f}
+
+
+def not_squashed(input_function: Callable[[Array], Array], output_function: Callable[[Array], Array]) -> Callable[..., Oracle]:
+    """Greff et al. 2017, with other g and h; NIAF: g(x) = x, NOAF: h(x) = x."""
+
+    def oracle(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) -> Oracle:
+        for x in xs:
+            i = sigmoid(w(0, x, h) + w.p("i") * c)
+            f = sigmoid(w(1, x, h) + w.p("f") * c)
+            new = input_function(w(2, x, h)) * i + c * f
+            o = sigmoid(w(3, x, h) + w.p("o") * new)
+            c, h = new, output_function(new) * o
+            yield {"h": h, "c": c}, {"input": i, "forget": f, "output": o}
+
+    return oracle
+
+
+def gates_see_gates(w: Network, xs: Array, h: Array, c: Array, i: Array, f: Array, o: Array, options: dict[str, Any]) -> Oracle:
+    """Greff et al. 2017, FGR, and the block input sees the gates as well: R acts on output and gates of the step before."""
+    for x in xs:
+        y = np.concatenate((h, i, f, o))
+        i = sigmoid(w(0, x, y) + w.p("i") * c)
+        f = sigmoid(w(1, x, y) + w.p("f") * c)
+        new = np.tanh(w(2, x, y)) * i + c * f
+        o = sigmoid(w(3, x, y) + w.p("o") * new)
+        c, h = new, np.tanh(new) * o
+        yield {"h": h, "c": c, "i": i, "f": f, "o": o}, {"input": i, "forget": f, "output": o}
+
+
 def gated_unit(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
     """Cho et al. 2014 in cuDNN's form: W and R hold reset, update, candidate; b has a fourth block inside the reset."""
     for x in xs:
@@ -136,10 +173,14 @@ def lstmn(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) ->
 ORACLES: dict[str, Callable[..., Oracle]] = {
     "attention": lstmn,
     "cifg": coupled,
+    "fgr": gates_see_gates,
     "gru": gated_unit,
     "lstm": vanilla,
     "nfg": no_forget_gate,
+    "niaf": not_squashed(lambda value: value, np.tanh),
     "nig": no_input_gate,
+    "noaf": not_squashed(np.tanh, lambda value: value),
+    "nog": no_output_gate,
     "peephole": vanilla,
     "rnn": elman,
 }
@@ -238,7 +279,7 @@ def test_cifg_is_an_lstm_with_tied_gates(peepholes: bool) -> None:
 
 
 @pytest.mark.parametrize("peepholes", [False, True])
-@pytest.mark.parametrize(("name", "fixed"), [("nig", "i"), ("nfg", "f")])
+@pytest.mark.parametrize(("name", "fixed"), [("nig", "i"), ("nfg", "f"), ("nog", "o")])
 def test_a_missing_gate_is_a_gate_at_one(name: str, fixed: str, peepholes: bool) -> None:
     """sigmoid(40) rounds to 1 in float64."""
     reduced, full = lstm_like(name, peepholes=peepholes), lstm_like("peephole")

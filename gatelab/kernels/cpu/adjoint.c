@@ -27,8 +27,11 @@ static void adjoint_rows(const Call *c, const Plan *p, const Packed *w, const It
         if (STORED_AT[q] >= 0) before[q] = *(const V *)(saved + (SAVED + STORED_AT[q]) * part + at);
         else if (READ[q]) before[q] = load(before_at(c, it, t, r) + v * LANES, count);
       }
-      if (c->d_out)
-        after[0] += load(c->d_out + it->n * c->d_out_n + t * c->d_out_t + (it->first + r) * c->d_out_b + v * LANES, count);
+      if (c->d_out) {
+        const real *d_out = c->d_out + it->n * c->d_out_n + t * c->d_out_t + (it->first + r) * c->d_out_b + v * LANES;
+        __builtin_prefetch(t ? d_out - c->d_out_t : d_out);  // time runs backwards: the processor does not expect it
+        after[0] += load(d_out, count);
+      }
       if (c->flow)
         for (int q = 0; q < STATES; q++) store(c->flow + recorded_at(c, it, q, t, r) + v * LANES, after[q], count);
       adjoint(kept, before, vectors, after, a, earlier, d_vectors);
@@ -53,12 +56,11 @@ static void adjoint_rows(const Call *c, const Plan *p, const Packed *w, const It
 
 // `count` values of a row, in tiles: to[k / TILE_ROWS][i][TILE_ROWS] with `rows` values of i.
 static void to_tiles(const real *row, long count, real *to, long i, long rows) {
-  for (long k = 0; k < count; k += TILE_ROWS) {
-    real *tile = to + k * rows + i * TILE_ROWS;
-    const long most = least_long(TILE_ROWS, count - k);
-    for (long j = 0; j < most; j++) tile[j] = row[k + j];
-    for (long j = most; j < TILE_ROWS; j++) tile[j] = 0;
-  }
+  long k = 0;
+  for (; k + TILE_ROWS <= count; k += TILE_ROWS) memcpy(to + k * rows + i * TILE_ROWS, row + k, TILE_ROWS * sizeof(real));
+  if (k == count) return;
+  real *last = to + k * rows + i * TILE_ROWS;
+  for (long j = 0; j < TILE_ROWS; j++) last[j] = k + j < count ? row[k + j] : 0;
 }
 
 // The same for the first part of the state before each of the steps from t on, and for values that the steps kept.
@@ -71,9 +73,13 @@ static void columns_to_tiles(const Call *c, const Plan *p, const Item *it, long 
     const long j = i / it->rows, r = i % it->rows;
     const real *column = saved + j * p->slot * it->rows + r * LANES;
     const int inside = !ended(c, it, t + j, r);
-    for (long k = 0; k < p->depth_s; k++)
-      to[k / TILE_ROWS * TILE_ROWS * all_rows + i * TILE_ROWS + k % TILE_ROWS] =
-          k < c->H && inside ? column[k / LANES * step_v + k % LANES] : 0;
+    for (long k = 0; k < p->depth_s; k += TILE_ROWS) {
+      real *tile = to + k * all_rows + i * TILE_ROWS;
+      if (LANES % TILE_ROWS == 0 && inside && k + TILE_ROWS <= c->H)
+        memcpy(tile, column + k / LANES * step_v + k % LANES, TILE_ROWS * sizeof(real));
+      else
+        for (long m = k; m < k + TILE_ROWS; m++) tile[m - k] = m < c->H && inside ? column[m / LANES * step_v + m % LANES] : 0;
+    }
   }
 }
 
