@@ -263,8 +263,8 @@ def _fields(found: Difference | None) -> dict[str, Any]:
         return {}
     same = ("test", "p", "p_adjusted", "better", "detectable", "power", "seeds_needed")
     fields = {name: getattr(found, name) for name in same}
-    for name, interval in (("improvement", found.improvement), ("effect", found.effect)):
-        fields |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    for name, (value, low, high) in (("improvement", found.improvement), ("effect", found.effect)):
+        fields |= {name: None if math.isnan(value) else value, f"{name}_low": low, f"{name}_high": high}
     return fields | {"difference": found.value, "difference_low": found.low, "difference_high": found.high}
 
 

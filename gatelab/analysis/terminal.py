@@ -66,19 +66,24 @@ def _tables(section: Section, width: int) -> Iterator[Table]:
         max(cell_len(line) for text in (Text(heading), *cells) for line in text.plain.split("\n"))
         for heading, cells in zip(section.columns, texts, strict=True)
     ]
-    names = list(range(section.text_columns))
-    for gap in (2, 1):
-        if sum(widths) + gap * (len(widths) - 1) <= width:
-            yield _table(section, texts, list(range(len(widths))), gap)
-            return
-    fixed = sum(widths[column] + 2 for column in names)
-    columns: list[int] = []
-    for column in range(section.text_columns, len(widths)):
-        if columns and fixed + sum(widths[other] + 2 for other in columns) + widths[column] > width:
-            yield _table(section, texts, [*names, *columns], 2)
-            columns = []
-        columns.append(column)
-    yield _table(section, texts, [*names, *columns], 2)
+    # A gap of two is easier to read, and a table less easier still.
+    wide, narrow = (_packed(widths, section.text_columns, gap, width) for gap in (2, 1))
+    parts, gap = (wide, 2) if len(wide) <= len(narrow) else (narrow, 1)
+    for columns in parts:
+        yield _table(section, texts, columns, gap)
+
+
+def _packed(widths: list[int], names: int, gap: int, width: int) -> list[list[int]]:
+    """The columns of each table: as many as there is room for behind the first ones, which name the rows."""
+    parts: list[list[int]] = []
+    room = 0
+    for column in range(names, len(widths)):
+        if not parts or widths[column] > room:
+            parts.append([*range(names)])
+            room = width - sum(widths[:names]) - gap * names
+        parts[-1].append(column)
+        room -= widths[column] + gap
+    return parts
 
 
 def _text(section: Section, column: int, row: int) -> Text:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatelab.analysis.differences import RANKS
-from gatelab.analysis.formats import name, number, probability, share, short_options
+from gatelab.analysis.formats import number, probability, share, short_options
 from gatelab.analysis.statistics import small_n
 from gatelab.analysis.table import Row
 
@@ -56,7 +56,7 @@ def verdicts(rows: Iterable[Row], baseline: str | None = None) -> list[Verdict]:
     for (task, task_options, _), group in itertools.groupby(rows, key=lambda row: row.problem):
         members = list(group)
         short = short_options(row.options for row in members)
-        names = [name(row.cell, short[row.options]) for row in members]
+        names = [f"{row.cell} ({short[row.options]})" if row.options else row.cell for row in members]
         pairs = zip(members, names, strict=True)
         findings = [_finding(row, variant, baseline) for row, variant in pairs if baseline not in (None, row.cell)]
         made.append(
@@ -73,32 +73,45 @@ def _finding(row: Row, variant: str, baseline: str | None) -> Finding:
     if not row.test:
         return Finding(row, variant, "untested", f"{variant} was not compared with {baseline}: {_why_not(row)}.")
     if row.better is None:
-        return Finding(row, variant, "undecided", f"{variant} does not differ significantly from {baseline} ({_evidence(row)}).")
+        said = f"{variant} does not differ significantly from {baseline} ({_evidence(row, _signed_interval(row))})."
+        return Finding(row, variant, "undecided", said)
     outcome: Outcome = "better" if row.better else "worse"
     size = "" if row.difference is None or row.test == RANKS else f" by {number(abs(row.difference))}"
-    return Finding(row, variant, outcome, f"{variant} is {outcome} than {baseline}{size} ({_evidence(row)}).")
+    return Finding(row, variant, outcome, f"{variant} is {outcome} than {baseline}{size} ({_evidence(row, _interval(row))}).")
 
 
 def _why_not(row: Row) -> str:
     if not row.n:
-        return "it has no finished run"
+        return "no finished run"
     return row.note if row.note and row.difference is None else "a test needs two seeds of each side"
 
 
-def _evidence(row: Row) -> str:
-    """The numbers behind a statement, in brackets."""
-    said = []
+def _signed_interval(row: Row) -> str:
     numbers = [value for value in (row.difference, row.difference_low, row.difference_high) if value is not None]
-    if len(numbers) == 3:
-        value, low, high = (number(value, sign=True) for value in numbers)
-        said.append(f"difference {value}, 95% interval {low} to {high}")
+    if len(numbers) < 3:
+        return ""
+    value, low, high = (number(value, sign=True) for value in numbers)
+    return f"difference {value}, 95% interval {low} to {high}"
+
+
+def _interval(row: Row) -> str:
+    """The interval of the size of a difference whose direction has been said."""
+    if row.difference is None or row.difference_low is None or row.difference_high is None:
+        return ""
+    direction = 1 if row.difference > 0 else -1
+    low, high = sorted((direction * row.difference_low, direction * row.difference_high))
+    return f"95% interval {number(low)} to {number(high)}"
+
+
+def _evidence(row: Row, interval: str) -> str:
+    """The numbers behind a statement, for brackets."""
+    said = [interval] if interval else []
     if row.test == RANKS and row.improvement is not None:
         said.append(f"it beats the baseline in {share(row.improvement)} of the pairs of runs")
     if row.p_adjusted is not None:
         p = probability(row.p_adjusted)
         said.append(f"{row.test}, adjusted p {p if p.startswith('<') else f'= {p}'}")
-    said.append(f"n = {row.n}")
-    return "; ".join(said)
+    return "; ".join([*said, f"n = {row.n}"])
 
 
 def _outcomes(findings: Sequence[Finding], baseline: str | None, rows: Sequence[Row], names: Sequence[str]) -> list[str]:
@@ -112,8 +125,11 @@ def _outcomes(findings: Sequence[Finding], baseline: str | None, rows: Sequence[
     undecided = [finding for finding in findings if finding.outcome == "undecided"]
     if undecided:
         said.append(_not_significant(undecided, baseline))
-    said += [finding.sentence for finding in findings if finding.outcome == "untested"]
-    return said
+    reasons: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.outcome == "untested":
+            reasons.setdefault(_why_not(finding.row), []).append(finding.variant)
+    return said + [f"Not compared with {baseline}: {listed(variants)} ({reason})." for reason, variants in reasons.items()]
 
 
 def _not_significant(undecided: Sequence[Finding], baseline: str) -> str:

@@ -356,11 +356,11 @@ def test_the_best_row_is_bold(messy: Path):
 
 def test_no_number_is_cut_short_on_a_narrow_terminal(messy: Path):
     rows = compared(messy, "lstm").rows
-    wide, narrow = ([re.split(r"  +", line.strip()) for line in printed(rows, width=width).splitlines()] for width in (200, 40))
+    wide, narrow = [re.split(r"  +", line.strip()) for line in printed(rows, width=200).splitlines()], printed(rows, width=40)
     cells = {cell for line in wide for cell in line[1:] if re.search(r"\d", cell) and "is better" not in cell}
     assert len(cells) > 20
-    assert cells <= {cell for line in narrow for cell in line}
-    assert [line for line in printed(rows, width=40).splitlines() if line.startswith("cell")][1:] != []  # in several tables
+    assert [cell for cell in cells if not re.search(rf"(?<!\S){re.escape(cell)}(?!\S)", narrow)] == []
+    assert sum(line.startswith("cell") for line in narrow.splitlines()) > 4  # in several tables for each task
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])

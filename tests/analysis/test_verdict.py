@@ -23,7 +23,7 @@ def test_what_differs_and_what_does_not(make_run, tmp_path: Path):
     outcomes = {finding.variant: finding for finding in verdict.findings}
     assert {name: finding.outcome for name, finding in outcomes.items()} == {"gru": "worse", "cifg": "undecided"}
     gru, cifg = outcomes["gru"], outcomes["cifg"]
-    assert gru.sentence.startswith("gru is worse than lstm by 0.3 (difference +0.3, 95% interval +0.29")
+    assert gru.sentence.startswith("gru is worse than lstm by 0.3 (95% interval 0.29")
     assert "paired t, adjusted p <0.001; n = 5)." in gru.sentence
     assert cifg.sentence.startswith("cifg does not differ significantly from lstm (difference +0.002, ")
     assert cifg.row.detectable is not None
@@ -58,7 +58,7 @@ def test_a_single_seed_is_not_tested(make_run, tmp_path: Path):
     (verdict,) = said_of(tmp_path, "lstm")
     assert verdict.findings[0].outcome == "untested"
     assert verdict.sentences == [
-        "gru was not compared with lstm: a test needs two seeds of each side.",
+        "Not compared with lstm: gru (a test needs two seeds of each side).",
         "With 1 seed there is neither an interval nor a test.",
     ]
 
@@ -86,7 +86,7 @@ def test_every_task_has_its_own_verdict(messy: Path):
     found = said_of(messy, "lstm")
     assert [verdict.title for verdict in found] == ["adding", "copying"]
     untested = found[1].findings[-1]
-    assert untested.sentence == "cifg was not compared with lstm: it has no finished run."
+    assert untested.sentence == "cifg was not compared with lstm: no finished run."
 
 
 def test_without_a_baseline(make_run, tmp_path: Path):
