@@ -114,7 +114,7 @@ def _problem(problem: Problem, section: Section, verdict: Verdict) -> dict[str, 
         "number": problem.number,
         "title": problem.title,
         "subtitle": section.subtitle,
-        "words": [words for words in (memory_words(problem), verdict.sentences) if words],
+        "words": [words for words in (memory_words(problem), verdict.sentences if problem.scored.n else []) if words],
         "chapters": chapters,
         "hidden": problem.hidden,
     }

@@ -29,7 +29,8 @@ def memory_words(problem: Problem) -> list[str]:
     steps, layer, seeds, first = ranked[0]
     gate = memory_gate(first, layer)
     through = f", through its {gate} gate" if gate else ""
-    said = [f"{first.row.cell} keeps its state longest{through}: its median unit for {_number(steps)} steps."]
+    longest = " longest" if len(ranked) > 1 else ""
+    said = [f"{first.row.cell} keeps its state{longest}{through}: its median unit for {_number(steps)} steps."]
     if len(ranked) > 1:
         others = [f"{setting.row.cell} {_number(value)}" for value, _, _, setting in ranked[1:6]]
         gates = {memory_gate(setting, own) for _, own, _, setting in ranked}
