@@ -96,7 +96,8 @@ def messy(make_run: MakeRun, tmp_path: Path) -> Path:
     (make_run("lstm", "adding", 10) / "status.json").write_text('{"state": "fini')
     (make_run("lstm", "adding", 11) / "summary.json").unlink()
     damaged = make_run("lstm", "adding", 12, score=0.21) / "metrics.jsonl"
-    damaged.write_text(damaged.read_text().replace('"step":100', '"step" 100', 1))
+    first, second, *rest = damaged.read_text().splitlines(keepends=True)
+    damaged.write_text("".join([first, second.replace(":", "", 1), *rest]))
     (runs / "notes").mkdir()
     (runs / "notes" / "todo.txt").write_text("read Welch")
     return runs
