@@ -280,7 +280,7 @@ const charts = (() => {
     const quoted = (value) => {
       const text = value === null || value === undefined ? "" : String(value);
       // A spreadsheet would run what begins so as a formula.
-      const safe = /^[=+\-@\t\r]/.test(text) && typeof value !== "number" ? `'${text}` : text;
+      const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
       return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
     const lines = [["panel", "setting", "x_axis", "x", "y_axis", "y", "low", "high", "value"]];
