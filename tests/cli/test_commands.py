@@ -123,6 +123,34 @@ def test_report_is_written_where_it_is_asked_for(runs, gatelab, tmp_path):
     assert "lstm" in (tmp_path / "page.html").read_text()
 
 
+def test_plot_writes_a_figure(runs, gatelab, tmp_path):
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: pip install 'gatelab[plots]'")
+    path = tmp_path / "figures" / "ranking.pdf"
+    status, out, err = gatelab("plot", str(runs), "--figure", "ranking", "-o", str(path))
+    assert (status, str(path) in out, "holiday pictures" in err) == (0, True, True)
+    assert path.read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--figure", "rankin", "-o", "a.pdf"), "Did you mean 'ranking'? Available: cost, "),
+        (("--figure", "ranking", "-o", "a.gif"), "must end with one of: .pdf, .png, .svg"),
+        (("-o", "a.pdf"), "the following arguments are required: --figure"),
+    ],
+)
+def test_plot_says_what_it_cannot_draw(runs, gatelab, arguments, message):
+    status, _, err = gatelab("plot", str(runs), *arguments)
+    assert status == 2
+    assert message in err
+
+
+def test_dashboard_refuses_a_port_that_there_is_not(runs, gatelab):
+    status, _, err = gatelab("dashboard", str(runs), "--port", "70000")
+    assert status == 2
+    assert "Port 70000 cannot be used" in err
+
+
 @pytest.mark.slow
 def test_reading_results_never_imports_torch(runs):
     code = f"import sys; from gatelab.cli.main import main; main(['compare', {str(runs)!r}]); print('torch' in sys.modules)"
