@@ -157,7 +157,7 @@ class RunWriter:
         """Appends one line and hands it to the operating system, so that it survives a kill."""
         if file not in self._files:
             self._files[file] = _open_to_append(self.path / file)
-        self._files[file].write(orjson.dumps(_plain(record)).decode() + "\n")
+        self._files[file].write(json.dumps(_plain(record), allow_nan=False) + "\n")
         self._files[file].flush()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from gatelab.analysis.formats import number, probability, share, short_options
 from gatelab.analysis.statistics import small_n
 from gatelab.analysis.table import Row
 
+_NAMED = 8  # names in one sentence
 Outcome = Literal["better", "worse", "undecided", "untested"]
 
 
@@ -134,7 +135,9 @@ def _outcomes(findings: Sequence[Finding], baseline: str | None, rows: Sequence[
 def _not_significant(undecided: Sequence[Finding], baseline: str) -> str:
     """What does not differ, and how large a difference would have had to be."""
     verb = "does" if len(undecided) == 1 else "do"
-    said = f"{listed([finding.variant for finding in undecided])} {verb} not differ significantly from {baseline}"
+    names = [finding.variant for finding in undecided]
+    who = listed(names) if len(names) <= _NAMED else f"{len(names)} of the configurations, {listed(names[:3])} among them,"
+    said = f"{who} {verb} not differ significantly from {baseline}"
     seen = sorted(finding.row.detectable for finding in undecided if finding.row.detectable is not None)
     if not seen:
         return said + "."
