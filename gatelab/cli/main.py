@@ -17,6 +17,7 @@ COMMANDS = {
     "dashboard": "the same page, live while runs go on, for the browser of this machine",
     "plot": "one figure of the report for a paper: gatelab plot runs --figure gradient-lag -o flow.pdf",
     "inspect": "gates, timescales, gradient flow and Lyapunov exponents of a trained model: gatelab inspect runs/<run>",
+    "reproduce": "run the experiment of a paper and say which of its claims hold: gatelab reproduce forget2000",
     "list": "the cells or the tasks there are",
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
     "bench": "times of the kernels against eager, torch and Flax; with --training of whole steps against a bare loop",

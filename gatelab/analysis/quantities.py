@@ -1,0 +1,131 @@
+"""Numbers that claims are about, taken from the records of one run each.
+
+```
+test nll                      the score of the test set (or `val nll`: at the best validation)
+last state/0/c/norm           the last record of a metric; also: first, max, min
+steps val/mse < 0.01          optimiser steps until a metric is first below a level (or > above); the length of the run if never
+share optimizer.lr            of a search: the share of the variance of the validation score that an option explains (fANOVA)
+log ...                       the natural logarithm of any of these: differences of it are ratios
+```
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gatelab.analysis.groups import flat
+from gatelab.registry import UserError
+from gatelab.runs import Run
+
+_FORMS = {
+    "score": re.compile(r"(val|test) (\S+)"),
+    "record": re.compile(r"(last|first|max|min) (\S+)"),
+    "steps": re.compile(r"steps (\S+) ([<>]) ([-+.\de]+)"),
+    "share": re.compile(r"share (\S+)"),
+}
+_PICK = {"last": lambda values: values[-1], "first": lambda values: values[0], "max": max, "min": min}
+
+
+def check_quantity(text: str) -> None:
+    """Raises a UserError if a text is not a quantity."""
+    _parse(text)
+
+
+def of_search(text: str) -> bool:
+    """Whether a quantity belongs to all trials of an arm together and not to each of its runs."""
+    return _parse(text)[1] == "share"
+
+
+def quantity(text: str, run: Run) -> float:
+    """The number of one run; nan if it never recorded it.
+
+    Raises:
+        UserError: the text is not a quantity of a run, or the run cannot be read.
+    """
+    logarithm, form, parts = _parse(text)
+    match form:
+        case "score":
+            value = float(run.summary()[parts[0]].get(parts[1], math.nan))
+        case "record":
+            _, values = run.metrics().get(parts[1], ([], []))
+            value = _PICK[parts[0]](values) if values else math.nan
+        case "steps":
+            value = _steps(run, parts[0], parts[1] == "<", float(parts[2]))
+        case _:
+            raise UserError(f"'{text}' is not of a single run")
+    return (math.log(value) if value > 0 else math.nan) if logarithm else value
+
+
+def variance_share(text: str, runs: Sequence[Run], search: Mapping[str, str], seed: int = 0) -> float:
+    """The share of the variance of the validation score over a search that one option explains by itself.
+
+    fANOVA: a random forest is fitted to the scores, and the variance of its marginals is decomposed exactly (Hutter, Hoos &
+    Leyton-Brown 2014, ICML). What interactions explain is in no single share.
+
+    Args:
+        text: `share optimizer.lr`.
+        runs: the trials of one arm.
+        search: option to interval, all that were searched over. The variance is over the distribution drawn from: an option drawn
+            log-uniformly counts by its logarithm. (Optuna by itself integrates over the option as it is.)
+
+    Raises:
+        UserError: optuna is not installed, or there are too few trials.
+    """
+    (option,) = _parse(text)[2]
+    if option not in search:
+        raise UserError(f"'{text}': {option} was not searched over; these were: {', '.join(search)}")
+    return importances(runs, search, seed)[option]
+
+
+def importances(runs: Sequence[Run], search: Mapping[str, str], seed: int = 0) -> dict[str, float]:
+    """`variance_share` of every option."""
+    try:
+        import optuna
+        from optuna.importance import FanovaImportanceEvaluator
+    except ImportError as error:
+        raise UserError("Variance shares need optuna and scikit-learn: pip install 'gatelab[papers]'") from error
+    if len(runs) < 4:
+        raise UserError(f"Variance shares need at least 4 trials, and there are {len(runs)}")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rows: list[dict[str, float]] = []
+    scores: list[float] = []
+    for run in runs:
+        summary, plain = run.summary(), flat(run.config)
+        rows.append({option: _as_drawn(float(plain[option]), interval) for option, interval in search.items()})
+        scores.append(float(summary["val"][summary["metric"]]))
+    study = optuna.create_study(direction="minimize")
+    ranges: dict[str, Any] = {}
+    for option in search:
+        values = [row[option] for row in rows]
+        ranges[option] = optuna.distributions.FloatDistribution(min(values), max(values))
+    for row, score in zip(rows, scores, strict=True):
+        study.add_trial(optuna.trial.create_trial(params=row, distributions=ranges, value=score))
+    return {option: float(share) for option, share in FanovaImportanceEvaluator(seed=seed).evaluate(study).items()}
+
+
+def _as_drawn(value: float, interval: str) -> float:
+    """The value on the line on which it was drawn uniformly; the interval is written as for the random search."""
+    if "one_minus" in interval:
+        value = 1 - value
+    return math.log(value) if "log" in interval else value
+
+
+def _steps(run: Run, key: str, below: bool, level: float) -> float:
+    steps, values = run.metrics().get(key, ([], []))
+    reached = (step for step, value in zip(steps, values, strict=True) if (value < level if below else value > level))
+    # A run that never gets there took at least as long as it lasted: the difference to one that does is underestimated.
+    return float(next(reached, run.config["trainer"]["max_steps"]))
+
+
+def _parse(text: str) -> tuple[bool, str, tuple[str, ...]]:
+    words = " ".join(text.split())
+    logarithm = words.startswith("log ")
+    body = words.removeprefix("log ")
+    for form, pattern in _FORMS.items():
+        found = pattern.fullmatch(body)
+        if found:
+            return logarithm, form, found.groups()
+    raise UserError(
+        f"'{text}' is not a quantity. Quantities are written as in: test nll; last state/0/c/norm; steps val/mse < 0.01."
+    )

@@ -1,0 +1,124 @@
+"""What the runs of a paper say of its claims."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gatelab.analysis.claims import COMPARISONS, FAILS, HOLDS, UNDECIDED, Verdict
+from gatelab.analysis.differences import Sample
+from gatelab.analysis.groups import read_provenance
+from gatelab.analysis.papers import Claim, Paper
+from gatelab.analysis.quantities import of_search, quantity, variance_share
+from gatelab.analysis.statistics import Interval
+from gatelab.runs import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A claim and what the runs say of it.
+
+    Attributes:
+        means: of the quantity, by arm.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    means: Mapping[str, float]
+
+
+def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]]) -> list[Outcome]:
+    """Every claim that the scale is meant to decide, or all if it names none.
+
+    Args:
+        runs: the finished runs of every arm.
+
+    Raises:
+        UserError: a run cannot be read.
+    """
+    names = paper.scales[scale].decides or tuple(paper.claims)
+    chosen = {arm: _selected(members, paper.select) for arm, members in runs.items()}
+    return [_outcome(paper.claims[name], paper, runs, chosen) for name in names]
+
+
+def _outcome(claim: Claim, paper: Paper, runs: Mapping[str, Sequence[Run]], chosen: Mapping[str, Sequence[Run]]) -> Outcome:
+    compare, _ = COMPARISONS[claim.comparison]
+    if of_search(claim.quantity):
+        # One share for each arm: the arms together are the sample.
+        shares = {arm: variance_share(claim.quantity, runs[arm], paper.search) for arm in claim.arms}
+        samples, means = [Sample(list(shares.values()), tuple(shares))], shares
+    else:
+        samples = [_sample(claim.quantity, chosen[arm], paired=paper.select is None) for arm in claim.arms]
+        means = {arm: _mean(sample.scores) for arm, sample in zip(claim.arms, samples, strict=True)}
+    missing = [arm for arm in claim.arms if not chosen[arm]]
+    if missing:
+        nothing = Interval(math.nan, None, None)
+        verdict = Verdict(
+            UNDECIDED, nothing, tuple(len(chosen[arm]) for arm in claim.arms), note=f"no finished run of {missing[0]}"
+        )
+        return Outcome(claim, verdict, means)
+    return Outcome(claim, compare(samples, claim.higher_is_better, claim.margin), means)
+
+
+def _selected(runs: Sequence[Run], share: float | None) -> list[Run]:
+    """The best runs by validation score, at least two of them."""
+    if share is None:
+        return list(runs)
+
+    def score(run: Run) -> float:
+        summary = run.summary()
+        value = float(summary["val"][summary["metric"]])
+        return -value if summary["higher_is_better"] else value
+
+    return sorted(runs, key=score)[: max(2, round(share * len(runs)))]
+
+
+def _sample(text: str, runs: Sequence[Run], paired: bool) -> Sample:
+    return Sample([quantity(text, run) for run in runs], tuple(run.seed for run in runs) if paired else ())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def exit_status(outcomes: Sequence[Outcome]) -> int:
+    """0 when all claims that are decided hold, 1 otherwise."""
+    return int(any(outcome.verdict.verdict == FAILS for outcome in outcomes))
+
+
+def summarise(outcomes: Sequence[Outcome]) -> str:
+    """`5 of 6 claims hold, 1 does not`."""
+    held = sum(outcome.verdict.verdict == HOLDS for outcome in outcomes)
+    failed = sum(outcome.verdict.verdict == FAILS for outcome in outcomes)
+    undecided = len(outcomes) - held - failed
+    parts = [f"{held} of {len(outcomes)} claims hold"]
+    parts += [f"{failed} {'does' if failed == 1 else 'do'} not"] if failed else []
+    parts += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
+    return ", ".join(parts)
+
+
+def as_record(
+    paper: Paper, scale: str, outcomes: Sequence[Outcome], runs: Mapping[str, Sequence[Run]], failed: Mapping[str, int]
+) -> dict[str, Any]:
+    """Everything that a reader of the result needs, in plain containers."""
+    everything = [run for members in runs.values() for run in members]
+    origin = read_provenance(everything[0]) if everything else {}
+    return {
+        "paper": paper.name,
+        "citation": paper.citation,
+        "link": paper.link,
+        "scale": scale,
+        "claims": [_claim_record(outcome) for outcome in outcomes],
+        "runs": {arm: {"finished": len(members), "failed": failed.get(arm, 0)} for arm, members in runs.items()},
+        "core_seconds": round(sum(float(run.summary()["wall_seconds"]) for run in everything), 1),
+        "machine": origin.get("cpu"),
+        "versions": origin.get("versions"),
+    }
+
+
+def _claim_record(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    record = {key: value for key, value in asdict(outcome.claim).items() if value != ""}
+    record |= {"value": verdict.figure.value, "low": verdict.figure.low, "high": verdict.figure.high, "n": list(verdict.n)}
+    record |= {"means": dict(outcome.means), "verdict": verdict.verdict, "detectable": verdict.detectable}
+    return record | {"needed": verdict.needed, "note": verdict.note}
