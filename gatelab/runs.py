@@ -3,7 +3,7 @@
 ```
 <out>/<cell>-<task>-s<seed>-<id>/
     config.json        the resolved configuration
-    status.json        state (running, finished, failed), step, times; of a failed run the error and the last good checkpoint
+    status.json        state (running, finished, failed), step, times; of a failed run cause, error and the last good checkpoint
     metrics.jsonl      one line per record: {"step": 50, "val/nll": 8.9, ...}; append-only
     histograms.jsonl   one line per record: {"step": 50, "gate/0/forget": [count, ...]}; equal bins over [0, 1]
     arrays.jsonl       one line per record: {"step": 50, "timescale/0/units": [number, ...]}; four significant digits
@@ -131,6 +131,7 @@ class RunWriter:
     def progress(self, step: int) -> None:
         """Notes how far the run has come, in optimiser steps; written about once a second."""
         self._status["step"] = step
+        self._status.setdefault("from_step", step - 1)
         if time.time() - self._status["updated"] > 1:
             self._write_status()
 
@@ -140,15 +141,16 @@ class RunWriter:
         self._status |= {"state": "finished", "step": step}
         self._write_status()
 
-    def fail(self, error: str, trace: str, checkpoint: str | None) -> None:
+    def fail(self, error: str, trace: str, checkpoint: str | None, cause: str = "error") -> None:
         """Marks the run as failed.
 
         Args:
             error: one sentence.
             trace: the traceback.
             checkpoint: the last good checkpoint, if there is one.
+            cause: "diverged" (a loss or score that is not finite), "interrupted" (Ctrl-C, a signal) or "error".
         """
-        self._status |= {"state": "failed", "error": error, "traceback": trace, "checkpoint": checkpoint}
+        self._status |= {"state": "failed", "cause": cause, "error": error, "traceback": trace, "checkpoint": checkpoint}
         self._write_status()
 
     def append(self, file: str, record: Mapping[str, Any]) -> None:
@@ -192,6 +194,11 @@ class Run:
     def state(self) -> str:
         """running, finished or failed."""
         return self.status["state"]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because its loss or score was not finite: a result, if a bad one, where other failures are none."""
+        return self.state == "failed" and self.status.get("cause") == "diverged"
 
     @property
     def cell(self) -> str:

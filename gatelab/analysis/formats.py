@@ -1,4 +1,4 @@
-"""The rows of a comparison as text: for the terminal, for a page, for other programs."""
+"""The rows of a comparison as text: for the terminal (`terminal.py`), for a page, for other programs."""
 
 import csv
 import dataclasses
@@ -6,18 +6,18 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+import numpy as np
 
+from gatelab.analysis.overall import Overall, overall
+from gatelab.analysis.series import Curve
+from gatelab.analysis.sparklines import WIDTH, sparklines
+from gatelab.analysis.statistics import Interval
 from gatelab.analysis.table import Row
 from gatelab.registry import UserError, unknown
-from gatelab.runs import Skipped
 
 NOTHING = "–"
 
@@ -45,13 +45,22 @@ class Section:
     notes: list[str]
 
 
-def sections(rows: Iterable[Row]) -> list[Section]:
-    """The rows as they are shown, problem by problem. Columns in which nothing stands are left out."""
+def sections(rows: Iterable[Row], curves: Iterable[Curve] | None = None) -> list[Section]:
+    """The rows as they are shown, problem by problem. Columns in which nothing stands are left out.
+
+    Args:
+        rows: of a comparison.
+        curves: of the validation score, one for each row; without them there is no column of sparklines.
+    """
     made = []
+    there = iter(curves or ())
     for (task, task_options, _), group in itertools.groupby(rows, key=lambda row: row.problem):
         members = list(group)
         short = short_options(row.options for row in members)
         columns = _columns(members, short)
+        lines = dict(zip(map(id, members), sparklines(list(itertools.islice(there, len(members)))), strict=False))
+        if any(lines.values()):
+            columns[f"val {members[0].metric}"] = lambda row, lines=lines: lines[id(row)].ljust(WIDTH)
         made.append(
             Section(
                 title=", ".join(filter(None, (task, task_options))),
@@ -65,6 +74,30 @@ def sections(rows: Iterable[Row]) -> list[Section]:
             )
         )
     return made
+
+
+def overall_section(rows: Iterable[Row]) -> Section | None:
+    """All tasks together, the best first; None where there is nothing to put together."""
+    found = overall(rows)
+    if not found:
+        return None
+    short = short_options(item.options for item in found)
+    columns: dict[str, Callable[[Overall], str]] = {"cell": lambda item: item.cell}
+    if any(item.options for item in found):
+        columns["options"] = lambda item: short[item.options] or NOTHING
+    columns["n"] = lambda item: str(item.n)
+    columns["IQM"] = lambda item: _bounds(item.iqm)
+    columns["mean"] = lambda item: _bounds(item.mean)
+    return Section(
+        title=f"all {found[0].tasks} tasks",
+        subtitle="score with 0 at chance and 1 where solved; 95% bootstrap intervals, seeds drawn within tasks",
+        columns=list(columns),
+        text_columns=1 + ("options" in columns),
+        cells=[[show(item) for show in columns.values()] for item in found],
+        best=[item.iqm.value == found[0].iqm.value for item in found],
+        verdicts=[None] * len(found),
+        notes=[],
+    )
 
 
 def name(cell: str, options: str) -> str:
@@ -89,45 +122,82 @@ def _columns(rows: list[Row], short: Mapping[str, str]) -> dict[str, Callable[[R
         columns["options"] = lambda row: short[row.options] or NOTHING
     columns["n"] = lambda row: str(row.n)
     columns[f"test {rows[0].metric}".strip()] = lambda row: estimate(row.mean, row.low, row.high)
+    if any(row.n >= 4 for row in rows):  # the interquartile mean of fewer is their mean
+        columns["IQM"] = lambda row: NOTHING if row.iqm is None else number(row.iqm)
     if any(row.difference is not None or row.note for row in rows):
         columns["difference"] = _difference
+        columns["p"] = lambda row: NOTHING if row.p_adjusted is None else probability(row.p_adjusted)
+        columns["P(better)"] = _improvement
     if any(row.solved_share is not None for row in rows):
-        columns["solved"] = lambda row: _share(row.solved_share)
+        columns["solved"] = lambda row: share(row.solved_share)
     columns["params"] = lambda row: NOTHING if row.parameters is None else f"{row.parameters:,}"
+    if any(row.flops_per_step is not None for row in rows):
+        columns["FLOPs"] = lambda row: NOTHING if row.flops_per_step is None else _engineering(row.flops_per_step)
     columns["s/step"] = lambda row: NOTHING if row.seconds_per_step is None else f"{row.seconds_per_step:.2g}"
+    if any(row.wall_seconds is not None for row in rows):
+        columns["seconds"] = lambda row: NOTHING if row.wall_seconds is None else f"{row.wall_seconds:.3g}"
     if any(row.saturated is not None for row in rows):
-        columns["saturated"] = lambda row: _share(row.saturated)
-    if any(row.failed or row.running for row in rows):
+        columns["saturated"] = lambda row: share(row.saturated)
+    if any(row.failed or row.running or row.diverged for row in rows):
         columns["unfinished"] = _unfinished
     return columns
 
 
+# What each statistic is and where it comes from, one line each: under the table and in `gatelab compare --help`.
+EXPLANATIONS = {
+    "test score": "mean over n seeds ± half the width of its 95% interval (Student 1908); none for a single seed",
+    "IQM": "interquartile mean: the best and the worst 25% of the seeds left out, diverged ones as the worst (Agarwal et al. 2021)",
+    "all tasks": "IQM and mean of (score - chance) / (solved - chance), stratified bootstrap (Agarwal et al. 2021)",
+    "difference": "to the baseline, ± half its 95% interval, not adjusted: paired t where both have the same seeds (Student 1908), "
+    "else Welch's (1947); Mann-Whitney's exact rank test (1947), without an interval, where a seed diverged",
+    "p": "two-sided, adjusted over the variants of a task (Holm 1979); better or worse where p < 0.05",
+    "P(better)": "probability that a run beats one of the baseline, with 95% interval (Mann & Whitney 1947; Newcombe 2006)",
+    "effect": "difference in pooled standard deviations, without bias (Hedges 1981); csv and json",
+    "detectable": "smallest difference that so many seeds show with a probability of 80% (noncentral t, Cohen 1988); csv and json",
+    "power, seeds_needed": "chance to show the difference as observed, and seeds for 80% (Cohen 1988); csv and json",
+    "FLOPs": "of one time step of one sequence, forward, counted from the equations",
+    "s/step, seconds": "wall clock of an optimiser step and of a whole run",
+    "saturated": "share of gate activations below 0.1 or above 0.9 (Karpathy et al. 2015)",
+    "sparkline": "validation score over training, mean over seeds; same axes for all rows of a task, log over a factor of ten",
+}
+
+
 def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
-    """What the numbers are, in sentences."""
+    """How many runs there are, and what the numbers are."""
     rows = list(rows)
-    n, failed, running = (sum(getattr(row, key) for row in rows) for key in ("n", "failed", "running"))
-    total = n + failed + running
-    said = [
-        f"{total} {'run' if total == 1 else 'runs'}: {n} finished, {failed} failed, {running} running.",
-        "Test score: mean over n seeds ± half the width of its 95% Student-t interval (none for a single seed).",
-    ]
+    diverged = sum(row.diverged for row in rows)
+    # A run that finished with a score that is not finite counts as diverged, too.
+    counts = {"finished": sum(row.n for row in rows) - diverged, "diverged": diverged}
+    counts |= {state: sum(getattr(row, state) for row in rows) for state in ("failed", "running")}
+    total = sum(counts.values())
+    shown = [f"{count} {state}" for state, count in counts.items() if count or state != "diverged"]
+    said = [f"{total} {'run' if total == 1 else 'runs'}: {', '.join(shown)}."]
+    said.append("Test score: mean over n seeds ± half the width of its 95% Student-t interval (none for a single seed).")
     if baseline is not None:
         said.append(
-            f"Difference: to {baseline}, ± Welch's 95% interval, not adjusted for the number of comparisons; "
-            "better or worse where the interval excludes 0."
+            f"Difference: to {baseline}, ± half its 95% interval, not adjusted; p: paired t where the seeds are the same, else "
+            "Welch's, adjusted over the variants after Holm; better or worse where p < 0.05. "
+            f"P(better): probability that a run beats one of {baseline}, with 95% interval."
         )
+    if any(row.flops_per_step is not None for row in rows):
+        said.append("FLOPs: of a time step of a sequence, forward.")
     if any(row.saturated is not None for row in rows):
         said.append("Saturated: share of gate activations below 0.1 or above 0.9.")
     return " ".join(said)
 
 
-def render(rows: Iterable[Row], format: str, baseline: str | None = None) -> str:  # noqa: A002 - the word of the command line
+def render(
+    rows: Iterable[Row],
+    format: str,  # noqa: A002 - the word of the command line
+    baseline: str | None = None,
+    curves: Sequence[Curve] | None = None,
+) -> str:
     """The rows as a text that ends with a line break.
 
     Args:
         rows: of a comparison.
         format: csv or json (every field of `Row`, full precision), or markdown (what `print_table` shows).
-        baseline: named in the caption of markdown.
+        baseline: named in the caption of markdown; `curves`: its sparklines, one for each row.
 
     Raises:
         UserError: there is no such format.
@@ -135,53 +205,13 @@ def render(rows: Iterable[Row], format: str, baseline: str | None = None) -> str
     if format == "csv":
         return _csv(rows)
     if format == "json":
-        return json.dumps({"rows": [_finite(dataclasses.asdict(row)) for row in rows]}, indent=1, allow_nan=False) + "\n"
+        rows = list(rows)
+        tables = {"rows": rows, "overall": overall(rows)}
+        plain = {key: [_finite(dataclasses.asdict(item)) for item in items] for key, items in tables.items()}
+        return json.dumps(plain, indent=1, allow_nan=False) + "\n"
     if format == "markdown":
-        return _markdown(list(rows), baseline)
+        return _markdown(list(rows), baseline, curves)
     raise UserError(unknown("format", format, ("csv", "json", "markdown")))
-
-
-def print_table(rows: Iterable[Row], console: Console, baseline: str | None = None) -> None:
-    """Prints one table for each task, the best mean in bold, and the caption."""
-    rows = list(rows)
-    if not rows:
-        console.print("There are no runs to compare.")
-        return
-    for section in sections(rows):
-        console.print(f"[bold]{escape(section.title)}[/bold]  {escape(section.subtitle)}", highlight=False)
-        console.print(_table(section, console), crop=False)
-        for note in section.notes:
-            console.print(escape(note), style="dim", highlight=False)
-        console.print()
-    console.print(escape(caption(rows, baseline)), style="dim", highlight=False)
-
-
-def _table(section: Section, console: Console) -> Table:
-    """A table as wide as its contents. Rich would cut numbers short to make it fit, and a digit less is another number."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for number, heading in enumerate(section.columns):
-        table.add_column(Text(heading), justify="left" if number < section.text_columns else "right", no_wrap=True)
-    for cells, best, verdict in zip(section.cells, section.best, section.verdicts, strict=True):
-        shown = dict(zip(section.columns, map(Text, cells), strict=True))
-        if "options" in shown:
-            shown["options"] = Text(shown["options"].plain.replace(", ", "\n"))
-        if "difference" in shown and verdict is not None:
-            shown["difference"].stylize("green" if verdict else "red")
-        table.add_row(*shown.values(), style="bold" if best else None)
-    width = 0
-    for gap in (2, 1):
-        table.padding = (0, gap, 0, 0)
-        width = console.measure(table, options=console.options.update(width=10_000)).maximum
-        if width <= console.width:
-            break
-    table.width = width
-    return table
-
-
-def print_skipped(skipped: Iterable[Skipped], console: Console) -> None:
-    """Prints what could not be read, one line each."""
-    for item in skipped:
-        console.print(f"Skipped {escape(str(item.path))}: {escape(item.reason)}.", highlight=False, soft_wrap=True)
 
 
 def estimate(value: float | None, low: float | None, high: float | None, sign: bool = False) -> str:
@@ -207,12 +237,44 @@ def _difference(row: Row) -> str:
     return estimate(row.difference, row.difference_low, row.difference_high, sign=True) + verdict
 
 
-def _share(value: float | None) -> str:
+def _bounds(interval: Interval) -> str:
+    value, low, high = interval
+    return number(value) if low is None or high is None else f"{number(value)} ({number(low)} to {number(high)})"
+
+
+def _improvement(row: Row) -> str:
+    if row.improvement is None:
+        return NOTHING
+    if row.improvement_low is None or row.improvement_high is None:
+        return share(row.improvement)
+    return f"{share(row.improvement)} ({100 * row.improvement_low:.0f}–{100 * row.improvement_high:.0f})"
+
+
+def _engineering(value: float) -> str:
+    """Three digits and a power of a thousand: "34.6k"."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def number(value: float, sign: bool = False) -> str:
+    """Three digits, for a sentence."""
+    return f"{value:{'+' if sign else ''}.3g}"
+
+
+def probability(p: float) -> str:
+    """A p-value to two digits, "0.031", with 0.001 the least that is told apart."""
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage."""
     return NOTHING if value is None else f"{value:.0%}"
 
 
 def _unfinished(row: Row) -> str:
-    counts = [f"{getattr(row, state)} {state}" for state in ("failed", "running") if getattr(row, state)]
+    counts = [f"{getattr(row, state)} {state}" for state in ("diverged", "failed", "running") if getattr(row, state)]
     return ", ".join(counts) or NOTHING
 
 
@@ -226,22 +288,34 @@ def _subtitle(rows: list[Row]) -> str:
     return "; ".join(said)
 
 
-def _finite(record: dict[str, Any]) -> dict[str, Any]:
+def _finite(value: Any) -> Any:
     """JSON has neither nan nor infinity."""
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in record.items()}
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_finite(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _csv(rows: Iterable[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(dataclasses.asdict(row) for row in rows)
+    writer.writerows({key: _joined(value) for key, value in dataclasses.asdict(row).items()} for row in rows)
     return text.getvalue()
 
 
-def _markdown(rows: list[Row], baseline: str | None) -> str:
+def _joined(value: Any) -> Any:
+    """A field with several values, as text between blanks."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _markdown(rows: list[Row], baseline: str | None, curves: Sequence[Curve] | None) -> str:
     blocks = []
-    for section in sections(rows):
+    together = overall_section(rows)
+    for section in [*sections(rows, curves), *([together] if together else [])]:
         ruler = ["---" if number < section.text_columns else "---:" for number in range(len(section.columns))]
         lines = [_line(map(_plain, section.columns)), _line(ruler)]
         for cells, best in zip(section.cells, section.best, strict=True):

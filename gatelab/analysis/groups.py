@@ -44,13 +44,13 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Skipped]]:
     members: dict[str, dict[tuple[int, int], Run]] = {}
     skipped = []
     for run in runs:
-        seeds = _seeds(run)
+        own = seeds(run)
         same = members.setdefault(json.dumps(_configuration(run), sort_keys=True), {})
-        if seeds in same:
-            left, run = sorted((same[seeds], run), key=_preference)
+        if own in same:
+            left, run = sorted((same[own], run), key=_preference)
             skipped.append(Skipped(left.path, f"it repeats {run.path}: same configuration, same seed"))
-        same[seeds] = run
-    ordered = {key: [same[seeds] for seeds in sorted(same)] for key, same in members.items()}
+        same[own] = run
+    ordered = {key: [same[own] for own in sorted(same)] for key, same in members.items()}
     return _named(ordered), skipped
 
 
@@ -70,7 +70,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, str]:
     return {prefix[:-1]: value if isinstance(value, str) else json.dumps(value)}
 
 
-def _seeds(run: Run) -> tuple[int, int]:
+def seeds(run: Run) -> tuple[int, int]:
     """The seed of the weights and that of the data; the latter is the former unless it is given."""
     data_seed = run.config.get("data_seed")
     return run.seed, data_seed if isinstance(data_seed, int) else run.seed

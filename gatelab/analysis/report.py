@@ -1,51 +1,60 @@
 """The report: one HTML file that needs nothing else, neither other files nor a network."""
 
+import base64
 import contextlib
-import html
-import itertools
+import hashlib
 import json
 import os
-import re
+import shlex
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from plotly.offline import get_plotlyjs
+import jinja2
+from markupsafe import Markup
 
-from gatelab.analysis.formats import Section, caption, name, sections, short_options
+from gatelab.analysis.figures import CHAPTERS, COLOURS, DASHES, OVERALL, SYMBOLS, Figure, Problem, Setting, plain, together
+from gatelab.analysis.formats import Section, caption, sections, short_options
 from gatelab.analysis.groups import Group, flat, read_provenance
-from gatelab.analysis.plots import DASHES, Figure, Line, cell_styles, density_figure, training_figure, wants_log
-from gatelab.analysis.series import Records, read_records, thinned
-from gatelab.analysis.table import Comparison, Row, compare
+from gatelab.analysis.problems import POINTS, missing, read_problems, settings_options, states
+from gatelab.analysis.story import memory_words
+from gatelab.analysis.table import compare
+from gatelab.analysis.verdict import Verdict, verdicts
 from gatelab.registry import UserError
 from gatelab.runs import Run, Skipped
 
-_POINTS, _SMALL_POINTS = 200, 60  # of a curve: more than a chart has pixels for would only make the page heavy
-_ALL_POINTS = 400_000  # of all small charts together: some 20 MB
-_GATE = re.compile(r"gate/([^/]+)/(.+)/(?:mean|saturated_left|saturated_right)")
-_STATISTICS = (("mean", "mean activation"), ("saturated_left", "share below 0.1"), ("saturated_right", "share above 0.9"))
+_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
+_FEWEST_POINTS = 24
+_POINTS_OF_ALL = 4_000  # of one quantity over all settings: a dozen quantities of them are some 2 MB
+_SILENT_SECONDS = 600  # a running run that has written nothing for so long has probably been killed
+_COMMANDS = 12
 
 
 @dataclass(frozen=True)
-class _Plotted:
-    """A configuration whose curves are drawn."""
+class Page:
+    """A report: its HTML, and what was left out of it, with the reason."""
 
-    row: Row
-    line: Line
-    records: Records
+    html: str
+    skipped: list[Skipped]
 
 
-def write_report(runs: Iterable[Run], skipped: Iterable[Skipped], path: Path, baseline: str | None = None) -> list[Skipped]:
+def write_report(
+    runs: Iterable[Run], skipped: Iterable[Skipped], path: Path, baseline: str | None = None, command: str = ""
+) -> list[Skipped]:
     """Writes the report on the runs.
 
     Args:
         runs, skipped: what `find_runs` found.
         path: the file to write; an older one is replaced when the new one is complete.
         baseline: the cell that the others are compared with.
+        command: what makes this page again.
 
     Returns:
         All that was left out: `skipped` and what turned out to be damaged.
@@ -53,229 +62,145 @@ def write_report(runs: Iterable[Run], skipped: Iterable[Skipped], path: Path, ba
     Raises:
         UserError: there is no run of the baseline, or the file cannot be written.
     """
+    page = build_page(runs, skipped, baseline, command)
+    _write(path, page.html)
+    return page.skipped
+
+
+def build_page(
+    runs: Iterable[Run], skipped: Iterable[Skipped], baseline: str | None = None, command: str = "", live: bool = False
+) -> Page:
+    """The page as text; `live`: it asks the server it came from for news. See `write_report`."""
     comparison = compare(runs, baseline)
-    left_out = [*skipped, *comparison.skipped]
-    styles = cell_styles(row.cell for row in comparison.rows)
-    problems = []
-    pairs = zip(comparison.rows, comparison.groups, strict=True)
-    for _, members in itertools.groupby(pairs, key=lambda pair: pair[0].problem):
-        plotted, hidden, damaged = _read(list(members), styles, len(problems))
-        left_out += damaged
-        problems.append((plotted, hidden))
-    series = sum(len(item.records.curves) for plotted, _ in problems for item in plotted)
-    small = max(12, min(_SMALL_POINTS, _ALL_POINTS // max(series, 1)))
-    shown = sections(comparison.rows)
-    titles = [section.title for section in shown]
-    body = [_head(comparison, left_out, titles), _results(shown, caption(comparison.rows, baseline))]
-    body += [_problem(number, titles[number], plotted, hidden, small) for number, (plotted, hidden) in enumerate(problems)]
-    body += [_failed(comparison.groups), _skipped(left_out), _provenance(comparison.groups)]
-    _write(path, _page("".join(body)))
-    return left_out
-
-
-def _read(
-    members: Sequence[tuple[Row, Group]], styles: dict[str, tuple[str, str]], problem: int
-) -> tuple[list[_Plotted], list[str], list[Skipped]]:
-    """What is drawn of one problem, the names of what is not for want of line styles, and damaged runs."""
-    short = short_options(row.options for row, _ in members)
-    plotted: list[_Plotted] = []
-    hidden, skipped = [], []
-    drawn: Counter[str] = Counter()
-    # The same options have the same dashes in all cells, as long as there are dashes for all options.
-    options = sorted(short, key=_natural)
-    for row, group in members:
-        alive = [run for run in group.runs if run.state != "failed"]
-        label = name(row.cell, short[row.options])
-        if alive and drawn[row.cell] >= len(DASHES):
-            hidden.append(label)
-        elif alive:
-            records, damaged = read_records(alive, _POINTS)
-            skipped += damaged
-            if records.runs:
-                dash = DASHES[options.index(row.options) if len(options) <= len(DASHES) else drawn[row.cell]]
-                line = Line(f"{problem}-{len(plotted)}", label, styles[row.cell][0], styles[row.cell][1], dash)
-                plotted.append(_Plotted(row, line, records))
-                drawn[row.cell] += 1
-    return plotted, hidden, skipped
-
-
-def _natural(text: str) -> list[str]:
-    """Sorts 64 before 128."""
-    return [part.zfill(12) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
-
-
-def _head(comparison: Comparison, skipped: Sequence[Skipped], titles: Sequence[str]) -> str:
-    runs = [run for group in comparison.groups for run in group.runs]
-    states = Counter(run.state for run in runs)
-    folders = sorted({str(run.path.parent) for run in runs})
-    named = ", ".join(f"<code>{_text(folder)}</code>" for folder in folders[:5])
-    more = f" and {len(folders) - 5} more" if len(folders) > 5 else ""
-    written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    counts = [f"{len(runs)} runs", f"{states['finished']} finished"]
-    counts += [f'<a href="#failed">{states["failed"]} failed</a>'] if states["failed"] else []
-    counts += [f"{states['running']} running"] if states["running"] else []
-    counts += [f'<a href="#skipped">{len(skipped)} skipped</a>'] if skipped else []
-    links = "".join(f'<a href="#problem-{number}">{_text(title)}</a>' for number, title in enumerate(titles))
-    return (
-        "<header><h1>Comparison of gating variants</h1>"
-        f'<p>{", ".join(counts)}.</p><p class="faint">gatelab, {_text(written)}; from {named or "no folder"}{more}.</p>'
-        f"<nav>{links}</nav></header>"
-    )
-
-
-def _results(shown: Sequence[Section], said: str) -> str:
-    tables = "".join(_table(section) for section in shown)
-    return f'<section><h2>Results</h2>{tables}<p class="faint">{_text(said)}</p></section>'
-
-
-def _table(section: Section) -> str:
-    classes = ["words" if number < section.text_columns else "" for number in range(len(section.columns))]
-    columns = list(zip(classes, section.columns, strict=True))
-    head = "".join(f'<th class="{kind}" scope="col">{_text(title)}</th>' for kind, title in columns)
-    body = []
-    for cells, best, verdict in zip(section.cells, section.best, section.verdicts, strict=True):
-        judged = {True: "better", False: "worse", None: ""}[verdict]
-        kinds = [judged if title == "difference" else kind for kind, title in columns]
-        line = "".join(f'<td class="{kind}">{_text(cell)}</td>' for kind, cell in zip(kinds, cells, strict=True))
-        body.append(f'<tr class="{"best" if best else ""}">{line}</tr>')
-    notes = "".join(f'<p class="faint">{_text(note)}</p>' for note in section.notes)
-    return (
-        f'<h3>{_text(section.title)}</h3><p class="faint">{_text(section.subtitle)}</p>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>{notes}'
-    )
-
-
-def _problem(number: int, title: str, plotted: Sequence[_Plotted], hidden: Sequence[str], points: int) -> str:
-    parts = [f'<section id="problem-{number}"><h2>{_text(title)}</h2>']
-    if not plotted:
-        return "".join([*parts, '<p class="faint">No run has recorded anything yet.</p></section>'])
-    parts.append(_legend(plotted))
-    if hidden:
-        parts.append(
-            f'<p class="faint">The best {len(DASHES)} settings of a cell are drawn. Left out: {_text("; ".join(hidden))}.</p>'
-        )
-    metric, row = _metric(plotted), next((item.row for item in plotted if item.row.n), plotted[0].row)
-    levels = {level: value for level, value in (("chance", row.chance), ("solved at", row.solved)) if value is not None}
-    curves = [(item.line, item.records.curves[metric]) for item in plotted if metric in item.records.curves]
-    direction = f" ({'higher' if row.higher_is_better else 'lower'} is better)" if row.metric else ""
-    log = wants_log([curve for _, curve in curves]) and not row.higher_is_better
-    parts.append(
-        "<h3>Learning curves</h3><p class='faint'>Mean over the seeds, band from the smallest to the largest seed; thin where not "
-        "all seeds have come so far. Finished and running runs, without failed ones.</p>"
-    )
-    parts.append(_figure(training_figure(curves, f"validation {metric.removeprefix('val/')}{direction}", levels, log), large=True))
-    parts += [_gates(plotted, points), _gradients(plotted, points), "</section>"]
-    return "".join(parts)
-
-
-def _metric(plotted: Sequence[_Plotted]) -> str:
-    """The validation score to draw: the task's, or while no run has finished the first that is not the loss."""
-    if plotted[0].row.metric:  # the same in all rows of a problem
-        return f"val/{plotted[0].row.metric}"
-    keys = {key for item in plotted for key in item.records.curves if key.startswith("val/")}
-    return min(keys - {"val/loss"}, default="val/loss")
-
-
-def _legend(plotted: Sequence[_Plotted]) -> str:
-    """One button for each configuration; it hides its lines."""
-    dashes = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "12 4", "longdashdot": "12 3 2 3"}
-    shapes = {
-        "circle": '<circle cx="15" cy="7" r="4"/>',
-        "square": '<path d="M11 3h8v8h-8z"/>',
-        "diamond": '<path d="M15 2l5 5-5 5-5-5z"/>',
-        "cross": '<path d="M13 2h4v3h3v4h-3v3h-4v-3h-3v-4h3z"/>',
-        "triangle-up": '<path d="M15 2l5 9h-10z"/>',
+    points = max(_FEWEST_POINTS, min(POINTS, _POINTS_OF_ALL // max(len(comparison.rows), 1)))
+    problems, damaged = read_problems(comparison, points)
+    left_out = [*skipped, *comparison.skipped, *damaged]
+    whole = together(problems)
+    every = [run for group in comparison.groups for run in group.runs]
+    body = {
+        "counts": states(run.state for run in every),
+        "total": len(every),
+        "folders": sorted({str(run.path.parent) for run in every}),
+        "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "caption": caption(comparison.rows, baseline),
+        "problems": [
+            {**_problem(problem, section, verdict), "table": section, "rows": _rows(problem, section)}
+            for problem, section, verdict in zip(
+                problems, sections(comparison.rows), verdicts(comparison.rows, baseline), strict=True
+            )
+        ],
+        "overall": [_figure(figure) for function in OVERALL if problems and (figure := function(whole)) is not None],
+        "filters": _filters(problems),
+        "settings": _json([[_setting(setting) for setting in problem.settings] for problem in (*problems, whole)]),
+        "failed": [_failure(run) for run in sorted(every, key=lambda run: str(run.path)) if run.state == "failed"],
+        "silent": [run.path.name for run in every if run.state == "running" and _silent(run)],
+        "missing": [(problem.title, lacks) for problem in problems if (lacks := missing(problem))],
+        "skipped": left_out,
+        "provenance": _provenance(comparison.groups),
+        "commands": _commands(comparison.groups),
+        "again": command,
+        "live": live,
     }
-    buttons = []
-    for item in plotted:
-        line = item.line
-        buttons.append(
-            f'<button type="button" data-line="{line.key}" aria-pressed="true"><svg width="30" height="14" fill="{line.colour}" '
-            f'stroke-width="2.5"><path d="M0 7h30" stroke="{line.colour}" stroke-dasharray="{dashes[line.dash]}"/>'
-            f"{shapes.get(line.symbol, '')}</svg>{_text(line.name)} <span class='faint'>n = {item.records.runs}</span></button>"
-        )
-    return f'<div class="legend" title="Click to hide or show">{"".join(buttons)}</div>'
+    return Page(_template().render(**body, **_assets(live)), left_out)
 
 
-def _gates(plotted: Sequence[_Plotted], points: int) -> str:
-    """For each gate its mean, its saturation at both ends and the distribution of its activations."""
-    matches = (_GATE.fullmatch(key) for item in plotted for key in item.records.curves)
-    gates = {(match[1], match[2]) for match in matches if match}
-    gates |= {tuple(key.split("/", 2)[1:]) for item in plotted for key in item.records.histograms if key.count("/") >= 2}
-    if not gates:
-        return ""
-    parts = [
-        "<h3>Gates over training</h3><p class='faint'>Activations of each gate, over units, time steps and sequences of a batch: "
-        "mean, shares saturated at either end, and the distribution in the last record.</p>"
-    ]
-    for layer, gate in sorted(gates, key=lambda key: (_natural(key[0]), key[1])):
-        keys = [(f"gate/{layer}/{gate}/{statistic}", title) for statistic, title in _STATISTICS]
-        figures = [_over_training(plotted, key, title, points, unit_range=True) for key, title in keys]
-        found = [(item.line, item.records.histograms.get(f"gate/{layer}/{gate}")) for item in plotted]
-        densities = [(line, values) for line, values in found if values is not None]
-        figures.append(_figure(density_figure(densities)) if densities else "")
-        parts.append(f'<h4>{_text(gate)} gate, layer {_text(layer)}</h4><div class="grid">{"".join(figures)}</div>')
-    return "".join(parts)
+def _problem(problem: Problem, section: Section, verdict: Verdict) -> dict[str, Any]:
+    chapters = []
+    for title, functions in CHAPTERS.items():
+        drawn = [figure for function in functions if problem.settings and (figure := function(problem)) is not None]
+        if drawn:
+            chapters.append((title, [_figure(figure) for figure in drawn]))
+    return {
+        "number": problem.number,
+        "title": problem.title,
+        "subtitle": section.subtitle,
+        "words": [words for words in (memory_words(problem), verdict.sentences if problem.scored.n else []) if words],
+        "chapters": chapters,
+        "hidden": problem.hidden,
+    }
 
 
-def _gradients(plotted: Sequence[_Plotted], points: int) -> str:
-    """The global gradient norm, and folded away that of every parameter and every gate's block of one."""
-    keys = sorted({key for item in plotted for key in item.records.curves if key.startswith("grad/")}, key=_natural)
-    if not keys:
-        return ""
-    parts = ["<h3>Gradient norms over training</h3>"]
-    if "grad/norm" in keys:
-        curves = [(item.line, item.records.curves["grad/norm"]) for item in plotted if "grad/norm" in item.records.curves]
-        parts.append(_figure(training_figure(curves, "global gradient norm, before clipping", log=True), large=True))
-    blocks = {key: f"‖{key.removeprefix('grad/')}‖" for key in keys if key != "grad/norm"}
-    figures = "".join(_over_training(plotted, key, title, points, log=True) for key, title in blocks.items())
-    if figures:
-        parts.append(
-            "<details><summary>By parameter and gate</summary><p class='faint'>Norms of the gradients of each parameter and of "
-            f"the block of it that belongs to a gate.</p><div class='grid'>{figures}</div></details>"
-        )
-    return "".join(parts)
+def _figure(figure: Figure) -> dict[str, Any]:
+    return {
+        "name": figure.name,
+        "title": figure.title,
+        "caption": figure.caption,
+        "wide": figure.wide,
+        "data": _json(plain(figure)),
+    }
 
 
-def _over_training(
-    plotted: Sequence[_Plotted], key: str, title: str, points: int, log: bool = False, unit_range: bool = False
-) -> str:
-    """A small chart of one quantity; nothing if nobody recorded it."""
-    curves = [(item.line, thinned(item.records.curves[key], points)) for item in plotted if key in item.records.curves]
-    return _figure(training_figure(curves, title, log=log, unit_range=unit_range)) if curves else ""
+def _rows(problem: Problem, section: Section) -> list[dict[str, Any]]:
+    """The rows of the table, with what the filters know them by."""
+    short = short_options(row.options for row, _ in problem.groups)
+    rows = []
+    for (row, _), cells, best, verdict in zip(problem.groups, section.cells, section.best, section.verdicts, strict=True):
+        judged = {True: "better", False: "worse", None: ""}[verdict]
+        kinds = [
+            "words" if number < section.text_columns else judged if title == "difference" else ""
+            for number, title in enumerate(section.columns)
+        ]
+        tokens = [f"cell:{row.cell}", *(f"{key}={value}" for key, value in settings_options(short[row.options]).items())]
+        rows.append({"cells": list(zip(kinds, cells, strict=True)), "best": best, "tokens": json.dumps(tokens)})
+    return rows
 
 
-def _failed(groups: Sequence[Group]) -> str:
-    failed = [run for group in groups for run in group.runs if run.state == "failed"]
-    if not failed:
-        return ""
-    parts = ['<section id="failed"><h2>Failed runs</h2>']
-    for run in sorted(failed, key=lambda run: str(run.path)):
-        status = run.status
-        steps = f"{status.get('step', 'unknown')} of {status.get('max_steps', 'unknown')}"
-        parts.append(
-            f'<article class="run"><b>{_text(run.path.name)}</b><p>{_text(status.get("error", "No error was recorded."))}</p>'
-            f'<p class="faint">Step {_text(steps)}; last good checkpoint: {_text(status.get("checkpoint") or "none")}; '
-            f"folder <code>{_text(run.path)}</code></p>"
-            f"<details><summary>Traceback</summary><pre>{_text(status.get('traceback') or 'none')}</pre></details></article>"
-        )
-    return "".join([*parts, "</section>"])
+def _filters(problems: Sequence[Problem]) -> dict[str, list[dict[str, Any]]]:
+    """What can be switched off: tasks, cells with their looks, and values of the options that differ."""
+    found: dict[str, list[dict[str, Any]]] = {
+        "task": [{"token": f"task:{p.title}", "text": p.title} for p in problems],
+        "cell": [],
+    }
+    looks: dict[str, Setting] = {}
+    for problem in problems:
+        for setting in problem.settings:
+            looks.setdefault(setting.row.cell, setting)
+    for cell, setting in sorted(looks.items()):
+        found["cell"].append({"token": f"cell:{cell}", "text": cell, **_look(setting)})
+    values: dict[str, set[str]] = {}
+    for setting in (setting for problem in problems for setting in problem.settings):
+        for key, value in setting.options.items():
+            values.setdefault(key, set()).add(value)
+    for key, every in sorted(values.items()):
+        found[key] = [{"token": f"{key}={value}", "text": value} for value in sorted(every, key=lambda text: (len(text), text))]
+    return found
 
 
-def _skipped(skipped: Sequence[Skipped]) -> str:
-    if not skipped:
-        return ""
-    return '<section id="skipped"><h2>Skipped</h2>' + _facts((str(item.path), item.reason) for item in skipped) + "</section>"
+def _look(setting: Setting) -> dict[str, Any]:
+    # Where options have the dashes, a cell is known by colour and symbol alone.
+    return {"colour": setting.colour, "symbol": SYMBOLS[setting.symbol], "dash": "" if setting.options else DASHES[setting.dash]}
 
 
-def _provenance(groups: Sequence[Group]) -> str:
+def _setting(setting: Setting) -> dict[str, Any]:
+    tokens = [f"cell:{setting.row.cell}", *(f"{key}={value}" for key, value in setting.options.items())]
+    look = {"colour": setting.colour, "symbol": SYMBOLS[setting.symbol], "dash": DASHES[setting.dash]}
+    return {"name": setting.name, "tokens": tokens, "n": setting.records.runs, **look}
+
+
+def _failure(run: Run) -> dict[str, Any]:
+    status = run.status
+    return {
+        "name": run.path.name,
+        "folder": str(run.path),
+        "error": status.get("error") or "No error was recorded.",
+        "step": status.get("step", "unknown"),
+        "max_steps": status.get("max_steps", "unknown"),
+        "checkpoint": status.get("checkpoint") or "none",
+        "traceback": status.get("traceback") or "none",
+    }
+
+
+def _silent(run: Run) -> bool:
+    updated = run.status.get("updated")
+    return isinstance(updated, (int, float)) and time.time() - updated > _SILENT_SECONDS
+
+
+def _provenance(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """Every fact that the runs noted about their origin: its value where they agree, else how many there are of each."""
     values: dict[str, Counter[str]] = {}
     for run in (run for group in groups for run in group.runs):
-        for key, value in flat(read_provenance(run)).items():
+        for key, value in flat({key: value for key, value in read_provenance(run).items() if key != "command"}).items():
             values.setdefault(key, Counter())[value] += 1
-    if not values:
-        return ""
 
     def said(counts: Counter[str]) -> str:
         if len(counts) == 1:
@@ -283,38 +208,51 @@ def _provenance(groups: Sequence[Group]) -> str:
         common = [f"{value} ({count} runs)" for value, count in counts.most_common(4)]
         return "; ".join(common) + (f"; {len(counts) - 4} more values" if len(counts) > 4 else "")
 
-    return "<section><h2>Provenance</h2>" + _facts((key, said(counts)) for key, counts in sorted(values.items())) + "</section>"
+    return [(key, said(counts)) for key, counts in sorted(values.items())]
 
 
-def _facts(pairs: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f"<tr><td>{_text(key)}</td><td>{_text(value)}</td></tr>" for key, value in pairs)
-    return f'<div class="scroll"><table class="facts"><tbody>{rows}</tbody></table></div>'
+def _commands(groups: Sequence[Group]) -> list[str]:
+    """The commands that trained the runs, as a shell reads them; a run that exists is not trained again."""
+    said: dict[str, None] = {}
+    for run in (run for group in groups for run in group.runs):
+        command = read_provenance(run).get("command")
+        if isinstance(command, list) and len(command) > 1:
+            said[shlex.join(["gatelab", "train", *(str(word) for word in command[1:] if word != "train")])] = None
+    listed = list(said)
+    return listed[:_COMMANDS] + ([f"# and {len(listed) - _COMMANDS} more"] if len(listed) > _COMMANDS else [])
 
 
-def _figure(figure: Figure, large: bool = False) -> str:
+def _json(value: Any) -> Markup:
     # "<" would let a name close the script element.
-    data = json.dumps(figure, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    kind = "plot large" if large else "plot"
-    return f'<div class="{kind}"><script type="application/json">{data}</script><div style="height:100%"></div></div>'
+    return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"))
 
 
-def _text(value: object) -> str:
-    """Anything from a file, as text of the page."""
-    return html.escape(str(value))
+def _asset(name: str) -> str:
+    return files("gatelab.analysis").joinpath("page", *name.split("/")).read_text("utf-8")
 
 
-def _page(body: str) -> str:
-    """The whole page. Its security policy forbids the browser to fetch anything, so that it stays self-contained."""
-    here = files("gatelab.analysis")
-    policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>gatelab report</title>'
-        '<link rel="icon" href="data:,">'
-        f"<style>{here.joinpath('report.css').read_text('utf-8')}</style></head>\n<body>{body}"
-        f"<script>{get_plotlyjs()}</script>\n<script>{here.joinpath('report.js').read_text('utf-8')}</script></body></html>\n"
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("report.jinja"))
+
+
+@cache
+def _assets(live: bool) -> dict[str, Any]:
+    """Style and scripts, and the policy by which the browser runs these scripts alone and fetches nothing from elsewhere."""
+    scripts = [_asset(name) for name in _SCRIPTS]
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
+    policy = (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"connect-src {chr(39)}{'self' if live else 'none'}{chr(39)}; base-uri 'none'; form-action 'none'"
     )
+    return {
+        "scripts": [Markup(text) for text in scripts],
+        "style": Markup(_asset("page.css")),
+        "policy": policy,
+        "colours": COLOURS,
+        "licence": Markup(_asset("vendor/LICENSE.txt").replace("--", "- -")),
+    }
 
 
 def _write(path: Path, text: str) -> None:

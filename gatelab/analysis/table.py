@@ -2,13 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gatelab.analysis.groups import Group, group_runs
-from gatelab.analysis.statistics import mean_interval, welch_interval
+from gatelab.analysis.differences import Difference, Sample, differences
+from gatelab.analysis.groups import Group, group_runs, seeds
+from gatelab.analysis.results import Result, read_results
+from gatelab.analysis.statistics import bootstrap_interval, failures_last, mean_interval
 from gatelab.registry import UserError, unknown
 from gatelab.runs import Run, Skipped
 
@@ -20,17 +23,23 @@ class Row:
     Attributes:
         task_options, options: what sets the row apart from others of the same task and cell (see `Group`).
         metric: the task's score on the test set; `higher_is_better` its direction.
-        n: finished runs.
-        mean, low, high: their mean score and its 95% interval (Student's t).
+        n: runs with a result: those that finished and those that diverged; `diverged`: how many of them did the latter.
+        scores, seeds: (n,), of each run; nan for a diverged one. A data seed of its own stands behind a slash: "0/7".
+        mean, low, high: mean score and its 95% interval (Student's t); the mean is nan when a run diverged.
+        iqm, iqm_low, iqm_high: interquartile mean and its 95% bootstrap interval, diverged runs as the worst.
         best: no other mean on the same task is better.
         chance, solved: the scores of a constant predictor and from which on the task counts as solved.
-        solved_share: share of the finished runs that reach `solved`.
+        solved_share: share of the n runs that reach `solved`.
         parameters: number of trained parameters.
-        seconds_per_step: wall-clock seconds an optimiser step takes, mean over the runs.
+        flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
+        seconds_per_step: wall-clock seconds an optimiser step takes; `wall_seconds`: a whole run; means over the runs.
         saturated: share of gate activations below 0.1 or above 0.9, mean over gates, layers and runs.
-        failed, running: numbers of runs that did not finish.
-        difference, difference_low, difference_high: mean minus the baseline's, and its 95% interval (Welch).
-        better: whether the row is better (True) or worse (False) than the baseline, if the interval excludes 0.
+        failed, running: numbers of runs without a result.
+        difference, difference_low, difference_high: mean minus the baseline's, and its 95% interval, not adjusted.
+        test, p, p_adjusted, detectable, power, seeds_needed: as in `Difference`.
+        better: whether the row is better (True) or worse (False) than the baseline, by `p_adjusted` < 0.05.
+        improvement, improvement_low, improvement_high: the probability that a run of the row beats one of the baseline.
+        effect, effect_low, effect_high: Hedges' g of the difference.
         note: why there is no difference, or what the baseline row is if its options are not the row's own.
     """
 
@@ -41,22 +50,42 @@ class Row:
     metric: str
     higher_is_better: bool
     n: int
+    diverged: int = 0
+    scores: tuple[float, ...] = ()
+    seeds: tuple[str, ...] = ()
     mean: float | None = None
     low: float | None = None
     high: float | None = None
+    iqm: float | None = None
+    iqm_low: float | None = None
+    iqm_high: float | None = None
     best: bool = False
     chance: float | None = None
     solved: float | None = None
     solved_share: float | None = None
     parameters: int | None = None
+    flops_per_step: int | None = None
     seconds_per_step: float | None = None
+    wall_seconds: float | None = None
     saturated: float | None = None
     failed: int = 0
     running: int = 0
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
+    test: str = ""
+    p: float | None = None
+    p_adjusted: float | None = None
     better: bool | None = None
+    improvement: float | None = None
+    improvement_low: float | None = None
+    improvement_high: float | None = None
+    effect: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
+    detectable: float | None = None
+    power: float | None = None
+    seeds_needed: int | None = None
     note: str = ""
 
     @property
@@ -75,30 +104,15 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Result:
-    """What the comparison needs of a finished run."""
-
-    metric: str
-    higher_is_better: bool
-    score: float
-    chance: float | None
-    solved: float | None
-    parameters: int | None
-    seconds_per_step: float | None
-    saturated: float | None
-
-
-@dataclass(frozen=True)
 class _Entry:
     """A group on its way to a row."""
 
     group: Group
-    results: list[_Result]
     row: Row
 
     @property
-    def scores(self) -> list[float]:
-        return [result.score for result in self.results]
+    def sample(self) -> Sample:
+        return Sample(self.row.scores, self.row.seeds)
 
     @cached_property
     def shared_options(self) -> dict[str, str]:
@@ -120,120 +134,77 @@ def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
     cells = {group.cell for group in groups}
     if baseline is not None and baseline not in cells:
         raise UserError(unknown("baseline", baseline, cells))
-    read = [(group, *_results(group)) for group in groups]
+    read = [(group, *read_results(group)) for group in groups]
     # A group without a finished run has no summary to name the metric; the task's other groups do.
-    metrics = {group.task: (results[0].metric, results[0].higher_is_better) for group, results, _ in read if results}
+    levels = {group.task: result for group, results, _ in read for result in results if result.metric is not None}
     entries = []
     for group, results, damaged in read:
         skipped += damaged
         left_out = {item.path for item in damaged}
         kept = dataclasses.replace(group, runs=[run for run in group.runs if run.path not in left_out])
         if kept.runs:
-            entries.append(_Entry(kept, results, _row(kept, results, *metrics.get(group.task, ("", False)))))
-    best: dict[tuple[str, str, str], float] = {}
-    for row in (entry.row for entry in entries):
-        best[row.problem] = min(_badness(row), best.get(row.problem, math.inf))
-    finished = [entry for entry in entries if entry.results]
-    pairs = []
-    for entry in entries:
-        row = dataclasses.replace(entry.row, best=_badness(entry.row) == best[entry.row.problem] < math.inf)
-        if baseline is not None and row.cell != baseline:
-            row = dataclasses.replace(row, **_difference(entry, baseline, finished))
-        pairs.append((row, entry.group))
-    pairs.sort(key=lambda pair: _rank(pair[0]))
-    return Comparison([row for row, _ in pairs], [group for _, group in pairs], skipped)
+            own = next((result for result in results if result.metric is not None), levels.get(group.task))
+            entries.append(_Entry(kept, _row(kept, results, own)))
+    entries = _best_marked(entries)
+    if baseline is not None:
+        entries = _compared(entries, baseline)
+    entries.sort(key=lambda entry: _rank(entry.row))
+    return Comparison([entry.row for entry in entries], [entry.group for entry in entries], skipped)
 
 
-def _results(group: Group) -> tuple[list[_Result], list[Skipped]]:
-    """The results of the finished runs, and the finished runs without usable ones."""
-    results: list[_Result] = []
-    damaged = []
-    for run in group.runs:
-        if run.state == "finished":
-            try:
-                result = _result(run)
-                if results and result.metric != results[0].metric:
-                    raise UserError(f"summary.json: the metric is '{result.metric}', other runs have '{results[0].metric}'")
-                results.append(result)
-            except UserError as error:
-                damaged.append(Skipped(run.path, str(error)))
-    return results, damaged
+def _row(group: Group, results: list[Result], levels: Result | None) -> Row:
+    """The row without what depends on other rows.
 
-
-def _result(run: Run) -> _Result:
-    """Reads a summary.
-
-    Raises:
-        UserError: it is missing or damaged.
+    Args:
+        levels: a result of the group, or while it has none of its task, that names the metric.
     """
-    summary = run.summary()
-    try:
-        metric = summary["metric"]
-        if not isinstance(metric, str):
-            raise TypeError("the metric is not a name")
-        return _Result(
-            metric=metric,
-            higher_is_better=bool(summary["higher_is_better"]),
-            score=float(summary["test"][metric]),
-            chance=_optional(summary.get("chance")),
-            solved=_optional(summary.get("solved")),
-            parameters=summary["parameters"] if isinstance(summary.get("parameters"), int) else None,
-            seconds_per_step=_optional(summary.get("seconds_per_step")),
-            saturated=_saturated(summary.get("gates") or {}),
-        )
-    except KeyError as error:
-        raise UserError(f"summary.json lacks {error}") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"summary.json is damaged: {error}") from error
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _saturated(gates: Mapping[str, Any]) -> float | None:
-    """Left- and right-saturated share together, mean over the gates of all layers."""
-    left = [float(value) for key, value in gates.items() if key.endswith("/saturated_left")]
-    right = [float(value) for key, value in gates.items() if key.endswith("/saturated_right")]
-    return (sum(left) + sum(right)) / len(left) if left else None
-
-
-def _row(group: Group, results: list[_Result], metric: str, higher_is_better: bool) -> Row:
-    """The row without what depends on other rows; `metric` and its direction stand in where there is no result."""
-    states = [run.state for run in group.runs]
     row = Row(
         task=group.task,
         task_options=group.task_options,
         cell=group.cell,
         options=group.options,
-        metric=results[0].metric if results else metric,
-        higher_is_better=results[0].higher_is_better if results else higher_is_better,
+        metric=levels.metric or "" if levels else "",
+        higher_is_better=bool(levels and levels.higher_is_better),
         n=len(results),
-        failed=states.count("failed"),
-        running=states.count("running"),
+        failed=sum(run.state == "failed" and not run.diverged for run in group.runs),
+        running=sum(run.state == "running" for run in group.runs),
     )
     if not results:
         return row
-    first, scores = results[0], [result.score for result in results]
-    interval = mean_interval(scores)
+    scores = tuple(result.score for result in results)
+    mean, iqm = mean_interval(scores), bootstrap_interval([failures_last(scores, row.higher_is_better)])
     return dataclasses.replace(
         row,
-        mean=interval.value,
-        low=interval.low,
-        high=interval.high,
-        chance=first.chance,
-        solved=first.solved,
-        solved_share=_solved_share(scores, first.solved, first.higher_is_better),
-        parameters=first.parameters,
+        diverged=sum(not math.isfinite(score) for score in scores),
+        scores=scores,
+        seeds=tuple(_seed(result.run) for result in results),
+        mean=mean.value,
+        low=mean.low,
+        high=mean.high,
+        iqm=iqm.value,
+        iqm_low=iqm.low,
+        iqm_high=iqm.high,
+        chance=levels.chance if levels else None,
+        solved=levels.solved if levels else None,
+        solved_share=_solved_share(scores, levels.solved if levels else None, row.higher_is_better),
+        parameters=next((result.parameters for result in results if result.parameters is not None), None),
+        flops_per_step=next((result.flops_per_step for result in results if result.flops_per_step is not None), None),
         seconds_per_step=_mean(result.seconds_per_step for result in results),
+        wall_seconds=_mean(result.wall_seconds for result in results),
         saturated=_mean(result.saturated for result in results),
     )
 
 
-def _solved_share(scores: list[float], level: float | None, higher_is_better: bool) -> float | None:
+def _seed(run: Run) -> str:
+    weights, data = seeds(run)
+    return str(weights) if weights == data else f"{weights}/{data}"
+
+
+def _solved_share(scores: tuple[float, ...], level: float | None, higher_is_better: bool) -> float | None:
     if level is None:
         return None
-    return sum(score >= level if higher_is_better else score <= level for score in scores) / len(scores)
+    reached = failures_last(scores, higher_is_better)
+    return float((reached >= level if higher_is_better else reached <= level).mean())
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -241,35 +212,60 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(there) / len(there) if there else None
 
 
-def _badness(row: Row) -> float:
-    """The mean, negative where higher is better; infinite where there is none."""
-    if row.mean is None or math.isnan(row.mean):
+def _badness(row: Row, value: float | None) -> float:
+    """A score, negative where higher is better; infinite where there is none."""
+    if value is None or not math.isfinite(value):
         return math.inf
-    return -row.mean if row.higher_is_better else row.mean
+    return -value if row.higher_is_better else value
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    return row.task, row.task_options, _badness(row), row.mean is None, row.cell, row.options
+    """By mean; where a run diverged, behind all that have one, by interquartile mean."""
+    order = _badness(row, row.mean), row.mean is None, _badness(row, row.iqm)
+    return row.task, row.task_options, *order, row.cell, row.options
 
 
-def _difference(entry: _Entry, baseline: str, finished: list[_Entry]) -> dict[str, Any]:
-    """The fields of a row that compare it with the baseline on the same task."""
-    if not entry.results:
+def _best_marked(entries: list[_Entry]) -> list[_Entry]:
+    best: dict[tuple[str, str, str], float] = {}
+    badness = [_badness(entry.row, entry.row.mean) for entry in entries]
+    for entry, value in zip(entries, badness, strict=True):
+        best[entry.row.problem] = min(value, best.get(entry.row.problem, math.inf))
+    return [
+        _Entry(entry.group, dataclasses.replace(entry.row, best=value == best[entry.row.problem] < math.inf))
+        for entry, value in zip(entries, badness, strict=True)
+    ]
+
+
+def _compared(entries: list[_Entry], baseline: str) -> list[_Entry]:
+    """The entries with what compares them with the baseline; each problem is a family of tests of its own."""
+    finished = [entry for entry in entries if entry.row.n]
+    notes: dict[int, str] = {}
+    families: dict[tuple[str, str, str], list[tuple[int, _Entry]]] = defaultdict(list)
+    for index, entry in enumerate(entries):
+        if entry.row.n and entry.row.cell != baseline:
+            rival, notes[index] = _rival(entry, baseline, finished)
+            if rival is not None:
+                families[entry.row.problem].append((index, rival))
+    found: dict[int, Difference] = {}
+    for family in families.values():
+        pairs = [(entries[index].sample, rival.sample) for index, rival in family]
+        results = differences(pairs, entries[family[0][0]].row.higher_is_better)
+        found |= {index: result for (index, _), result in zip(family, results, strict=True)}
+    return [
+        _Entry(entry.group, dataclasses.replace(entry.row, note=notes.get(index, ""), **_fields(found.get(index))))
+        for index, entry in enumerate(entries)
+    ]
+
+
+def _fields(found: Difference | None) -> dict[str, Any]:
+    """The fields of a row that hold a difference."""
+    if found is None:
         return {}
-    rival, note = _rival(entry, baseline, finished)
-    if rival is None:
-        return {"note": note}
-    difference = welch_interval(entry.scores, rival.scores)
-    better = None
-    if difference.low is not None and difference.high is not None and (difference.low > 0 or difference.high < 0):
-        better = (difference.low > 0) == entry.row.higher_is_better
-    return {
-        "difference": difference.value,
-        "difference_low": difference.low,
-        "difference_high": difference.high,
-        "better": better,
-        "note": note,
-    }
+    same = ("test", "p", "p_adjusted", "better", "detectable", "power", "seeds_needed")
+    fields = {name: getattr(found, name) for name in same}
+    for name, (value, low, high) in (("improvement", found.improvement), ("effect", found.effect)):
+        fields |= {name: None if math.isnan(value) else value, f"{name}_low": low, f"{name}_high": high}
+    return fields | {"difference": found.value, "difference_low": found.low, "difference_high": found.high}
 
 
 def _rival(entry: _Entry, baseline: str, finished: list[_Entry]) -> tuple[_Entry | None, str]:

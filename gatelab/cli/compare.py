@@ -1,19 +1,26 @@
 """`gatelab compare`: a table over whatever runs lie under the folders given."""
 
 import argparse
+import textwrap
 
 from rich.console import Console
 
-from gatelab.analysis.formats import print_skipped, print_table, render
+from gatelab.analysis.formats import EXPLANATIONS, render
+from gatelab.analysis.sparklines import validation_curves
 from gatelab.analysis.table import compare
+from gatelab.analysis.terminal import print_skipped, print_table
 from gatelab.cli.folders import add_folders
 from gatelab.runs import find_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Folders, baseline and format."""
+    """Folders, baseline and format; the help ends with what each statistic is."""
     add_folders(parser)
     parser.add_argument("--format", default="table", choices=("table", "csv", "json", "markdown"), help="default: table")
+    width = max(map(len, EXPLANATIONS)) + 4
+    explained = (f"{f'  {name}':<{width}}{text}" for name, text in EXPLANATIONS.items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(["statistics:", *(textwrap.fill(line, 100, subsequent_indent=" " * width) for line in explained)])
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,8 +28,9 @@ def run(options: argparse.Namespace) -> int:
     runs, skipped = find_runs(options.folders)
     result = compare(runs, options.baseline)
     print_skipped([*skipped, *result.skipped], Console(stderr=True))
+    curves = validation_curves(result.rows, result.groups) if options.format in ("table", "markdown") else None
     if options.format == "table":
-        print_table(result.rows, Console(), options.baseline)
+        print_table(result.rows, Console(), options.baseline, curves)
     else:
-        print(render(result.rows, options.format, options.baseline), end="")
+        print(render(result.rows, options.format, options.baseline, curves), end="")
     return 0

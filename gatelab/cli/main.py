@@ -12,7 +12,10 @@ from gatelab.registry import Stopped, UserError, unknown
 COMMANDS = {
     "train": "train one run, or with -m a sweep: gatelab train cell=cifg task=adding seed=0",
     "compare": "a table over the runs in one or more folders",
+    "status": "what the runs of a sweep are doing: done, running, failed, queued, time left",
     "report": "one self-contained HTML page over the runs in one or more folders",
+    "dashboard": "the same page, live while runs go on, for the browser of this machine",
+    "plot": "one figure of the report for a paper: gatelab plot runs --figure gradient-lag -o flow.pdf",
     "inspect": "gates, timescales, gradient flow and Lyapunov exponents of a trained model: gatelab inspect runs/<run>",
     "list": "the cells or the tasks there are",
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",

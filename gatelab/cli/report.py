@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gatelab.analysis.formats import print_skipped
 from gatelab.analysis.report import write_report
-from gatelab.cli.folders import add_folders
+from gatelab.analysis.terminal import print_skipped
+from gatelab.cli.folders import add_folders, report_command
 from gatelab.runs import find_runs
 
 
@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     """Writes the page and prints where it is."""
     runs, skipped = find_runs(options.folders)
     path = Path(options.output)
-    left_out = write_report(runs, skipped, path, options.baseline)
+    left_out = write_report(runs, skipped, path, options.baseline, report_command(options))
     print_skipped(left_out, Console(stderr=True))
     print(f"Report over {len(runs)} runs: {path.resolve()}")
     return 0

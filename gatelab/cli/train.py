@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from types import FrameType
 
 import hydra
@@ -17,6 +18,7 @@ from omegaconf import DictConfig
 from gatelab.cli import compose
 from gatelab.cli.progress import Progress
 from gatelab.registry import Stopped, UserError
+from gatelab.sweeps import write_plan
 from gatelab.training.fit import RunFailedError, fit
 
 _log = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ def train(arguments: list[str]) -> int:
         arguments = [*arguments, name]
         overrides += compose.parse([name])
     jobs = compose.compose_jobs(overrides, given.multirun)
+    if given.multirun:
+        write_plan({item.path: asdict(item.config) for item in jobs})
     progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))

@@ -4,6 +4,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from gatelab.cells import Attention, Cell, Parts, parameter_count
+from gatelab.models import SequenceModel
 
 
 def parameter_formula(cell: Cell, bias: bool = True) -> str:
@@ -45,6 +46,23 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
     products = len(cell.input_gates) * H * D + len(cell.recurrent_gates) * len(cell.feedback) * H * H
     total = 2 * products + pointwise_operators(cell) * H
     return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
+
+
+def model_flops_per_step(model: SequenceModel, length: int) -> int:
+    """Floating-point operations of a whole model for one time step of one sequence, forward, mean over the steps.
+
+    `flops_per_step` of every layer and direction, and the product of the head where it stands on every step.
+
+    Args:
+        length: T, which decides how much a cell with memory reads: step t reads min(t, window) entries.
+    """
+    rnn = model.rnn
+    window = length if rnn.cell.memory is None or rnn.cell.memory.window is None else min(rnn.cell.memory.window, length)
+    entries = round((window * (window + 1) // 2 + window * (length - window)) / length)
+    directions = 2 if rnn.bidirectional else 1
+    inputs = [rnn.input_size, *[rnn.hidden_size * directions] * (rnn.num_layers - 1)]
+    total = directions * sum(flops_per_step(rnn.cell, D, rnn.hidden_size, entries) for D in inputs)
+    return total + (2 * model.head.weight.numel() if model.readout == "all" else 0)
 
 
 def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:

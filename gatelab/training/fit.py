@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.diagnostics import keys
+from gatelab.diagnostics.cost import model_flops_per_step
 from gatelab.kernels import check_backend
 from gatelab.kernels.allocator import keep_memory
 from gatelab.models import RNN, SequenceModel
@@ -24,9 +25,9 @@ from gatelab.runs import Run, RunWriter, identity, read_run, run_name
 from gatelab.tasks import TASKS, Task
 from gatelab.training.callbacks import LastCheckpoint, LastValidation, RandomState, TrainingMetrics
 from gatelab.training.data import EvaluationBatches, TrainingStream
-from gatelab.training.lean import NoProfiler
+from gatelab.training.lean import LeanEarlyStopping, LeanModelCheckpoint, NoProfiler
 from gatelab.training.mirrors import build_loggers
-from gatelab.training.module import SequenceModule
+from gatelab.training.module import NonFiniteLossError, SequenceModule
 from gatelab.training.probes import GradientProbe, InsideProbe
 from gatelab.training.provenance import provenance
 
@@ -85,7 +86,8 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
         last = path / "checkpoints" / "last.ckpt"
         stopped = not isinstance(error, Exception)  # Ctrl-C or SIGTERM
         reason = "Interrupted; the same command goes on from the last checkpoint." if stopped else str(error) or repr(error)
-        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None)
+        cause = "interrupted" if stopped else "diverged" if isinstance(error, NonFiniteLossError) else "error"
+        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None, cause)
         if stopped:
             # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
             raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
@@ -166,7 +168,7 @@ def _train(
     mode = "max" if task.higher_is_better else "min"
     folder = writer.path / "checkpoints"
     last = folder / "last.ckpt"
-    best = ModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
+    best = LeanModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     meter = TrainingMetrics(settings.log_every, writer)
     callbacks += [
         meter,
@@ -178,7 +180,7 @@ def _train(
         LastCheckpoint(last),
     ]
     if settings.patience is not None:
-        callbacks.append(EarlyStopping(monitor, patience=settings.patience, mode=mode))
+        callbacks.append(LeanEarlyStopping(monitor, patience=settings.patience, mode=mode))
     with warnings.catch_warnings():
         _quiet()
         trainer = Trainer(
@@ -213,6 +215,7 @@ def _train(
         "chance": task.chance,
         "solved": task.solved,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "flops_per_step": model_flops_per_step(model, task.batch("val", seed, np.arange(1)).x.shape[1]),
         "seconds_per_step": meter.seconds_per_step(),
         "wall_seconds": time.perf_counter() - started,
         "steps": step,

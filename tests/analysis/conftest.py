@@ -6,63 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic import LAST_STEP, TASKS, configuration, inside, records
 
 from gatelab.runs import RunWriter, identity, run_name
 
 MakeRun = Callable[..., Path]
-
-TASKS = {  # metric, higher_is_better, chance, solved
-    "adding": ("mse", False, 1 / 6, 0.01),
-    "copying": ("accuracy", True, 0.1, 0.99),
-}
-GATES = {"lstm": ("input", "forget", "output"), "gru": ("reset", "update")}
-LAST_STEP = 200
-
-
-def configuration(cell: str, task: str, seed: int, **options: Any) -> dict[str, Any]:
-    """A resolved configuration; options by dotted key."""
-    config: dict[str, Any] = {
-        "cell": {"name": cell},
-        "task": {"name": task, "length": 100},
-        "model": {"hidden_size": 64, "num_layers": 1},
-        "optimizer": {"name": "adamw", "lr": 2e-3, "beta1": 0.9},
-        "schedule": {"name": "constant"},
-        "trainer": {"max_steps": LAST_STEP, "val_every": 50},
-        "logger": {"name": "none"},
-        "machine": {"device": "cpu", "threads": 1},
-        "seed": seed,
-        "data_seed": None,
-        "plugins": [],
-        "out": "runs",
-        "sweep": None,
-    }
-    for key, value in options.items():
-        *path, name = key.split(".")
-        place = config
-        for part in path:
-            place = place[part]
-        place[name] = value
-    return config
-
-
-def records(cell: str, metric: str, score: float) -> list[dict[str, Any]]:
-    """A metrics file: everything at every fiftieth step, the score falling or rising to its last value in straight line."""
-    lines = []
-    for step in range(50, LAST_STEP + 1, 50):
-        line: dict[str, Any] = {"step": step, "train/loss": 1.0, f"val/{metric}": score * step / LAST_STEP, "val/loss": 1.0}
-        for gate in GATES.get(cell, ("forget",)):
-            line |= {f"gate/0/{gate}/mean": 0.5, f"gate/0/{gate}/std": 0.1}
-            line |= {f"gate/0/{gate}/saturated_left": 0.1, f"gate/0/{gate}/saturated_right": 0.4}
-        lines.append(line | {"grad/norm": 2.0, "grad/rnn.0.R": 1.0, "grad/rnn.0.R/forget": 0.5, "lr": 2e-3})
-    return lines
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes one run directory.
 
-    `score` is the test score of a finished run; `state` may be failed or running; further options go into the configuration by
-    dotted key ("model.hidden_size").
+    `score` is the test score of a finished run; `state` may be failed, diverged or running; `keeps` says how much of its state the
+    slowest unit keeps; further options go into the configuration by dotted key ("model.hidden_size").
     """
 
     def make(
@@ -75,6 +31,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         provenance: dict[str, Any] | None = None,
         error: str = "The loss is nan.",
         summary: dict[str, Any] | None = None,
+        keeps: float = 0.9,
         **options: Any,
     ) -> Path:
         metric, higher_is_better, chance, solved = TASKS[task]
@@ -87,7 +44,9 @@ def make_run(tmp_path: Path) -> MakeRun:
         writer.start(config, provenance if provenance is not None else {"versions": {"torch": "2.9"}}, run_id)
         lines = records(cell, metric, score)
         for line in lines if state == "finished" else lines[:2]:
-            writer.append("metrics.jsonl", line)
+            scalars, arrays = inside(cell, line["step"], keeps)
+            writer.append("metrics.jsonl", line | scalars)
+            writer.append("arrays.jsonl", arrays)
             histogram = {"step": line["step"]} | {key[:-5]: [1, 2, 3, 4] for key in line if key.endswith("/mean")}
             writer.append("histograms.jsonl", histogram)
         if state == "finished":
@@ -107,9 +66,10 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "gates": gates,
             }
             writer.finish(result | (summary or {}), LAST_STEP)
-        elif state == "failed":
+        elif state in ("failed", "diverged"):
             writer.progress(100)
-            writer.fail(error, f"Traceback (most recent call last):\n  {error}", "checkpoints/last.ckpt")
+            cause = "error" if state == "failed" else state
+            writer.fail(error, f"Traceback (most recent call last):\n  {error}", "checkpoints/last.ckpt", cause)
         else:
             writer.progress(100)
         writer.close()
@@ -136,7 +96,8 @@ def messy(make_run: MakeRun, tmp_path: Path) -> Path:
     (make_run("lstm", "adding", 10) / "status.json").write_text('{"state": "fini')
     (make_run("lstm", "adding", 11) / "summary.json").unlink()
     damaged = make_run("lstm", "adding", 12, score=0.21) / "metrics.jsonl"
-    damaged.write_text(damaged.read_text().replace('"step": 100', '"step" 100', 1))
+    first, second, *rest = damaged.read_text().splitlines(keepends=True)
+    damaged.write_text("".join([first, second.replace(":", "", 1), *rest]))
     (runs / "notes").mkdir()
     (runs / "notes" / "todo.txt").write_text("read Welch")
     return runs

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gatelab.analysis.statistics import mean_interval, welch_interval
+from gatelab.analysis.differences import welch_interval
+from gatelab.analysis.statistics import (
+    bootstrap_interval,
+    failures_last,
+    interquartile_mean,
+    mean_interval,
+    normalised,
+    performance_profile,
+    small_n,
+)
 
 
 def test_mean_interval_by_hand():
@@ -86,3 +95,97 @@ def test_coverage():
         differences += low < 1.0 < high
     assert means / 2000 == pytest.approx(0.95, abs=0.02)
     assert differences / 2000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_failures_are_the_worst_there_can_be():
+    assert failures_last([1.0, math.nan, math.inf, -math.inf], True).tolist() == [1.0, *[-math.inf] * 3]
+    assert failures_last([1.0, math.nan, math.inf, -math.inf], False).tolist() == [1.0, *[math.inf] * 3]
+
+
+def test_normalised_by_hand():
+    # mse: chance 0.2, solved 0.1; a score of 0.15 is half way, whatever is done beyond solved goes on.
+    assert normalised([0.2, 0.15, 0.1, 0.0, math.nan], 0.2, 0.1, False) == pytest.approx([0.0, 0.5, 1.0, 2.0, -math.inf])
+    assert normalised([0.1, 0.55, 1.0, math.nan], 0.1, 1.0, True) == pytest.approx([0.0, 0.5, 1.0, -math.inf])
+    with pytest.raises(ValueError, match="normalised"):
+        normalised([0.5], 0.1, 0.1, True)
+
+
+def test_interquartile_mean_by_hand():
+    assert interquartile_mean([8.0, 1.0, 2.0, 100.0]) == 5.0  # the best and the worst of four are left out
+    assert interquartile_mean([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]) == 4.5  # two of eight on each side
+    assert interquartile_mean([1.0, 2.0, 6.0]) == 3.0
+    assert interquartile_mean([1.0, 2.0, 3.0, math.inf]) == 2.5  # one failure of four is in the worst quarter
+    assert interquartile_mean([1.0, 2.0, math.inf, math.inf]) == math.inf
+    with pytest.raises(ValueError, match="no values"):
+        interquartile_mean([])
+
+
+def test_bootstrap_against_scipy_and_deterministic():
+    rng = np.random.default_rng(0)
+    tasks = [rng.normal(0, 1, 6), rng.normal(5, 2, 9)]
+    for name, statistic in (("mean", np.mean), ("iqm", lambda x, axis: stats.trim_mean(x, 0.25, axis=axis))):
+        found = bootstrap_interval(tasks, name, resamples=500, seed=7)  # type: ignore[arg-type]
+        expected = stats.bootstrap(
+            tasks,
+            lambda a, b, axis, statistic=statistic: statistic(np.concatenate([a, b], axis), axis=axis),
+            n_resamples=500,
+            method="percentile",
+            rng=np.random.default_rng(7),
+        ).confidence_interval
+        assert found[1:] == pytest.approx((expected.low, expected.high))
+        assert found.value == pytest.approx(float(statistic(np.concatenate(tasks), axis=0)))
+        assert found == bootstrap_interval(tasks, name, resamples=500, seed=7)  # type: ignore[arg-type]
+        assert found != bootstrap_interval(tasks, name, resamples=500, seed=8)  # type: ignore[arg-type]
+
+
+def test_bootstrap_draws_within_each_task():
+    # Two tasks without variance, far apart: drawn across tasks the mean would vary, within them it cannot.
+    assert bootstrap_interval([[0.0] * 3, [10.0] * 3], "mean") == (5.0, 5.0, 5.0)
+
+
+def test_bootstrap_with_failures():
+    value, low, high = bootstrap_interval([[1.0, 2.0, 3.0, 4.0, 5.0, -math.inf]])
+    assert (value, low) == (3.0 - 0.5, -math.inf)  # the middle four of -inf, 1, 2, 3, 4, 5
+    assert high is not None
+    assert math.isfinite(high)
+
+
+def test_bootstrap_needs_two_seeds_of_each_task():
+    assert bootstrap_interval([[1.0, 2.0], [3.0]], "mean") == (2.0, None, None)
+    for tasks in ([], [[]], [[[1.0]]]):
+        with pytest.raises(ValueError, match="at least one task"):
+            bootstrap_interval(tasks)
+
+
+def test_bootstrap_covers_as_little_as_its_docstring_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for seed in range(500):
+        _, low, high = bootstrap_interval([rng.normal(size=5)], "mean", resamples=300, seed=seed)
+        assert low is not None
+        assert high is not None
+        hits += low <= 0 <= high
+    assert hits / 500 == pytest.approx(0.83, abs=0.06)
+
+
+def test_performance_profile_by_hand():
+    # Task 1: two of three above 0.25; task 2: one of two. Each task weighs one half.
+    profile = performance_profile([[0.1, 0.5, 0.9], [-math.inf, 1.0]], [-1.0, 0.25, 0.95, 2.0])
+    assert profile.share == pytest.approx([(1 + 1 / 2) / 2, (2 / 3 + 1 / 2) / 2, (0 + 1 / 2) / 2, 0.0])
+    assert profile.low is not None
+    assert profile.high is not None
+    assert (profile.low <= profile.share).all()
+    assert (profile.share <= profile.high).all()
+    assert (profile.low[-1], profile.high[-1]) == (0.0, 0.0)
+    assert profile.low[1] == pytest.approx(1 / 6)  # at worst one of task 1 and none of task 2, at a probability above 2.5%
+    assert performance_profile([[0.1, 0.5], [1.0]], [0.0]).low is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [([5, 9], ""), ([4, 9], "With 4 seeds"), ([1], "With 1 seed there is neither an interval nor a test"), ([0], "0 seeds")],
+)
+def test_few_seeds_are_said(counts: list[int], said: str):
+    sentence = small_n(counts)
+    assert said in sentence
+    assert bool(said) == bool(sentence)

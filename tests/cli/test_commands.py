@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 
+from gatelab.bench import measured
 from gatelab.cells import CELLS
 from gatelab.cli.main import COMMANDS
 from gatelab.runs import RunWriter
@@ -34,6 +35,22 @@ def test_explain_shows_equations_options_cost_and_references(name, gatelab):
         assert text in out
     for field in fields(CELLS.get(name)):  # type: ignore[arg-type]
         assert f"cell.{field.name}" in out
+
+
+def test_explain_shows_what_was_measured_and_where(gatelab, tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "PATH", tmp_path / "measured.json")
+    assert "Speed: not measured. `gatelab bench --cells gru` does it here." in gatelab("explain", "cell=gru")[1]
+    shape, quick = {"B": 32, "T": 7, "D": 5, "H": 9}, {"cpu": {"seconds": 0.0123, "spread": 0.0, "n": 3}}
+    ratios = {"eager": 5.25, "torch_found": 2.125}
+    row = {"cell": "gru", "options": {}, "shape": shape, "backend": "cpu", "columns": quick, "ratios": ratios}
+    machine = {"cpu": "Abacus 9000", "cores": 2, "load": 0.0}
+    run = {"date": "2030-02-01T10:00:00+0000", "machine": machine, "versions": {"torch": "2.0"}, "dtype": "float32"}
+    run |= {"threads": 2, "repeats": 3, "peak_gflops": 6.0, "rows": [row | {"gflops": 1.5, "peak_share": None}]}
+    measured.keep(run)
+    _, out, _ = gatelab("explain", "cell=gru")
+    for text in ("32 x 7 x 5 x 9", "12.3", "5.25", "2.12", "1.5", "–", "2030-02-01", "Abacus 9000", "torch 2.0", "backend cpu"):
+        assert text in out
+    assert "not measured" in gatelab("explain", "cell=lstm")[1]
 
 
 @pytest.mark.parametrize("name", TASKS.names())
@@ -106,8 +123,52 @@ def test_report_is_written_where_it_is_asked_for(runs, gatelab, tmp_path):
     assert "lstm" in (tmp_path / "page.html").read_text()
 
 
+def test_plot_writes_a_figure(runs, gatelab, tmp_path):
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: pip install 'gatelab[plots]'")
+    path = tmp_path / "figures" / "ranking.pdf"
+    status, out, err = gatelab("plot", str(runs), "--figure", "ranking", "-o", str(path))
+    assert (status, str(path) in out, "holiday pictures" in err) == (0, True, True)
+    assert path.read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--figure", "rankin", "-o", "a.pdf"), "Did you mean 'ranking'? Available: cost, "),
+        (("--figure", "ranking", "-o", "a.gif"), "must end with one of: .pdf, .png, .svg"),
+        (("-o", "a.pdf"), "the following arguments are required: --figure"),
+    ],
+)
+def test_plot_says_what_it_cannot_draw(runs, gatelab, arguments, message):
+    status, _, err = gatelab("plot", str(runs), *arguments)
+    assert status == 2
+    assert message in err
+
+
+def test_dashboard_refuses_a_port_that_there_is_not(runs, gatelab):
+    status, _, err = gatelab("dashboard", str(runs), "--port", "70000")
+    assert status == 2
+    assert "Port 70000 cannot be used" in err
+
+
 @pytest.mark.slow
 def test_reading_results_never_imports_torch(runs):
     code = f"import sys; from gatelab.cli.main import main; main(['compare', {str(runs)!r}]); print('torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "False"
+
+
+def test_compare_explains_every_statistic_with_its_source(gatelab, capsys):
+    with pytest.raises(SystemExit):
+        gatelab("compare", "--help")
+    out = " ".join(capsys.readouterr().out.split())
+    for source in (
+        "Student 1908",
+        "Welch's (1947)",
+        "Holm 1979",
+        "Agarwal et al. 2021",
+        "Newcombe 2006",
+        "Hedges 1981",
+        "Cohen 1988",
+    ):
+        assert source in out

@@ -49,7 +49,9 @@ def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, plugin, tmp_path):
     assert len(list(folder.glob("wandb/offline-run-*"))) == 2
     table = shell("compare", "runs", "--format", "json")
     rows = json.loads(table.stdout)["rows"]
-    assert sorted((row["cell"], row["n"], row["failed"]) for row in rows) == [("leaky", 0, 1), ("leaky", 1, 0)]
+    assert sorted((row["n"], row["diverged"], row["failed"]) for row in rows) == [(1, 0, 0), (1, 1, 0)]
+    status = json.loads(shell("status", "runs", "--format", "json").stdout)
+    assert status["counts"] == {"done": 1, "diverged": 1}  # of the plan, too, nothing is left
     page = shell("report", "runs", "-o", "page.html")
     assert page.returncode == 0, page.stderr
     assert "The training loss is" in (tmp_path / "page.html").read_text()

@@ -1,7 +1,8 @@
 """FLOPs of a training step, counted by hand."""
 
 from gatelab.cells import CELLS
-from gatelab.diagnostics.cost import training_flops
+from gatelab.diagnostics.cost import flops_per_step, model_flops_per_step, pointwise_operators, training_flops
+from gatelab.models import RNN, SequenceModel
 
 
 def test_products_of_cells_without_memory():
@@ -21,3 +22,20 @@ def test_the_read_of_a_memory():
     assert training_flops(CELLS.build("attention", window=2), 2, 3, 5, 7) == 4032 + 6384 + 4368 + 1260
     # All of them: 1 + 2 + 3 entries.
     assert training_flops(CELLS.build("attention", window=None), 2, 3, 5, 7) == 4032 + 6384 + 4368 + 1512
+
+
+def test_a_step_of_a_whole_model():
+    # Two directions, two layers: D = 5 and then 2 H = 14. lstm, H = 7: 2 (4 7 5 + 4 7 7) = 672 and 2 (4 7 14 + 196) = 1176; the
+    # head of 3 outputs on every step: 2 3 14 = 84.
+    pointwise = 7 * pointwise_operators(CELLS.build("lstm"))
+    rnn = RNN("lstm", 5, 7, num_layers=2, bidirectional=True, batch_first=True)
+    assert model_flops_per_step(SequenceModel(rnn, 3), 10) == 2 * (672 + 1176 + 2 * pointwise) + 84
+    assert model_flops_per_step(SequenceModel(rnn, 3, "last"), 10) == 2 * (672 + 1176 + 2 * pointwise)
+
+
+def test_a_step_reads_as_much_memory_as_there_is_on_average():
+    # 9 steps read 1 to 9 entries, 5 on average; with a window of 3 they read 1, 2, 3, 3, ...: 24 / 9, rounded 3.
+    for window, entries in ((None, 5), (3, 3)):
+        cell = CELLS.build("attention", window=window)
+        model = SequenceModel(RNN(cell, 5, 7, batch_first=True), 3, "last")
+        assert model_flops_per_step(model, 9) == flops_per_step(cell, 5, 7, entries)

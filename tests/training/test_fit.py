@@ -138,6 +138,7 @@ def test_a_loss_that_is_not_finite_fails_the_run(small):
     assert "at step" in run.status["error"]
     assert run.status["checkpoint"] is None
     assert "NonFiniteLossError" in run.status["traceback"]
+    assert run.diverged
 
 
 def test_a_failed_run_names_its_last_good_checkpoint(small, monkeypatch):

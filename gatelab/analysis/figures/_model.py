@@ -1,0 +1,215 @@
+"""What a figure is: panels of numbers and the words around them. Neither HTML nor Matplotlib: page and paper draw the same."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gatelab.analysis.groups import Group
+from gatelab.analysis.series import Records
+from gatelab.analysis.table import Row
+
+# Okabe & Ito (2008), told apart by colour-blind readers; grey for their black, which a dark page hides; yellow last, the palest.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080", "#F0E442")
+DASHES = ("", "7 3", "2 2", "8 3 2 3", "12 4", "12 3 2 3")  # lengths of strokes and gaps, in points
+SYMBOLS = ("circle", "square", "triangle", "diamond", "cross", "star")
+
+_FEW = 10
+Kind = Literal["lines", "dots", "ranges", "heat"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One configuration as it is drawn.
+
+    Attributes:
+        name: what the reader knows it by: the cell, and the options that set it apart.
+        options: those options, "hidden_size" -> "128".
+        colour, symbol: indices into COLOURS and SYMBOLS, the same for a cell in all figures; `dash`: into DASHES.
+    """
+
+    row: Row
+    group: Group
+    records: Records
+    name: str
+    options: dict[str, str]
+    colour: int
+    symbol: int
+    dash: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is compared with each other, and drawn together.
+
+    Attributes:
+        title: the task and what sets it apart.
+        settings: the configurations that are drawn, the best first.
+        hidden: names of those that are not, for want of line styles.
+        groups: (row, group) of all of them, drawn or not.
+    """
+
+    number: int
+    title: str
+    settings: list[Setting]
+    hidden: list[str]
+    groups: list[tuple[Row, Group]]
+
+    @property
+    def scored(self) -> Row:
+        """A row that knows metric and levels; any if no run has finished."""
+        rows = [row for row, _ in self.groups]
+        return next((row for row in rows if row.n), rows[0])
+
+    @property
+    def one_per_cell(self) -> list[int]:
+        """The best setting of each cell, as indices: pictures that need a panel for each are drawn of these."""
+        seen: dict[str, int] = {}
+        for number, setting in enumerate(self.settings):
+            seen.setdefault(setting.row.cell, number)
+        return list(seen.values())
+
+    @property
+    def few(self) -> list[int]:
+        """As many settings as a list can name: all, or the best of each cell."""
+        return list(range(len(self.settings))) if len(self.settings) <= _FEW else self.one_per_cell
+
+    @property
+    def of_few(self) -> str:
+        """What a caption says of it."""
+        return "" if len(self.settings) <= _FEW else " The best setting of each cell."
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Attributes:
+    label: what is measured, with its unit.
+    domain: ends of the axis, where they are not those of the data.
+    categories: the values are indices into these words.
+    """
+
+    label: str
+    log: bool = False
+    domain: tuple[float, float] | None = None
+    categories: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Numbers of one setting.
+
+    Attributes:
+        setting: index into the problem's settings.
+        x, y: (K,).
+        low, high: (K,), the band about y, or of `ranges` the interval about x.
+        points: single values beside an interval, one a seed.
+        note: said in words at the line.
+    """
+
+    setting: int
+    x: ArrayLike
+    y: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+    points: ArrayLike | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        levels: marked values by name, such as chance: of y, or of `ranges` of x.
+        diagonal: draw x + y = 1, which bounds two shares.
+        z: of `heat` (rows, columns); columns are at the x of the only series, rows at its y.
+        column: where the panel stands among `Figure.columns`.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    series: list[Series]
+    levels: dict[str, float] = field(default_factory=dict)
+    diagonal: bool = False
+    z: ArrayLike | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Attributes:
+    name: what `gatelab plot --figure` knows it by.
+    caption: what is seen, how it was computed.
+    wide: a single panel takes the whole width of the page.
+    columns: how many panels stand side by side; None: as many as there is room for.
+    """
+
+    name: str
+    title: str
+    caption: str
+    kind: Kind
+    panels: list[Panel]
+    wide: bool = False
+    columns: int | None = None
+
+
+def plain(figure: Figure) -> dict[str, Any]:
+    """The figure as JSON has it; what is no finite number becomes null."""
+    return {
+        "name": figure.name,
+        "title": figure.title,
+        "kind": figure.kind,
+        "wide": figure.wide,
+        "columns": figure.columns,
+        "panels": [
+            {
+                "title": panel.title,
+                "x": _axis(panel.x),
+                "y": _axis(panel.y),
+                "series": [_series(series) for series in panel.series],
+                "levels": [[name, value] for name, value in panel.levels.items() if math.isfinite(value)],
+                "diagonal": panel.diagonal,
+                "column": panel.column,
+                "z": None if panel.z is None else [numbers(row) for row in np.asarray(panel.z)],
+            }
+            for panel in figure.panels
+        ],
+    }
+
+
+def numbers(values: ArrayLike, digits: int = 4) -> list[float | int | None]:
+    """Rounded to so many significant digits, as charts need no more; integers stay whole."""
+    array = np.asarray(values)
+    if array.dtype.kind in "iu":
+        return array.tolist()
+    return [_rounded(float(value), digits) for value in array.ravel()]
+
+
+def _rounded(value: float, digits: int) -> float | int | None:
+    if not math.isfinite(value):
+        return None
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {"label": axis.label, "log": axis.log, "domain": axis.domain, "categories": axis.categories}
+
+
+def _series(series: Series) -> dict[str, Any]:
+    optional = {key: getattr(series, key) for key in ("low", "high", "points")}
+    said = {"setting": series.setting, "x": numbers(series.x), "y": numbers(series.y)}
+    said |= {key: numbers(values) for key, values in optional.items() if values is not None}
+    return said | ({"note": series.note} if series.note else {})
+
+
+def spans(values: Iterable[ArrayLike], factor: float = 30) -> bool:
+    """Whether positive values span so much that a linear axis would hide the small ones."""
+    flat = [np.asarray(value, dtype=float).ravel() for value in values]
+    every = np.concatenate(flat) if flat else np.empty(0)
+    every = every[np.isfinite(every)]
+    return bool(every.size and every.min() > 0 and every.max() > factor * every.min())

@@ -1,0 +1,179 @@
+"""Scores: who is best, how they got there, at what cost, and which options matter."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+
+from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting, spans
+from gatelab.analysis.series import Curve
+
+
+def metric_key(problem: Problem) -> str:
+    """The validation score to draw: the task's, or while no run has finished the first that is not the loss."""
+    if problem.scored.metric:
+        return f"val/{problem.scored.metric}"
+    keys = {key for setting in problem.settings for key in setting.records.curves if key.startswith("val/")}
+    return min(keys - {"val/loss"}, default="val/loss")
+
+
+def ranking(problem: Problem) -> Figure | None:
+    """The test score with its interval, the best first."""
+    row = problem.scored
+    series: list[Series] = []
+    shown: list[int] = []
+    every: list[float] = []
+    for number, setting in enumerate(problem.settings):
+        mean, low, high = setting.row.mean, setting.row.low, setting.row.high
+        if mean is not None:
+            ends = [mean if low is None else low], [mean if high is None else high]
+            series.append(Series(number, [mean], [len(shown)], *ends, setting.row.scores, f"n = {setting.row.n}"))
+            shown.append(number)
+            every += setting.row.scores
+    if not series:
+        return None
+    log = spans([every]) and not row.higher_is_better
+    x = Axis(f"test {row.metric}{_direction(problem)}", log)
+    panel = Panel("", x, _names(problem, shown), series, _levels(problem))
+    caption = (
+        "Test score on the weights of the best validation: mean over the seeds with its 95% interval, small marks for single seeds."
+    )
+    if log:
+        caption += " The axis is logarithmic: an interval that reaches below zero ends at its left edge."
+    return Figure("ranking", "Ranking", caption, "ranges", [panel], wide=True)
+
+
+def learning(problem: Problem) -> Figure | None:
+    """Validation score against optimiser steps."""
+    return _learning(
+        problem,
+        "learning",
+        "Learning curves",
+        "optimiser steps",
+        lambda _, curve: curve.steps,
+        "Mean over the seeds, band from the smallest to the largest seed. Finished and running runs, without failed ones; "
+        "behind the "
+        "step that the slowest seed has reached the mean is that of the others.",
+    )
+
+
+def wall_time(problem: Problem) -> Figure | None:
+    """Validation score against the time that training took."""
+
+    def seconds(setting: Setting, curve: Curve) -> np.ndarray:
+        time = setting.records.seconds
+        if time is None or not time.steps.size:
+            return np.full(curve.steps.size, np.nan)
+        return np.interp(curve.steps, time.steps, time.mean)
+
+    return _learning(
+        problem,
+        "wall-time",
+        "Learning curves against time",
+        "training time (seconds)",
+        seconds,
+        "The same curves against the seconds of training up to each validation, from the median speed of every record; "
+        "validation and "
+        "start-up are not counted. Only runs on one machine with the same company compare.",
+    )
+
+
+def cost(problem: Problem) -> Figure | None:
+    """Quality against what it costs."""
+    kinds: list[tuple[str, Callable[[Setting], float | None]]] = [
+        ("trained parameters", lambda setting: setting.row.parameters),
+        ("FLOPs of one step of one sequence", lambda setting: setting.row.flops_per_step),
+        ("seconds per optimiser step", lambda setting: setting.row.seconds_per_step),
+    ]
+    panels = []
+    for label, of in kinds:
+        series = []
+        for number, setting in enumerate(problem.settings):
+            row, x = setting.row, of(setting)
+            if x is not None and row.mean is not None:
+                bounds = ([row.low], [row.high]) if row.low is not None and row.high is not None else (None, None)
+                series.append(Series(number, [x], [row.mean], *bounds))
+        if series:
+            y = [np.ravel(item.y)[0] for item in series]
+            log = spans([y]) and not problem.scored.higher_is_better
+            axis = Axis(f"test {problem.scored.metric}{_direction(problem)}", log)
+            panels.append(Panel(label, Axis(label, spans([[np.ravel(s.x)[0] for s in series]], 5)), axis, series, _levels(problem)))
+    caption = "Mean test score and its 95% interval against parameters, floating-point operations and time of a training step."
+    return Figure("cost", "Cost and quality", caption, "dots", panels) if panels else None
+
+
+def options(problem: Problem) -> Figure | None:
+    """What the options that a sweep varied do to the score."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for _, group in problem.groups:
+        for key, value in group.config.items():
+            if not key.startswith(("task.", "plugins")) and key != "cell.name":
+                values[key].add(value)
+    by_cell: dict[str, list[tuple[dict[str, str], tuple[float, ...], int]]] = defaultdict(list)
+    for number, setting in enumerate(problem.settings):
+        by_cell[setting.row.cell].append((setting.group.config, setting.row.scores, number))
+    panels = []
+    for key in sorted(key for key, found in values.items() if len(found) > 1):
+        words = sorted(values[key], key=_number_or_text)
+        series = []
+        for members in by_cell.values():
+            found: dict[str, list[float]] = defaultdict(list)
+            for config, own, _ in members:
+                if key in config:
+                    found[config[key]] += own
+            shown = [word for word in words if found.get(word)]
+            if len(shown) > 1:
+                y, low, high = ([reduce(found[word]) for word in shown] for reduce in (np.mean, np.min, np.max))
+                series.append(Series(members[0][2], [words.index(word) for word in shown], y, low, high))
+        if series:
+            log = spans([item.y for item in series]) and not problem.scored.higher_is_better
+            y_axis = Axis(f"test {problem.scored.metric}{_direction(problem)}", log)
+            panels.append(Panel(key, Axis(key, categories=words), y_axis, series, _levels(problem)))
+    caption = (
+        "Mean test score of each cell at each value, over all seeds and over whatever else varied among the settings drawn; "
+        "band from the "
+        "worst to the best run."
+    )
+    return Figure("options", "Effects of options", caption, "lines", panels) if panels else None
+
+
+def _learning(
+    problem: Problem, name: str, title: str, label: str, at: Callable[[Setting, Curve], np.ndarray], caption: str
+) -> Figure | None:
+    key = metric_key(problem)
+    series, curves = [], []
+    for number, setting in enumerate(problem.settings):
+        curve = setting.records.curves.get(key)
+        if curve is not None and curve.steps.size:
+            x = at(setting, curve)
+            if np.isfinite(x).any():
+                series.append(Series(number, x, curve.mean, curve.low, curve.high))
+                curves.append(curve.mean)
+    if not series:
+        return None
+    log = spans(curves) and not problem.scored.higher_is_better
+    x = Axis(label, log=name == "wall-time" and spans([[np.nanmax(item.x) for item in series]], 5))
+    y = Axis(f"validation {key.removeprefix('val/')}{_direction(problem)}", log)
+    return Figure(name, title, caption, "lines", [Panel("", x, y, series, _levels(problem))], wide=True)
+
+
+def _direction(problem: Problem) -> str:
+    if not problem.scored.metric:
+        return ""
+    return f" ({'higher' if problem.scored.higher_is_better else 'lower'} is better)"
+
+
+def _levels(problem: Problem) -> dict[str, float]:
+    row = problem.scored
+    return {name: value for name, value in (("chance", row.chance), ("solved", row.solved)) if value is not None}
+
+
+def _names(problem: Problem, numbers: list[int]) -> Axis:
+    return Axis("", categories=[problem.settings[number].name for number in numbers])
+
+
+def _number_or_text(text: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text

@@ -1,0 +1,25 @@
+"""`gatelab dashboard`: the report, live, in the browser of this machine."""
+
+import argparse
+import shlex
+
+from gatelab.analysis.live import HOST, Source, serve
+from gatelab.cli.folders import add_folders, report_command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Folders, baseline and port."""
+    add_folders(parser)
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: 0, any that is free")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serves until Ctrl-C."""
+    source = Source(options.folders, options.baseline, report_command(options))
+    with serve(source, options.port) as server:
+        print(f"Dashboard of {shlex.join(options.folders)}: http://{HOST}:{server.server_port}/    (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            print("\nThe dashboard has ended; runs go on.")
+    return 0

@@ -1,0 +1,33 @@
+"""`gatelab plot`: one figure of the report for a paper, as PDF, PNG or SVG."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from gatelab.analysis.figures import FIGURES
+from gatelab.analysis.paper import write_figure
+from gatelab.analysis.terminal import print_skipped
+from gatelab.cli.folders import add_run_folders
+from gatelab.registry import UserError, unknown
+from gatelab.runs import find_runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Folders, figure, file and task."""
+    add_run_folders(parser)
+    parser.add_argument("--figure", required=True, metavar="NAME", help=f"one of: {', '.join(FIGURES)}")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending says the format: .pdf, .png or .svg")
+    parser.add_argument("--task", metavar="TASK", help="this task only; default: all, one below the other")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draws the figure and prints where it is."""
+    if options.figure not in FIGURES:  # said before the runs are read
+        raise UserError(unknown("figure", options.figure, FIGURES))
+    runs, skipped = find_runs(options.folders)
+    path = Path(options.output)
+    left_out = write_figure(runs, options.figure, path, options.task)
+    print_skipped([*skipped, *left_out], Console(stderr=True))
+    print(f"Figure {options.figure}: {path.resolve()}")
+    return 0

@@ -1,0 +1,212 @@
+"""Tests and effect sizes against SciPy, against values computed by hand, and against what they promise."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gatelab.analysis.differences import Sample, differences, holm, paired_interval, rank_test
+from gatelab.analysis.effects import hedges_g, power, probability_of_improvement, seeds_needed, smallest_difference
+from gatelab.analysis.statistics import quantile
+
+A, B = (0.31, 0.28, 0.35, 0.30), (0.20, 0.22, 0.29, 0.21)
+
+
+def test_holm_by_hand():
+    # In rising order 0.01, 0.03, 0.04: times 3, 2, 1 and never falling.
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([None, 0.02, None]) == [None, 0.02, None]  # what is not tested costs nothing
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("seeds", "test"), [((0, 1, 2, 3), "paired t"), ((3, 2, 1, 0), "paired t"), ((0, 1, 2, 4), "Welch t"), ((), "Welch t")]
+)
+def test_which_test_and_what_it_says(seeds: tuple[int, ...], test: str):
+    (found,) = differences([(Sample(A, (0, 1, 2, 3)), Sample(B, seeds))], higher_is_better=False)
+    other = [B[seeds.index(seed)] for seed in range(4)] if test == "paired t" else B
+    expected = stats.ttest_rel(A, other) if test == "paired t" else stats.ttest_ind(A, other, equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    assert found.test == test
+    assert (found.p, found.p_adjusted) == pytest.approx((expected.pvalue, expected.pvalue), rel=1e-9)
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(A) - np.mean(B), low, high), rel=1e-9)
+    assert found.better is (False if expected.pvalue < 0.05 else None)
+
+
+def test_the_same_seed_twice_is_no_pair():
+    (found,) = differences([(Sample(A, (0, 0, 1, 2)), Sample(B, (0, 0, 1, 2)))], higher_is_better=True)
+    assert found.test == "Welch t"
+
+
+def test_all_variants_are_adjusted_together():
+    shifts = (0.0, 0.05, 0.3)
+    family = [(Sample([x + shift for x in A]), Sample(B)) for shift in shifts]
+    found = differences(family, higher_is_better=True)
+    p = [stats.ttest_ind(pair[0].scores, B, equal_var=False).pvalue for pair in family]
+    assert [item.p_adjusted for item in found] == pytest.approx(holm(p))
+    # The smallest difference is for the hardest of the three steps.
+    alone = differences(family[:1], higher_is_better=True)[0]
+    assert alone.detectable is not None
+    assert found[0].detectable is not None
+    assert found[0].detectable > alone.detectable
+
+
+def test_only_the_adjusted_p_decides():
+    rng = np.random.default_rng(3)
+    family = [(Sample(rng.normal(0.9, 1, 10).tolist()), Sample(rng.normal(0, 1, 10).tolist())) for _ in range(12)]
+    for item in differences(family, higher_is_better=True):
+        assert item.p is not None
+        assert item.p_adjusted is not None
+        assert item.p_adjusted >= item.p
+        assert item.better is (True if item.p_adjusted < 0.05 else None)
+
+
+def test_a_diverged_seed_is_ranked_last_and_never_left_out():
+    bad = Sample([0.1, 0.2, math.nan, 0.3, math.inf], range(5))
+    good = Sample([0.01, 0.02, 0.03, 0.04, 0.05], range(5))
+    (found,) = differences([(bad, good)], higher_is_better=False)
+    assert (found.test, found.n, found.failures, found.baseline_failures) == ("Mann-Whitney", 5, 2, 0)
+    assert found.p == pytest.approx(2 / math.comb(10, 5))  # every one of the five is worse than every other
+    assert (found.better, found.low, found.detectable) == (False, None, None)
+    assert found.improvement.value == 0
+    (found,) = differences([(good, bad)], higher_is_better=True)  # -inf is the worst here
+    assert found.improvement.value == pytest.approx(2 / 5)
+
+
+def test_scores_without_variance_are_only_ranked():
+    (same,) = differences([(Sample([1.0, 1.0, 1.0]), Sample([1.0, 1.0, 1.0]))], higher_is_better=True)
+    assert (same.value, same.test, same.p, same.better) == (0.0, "Mann-Whitney", 1.0, None)
+    (apart,) = differences([(Sample([1.0, 1.0, 1.0]), Sample([0.5, 0.5, 0.5]))], higher_is_better=True)
+    assert (apart.value, apart.low, apart.p) == (0.5, None, pytest.approx(0.1))
+    # Rounding is no variance: 0.1 + 0.2 is not 0.3.
+    (rounded,) = differences([(Sample([0.1 + 0.2, 0.3, 0.3]), Sample([0.3, 0.3, 0.3]))], higher_is_better=True)
+    assert rounded.test == "Mann-Whitney"
+
+
+def test_one_seed_is_not_tested():
+    (found,) = differences([(Sample([0.5]), Sample([0.4, 0.3]))], higher_is_better=True)
+    assert (found.value, found.test, found.p, found.p_adjusted, found.better) == (pytest.approx(0.15), "", None, None, None)
+    assert (found.improvement.value, found.improvement.low) == (1.0, None)
+
+
+@pytest.mark.parametrize(("variant", "message"), [(Sample([]), "shape"), (Sample([0.1, 0.2], (1,)), "2 scores of 1 seeds")])
+def test_samples_that_are_none(variant: Sample, message: str):
+    with pytest.raises(ValueError, match=message):
+        differences([(variant, Sample([0.1]))], higher_is_better=True)
+
+
+def test_pairs_of_unequal_number():
+    with pytest.raises(ValueError, match="as many values"):
+        paired_interval([1.0, 2.0], [1.0])
+
+
+def test_rank_test_counts_every_way_to_divide_the_runs():
+    assert rank_test([1.0, 2.0], [3.0, 4.0], True) == pytest.approx(2 / 6)
+    # With ties, by enumeration: how many of the 20 ways are as far from a draw, 4.5 of 9 pairs, or further.
+    a, b = [1.0, 2.0, 4.0], [1.0, 1.5, 4.0]
+    pool = [*a, *b]
+
+    def wins(x, y) -> float:
+        return sum((u > v) + 0.5 * (u == v) for u in x for v in y)
+
+    ways = itertools.combinations(range(6), 3)
+    splits = [([pool[i] for i in way], [pool[i] for i in range(6) if i not in way]) for way in ways]
+    far = sum(abs(wins(*split) - 4.5) >= abs(wins(a, b) - 4.5) for split in splits) / len(splits)
+    assert rank_test(a, b, True) == pytest.approx(far)
+
+
+def test_probability_of_improvement_by_hand():
+    # 3 beats 1 and 2, 2 beats 1 and ties with 2, 1 ties with 1: (2 + 1.5 + 0.5) / 6.
+    value = probability_of_improvement([3.0, 2.0, 1.0], [1.0, 2.0], True).value
+    assert value == pytest.approx(4 / 6)
+    assert probability_of_improvement([3.0, 2.0, 1.0], [1.0, 2.0], False).value == pytest.approx(2 / 6)
+    a, b = np.random.default_rng(0).normal(size=(2, 9))
+    assert probability_of_improvement(a, b, True).value == pytest.approx(stats.mannwhitneyu(a, b).statistic / 81)
+
+
+def test_bounds_of_the_probability_solve_newcombes_equation():
+    a, b = [0.3, 0.5, 0.9, 0.4], [0.2, 0.35, 0.6]
+    value, low, high = probability_of_improvement(a, b, True)
+    assert low is not None
+    assert high is not None
+    for theta in (low, high):
+        spread = 1 + 2.5 * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        assert (value - theta) ** 2 == pytest.approx(1.959964**2 * theta * (1 - theta) * spread / 12, rel=1e-5)
+    assert 0 < low < value < high < 1
+
+
+def test_all_won_is_not_certain():
+    value, low, high = probability_of_improvement([2.0, 3.0, 4.0], [0.0, 1.0, 1.5], True)
+    assert (value, high) == (1.0, 1.0)
+    assert low is not None
+    assert 0.4 < low < 0.6
+    mirrored = probability_of_improvement([0.0, 1.0, 1.5], [2.0, 3.0, 4.0], True)
+    assert mirrored == pytest.approx((0.0, 0.0, 1 - low))
+
+
+def test_coverage_of_the_probability():
+    # 800 repetitions, standard error 0.8%: the method promises 95%.
+    rng = np.random.default_rng(0)
+    truth, hits = stats.norm.cdf(1 / math.sqrt(2)), 0
+    for _ in range(800):
+        _, low, high = probability_of_improvement(rng.normal(1, 1, 5), rng.normal(0, 1, 5), True)
+        hits += low <= truth <= high
+    assert hits / 800 == pytest.approx(0.95, abs=0.03)
+
+
+def test_hedges_g_by_hand():
+    # Means 2 and 6, pooled variance (1 + 4) / 2, so d = -4 / sqrt(2.5); J(4) = Gamma(2) / (sqrt(2) Gamma(1.5)) = 0.797885.
+    effect = hedges_g([1.0, 2.0, 3.0], [4.0, 6.0, 8.0])
+    assert effect.value == pytest.approx(-4 / math.sqrt(2.5) * 0.7978846)
+    t = -4 / math.sqrt(2.5) / math.sqrt(2 / 3)
+    shifts = [bound / 0.7978846 / math.sqrt(2 / 3) for bound in effect[1:] if bound is not None]
+    assert stats.nct.cdf(t, 4, shifts) == pytest.approx([0.975, 0.025], rel=1e-5)
+
+
+def test_hedges_g_is_not_there_for_everything():
+    for a, b in (([1.0], [1.0, 2.0]), ([1.0, math.nan], [1.0, 2.0]), ([1.0, 1.0], [2.0, 2.0])):
+        effect = hedges_g(a, b)
+        assert math.isnan(effect.value)
+        assert effect[1:] == (None, None)
+
+
+def test_hedges_g_is_unbiased():
+    rng = np.random.default_rng(1)
+    found = [hedges_g(rng.normal(1, 1, 4), rng.normal(0, 1, 4)).value for _ in range(3000)]
+    assert np.mean(found) == pytest.approx(1.0, abs=4 * np.std(found) / math.sqrt(3000))
+
+
+@pytest.mark.parametrize(("n", "effect", "published"), [(20, 0.5, 0.338), (64, 0.5, 0.801), (10, 1.0, 0.562)])
+def test_power_against_published_tables(n: int, effect: float, published: float):
+    # Two samples of n each and an effect in standard deviations: Cohen (1988), tables 2.3.5, and any program since.
+    assert power(effect, math.sqrt(2 / n), 2 * n - 2) == pytest.approx(published, abs=0.001)
+
+
+@pytest.mark.parametrize("degrees", [1.0, 1.3, 4.0, 30.0, 200.0])
+@pytest.mark.parametrize("alpha", [0.05, 0.0125, 0.001])
+def test_power_against_an_integral(degrees: float, alpha: float):
+    # T = (Z + shift) / u with u^2 = chi^2 / degrees, as a mean over quantiles of u: also where SciPy's noncentral t is nan.
+    u = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, degrees) / degrees)
+    critical = quantile(degrees, 1 - alpha)
+    for shift in (0.0, 0.7, 3.0, 8.0, 50.0, 500.0):
+        expected = np.mean(stats.norm.cdf(shift - critical * u) + stats.norm.cdf(-shift - critical * u))
+        assert power(shift, 1.0, degrees, alpha) == pytest.approx(expected, abs=1e-3)
+    assert power(0.0, 1.0, degrees, alpha) == pytest.approx(alpha)
+    assert power(smallest_difference(2.0, degrees, alpha), 2.0, degrees, alpha) == pytest.approx(0.8)
+
+
+def test_power_is_how_often_the_test_finds_it():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1.5, 1, (4000, 5)), rng.normal(0, 1, (4000, 5))
+    found = (stats.ttest_ind(a, b, axis=1).pvalue < 0.05).mean()
+    assert power(1.5, math.sqrt(2 / 5), 8) == pytest.approx(found, abs=0.03)  # 4 standard errors
+
+
+def test_seeds_needed_are_the_fewest():
+    # An effect of half a standard deviation needs 64 of each side, as published.
+    assert seeds_needed(0.5, math.sqrt(2 / 10), 18, 10) == 64
+    assert seeds_needed(0.0, 1.0, 8, 5) is None
+    assert seeds_needed(50.0, 1.0, 8, 5) == 2

@@ -1,0 +1,304 @@
+"""The figures as data: which numbers stand in them, against what, and in whose name."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import change_records
+
+from gatelab.analysis.figures import COLOURS, FIGURES, SYMBOLS, Figure, Problem, figure, memory_gate, plain, together
+from gatelab.analysis.figures._model import spans
+from gatelab.analysis.problems import missing, read_problems
+from gatelab.analysis.series import seconds_at
+from gatelab.analysis.table import compare
+from gatelab.registry import UserError
+from gatelab.runs import find_runs
+
+
+def problems(folder: Path) -> list[Problem]:
+    return read_problems(compare(find_runs([folder])[0]))[0]
+
+
+def drawn(name: str, problem: Problem) -> Figure:
+    found = figure(name, problem)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def problem(make_run, tmp_path: Path) -> Problem:
+    """Two cells, three seeds: gru keeps its state longer, lstm is better."""
+    for seed in range(3):
+        make_run("lstm", seed=seed, score=0.2 + 0.01 * seed, keeps=0.8, summary={"flops_per_step": 2004})
+        make_run("gru", seed=seed, score=0.4 + 0.01 * seed, keeps=0.9, summary={"flops_per_step": 2003})
+    (only,) = problems(tmp_path / "runs")
+    return only
+
+
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options", "dynamics", "overall", "profiles"}))
+def test_every_figure_says_what_it_shows(problem: Problem, name: str):
+    found = drawn(name, problem)
+    assert found.name == name
+    assert found.title
+    assert found.caption.endswith(".")
+    json.dumps(plain(found), allow_nan=False)
+    for panel in found.panels:
+        assert panel.series
+        assert panel.x.label or panel.x.categories
+        assert panel.y.label or panel.y.categories
+        for series in panel.series:
+            assert np.size(series.x) == (np.size(series.y) if panel.z is None else np.shape(panel.z)[1])
+    titles = [panel.title for panel in found.panels]
+    assert len(set(titles)) == len(titles)
+
+
+def test_ranking(problem: Problem):
+    (panel,) = drawn("ranking", problem).panels
+    assert panel.y.categories == ["lstm", "gru"]
+    best = panel.series[0]
+    assert np.ravel(best.x)[0] == pytest.approx(0.21)
+    half = 4.302652729911275 * 0.01 / math.sqrt(3)  # the 97.5% quantile of Student's t with two degrees of freedom
+    assert [np.ravel(best.low)[0], np.ravel(best.high)[0]] == pytest.approx([0.21 - half, 0.21 + half])
+    assert list(np.ravel(best.points)) == pytest.approx([0.2, 0.21, 0.22])
+    assert panel.levels == {"chance": pytest.approx(1 / 6), "solved": 0.01}
+    assert "lower is better" in panel.x.label
+
+
+def test_learning_curves(problem: Problem):
+    (panel,) = drawn("learning", problem).panels
+    lstm = panel.series[0]
+    assert np.ravel(lstm.x).tolist() == [50, 100, 150, 200]
+    assert np.ravel(lstm.y) == pytest.approx(0.21 * np.array([0.25, 0.5, 0.75, 1]))
+    assert (np.ravel(lstm.low)[-1], np.ravel(lstm.high)[-1]) == pytest.approx((0.2, 0.22))
+    assert panel.x.label == "optimiser steps"
+
+
+def test_learning_curves_against_time(problem: Problem):
+    (panel,) = drawn("wall-time", problem).panels
+    assert np.ravel(panel.series[0].x) == pytest.approx([2.5, 5, 7.5, 10])  # 50 steps at 20 a second, and so on
+    assert "seconds" in panel.x.label
+
+
+@pytest.mark.parametrize(
+    ("steps", "rates", "seconds_per_step", "expected"),
+    [
+        ([10, 20], ([10, 20], [1.0, 2.0]), None, [10, 15]),  # twice as fast from step 10
+        ([5, 30], ([10, 20], [1.0, 2.0]), None, [5, 22.5]),  # inside a record; behind the last at the speed of all
+        ([10, 20], ([10, 20], [1.0, math.inf]), None, [10, 20]),
+        ([10], ([], []), 0.5, [5]),
+    ],
+)
+def test_seconds_of_steps(steps, rates, seconds_per_step, expected):
+    assert seconds_at(steps, *rates, seconds_per_step) == pytest.approx(expected)
+
+
+def test_seconds_that_nobody_recorded():
+    assert math.isnan(seconds_at([10], [], [])[0])
+
+
+def test_memory(problem: Problem):
+    units, gradient = drawn("memory", problem).panels
+    assert units.y.categories == ["gru", "lstm"]  # the longest first, not the best
+    scales = 1 / (1 - 0.9 * np.arange(1, 9) / 8)
+    low, middle, high = np.quantile(scales, (0.1, 0.5, 0.9))
+    gru = units.series[0]
+    assert (np.ravel(gru.low)[0], np.ravel(gru.x)[0], np.ravel(gru.high)[0]) == pytest.approx((low, middle, high))
+    assert gru.note.endswith(", update gate")
+    assert [np.ravel(series.x)[0] for series in gradient.series] == [2.0, 2.0]
+    assert gradient.levels == {"longest lag": 9.0}
+
+
+def test_what_does_not_decay_has_no_half_life(make_run, tmp_path: Path):
+    change_records(make_run("lstm") / "metrics.jsonl", **{"flow_end/0/state/half_life": "inf"})
+    gradient = drawn("memory", problems(tmp_path / "runs")[0]).panels[1]
+    (series,) = gradient.series
+    assert series.note == "does not decay"
+    assert plain(drawn("memory", problems(tmp_path / "runs")[0]))["panels"][1]["series"][0]["x"] == [None]
+
+
+def test_the_gate_behind_the_timescales(problem: Problem):
+    assert {setting.name: memory_gate(setting, "0") for setting in problem.settings} == {"lstm": "forget", "gru": "update"}
+
+
+def test_spectra(problem: Problem):
+    spectrum, training = drawn("timescales", problem).panels
+    gru = next(series for series in spectrum.series if problem.settings[series.setting].name == "gru")
+    x, y = np.ravel(gru.x), np.ravel(gru.y)
+    assert y[0] == 1  # all units are at least as slow as the fastest
+    assert x[-1] == pytest.approx(10)  # 1 / (1 - 0.9)
+    assert y[x >= 9.999].max() == pytest.approx(3 / 24)  # a unit of each of three seeds
+    assert (spectrum.x.log, training.y.log) == (True, True)
+
+
+def test_gradient_against_lag(problem: Problem):
+    found = drawn("gradient-lag", problem)
+    assert [panel.title for panel in found.panels] == ["whole state", "c"]  # both losses are one at the end, so that is said once
+    whole, c = found.panels
+    assert np.ravel(whole.series[0].y) == pytest.approx(0.5 ** (np.arange(10) / 2))
+    assert np.isnan(np.ravel(c.series[0].y)[0])  # zero has no place on a logarithmic axis
+    assert whole.series[0].note == "½: 2 steps"
+    assert whole.y.log
+
+
+def test_gradients_of_both_losses(make_run, tmp_path: Path):
+    change_records(make_run("lstm") / "arrays.jsonl", **{"flow/0/state/norm": [2.0] * 10})
+    titles = [panel.title for panel in drawn("gradient-lag", problems(tmp_path / "runs")[0]).panels]
+    assert titles == ["whole state, the task's loss", "c, the task's loss", "whole state, loss at the end", "c, loss at the end"]
+
+
+def test_units_over_training(problem: Problem):
+    found = drawn("gate-units", problem)
+    titles = {panel.title: panel for panel in found.panels}
+    assert found.columns == 5  # the gates of both cells, each in a column of its own
+    panel = titles["lstm: forget"]
+    z = np.asarray(panel.z)
+    assert z.shape == (8, 4)
+    assert z[:, -1] == pytest.approx(0.8 * np.arange(1, 9) / 8)  # sorted
+    assert np.ravel(panel.series[0].x).tolist() == [50, 100, 150, 200]
+    assert len({panel.column for panel in titles.values() if panel.title.startswith("lstm")}) == 3
+
+
+def test_gates_along_the_sequence(problem: Problem):
+    panel = drawn("gate-positions", problem).panels[0]
+    assert panel.y.categories == ["forget", "input", "output"]
+    assert np.asarray(panel.z)[0] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert np.ravel(panel.series[0].x).tolist() == [12.5, 37.5, 62.5, 87.5]
+
+
+def test_saturation(problem: Problem):
+    panel = next(panel for panel in drawn("saturation", problem).panels if panel.title == "forget")
+    (series,) = panel.series
+    assert (set(np.ravel(series.x)), set(np.ravel(series.y))) == ({0.5}, {0.25})
+    assert panel.diagonal
+
+
+def test_events(problem: Problem):
+    panel = next(panel for panel in drawn("gate-events", problem).panels if panel.title == "input")
+    (series,) = panel.series
+    ends = [float(np.ravel(values)[0]) for values in (series.x, series.low, series.high)]
+    assert ends == pytest.approx([0.75, 0.45, 0.75])
+
+
+def test_cost(problem: Problem):
+    parameters, flops, seconds = drawn("cost", problem).panels
+    assert [np.ravel(series.x)[0] for series in parameters.series] == [1004, 1003]
+    assert [np.ravel(series.x)[0] for series in flops.series] == [2004, 2003]
+    assert np.ravel(seconds.series[0].x)[0] == pytest.approx(0.02)
+
+
+def test_recall_by_slot(make_run, tmp_path: Path):
+    for seed in range(2):
+        with open(make_run("lstm", "copying", seed) / "metrics.jsonl", "a") as lines:
+            lines.write(json.dumps({"step": 200, "val/recall/10": 0.5 + seed / 4, "val/recall/9": 1.0}) + "\n")
+    (panel,) = drawn("recall", problems(tmp_path / "runs")[0]).panels
+    assert np.ravel(panel.series[0].x).tolist() == [10, 11]
+    assert np.ravel(panel.series[0].y).tolist() == [1.0, 0.625]
+
+
+def test_dynamics_of_inspected_runs(make_run, tmp_path: Path):
+    arrays = {
+        "lyapunov/0/exponents": [0.1, -0.2, -3.0],
+        "jacobian/0/singular_values": [2.0, 1.0],
+        "gate/0/forget/units/mean": [0.0],
+    }
+    (make_run("lstm") / "inspect.json").write_text(json.dumps({"best/test": {"arrays": arrays}}))
+    make_run("gru")
+    (problem,) = problems(tmp_path / "runs")
+    exponents, singular = drawn("dynamics", problem).panels
+    assert [problem.settings[series.setting].name for series in exponents.series] == ["lstm"]
+    assert np.ravel(exponents.series[0].y).tolist() == [0.1, -0.2, -3.0]
+    assert exponents.series[0].note == "largest 0.1"
+    assert np.ravel(singular.series[0].x).tolist() == [1, 2]
+    # What was seen while training is not replaced.
+    assert next(series for series in drawn("gate-units", problem).panels if "forget" in series.title).z is not None
+
+
+def test_all_tasks_together(make_run, tmp_path: Path):
+    for seed in range(4):
+        make_run("lstm", "adding", seed, score=0.01)  # solved
+        make_run("lstm", "copying", seed, score=0.1)  # chance
+        make_run("gru", "adding", seed, score=1 / 6)
+        make_run("gru", "copying", seed, score=0.1)
+    make_run("cifg", "copying", 0, score=1.0)  # not on every task
+    every = problems(tmp_path / "runs")
+    whole = together(every)
+    assert whole.number == 2
+    (panel,) = drawn("overall", whole).panels
+    assert panel.y.categories == ["lstm", "gru"]
+    assert [np.ravel(series.x)[0] for series in panel.series] == pytest.approx([0.5, 0.0])
+    (profile,) = drawn("profiles", whole).panels
+    x, y = np.ravel(profile.series[0].x), np.ravel(profile.series[0].y)
+    assert set(y[(x > 0.01) & (x < 0.99)]) == {0.5}
+    assert figure("overall", every[0]) is None
+
+
+def test_effects_of_options(make_run, tmp_path: Path):
+    for seed in range(2):
+        for size, score in ((9, 0.4), (64, 0.2), (128, 0.1)):
+            make_run("lstm", seed=seed, score=score + 0.02 * seed, **{"model.hidden_size": size})
+    (panel,) = drawn("options", problems(tmp_path / "runs")[0]).panels
+    assert panel.x.categories == ["9", "64", "128"]
+    (series,) = panel.series
+    assert np.ravel(series.x).tolist() == [0, 1, 2]
+    assert np.ravel(series.y) == pytest.approx([0.41, 0.21, 0.11])
+    assert np.ravel(series.high) == pytest.approx([0.42, 0.22, 0.12])
+
+
+def test_one_setting_has_no_effects(problem: Problem):
+    assert figure("options", problem) is None
+
+
+def test_looks_are_those_of_the_cell(make_run, tmp_path: Path):
+    for number in range(20):
+        make_run(f"cell{number:02}")
+    (only,) = problems(tmp_path / "runs")
+    looks = {(setting.colour, setting.symbol) for setting in only.settings}
+    assert len(looks) == 20
+    assert all(colour < len(COLOURS) and symbol < len(SYMBOLS) for colour, symbol in looks)
+
+
+def test_the_same_options_have_the_same_dashes(make_run, tmp_path: Path):
+    for cell in ("lstm", "gru"):
+        for size in (64, 128):
+            make_run(cell, **{"model.hidden_size": size})
+    (only,) = problems(tmp_path / "runs")
+    dashes = {}
+    for setting in only.settings:
+        dashes.setdefault(setting.options["hidden_size"], set()).add(setting.dash)
+    assert dashes == {"64": {0}, "128": {1}}
+
+
+def test_more_settings_than_dashes(make_run, tmp_path: Path):
+    for size in range(1, 9):
+        make_run(score=0.1 * size, **{"model.hidden_size": size})
+    (only,) = problems(tmp_path / "runs")
+    assert len({setting.dash for setting in only.settings}) == len(only.settings) == 6
+    assert only.hidden == ["lstm, hidden_size=7", "lstm, hidden_size=8"]
+
+
+def test_missing_seeds_are_named(make_run, tmp_path: Path):
+    for seed in range(3):
+        make_run("lstm", seed=seed)
+    make_run("gru", seed=1)
+    (only,) = problems(tmp_path / "runs")
+    assert missing(only) == ["gru: seeds 0, 2"]
+
+
+def test_runs_without_probes_still_have_scores(make_run, tmp_path: Path):
+    (make_run("lstm") / "arrays.jsonl").unlink()
+    (only,) = problems(tmp_path / "runs")
+    assert figure("ranking", only) is not None
+    for name in ("gate-units", "saturation", "timescales", "gradient-lag", "retention"):
+        assert figure(name, only) is None, name
+
+
+def test_an_unknown_figure_gets_the_nearest_name(problem: Problem):
+    with pytest.raises(UserError, match=r"Unknown figure 'saturatoin'\. Did you mean 'saturation'\? Available: cost, "):
+        figure("saturatoin", problem)
+
+
+@pytest.mark.parametrize(("values", "wide"), [([1.0, 0.01], True), ([1.0, 0.5], False), ([1.0, 0.0], False), ([math.nan], False)])
+def test_logarithmic_axis(values: list[float], wide: bool):
+    assert spans([values]) is wide

@@ -1,0 +1,113 @@
+"""What is said of the runs: every sentence against the numbers behind it."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from gatelab.analysis.table import compare
+from gatelab.analysis.verdict import Verdict, listed, verdicts
+from gatelab.runs import find_runs
+
+
+def said_of(folder: Path, baseline: str | None = None) -> list[Verdict]:
+    return verdicts(compare(find_runs([folder])[0], baseline).rows, baseline)
+
+
+def test_what_differs_and_what_does_not(make_run, tmp_path: Path):
+    for seed, noise in enumerate((0.0, 0.01, -0.01, 0.02, -0.02)):
+        make_run("lstm", seed=seed, score=0.2 + noise)
+        make_run("gru", seed=seed, score=0.5 + noise * 1.5)
+        make_run("cifg", seed=seed, score=0.2 + 0.01 * (-1) ** seed)
+    (verdict,) = said_of(tmp_path, "lstm")
+    outcomes = {finding.variant: finding for finding in verdict.findings}
+    assert {name: finding.outcome for name, finding in outcomes.items()} == {"gru": "worse", "cifg": "undecided"}
+    gru, cifg = outcomes["gru"], outcomes["cifg"]
+    assert gru.sentence.startswith("gru is worse than lstm by 0.3 (95% interval 0.29")
+    assert "paired t, adjusted p <0.001; n = 5)." in gru.sentence
+    assert cifg.sentence.startswith("cifg does not differ significantly from lstm (difference +0.002, ")
+    assert cifg.row.detectable is not None
+    assert verdict.sentences == [
+        gru.sentence,
+        "cifg does not differ significantly from lstm; that many seeds would have shown a difference of "
+        f"{cifg.row.detectable:.3g} with a probability of 80%.",
+    ]
+
+
+@pytest.mark.parametrize(("task", "outcome"), [("adding", "worse"), ("copying", "better")])
+def test_the_direction_of_the_metric_counts(make_run, tmp_path: Path, task: str, outcome: str):
+    for seed in range(5):
+        make_run("lstm", task, seed, score=0.2 + 0.01 * seed)
+        make_run("gru", task, seed, score=0.7 - 0.01 * seed)
+    (verdict,) = said_of(tmp_path, "lstm")
+    assert [finding.outcome for finding in verdict.findings] == [outcome]
+    assert f"gru is {outcome} than lstm by 0.46 " in verdict.sentences[0]
+
+
+def test_small_n_is_said(make_run, tmp_path: Path):
+    for seed in range(3):
+        make_run("lstm", seed=seed, score=0.2 + 0.01 * seed)
+        make_run("gru", seed=seed, score=0.25 - 0.02 * seed)
+    (verdict,) = said_of(tmp_path, "lstm")
+    assert verdict.sentences[-1].startswith("With 3 seeds an interval rests on the assumption that scores are normal")
+
+
+def test_a_single_seed_is_not_tested(make_run, tmp_path: Path):
+    make_run("lstm", score=0.2)
+    make_run("gru", score=0.3)
+    (verdict,) = said_of(tmp_path, "lstm")
+    assert verdict.findings[0].outcome == "untested"
+    assert verdict.sentences == [
+        "Not compared with lstm: gru (a test needs two seeds of each side).",
+        "With 1 seed there is neither an interval nor a test.",
+    ]
+
+
+def test_diverged_and_failed_runs_are_said(make_run, tmp_path: Path):
+    for seed in range(5):
+        make_run("lstm", seed=seed, score=0.2 + 0.01 * seed)
+        make_run("gru", seed=seed, score=0.3 + 0.01 * seed, state="finished" if seed < 3 else "diverged")
+    make_run("lstm", seed=9, state="failed")
+    (verdict,) = said_of(tmp_path, "lstm")
+    (gru,) = verdict.findings
+    assert (gru.row.n, gru.row.diverged, gru.row.failed, gru.outcome) == (5, 2, 0, "worse")
+    assert gru.row.mean is not None
+    assert math.isnan(gru.row.mean)
+    assert gru.sentence == (
+        "gru is worse than lstm (it beats the baseline in 0% of the pairs of runs; Mann-Whitney, adjusted p = 0.0079; n = 5)."
+    )
+    assert verdict.sentences[1:] == [
+        "2 of 5 runs of gru diverged: the tests rank them last.",
+        "Failed runs are not counted: 1 of lstm.",
+    ]
+
+
+def test_every_task_has_its_own_verdict(messy: Path):
+    found = said_of(messy, "lstm")
+    assert [verdict.title for verdict in found] == ["adding", "copying"]
+    untested = found[1].findings[-1]
+    assert untested.sentence == "cifg was not compared with lstm: no finished run."
+
+
+def test_without_a_baseline(make_run, tmp_path: Path):
+    for seed in range(5):
+        make_run("lstm", seed=seed, score=0.2 + 0.01 * seed)
+        make_run("gru", seed=seed, score=0.3 + 0.01 * seed)
+    (verdict,) = said_of(tmp_path)
+    assert verdict.findings == []
+    assert verdict.sentences == ["The best mean is that of lstm.", "No baseline was named, so that nothing was tested."]
+
+
+def test_a_baseline_without_a_result(make_run, tmp_path: Path):
+    make_run("lstm", state="running")
+    make_run("gru", score=0.3)
+    (verdict,) = said_of(tmp_path, "lstm")
+    assert verdict.sentences[0] == "There is no finished run of lstm, so that nothing was tested."
+
+
+def test_no_rows():
+    assert verdicts([]) == []
+
+
+def test_lists_in_words():
+    assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["nothing", "a", "a and b", "a, b and c"]
