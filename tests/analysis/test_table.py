@@ -1,43 +1,19 @@
 """Rows from run directories: exactly which runs stand behind which number, and what is left out."""
 
-import csv
-import dataclasses
-import io
-import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
+from rows import compared, only, printed
 from scipy import stats
 
-from gatelab.analysis.formats import estimate, render
-from gatelab.analysis.table import Comparison, Row, compare
-from gatelab.analysis.terminal import print_skipped, print_table
+from gatelab.analysis.table import Row, compare
 from gatelab.registry import UserError
 from gatelab.runs import find_runs
 
 NAMED = ("task", "cell", "options", "n", "failed", "running")
-
-
-def compared(folder: Path, baseline: str | None = None) -> Comparison:
-    return compare(find_runs([folder])[0], baseline)
-
-
-def only(rows: list[Row], **fields: Any) -> Row:
-    """The one row with these fields."""
-    found = [row for row in rows if all(getattr(row, key) == value for key, value in fields.items())]
-    assert len(found) == 1, fields
-    return found[0]
-
-
-def printed(rows: list[Row], width: int = 100, **options: Any) -> str:
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    print_table(rows, console, **options)
-    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_rows_of_a_messy_folder(messy: Path):
@@ -286,124 +262,21 @@ def test_what_a_summary_need_not_hold(make_run, tmp_path: Path):
     assert "saturated" not in printed([row]).partition("1 run")[0]
 
 
-def test_a_diverged_run_is_last_and_still_valid_json(make_run, tmp_path: Path):
-    make_run("gru", seed=0, score=0.1)
-    make_run("gru", seed=1, score=math.nan)
-    make_run("lstm", score=0.9)
-    make_run("cifg", score=math.inf)
-    rows = compared(tmp_path, "lstm").rows
-    assert [row.cell for row in rows] == ["lstm", "cifg", "gru"]
-    assert [row.best for row in rows] == [True, False, False]
-    assert rows[2].mean is not None
-    assert math.isnan(rows[2].mean)
-    assert [row["mean"] for row in json.loads(render(rows, "json"))["rows"]] == [0.9, None, None]
-    assert re.search(r"gru +2 +nan", printed(rows))
+def test_a_diverged_run_counts_and_is_named(make_run, tmp_path: Path):
+    make_run(task="copying", seed=0, score=0.99)
+    make_run(task="copying", seed=1, state="diverged")
+    make_run(task="copying", seed=2, state="failed")
+    (row,) = compared(tmp_path).rows
+    assert (row.n, row.diverged, row.failed, row.solved_share, row.seeds) == (2, 1, 1, 0.5, ("0", "1"))
+    text = printed([row])
+    assert "1 diverged, 1 failed" in text
+    assert "3 runs: 1 finished, 1 diverged, 1 failed, 0 running." in text
 
 
-def test_json_holds_every_field_at_full_precision(messy: Path):
-    rows = compared(messy, "lstm").rows
-    lists = ("scores", "seeds")
-    expected = [{key: list(value) if key in lists else value for key, value in dataclasses.asdict(row).items()} for row in rows]
-    assert json.loads(render(rows, "json")) == {"rows": expected, "overall": []}
-
-
-def test_csv_holds_every_field_at_full_precision(messy: Path):
-    rows = compared(messy, "lstm").rows
-    read = list(csv.DictReader(io.StringIO(render(rows, "csv"))))
-    for record, row in zip(read, rows, strict=True):
-        expected = dataclasses.asdict(row)
-        for key in ("scores", "seeds"):
-            assert record.pop(key) == " ".join(map(str, expected.pop(key)))
-        assert record == {key: "" if value is None else str(value) for key, value in expected.items()}
-
-
-def test_markdown(make_run, tmp_path: Path):
-    for seed in range(2):
-        make_run("peep|hole", seed=seed, score=0.1 + 0.01 * seed)
-    make_run("<b>", score=0.5)
-    text = render(compared(tmp_path).rows, "markdown")
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert lines == [
-        "| cell | n | test mse | solved | params | s/step | saturated |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-        "| **peep\\|hole** | 2 | 0.105 ± 0.064 | 0% | 1,009 | 0.015 | 50% |",
-        "| &lt;b&gt; | 1 | 0.5000 | 0% | 1,003 | 0.01 | 50% |",
-    ]
-    assert "95% Student-t interval" in text
-
-
-def test_unknown_format(messy: Path):
-    with pytest.raises(UserError, match="Did you mean 'json'"):
-        render(compared(messy).rows, "jsn")
-
-
-def test_table_for_the_terminal(messy: Path):
-    text = printed(compared(messy, "lstm").rows, baseline="lstm")
-    assert "adding  mse, lower is better; chance 0.1667; solved at 0.01" in text
-    text = printed(compared(messy, "lstm").rows, width=140, baseline="lstm")
-    assert re.search(r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +0\.31 +\+0\.100 ± 0\.020 worse +<0\.001 +0% \(0–46\) +0% ", text)
-    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +0\.006 +– +– +– +100% ", text)
-    assert re.search(r"cifg +0 +– .*1 failed", text)
-    assert "19 runs: 16 finished, 2 failed, 1 running." in " ".join(text.split())
-
-
-def test_the_best_row_is_bold(messy: Path):
-    console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system="standard")
-    print_table(compared(messy).rows, console)
-    bold = [line for line in console.file.getvalue().splitlines() if line.startswith("\x1b[1m") and "%" in line]  # type: ignore[attr-defined]
-    assert [re.sub(r"\x1b\[\d*m", "", line).split()[0] for line in bold] == ["lstm", "gru"]
-
-
-def test_no_number_is_cut_short_on_a_narrow_terminal(messy: Path):
-    rows = compared(messy, "lstm").rows
-    wide, narrow = [re.split(r"  +", line.strip()) for line in printed(rows, width=200).splitlines()], printed(rows, width=40)
-    cells = {cell for line in wide for cell in line[1:] if re.search(r"\d", cell) and "is better" not in cell}
-    assert len(cells) > 20
-    assert [cell for cell in cells if not re.search(rf"(?<!\S){re.escape(cell)}(?!\S)", narrow)] == []
-    assert sum(line.startswith("cell") for line in narrow.splitlines()) > 4  # in several tables for each task
-
-
-@pytest.mark.parametrize("width", [80, 100, 140])
-def test_lines_fit_the_terminal(messy: Path, width: int):
-    rows = compared(messy, "lstm").rows
-    assert max(len(line.rstrip()) for line in printed(rows, width, baseline="lstm").splitlines()) <= width
-
-
-def test_names_from_files_are_not_markup(make_run, tmp_path: Path):
-    make_run("[red]lstm[/]", score=0.1)
-    result = compared(tmp_path)
-    assert "[red]lstm[/]" in printed(result.rows)
-    console = Console(width=100, file=io.StringIO(), color_system=None)
-    print_skipped([dataclasses.replace(item, reason="[/oops]") for item in find_runs([tmp_path, empty(tmp_path)])[1]], console)
-    assert "[/oops]" in console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def empty(folder: Path) -> Path:
-    (folder / "empty").mkdir()
-    return folder / "empty"
-
-
-def test_no_runs():
-    result = compare([])
-    assert (result.rows, result.groups, result.skipped) == ([], [], [])
-    assert "no runs" in printed([])
-    assert json.loads(render([], "json")) == {"rows": [], "overall": []}
-    assert render([], "csv").count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high", "text"),
-    [
-        (0.0021, 0.0018, 0.0024, "0.00210 ± 0.00030"),
-        (0.9912, 0.9881, 0.9943, "0.9912 ± 0.0031"),
-        (12345.6, 12300.0, 12391.2, "12346 ± 46"),
-        (3.25, None, None, "3.250"),
-        (1.0, 1.0, 1.0, "1.000 ± 0.000"),
-        (2.5e-7, 2e-7, 3e-7, "2.5e-07 ± 5e-08"),
-        (2.5e9, None, None, "2.5e+09"),
-        (math.inf, None, None, "inf"),
-        (None, None, None, "–"),
-    ],
-)
-def test_estimates_show_what_is_known(value: float | None, low: float | None, high: float | None, text: str):
-    assert estimate(value, low, high) == text
+def test_what_diverged_everywhere(make_run, tmp_path: Path):
+    make_run("lstm", score=0.1)
+    make_run("gru", state="diverged")
+    lstm, gru = compared(tmp_path, "lstm").rows
+    assert (gru.metric, gru.n, gru.iqm, gru.chance) == (lstm.metric, 1, math.inf, lstm.chance)
+    make_run("gru", "copying", state="diverged")  # alone on its task: not even the metric is known
+    assert "copying" in printed(compared(tmp_path).rows)

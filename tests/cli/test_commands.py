@@ -139,3 +139,19 @@ def test_reading_results_never_imports_torch(runs):
     code = f"import sys; from gatelab.cli.main import main; main(['compare', {str(runs)!r}]); print('torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "False"
+
+
+def test_compare_explains_every_statistic_with_its_source(gatelab, capsys):
+    with pytest.raises(SystemExit):
+        gatelab("compare", "--help")
+    out = " ".join(capsys.readouterr().out.split())
+    for source in (
+        "Student 1908",
+        "Welch's (1947)",
+        "Holm 1979",
+        "Agarwal et al. 2021",
+        "Newcombe 2006",
+        "Hedges 1981",
+        "Cohen 1988",
+    ):
+        assert source in out

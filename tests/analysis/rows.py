@@ -1,0 +1,28 @@
+"""From a folder to rows and to what is printed of them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gatelab.analysis.table import Comparison, Row, compare
+from gatelab.analysis.terminal import print_table
+from gatelab.runs import find_runs
+
+
+def compared(folder: Path, baseline: str | None = None) -> Comparison:
+    return compare(find_runs([folder])[0], baseline)
+
+
+def only(rows: list[Row], **fields: Any) -> Row:
+    """The one row with these fields."""
+    found = [row for row in rows if all(getattr(row, key) == value for key, value in fields.items())]
+    assert len(found) == 1, fields
+    return found[0]
+
+
+def printed(rows: list[Row], width: int = 100, **options: Any) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    print_table(rows, console, **options)
+    return console.file.getvalue()  # type: ignore[attr-defined]
