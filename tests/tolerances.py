@@ -24,3 +24,7 @@ BFLOAT16 = 5e-2
 
 # A sum over float32 activations against NumPy in float64: roundings of 6e-8 that do not all have one sign.
 SUM32 = 1e-6
+
+# Validation scores after 50 optimiser steps in float32 on two backends. Seen: 1.5e-5 (jsb, of 9), 7e-9 (adding, of 0.2). Training
+# is chaotic and makes more of every rounding with every step, so that this holds for the first steps only.
+TRAINED = {"nll": 1e-3, "mse": 1e-5}

@@ -89,6 +89,7 @@ def _panels(wr: Any, metrics: Mapping[str, str], gates: Sequence[str], layers: i
         ],
         "Memory": [
             lines("Timescale, median (steps)", [keys.timescale(layer, "q50") for layer in depth], log=True),
+            lines("Timescale, longest of a unit (steps)", [keys.timescale(layer, "max") for layer in depth], log=True),
             lines("Half-life of the gradient (steps)", [keys.flow(layer, "state", "half_life", True) for layer in depth], log=True),
             lines("Slope of the gradient (nats per step)", [keys.flow(layer, "state", "slope", True) for layer in depth]),
             lines("Omega", [keys.flow(layer, "state", "omega", True) for layer in depth], log=True),

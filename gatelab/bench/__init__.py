@@ -6,6 +6,7 @@ worker.py     a process that measures one step on request; steps.py builds the s
 client.py     the other end of the pipe
 rounds.py     interleaved rounds over the workers, from a row of the plan to its figures
 statistics.py medians and ratios
+measured.py   figures that are kept, in measured.json, for `gatelab explain`
 overhead.py   whole training steps: Lightning, logging and data against a bare loop
 ```
 """

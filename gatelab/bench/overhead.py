@@ -152,7 +152,7 @@ def _bare_loop(config: Config, batches: Sequence[Batch]) -> Callable[[int], None
     """Steps of plain torch with the model, optimiser and clipping of the run."""
     task = TASKS.build(**config.task)
     model = build_model(config, task)
-    optimizer = build_optimizer(config.optimizer, model.parameters())
+    optimizer = build_optimizer(config.optimizer, model.parameters(), config.trainer.precision)
     assert config.trainer.clip_norm is not None
 
     def run(steps: int) -> None:

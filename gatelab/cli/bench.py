@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from gatelab.bench import overhead, plan
+from gatelab.bench import measured, overhead, plan
 from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
 from gatelab.cli.list import KINDS
@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
     parser.add_argument("--baseline", default="lstm", metavar="CELL", help="the unit of time per FLOP; default: lstm")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured to a file")
+    keep = "put the figures in the place of those that `gatelab explain` shows (gatelab/bench/measured.json)"
+    parser.add_argument("--keep", action="store_true", help=keep)
     parser.add_argument("--quick", action="store_true", help="two small shapes, in seconds")
     parser.add_argument("--training", action="store_true", help="whole training steps against a bare loop instead (adding, lstm)")
 
@@ -52,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"bench: there is no folder '{options.json.absolute().parent}' to write {options.json.name} to.")
     if options.training and (options.cells is not None or options.shapes is not None or options.dtype != "float32"):
         raise UserError("bench: --training has a fixed cell, shape and number format; leave --cells, --shapes and --dtype out.")
+    if options.keep and (options.training or options.plugins):
+        raise UserError("bench: --keep is for the speed of gatelab's own cells; leave --training and files of your own out.")
     load = os.getloadavg()[0]
     if load > (os.cpu_count() or 1) / 2:
         _say(f"The machine is busy (load {load:.1f}); threads that wait for each other can then cost a step many times over.")
@@ -62,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         rows = plan.rows(cells, shapes, options.dtype, flax_installed(), options.baseline)
         result = _kernels(rows, threads, repeats, options)
         print_kernels(result, _console())
+        if options.keep:
+            measured.keep(result)
     if options.json is not None:
         write_json(options.json, result)
     return 0

@@ -76,6 +76,7 @@ def _memory(found: dict[str, Any], layers: list[str]) -> Table:
         "timescale, 10% quantile (steps)": lambda layer: keys.timescale(layer, "q10"),
         "timescale, median (steps)": lambda layer: keys.timescale(layer, "q50"),
         "timescale, 90% quantile (steps)": lambda layer: keys.timescale(layer, "q90"),
+        "timescale, longest of a unit (steps)": lambda layer: keys.timescale(layer, "max"),
         "half-life of the gradient (steps)": lambda layer: keys.flow(layer, "state", "half_life", end=True),
         "Omega": lambda layer: keys.flow(layer, "state", "omega", end=True),
         "largest Lyapunov exponent (nats/step)": lambda layer: keys.lyapunov(layer, "largest"),

@@ -25,7 +25,7 @@ def gate_positions(layer: str, name: str) -> str:
 
 
 def timescale(layer: str, what: str) -> str:
-    """`timescale/0/units` (H,), steps; `timescale/0/q50`, a quantile over the units."""
+    """`timescale/0/units` (H,), steps; `timescale/0/q50`, a quantile over the units (q10, q50, q90, max)."""
     return f"timescale/{layer}/{what}"
 
 

@@ -1,8 +1,9 @@
 """What goes on inside a model on one batch: gates and states of all steps, and dL/ds(t) by all states.
 
-A batch whose gates fit into `LIMIT` is taken whole. Of a larger one the first rows are taken; of a sequence that is too long by
-itself the gates at evenly spaced steps, and of gradients the last steps, where they are exact: dL/ds(t) depends on nothing
-before t but s(t). What cannot be cut in time (both directions, a memory of earlier states) keeps one whole row.
+A batch whose gates fit into `LIMIT` is taken whole. Of a larger one as many of the first rows as fit into `SAMPLE` are taken; of a
+sequence that is too long by itself the gates at evenly spaced steps, and of gradients the last steps, where they are exact:
+dL/ds(t) depends on what is before t through s(t) alone. What cannot be cut in time (both directions, a memory of earlier states)
+keeps one whole row.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from gatelab.models import RNN, SequenceModel
 from gatelab.tasks import Batch, Task
 
 LIMIT = 2**22  # B * T * H of one gate: 16 MiB in float32
+SAMPLE = 2**20  # of what is looked at in passes of its own, which cost a forward pass more
 END_ROWS = 8  # rows of the backward pass of a loss at the last step
 
 Flows = dict[str, tuple[dict[str, Tensor], Tensor | None]]  # layer: dL/ds(t) by part (T, B, H) in scan order, and lengths
@@ -80,9 +82,9 @@ def flow(model: SequenceModel, task: Task, batch: Batch, end: bool = False) -> F
 def sampled(
     model: SequenceModel, task: Task, batch: Batch, limit: int | None = None
 ) -> tuple[dict[str, Layer], Flows, Flows, Batch]:
-    """Layers, `flow` and `flow` of the end for a batch of any size, and the rows that they are of; limit: instead of `LIMIT`."""
+    """Layers, `flow` and `flow` of the end for a batch of any size, and the rows that they are of; limit: instead of `SAMPLE`."""
     B, T = batch.x.shape[:2]
-    limit = limit or LIMIT
+    limit = limit or SAMPLE
     rnn = model.rnn
     small = batch.first(max(1, min(B, limit // (T * rnn.hidden_size))))
     before = None

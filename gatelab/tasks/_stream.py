@@ -9,7 +9,9 @@ The words come from the bit generator itself, whose stream NumPy keeps fixed acr
 methods NumPy may change (NEP 19), is not used.
 """
 
+import functools
 import hashlib
+import itertools
 
 import numpy as np
 
@@ -31,16 +33,21 @@ def words(task: str, split: Split, seed: int, indices: np.ndarray, width: int) -
     Returns:
         64-bit unsigned integers (B, K).
     """
-    identity = f"{task}/{split}/{seed if split == 'train' else 'fixed'}"
-    key = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:16], "little")  # Philox takes 128 bits of key
+    key = _key(f"{task}/{split}/{seed if split == 'train' else 'fixed'}")
     indices = np.asarray(indices, dtype=np.int64)
     counters = -(-width // _WORDS)
     out = np.empty((len(indices), counters * _WORDS), dtype=np.uint64)
-    starts = np.flatnonzero(np.diff(indices, prepend=indices[:1] - 2) != 1)
-    for start, stop in zip(starts, [*starts[1:], len(indices)], strict=True):
+    breaks = np.flatnonzero(indices[1:] - indices[:-1] != 1) + 1
+    for start, stop in itertools.pairwise([0, *breaks.tolist(), len(indices)] if len(indices) else []):
         generator = np.random.Philox(key=key, counter=int(indices[start]) * counters)
         out[start:stop] = generator.random_raw((stop - start) * counters * _WORDS).reshape(stop - start, -1)
     return out[:, :width]
+
+
+@functools.cache
+def _key(identity: str) -> int:
+    """The 128 bits of key that Philox takes."""
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:16], "little")
 
 
 def uniform(word: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from gatelab.cells import CELLS
 from gatelab.config import Config
@@ -26,7 +25,7 @@ from gatelab.runs import Run, RunWriter, identity, read_run, run_name
 from gatelab.tasks import TASKS, Task
 from gatelab.training.callbacks import LastCheckpoint, LastValidation, RandomState, TrainingMetrics
 from gatelab.training.data import EvaluationBatches, TrainingStream
-from gatelab.training.lean import NoProfiler
+from gatelab.training.lean import LeanEarlyStopping, LeanModelCheckpoint, NoProfiler
 from gatelab.training.mirrors import build_loggers
 from gatelab.training.module import NonFiniteLossError, SequenceModule
 from gatelab.training.probes import GradientProbe, InsideProbe
@@ -169,7 +168,7 @@ def _train(
     mode = "max" if task.higher_is_better else "min"
     folder = writer.path / "checkpoints"
     last = folder / "last.ckpt"
-    best = ModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
+    best = LeanModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     meter = TrainingMetrics(settings.log_every, writer)
     callbacks += [
         meter,
@@ -181,7 +180,7 @@ def _train(
         LastCheckpoint(last),
     ]
     if settings.patience is not None:
-        callbacks.append(EarlyStopping(monitor, patience=settings.patience, mode=mode))
+        callbacks.append(LeanEarlyStopping(monitor, patience=settings.patience, mode=mode))
     with warnings.catch_warnings():
         _quiet()
         trainer = Trainer(

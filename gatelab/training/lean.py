@@ -1,9 +1,11 @@
 """Less of what Lightning does around every step and we have no use for: 0.16 ms of 0.65, beside a step of almost nothing."""
 
 import contextlib
+import functools
 from typing import Any
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.profilers import Profiler
 
 
@@ -32,3 +34,20 @@ class LeanModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+
+# Lightning asks every callback for its key about ten times a step, only to name what the profiler would time.
+class LeanModelCheckpoint(ModelCheckpoint):
+    """ModelCheckpoint whose key is worked out once."""
+
+    @functools.cached_property
+    def state_key(self) -> str:  # type: ignore[override]
+        return super().state_key
+
+
+class LeanEarlyStopping(EarlyStopping):
+    """EarlyStopping whose key is worked out once."""
+
+    @functools.cached_property
+    def state_key(self) -> str:  # type: ignore[override]
+        return super().state_key

@@ -1,5 +1,6 @@
 """The LightningModule: it joins a model and a task and knows nothing of either."""
 
+import inspect
 import math
 from collections import defaultdict
 from typing import Any
@@ -39,17 +40,24 @@ class SequenceModule(LeanModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = self.task.loss(self.model(batch.x, batch.lengths), batch)
-        if not math.isfinite(loss.item()):
-            raise NonFiniteLossError(f"The training loss is {loss.item()} at step {self.global_step}.")
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLossError(f"The training loss is {value} at step {self.global_step}.")
         return loss
+
+    # Lightning looks at the signature in every step, and inspect would work it out anew each time.
+    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         # Batches are made on the CPU: there Lightning would only walk through them.
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.config.optimizer, self.model.parameters())
-        factor = rate_factor(self.config.schedule, self.config.trainer.max_steps)
+        config = self.config
+        optimizer = build_optimizer(config.optimizer, self.model.parameters(), config.trainer.precision)
+        if config.schedule.name == "constant" and not config.schedule.warmup_steps:
+            return optimizer
+        factor = rate_factor(config.schedule, config.trainer.max_steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -10,14 +10,23 @@ from torch import nn
 from gatelab.config import SGD, AdamW, RMSprop, Schedule
 
 
-def build_optimizer(config: AdamW | SGD | RMSprop, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The torch optimiser that a configuration describes."""
+def build_optimizer(
+    config: AdamW | SGD | RMSprop, parameters: Iterable[nn.Parameter], precision: str = "f32"
+) -> torch.optim.Optimizer:
+    """The torch optimiser that a configuration describes; one call for all parameters where torch has that.
+
+    Args:
+        config: which, and its settings.
+        parameters: what it updates.
+        precision: of the run. In mixed precision Lightning clips no gradients of a fused optimiser.
+    """
+    fused = precision in ("f32", "f64")
     shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
     match config:
         case AdamW():
-            return torch.optim.AdamW(parameters, betas=(config.beta1, config.beta2), **shared)
+            return torch.optim.AdamW(parameters, betas=(config.beta1, config.beta2), fused=fused, **shared)
         case SGD():
-            return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=config.nesterov, **shared)
+            return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=config.nesterov, fused=fused, **shared)
         case RMSprop():
             return torch.optim.RMSprop(parameters, alpha=config.alpha, momentum=config.momentum, **shared)
 

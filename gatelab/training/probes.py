@@ -93,7 +93,8 @@ class GradientProbe(Callback):
             metrics[keys.gradient()] = self._norms[-1].item()
         if step % self.every == 0:
             if self.clip_norm is not None:
-                metrics[keys.CLIP_RATE] = gradients.clip_rate(torch.stack(self._norms), self.clip_norm)
+                here = [norm.to(self._norms[-1].device) for norm in self._norms]  # those from a checkpoint are on the CPU
+                metrics[keys.CLIP_RATE] = gradients.clip_rate(torch.stack(here), self.clip_norm)
             self._norms.clear()
         if metrics:
             for logger in trainer.loggers:

@@ -15,6 +15,7 @@ from gatelab.kernels.cpu._build import compiler
 TINY = ["--shapes", "2x3x4x5", "--repeats", "2", "--threads", "1"]
 
 
+@pytest.mark.slow  # processes that import torch, each for itself
 def test_the_file_holds_everything(gatelab, plugin, tmp_path):
     file = tmp_path / "bench.json"
     status, out, err = gatelab("bench", *TINY, "--cells", "lstm,leaky:scale=2", "--json", str(file), str(plugin))
@@ -57,6 +58,7 @@ def test_training_is_split_into_its_parts(gatelab, tmp_path):
     assert {"gates, states, gradients", "metrics"} <= result["parts"].keys()
 
 
+@pytest.mark.slow  # processes that import torch, each for itself
 def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(plugin):
     deadly = plugin.with_name("deadly.py")
     deadly.write_text(plugin.read_text().replace("f = sigmoid(a.f)", "__import__('os')._exit(3)"))

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 
+from gatelab.bench import measured
 from gatelab.cells import CELLS
 from gatelab.cli.main import COMMANDS
 from gatelab.runs import RunWriter
@@ -34,6 +35,22 @@ def test_explain_shows_equations_options_cost_and_references(name, gatelab):
         assert text in out
     for field in fields(CELLS.get(name)):  # type: ignore[arg-type]
         assert f"cell.{field.name}" in out
+
+
+def test_explain_shows_what_was_measured_and_where(gatelab, tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "PATH", tmp_path / "measured.json")
+    assert "Speed: not measured. `gatelab bench --cells gru` does it here." in gatelab("explain", "cell=gru")[1]
+    shape, quick = {"B": 32, "T": 7, "D": 5, "H": 9}, {"cpu": {"seconds": 0.0123, "spread": 0.0, "n": 3}}
+    ratios = {"eager": 5.25, "torch_found": 2.125}
+    row = {"cell": "gru", "options": {}, "shape": shape, "backend": "cpu", "columns": quick, "ratios": ratios}
+    machine = {"cpu": "Abacus 9000", "cores": 2, "load": 0.0}
+    run = {"date": "2030-02-01T10:00:00+0000", "machine": machine, "versions": {"torch": "2.0"}, "dtype": "float32"}
+    run |= {"threads": 2, "repeats": 3, "peak_gflops": 6.0, "rows": [row | {"gflops": 1.5, "peak_share": None}]}
+    measured.keep(run)
+    _, out, _ = gatelab("explain", "cell=gru")
+    for text in ("32 x 7 x 5 x 9", "12.3", "5.25", "2.12", "1.5", "–", "2030-02-01", "Abacus 9000", "torch 2.0", "backend cpu"):
+        assert text in out
+    assert "not measured" in gatelab("explain", "cell=lstm")[1]
 
 
 @pytest.mark.parametrize("name", TASKS.names())

@@ -45,6 +45,7 @@ BAD = {
     "no folder for the times": (["bench", "--json", "nowhere/a.json"], ["nowhere", "a.json"]),
     "no plugin to time": (["bench", "nope.py"], ["nope.py", "not a Python file"]),
     "shapes of training": (["bench", "--training", "--cells", "gru"], ["--training", "--cells"]),
+    "training figures to keep": (["bench", "--training", "--keep"], ["--keep", "--training"]),
     "nothing to explain": (["explain", "foo=bar"], ["name a cell or a task"]),
     "unknown cell to print": (["kernels", "show", "lstmm"], ["Did you mean 'lstm'"]),
     "unknown option of a cell to print": (["kernels", "show", "cifg", "cell.peephole=true"], ["Did you mean 'peepholes'"]),

@@ -99,7 +99,7 @@ def test_state_dict_loads_into_every_backend(variant: Variant) -> None:
 
 @each_cell
 def test_a_cell_is_given_by_name_or_as_an_instance(name: str) -> None:
-    by_name, by_instance = RNN(name, D, H), RNN(CELLS.build(name), D, H)
+    by_name, by_instance = RNN(name, D, H, backend="eager"), RNN(CELLS.build(name), D, H, backend="eager")
     assert by_name.cell == by_instance.cell
     assert by_name.cell_name == by_instance.cell_name == name
     by_instance.load_state_dict(by_name.state_dict())

@@ -22,6 +22,7 @@ def test_a_probed_run_is_the_same_run(name, limit, task, small, monkeypatch):
     """Weights to the last bit, dropout's random numbers among what decides them."""
     if limit is not None:
         monkeypatch.setattr(observe, "LIMIT", limit)
+        monkeypatch.setattr(observe, "SAMPLE", limit)
     silent, probed = (
         fit(small(out, cell={"name": name}, task=task, trainer={"probe_every": every})) for out, every in (("a", 0), ("b", 1))
     )

@@ -1,0 +1,140 @@
+"""The C of every cell on other processors and by another compiler: no warnings, and the numbers of the eager loop."""
+
+import os
+import platform
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import torch
+from cells.variants import Variant, variants
+from kernels.test_cpu import TOLERANCE, agree, compute, poisoned, some_lengths  # noqa: F401 - `poisoned` is for every test here
+from torch import Tensor
+
+from gatelab.cells import CELLS, Cell
+from gatelab.kernels.cpu import _build, _call, source
+from gatelab.kernels.cpu._compiler import FLAGS, LIBRARIES
+from gatelab.kernels.cpu._source import FIELDS
+from gatelab.registry import UserError
+
+pytestmark = pytest.mark.slow
+
+# The frame around the equations is the same for all cells: what one of them does not use is no mistake.
+STRICT = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-unused-function")
+SHAPES = [(3, 7, 5, 9), (6, 4, 17, 35)]  # B, T, D, H; H is no multiple of any vector
+CELLS_TESTED = [variants(name)[0] for name in CELLS.names()]
+
+# Name: compiler, Debian's package, flags behind the native ones, bytes of a vector (None: those of this machine), what it needs.
+TARGETS = {
+    "AVX2": ("gcc", "gcc", ("-march=haswell",), 32, ("avx2", "fma", "bmi1", "bmi2", "movbe")),
+    "SSE2": ("gcc", "gcc", ("-march=x86-64",), 16, ()),
+    "clang": ("clang", "clang", (), None, ()),
+}
+
+each_cell = pytest.mark.parametrize("variant", CELLS_TESTED, ids=str)
+each_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+
+
+def cannot(reason: str) -> NoReturn:
+    """Skips the test; in continuous integration, which installs everything, fails it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def program(name: str, package: str) -> str:
+    path = shutil.which(name)
+    return path or cannot(f"there is no {name} here; on Debian: apt-get install {package}")
+
+
+def printed(cell: Cell, dtype: torch.dtype) -> str:
+    try:
+        return source(cell, dtype)
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Kernels are compiled for this target; the bytes of its vectors."""
+    compiler, package, flags, width, features = TARGETS[request.param]
+    if flags and platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip(f"{request.param} is of x86-64, and this is {platform.machine()}")
+    missing = set(features) - set(_build.cpu_features().split())
+    if missing:
+        cannot(f"this processor has no {', '.join(sorted(missing))}")
+    monkeypatch.setenv("CC", program(compiler, package))
+    load = _build.load
+    monkeypatch.setattr(_build, "load", lambda source, name: load(source, name, (*flags, *STRICT)))
+    _call.library.cache_clear()
+    yield width
+    _call.library.cache_clear()
+
+
+@each_dtype
+@each_cell
+def test_on_every_target_a_cell_agrees_with_eager(target: int | None, variant: Variant, dtype: torch.dtype) -> None:
+    cell = variant.cell()
+    printed(cell, dtype)
+    if target is not None:
+        assert _call.library(cell, dtype).lanes == target // dtype.itemsize
+    torch.set_num_threads(2)
+    for shape, lengths in zip(SHAPES, (None, some_lengths(SHAPES[1])), strict=True):
+        expected = compute(cell, "eager", shape, torch.float64, lengths)
+        agree(compute(cell, "cpu", shape, dtype, lengths), expected, TOLERANCE[dtype])
+
+
+def record(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Any]) -> list[tuple[bool, int | Tensor | None]]:
+    """The argument block of a forward and a backward call, as one, word by word: whether it is written, and what is there."""
+    values: dict[str, Any] = {}
+    call = _call.Library.call
+
+    def listen(library: _call.Library, **given: Any) -> Any:
+        values.update(given)
+        return call(library, **given)
+
+    monkeypatch.setattr(_call.Library, "call", listen)
+    compute()
+    words = []
+    for name, kind in FIELDS:
+        items = (*values[name], None) if "[" in kind else (values.get(name),)
+        # The kernel's own memory is no tensor, and its size is another on another machine.
+        words += [(not kind.startswith("const"), item if isinstance(item, int | Tensor) else None) for item in items]
+    return words
+
+
+def as_bytes(written: bool, word: int | Tensor | None) -> bytes:
+    """A word as replay.c reads it; nothing of what was computed is in it."""
+    if not isinstance(word, Tensor):
+        return struct.pack("=q", 0) if word is None else struct.pack("=qq", -1, word)
+    assert word.is_contiguous()
+    content = bytes(word.nbytes) if written else word.detach().numpy().tobytes()
+    return struct.pack("=q", len(content)) + content
+
+
+@each_dtype
+@each_cell
+def test_on_neon_a_recorded_call_gives_the_same(
+    variant: Variant, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler, emulator = program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"), program("qemu-aarch64", "qemu-user")
+    cell = variant.cell()
+    (tmp_path / "cell.c").write_text(printed(cell, dtype) + Path(__file__).with_name("replay.c").read_text())
+    flags = [flag for flag in FLAGS if flag not in ("-fPIC", "-shared")]
+    subprocess.run([compiler, *flags, *STRICT, "-static", "cell.c", "-o", "cell", *LIBRARIES], cwd=tmp_path, check=True)
+    torch.set_num_threads(2)
+    words = record(monkeypatch, lambda: compute(cell, "cpu", SHAPES[1], dtype, some_lengths(SHAPES[1])))
+    given = b"".join(as_bytes(*word) for word in words)
+    results = subprocess.run([emulator, tmp_path / "cell"], input=given, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    for written, word in words:
+        if isinstance(word, Tensor):
+            found = torch.frombuffer(bytearray(results[: word.nbytes]), dtype=word.dtype).view(word.shape)
+            results = results[word.nbytes :]
+            scale = max(1.0, word.abs().max().item()) if written else 0.0
+            torch.testing.assert_close(found, word, rtol=0, atol=TOLERANCE[dtype] * scale)
+    assert results == b""
+    assert sum(isinstance(word, Tensor) for written, word in words if written) >= 8  # outputs, records, flow and all gradients
