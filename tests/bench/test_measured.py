@@ -52,7 +52,7 @@ def test_a_backend_that_measured_nothing_leaves_no_time(path):
 def test_files_that_are_absent_damaged_or_in_the_way(path):
     assert measured.figures("lstm", CELLS.build("lstm")) == ({}, [])
     path.write_text('{"rows": [')
-    with pytest.raises(UserError, match=r"cannot be read .* gatelab bench --keep"):
+    with pytest.raises(UserError, match=r"cannot be read .* `gatelab bench --keep`"):
         measured.figures("lstm", CELLS.build("lstm"))
     path.unlink()
     path.mkdir()

@@ -14,7 +14,7 @@ static void must(int done, const char *what) {
 }
 
 static void *memory(long bytes) {
-  void *at = aligned_alloc(64, (bytes + 63) / 64 * 64);
+  void *at = aligned_alloc(64, bytes / 64 * 64 + 64);
   must(at != 0, "no memory");
   memset(at, 0xff, bytes);  // every real is nan
   return at;
@@ -36,6 +36,7 @@ int main(void) {
   }
   Call *call = &block.call;
   call->saved = memory(saved_size(call) * sizeof(real));
+  call->tape = memory(tape_size(call) * sizeof(real));
   call->work = memory(workspace(call, 0) * sizeof(real));
   forward(call);
   call->work = memory(workspace(call, 1) * sizeof(real));

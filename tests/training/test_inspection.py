@@ -15,6 +15,7 @@ from gatelab.training.fit import fit
 from gatelab.training.inspection import inspect, load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS.names())
 def test_every_cell_is_inspected(name, small):
     run = fit(small(cell={"name": name}, task={"name": "copying", "length": 3}, model=Model(hidden_size=4, num_layers=2)))
