@@ -57,6 +57,7 @@ def test_other_texts_are_refused(text: str) -> None:
         check_quantity(text)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_variance_shares_of_a_known_function(make_run) -> None:
     """Half of the variance of 3 log10(lr) + 6 dropout is of each, if lr is log-uniform over two decades and dropout uniform."""

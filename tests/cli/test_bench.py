@@ -45,6 +45,7 @@ def test_the_file_holds_everything(gatelab, plugin, tmp_path):
     assert list(tmp_path.glob(".bench*")) == []
 
 
+@pytest.mark.slow
 def test_training_is_split_into_its_parts(gatelab, tmp_path):
     file = tmp_path / "training.json"
     status, out, _ = gatelab("bench", "--training", "--quick", "--repeats", "1", "--threads", "1", "--json", str(file))

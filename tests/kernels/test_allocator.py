@@ -37,6 +37,7 @@ def test_large_blocks_are_mapped_once():
 
 
 @glibc
+@pytest.mark.slow
 def test_an_import_changes_nothing():
     code = (
         "for name in list(sys.modules):\n    if name.startswith('gatelab'): del sys.modules[name]\nimport gatelab; gatelab.RNN\n"

@@ -40,6 +40,7 @@ def test_the_library_carries_its_key(cache):
     assert key[:16] == library(cache).name.split("-")[1]
 
 
+@pytest.mark.slow
 def test_twenty_processes_at_once(cache, wrap):
     compilations = wrap("sleep 0.3")  # so that none finds the file of another before it begins
     processes = [start(f"print('ready', flush=True); sys.stdin.readline(); {LOAD}") for _ in range(20)]

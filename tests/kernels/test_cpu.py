@@ -125,7 +125,7 @@ def some_lengths(shape: tuple[int, ...]) -> Tensor:
     return torch.randint(1, shape[1] + 1, shape[:1], generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_cell_agrees_with_eager(variant: Variant, dtype: torch.dtype) -> None:
     for number, shape in enumerate(SHAPES):
@@ -136,7 +136,13 @@ def test_every_cell_agrees_with_eager(variant: Variant, dtype: torch.dtype) -> N
 
 
 @pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)
-@pytest.mark.parametrize("options", [{"bias": False}, {"bidirectional": True, "num_layers": 2}], ids=["no bias", "two of each"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"bias": False}, id="no bias"),
+        pytest.param({"bidirectional": True, "num_layers": 2}, id="two of each", marks=pytest.mark.slow),
+    ],
+)
 def test_every_declaration_agrees_with_eager(cell: Cell, options: dict[str, Any]) -> None:
     for shape in SHAPES[:3]:
         for lengths in (None, some_lengths(shape)):

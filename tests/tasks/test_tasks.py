@@ -119,6 +119,8 @@ def test_a_constant_predictor_scores_chance(task: Task) -> None:
     """Exactly on real data, up to float32; on generated data within four standard errors, which are 0 where chance has no noise."""
     size = task.size("test")
     assert size is not None
+    if task.size("train") is None:
+        size = min(size, 1024)
     sums, weights = [], []
     for index in range(size):
         batch = task.batch("test", 0, np.array([index]))

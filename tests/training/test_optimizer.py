@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from gatelab.config import OPTIMIZERS, Schedule
+from gatelab.config import GROUPS, Schedule
 from gatelab.registry import UserError
 from gatelab.training.optimizer import build_optimizer, rate_factor
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", GROUPS["optimizer"])
 def test_every_optimiser_is_torchs_own(name):
-    config = OPTIMIZERS[name](lr=0.125)
+    config = GROUPS["optimizer"][name](lr=0.125)
     assert config.name == name
     optimizer = build_optimizer(config, [nn.Parameter(torch.zeros(1))])
     assert type(optimizer).__name__.lower() == name
