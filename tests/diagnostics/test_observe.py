@@ -74,6 +74,7 @@ def test_both_directions_are_seen_in_their_own_order() -> None:
         assert found.scalars[f"gate/{layer}/forget/elsewhere"] == pytest.approx(gate[alive & ~batch.events].mean().item())
 
 
+@pytest.mark.slow  # compiles a library for every cell
 @each_default
 @pytest.mark.parametrize("readout", ["last", "all"])
 @pytest.mark.parametrize("ragged", [False, True])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from cells.variants import VARIANTS, Variant, normal, random_state
+from cells.variants import CELL_NAMES, VARIANTS, Variant, normal, random_state, variants
 from kernels.test_scan import Crossed, InputOnly, RecurrentOnly, replicas
 from tolerances import EXACT, FLOAT32_LONG, FLOAT64
 from torch import Tensor
@@ -22,6 +22,11 @@ from gatelab.models import RNN
 from gatelab.registry import UserError
 
 SHAPES = [(1, 1, 1, 1), (3, 7, 5, 9), (33, 63, 17, 100), (2, 1, 40, 16), (70, 5, 3, 33)]  # B, T, D, H
+# Each compiles a library of its own: in the quick tier the default options of every cell do.
+DEFAULTS = {str(variants(name)[0]) for name in CELL_NAMES}
+DEFAULTS_FIRST = [
+    pytest.param(variant, id=str(variant), marks=[] if str(variant) in DEFAULTS else [pytest.mark.slow]) for variant in VARIANTS
+]
 TOLERANCE = {torch.float64: FLOAT64, torch.float32: FLOAT32_LONG}
 
 
@@ -126,7 +131,7 @@ def some_lengths(shape: tuple[int, ...]) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", DEFAULTS_FIRST)
 def test_every_cell_agrees_with_eager(variant: Variant, dtype: torch.dtype) -> None:
     for number, shape in enumerate(SHAPES):
         torch.set_num_threads(1 + number % 3)
@@ -150,6 +155,7 @@ def test_every_declaration_agrees_with_eager(cell: Cell, options: dict[str, Any]
             agree(compute(cell, "cpu", shape, torch.float64, lengths, **options), expected, FLOAT64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 20, 1000])
 @pytest.mark.parametrize("lengths", [None, some_lengths((5, 70))], ids=["whole", "lengths"])
 def test_recomputing_changes_no_bit(every: int, lengths: Tensor | None) -> None:
