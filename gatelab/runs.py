@@ -63,20 +63,26 @@ def run_name(config: Mapping[str, Any], run_id: str) -> str:
     return f"{config['cell']['name']}-{config['task']['name']}-s{config['seed']}-{run_id}"
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes to a temporary name, then renames: a reader sees the old file or the new one, never a half."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name to write to, renamed at the end: a reader sees the old file or the new one, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(_plain(value), file, indent=1, allow_nan=False)
-            file.write("\n")
+        yield Path(name)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,5 @@
 """Figures for a paper: the same data as on the page, drawn with Matplotlib (extra `gatelab[plots]`)."""
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +24,7 @@ from gatelab.analysis.figures import (
 from gatelab.analysis.problems import read_problems
 from gatelab.analysis.table import compare
 from gatelab.registry import UserError, unknown
-from gatelab.runs import Run, Skipped
+from gatelab.runs import Run, Skipped, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,21 +110,12 @@ def _save(drawn: Sequence[tuple[Problem, Figure]], path: Path) -> None:
 
 def _write(canvas: Any, path: Path) -> None:
     """Writes to a temporary name, then renames."""
-    temporary = None
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(path.suffix[1:], {})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(path.suffix[1:], {})
-        canvas.savefig(temporary, dpi=300, metadata=undated)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            canvas.savefig(temporary, dpi=300, metadata=undated)
     except OSError as error:
         raise UserError(f"The figure cannot be written to '{path}': {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
 
 
 def _grid(found: Figure) -> tuple[int, int]:

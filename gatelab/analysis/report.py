@@ -1,12 +1,9 @@
 """The report: one HTML file that needs nothing else, neither other files nor a network."""
 
 import base64
-import contextlib
 import hashlib
 import json
-import os
 import shlex
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,7 +25,7 @@ from gatelab.analysis.story import memory_words
 from gatelab.analysis.table import compare
 from gatelab.analysis.verdict import Verdict, verdicts
 from gatelab.registry import UserError
-from gatelab.runs import Run, Skipped
+from gatelab.runs import Run, Skipped, replacing
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
 _FEWEST_POINTS = 24
@@ -257,17 +254,8 @@ def _assets(live: bool) -> dict[str, Any]:
 
 def _write(path: Path, text: str) -> None:
     """Writes to a temporary name, then renames: a reader sees the old page or the new one, never a half."""
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, "utf-8")
     except OSError as error:
         raise UserError(f"The report cannot be written to '{path}': {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
