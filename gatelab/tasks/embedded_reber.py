@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from gatelab.tasks import _reber, _stream
-from gatelab.tasks._task import Batch, Split, Task
+from gatelab.tasks._task import Batch, Split
+from gatelab.tasks.reber import Reber
 
 _CERTAIN = 100.0  # a logit beside zeros
 
 
 @dataclass(frozen=True)
-class EmbeddedReber(Task):
+class EmbeddedReber(Reber):
     """Next-symbol prediction in the embedded Reber grammar: T or P must be kept over an inner string to be said again.
 
         B  (T | P)  inner string  the same (T | P)  E
@@ -42,27 +43,12 @@ class EmbeddedReber(Task):
     solved_derivation = "our choice: one error in twenty"
 
     @property
-    def vocabulary(self) -> int | None:
-        return len(_reber.SYMBOLS)
-
-    @property
-    def input_size(self) -> int:
-        return len(_reber.SYMBOLS)
-
-    @property
-    def output_size(self) -> int:
-        return len(_reber.SYMBOLS)
-
-    @property
     def chance(self) -> float:
         return 0.5
 
     @property
     def solved(self) -> float:
         return 0.95
-
-    def size(self, split: Split) -> int | None:
-        return {"train": None, "val": 512, "test": 1024}[split]
 
     def batch(self, split: Split, seed: int, indices: np.ndarray) -> Batch:
         words = _stream.words("embedded_reber", split, seed, indices, 1)[:, 0]
@@ -71,11 +57,6 @@ class EmbeddedReber(Task):
         x, y = (torch.from_numpy(symbols[:, start : start + steps].copy()) for start in (0, 1))
         events = (torch.arange(steps) == 1).expand(x.shape)
         return Batch(x, y, torch.from_numpy(lengths - 1), events)
-
-    def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        assert batch.lengths is not None, "strings have lengths"
-        nats, valid = _reber.nats(output, batch.y, batch.lengths)
-        return nats.sum() / valid.sum()
 
     def metrics(self, output: Tensor, batch: Batch) -> Mapping[str, tuple[Tensor, Tensor]]:
         assert batch.lengths is not None, "strings have lengths"
