@@ -22,10 +22,9 @@ class Model(Options):
     bias: bool = option(True, "one bias per pre-activation")
     backend: str = option("auto", "backend of the time loop")
     match: str = option(
-        "units",
-        "what variants share: hidden_size itself, or the parameters of an lstm that has it",
-        choices=("units", "parameters"),
+        "units", "what variants share: hidden_size, or the size of `match_to` with it", choices=("units", "parameters")
     )
+    match_to: str = option("lstm", "the cell that the others are made as large as")
 
 
 @dataclass

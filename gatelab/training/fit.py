@@ -131,7 +131,7 @@ def build_model(config: Config, task: Task) -> SequenceModel:
     hidden_size = shape.hidden_size
     if shape.match == "parameters":
         sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, directions)
-        hidden_size = matched_size(cell, CELLS.build("lstm"), *sizes, shape.bias)
+        hidden_size = matched_size(cell, CELLS.build(shape.match_to), *sizes, shape.bias)
     rnn = RNN(
         cell,
         task.input_size,
@@ -221,8 +221,21 @@ def _train(
         step = trainer.global_step
         kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
         trainer.test(module, EvaluationBatches(task, "test"), ckpt_path=best.best_model_path, weights_only=True, verbose=False)
+    summary = _summary(config, model, task, writer) | {
+        "seconds_per_step": meter.seconds_per_step(),
+        "wall_seconds": time.perf_counter() - started,
+        "steps": step,
+        "best_step": kept["global_step"],
+        "val": kept["gatelab_scores"],
+        "test": {key.partition("/")[2]: value for key, value in module.scores.items()},
+    }
+    return summary, step
+
+
+def _summary(config: Config, model: SequenceModel, task: Task, writer: RunWriter) -> dict[str, Any]:
+    """What a summary says of the model and the task, and the last record of the gates."""
     recorded = Run(writer.path, {}, {}).metrics("gate")
-    summary = {
+    return {
         "cell": config.cell["name"],
         "task": config.task["name"],
         "metric": task.metric,
@@ -230,17 +243,10 @@ def _train(
         "chance": task.chance,
         "solved": task.solved,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops_per_step": model_flops_per_step(model, task.batch("val", seed, np.arange(1)).x.shape[1]),
-        "seconds_per_step": meter.seconds_per_step(),
-        "wall_seconds": time.perf_counter() - started,
-        "steps": step,
-        "best_step": kept["global_step"],
-        "val": kept["gatelab_scores"],
-        "test": {key.partition("/")[2]: value for key, value in module.scores.items()},
+        "flops_per_step": model_flops_per_step(model, task.batch("val", 0, np.arange(1)).x.shape[1]),
         # From the file and not from the probe: the last record may be of the process before an interruption.
         "gates": {key: values[-1] for key, (_, values) in recorded.items() if key.startswith("gate/")},
     }
-    return summary, step
 
 
 def _quiet() -> None:
