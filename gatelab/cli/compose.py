@@ -94,10 +94,11 @@ def to_config(composed: DictConfig) -> Config:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: its configuration and directory."""
+    """One run of a sweep: its configuration, its directory and the overrides that make it."""
 
     config: Config
     path: Path
+    overrides: list[str]
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -165,7 +166,7 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
         for job in expand(overrides, sweep):
             config, path = _compose(job)
             check(config)
-            jobs.append(Job(config, path))
+            jobs.append(Job(config, path, job))
     return jobs
 
 

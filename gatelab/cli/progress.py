@@ -84,6 +84,8 @@ class Progress:
             run = self._look(path)
             if run is None or run.status == getattr(self._before[path], "status", None):
                 continue
+            if run.state == "queued":
+                continue
             if run.state == "running":
                 done += min(1.0, run.status["step"] / run.status["max_steps"])
             else:
@@ -103,6 +105,8 @@ class Progress:
 
 def _line(run: Run) -> str:
     """What a run came to, in one line."""
+    if run.state == "preempted":
+        return f"{run.path.name}  stopped at step {run.status['step']}: {run.status['error']}"
     if run.state == "failed":
         return f"{run.path.name}  failed at step {run.status['step']}: {run.status['error']}"
     result: dict[str, Any] = run.summary()
