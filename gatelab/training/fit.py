@@ -233,6 +233,8 @@ def _train(
 ) -> tuple[dict[str, Any], int]:
     """Runs Lightning; returns the summary and the optimiser steps made."""
     settings = config.trainer
+    if settings.precision == "f64":
+        model.double()  # Lightning would do so only when it has put the weights of a checkpoint into float32
     module = SequenceModule(model, task, config)
     monitor = keys.score("val", task.metric)
     mode = "max" if task.higher_is_better else "min"
