@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 import gatelab
 from gatelab.cells import CELLS
+from gatelab.cli.compositions import Compositions
+from gatelab.cli.needs import needs_of
 from gatelab.cli.search import split
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
 from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
 from gatelab.runs import identity, run_name
 from gatelab.tasks import TASKS
-from gatelab.training.fit import check
 
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
 _register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 
+RUN_DIRECTORY = "${gatelab_run:${out}}"  # hydra.run.dir in conf/train.yaml
 REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
 
 
@@ -94,10 +97,14 @@ def to_config(composed: DictConfig) -> Config:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: its configuration and directory."""
+    """One run of a sweep: its configuration, its directory, and the overrides that Hydra knows it by."""
 
     config: Config
     path: Path
+    overrides: tuple[str, ...] = ()
+
+
+_planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -139,7 +146,7 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
                 raise UserError(f"'{override.input_line}' gives several values. Add -m to train them all: `gatelab train -m ...`.")
         return [[str(override.input_line) for override in overrides]]
     try:
-        if _given(overrides, "hydra/sweeper", "basic") == "random":
+        if _given(overrides, "hydra/sweeper", "grid") == "random":
             settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
             trials, seed = (_given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
             return split(overrides, trials, seed)
@@ -160,13 +167,33 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
     """
     _check_groups(overrides)
-    jobs = []
+    _planned.clear()
+    compositions = Compositions(_composed, _groups(), RUN_DIRECTORY)
     with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
-        for job in expand(overrides, sweep):
-            config, path = _compose(job)
-            check(config)
-            jobs.append(Job(config, path))
-    return jobs
+        for job in map(tuple, expand(overrides, sweep)):
+            config, path = _read(compositions, job)
+            needs_of(config)
+            _planned[job] = Job(config, path, job)
+    return [*_planned.values()]
+
+
+def is_planned(overrides: Sequence[str]) -> bool:
+    """Whether the last call of `compose_jobs` composed and checked this job."""
+    return tuple(overrides) in _planned
+
+
+def job_of(overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
+    """The job of these overrides: as `compose_jobs` found it, or, where a sampler has thought of it meanwhile, composed now.
+
+    Raises:
+        UserError: a value is out of bounds, or it cannot be trained here.
+    """
+    key = tuple(overrides)
+    if key not in _planned:
+        config, path = _read(lambda _: composed(), key)
+        needs_of(config)
+        return Job(config, path, key)
+    return _planned[key]
 
 
 def compose_job(overrides: list[Override]) -> Config:
@@ -177,25 +204,34 @@ def compose_job(overrides: list[Override]) -> Config:
     """
     _check_groups(overrides)
     with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
-        return _compose(expand(overrides, False)[0])[0]
+        return _read(_composed, expand(overrides, False)[0])[0]
 
 
-def _compose(overrides: list[str]) -> tuple[Config, Path]:
+def _composed(overrides: list[str]) -> DictConfig:
+    return compose("train", overrides, return_hydra_config=True)
+
+
+def _read(composed: Callable[[Any], DictConfig], overrides: Sequence[str]) -> tuple[Config, Path]:
     try:
-        composed = compose("train", overrides, return_hydra_config=True)
-        path = Path(OmegaConf.select(composed, "hydra.run.dir"))
-        return to_config(composed), path
+        found = composed([*overrides])
+        return to_config(found), Path(OmegaConf.select(found, "hydra.run.dir"))
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error, overrides)) from error
+        raise UserError(_explain(error, [*overrides])) from error
 
 
-def _check_groups(overrides: list[Override]) -> None:
-    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
+def _groups() -> dict[str, list[str]]:
+    """What there is to choose from, by group."""
     folder = conf_folder()
     groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
     groups |= {group: list(choices) for group, choices in GROUPS.items()}
     for group in ("trainer", "logger", "experiment"):
         groups[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    return groups
+
+
+def _check_groups(overrides: list[Override]) -> None:
+    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
+    groups = _groups()
     for override in overrides:
         if override.key_or_group not in groups:
             continue
