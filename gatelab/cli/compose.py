@@ -103,6 +103,11 @@ class Job:
     path: Path
     overrides: tuple[str, ...] = ()
 
+    @property
+    def run_id(self) -> str:
+        """The hash in the name of its directory."""
+        return self.path.name.rpartition("-")[2]
+
 
 _planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
 

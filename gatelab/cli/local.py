@@ -5,7 +5,10 @@ Hydra's plugin, in the folder `plugins`, hands over to `launch`.
 
 import contextlib
 import functools
+import logging
+import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,12 @@ from gatelab.cli import compose
 from gatelab.cli.needs import needs_of
 from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
-
-try:
-    from gatelab.runs import mark
-except ImportError:
-
-    def mark(path, state, error, cause):
-        print("MARK", path, state, error, cause)
-
+from gatelab.ledger import enqueue, mark
 
 # What jobs import: it is done once, before they are forked.
 MODULES = ("gatelab.cli.train", "gatelab.cli.warm")
+
+_log = logging.getLogger(__name__)
 
 
 def start() -> None:
@@ -66,6 +64,8 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs = [compose.job_of(item, functools.partial(_load, context, config, item)) for item in overrides]
+    for job in jobs:
+        enqueue(job.path, asdict(job.config), job.run_id, "local")
     needs = [Need(found.threads, found.memory) for found in (needs_of(job.config) for job in jobs)]
     work = functools.partial(_work, context, task, config, Singleton.get_state())
     scores: dict[Path, float] = {}
@@ -94,10 +94,10 @@ def _load(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -
 
 def _mark(path: Path, end: Ended) -> None:
     """Notes in the directory of a run how its process died, unless it did so itself."""
-    killed = not end.error and end.exit_status != 0
-    mark(
-        path, "failed", end.error or f"It is not known why it ended: {describe(end.exit_status)}.", "killed" if killed else "error"
-    )
+    stopped = end.exit_status == 128 + signal.SIGTERM  # by somebody else: its directory says so
+    reason = end.error or f"Nothing is known of its end: {describe(end.exit_status)}."
+    if not mark(path, "failed", reason, "error" if end.error else "killed") and not stopped:
+        _log.error("%s: %s", path.name, reason)
 
 
 def _return(overrides: Sequence[str], score: float) -> JobReturn:
