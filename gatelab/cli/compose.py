@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 import gatelab
 from gatelab.cells import CELLS
+from gatelab.cli.compositions import Compositions
+from gatelab.cli.needs import needs_of
 from gatelab.cli.search import split
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
 from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
 from gatelab.runs import identity, run_name
 from gatelab.tasks import TASKS
-from gatelab.training.fit import check
 
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
 _register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 
+RUN_DIRECTORY = "${gatelab_run:${out}}"  # hydra.run.dir in conf/train.yaml
 REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
 
 
@@ -94,11 +97,19 @@ def to_config(composed: DictConfig) -> Config:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: its configuration, its directory and the overrides that make it."""
+    """One run of a sweep: its configuration, its directory, and the overrides that Hydra knows it by."""
 
     config: Config
     path: Path
-    overrides: list[str]
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def run_id(self) -> str:
+        """The hash in the name of its directory."""
+        return self.path.name.rpartition("-")[2]
+
+
+_planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -140,16 +151,16 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
                 raise UserError(f"'{override.input_line}' gives several values. Add -m to train them all: `gatelab train -m ...`.")
         return [[str(override.input_line) for override in overrides]]
     try:
-        if _given(overrides, "hydra/sweeper", "basic") == "random":
+        if given(overrides, "hydra/sweeper", "grid") == "random":
             settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
-            trials, seed = (_given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
+            trials, seed = (given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
             return split(overrides, trials, seed)
         return BasicSweeper.split_arguments(overrides, None)[0]
     except HydraException as error:
         raise UserError(f"{error} Intervals are drawn from with hydra/sweeper=random.") from error
 
 
-def _given(overrides: list[Override], key: str, default: Any) -> Any:
+def given(overrides: list[Override], key: str, default: Any) -> Any:
     """What the overrides say of a key."""
     return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
 
@@ -161,13 +172,38 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
     """
     _check_groups(overrides)
-    jobs = []
+    _planned.clear()
+    compositions = Compositions(_composed, _groups(), RUN_DIRECTORY)
     with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
-        for job in expand(overrides, sweep):
-            config, path = _compose(job)
-            check(config)
-            jobs.append(Job(config, path, job))
-    return jobs
+        for job in map(tuple, expand(overrides, sweep)):
+            config, path = _read(compositions, job)
+            needs_of(config)
+            _planned[job] = Job(config, path, job)
+    return [*_planned.values()]
+
+
+def directory(composed: DictConfig) -> Path:
+    """The run directory of what Hydra composed, its own node included."""
+    return Path(OmegaConf.select(composed, "hydra.run.dir"))
+
+
+def is_planned(overrides: Sequence[str]) -> bool:
+    """Whether the last call of `compose_jobs` composed and checked this job."""
+    return tuple(overrides) in _planned
+
+
+def job_of(overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
+    """The job of these overrides: as `compose_jobs` found it, or, where a sampler has thought of it meanwhile, composed now.
+
+    Raises:
+        UserError: a value is out of bounds, or it cannot be trained here.
+    """
+    key = tuple(overrides)
+    if key not in _planned:
+        config, path = _read(lambda _: composed(), key)
+        needs_of(config)
+        return Job(config, path, key)
+    return _planned[key]
 
 
 def compose_job(overrides: list[Override]) -> Config:
@@ -178,25 +214,34 @@ def compose_job(overrides: list[Override]) -> Config:
     """
     _check_groups(overrides)
     with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
-        return _compose(expand(overrides, False)[0])[0]
+        return _read(_composed, expand(overrides, False)[0])[0]
 
 
-def _compose(overrides: list[str]) -> tuple[Config, Path]:
+def _composed(overrides: list[str]) -> DictConfig:
+    return compose("train", overrides, return_hydra_config=True)
+
+
+def _read(composed: Callable[[Any], DictConfig], overrides: Sequence[str]) -> tuple[Config, Path]:
     try:
-        composed = compose("train", overrides, return_hydra_config=True)
-        path = Path(OmegaConf.select(composed, "hydra.run.dir"))
-        return to_config(composed), path
+        found = composed([*overrides])
+        return to_config(found), directory(found)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error, overrides)) from error
+        raise UserError(_explain(error, [*overrides])) from error
 
 
-def _check_groups(overrides: list[Override]) -> None:
-    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
+def _groups() -> dict[str, list[str]]:
+    """What there is to choose from, by group."""
     folder = conf_folder()
     groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
     groups |= {group: list(choices) for group, choices in GROUPS.items()}
     for group in ("trainer", "logger", "experiment"):
         groups[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    return groups
+
+
+def _check_groups(overrides: list[Override]) -> None:
+    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
+    groups = _groups()
     for override in overrides:
         if override.key_or_group not in groups:
             continue
