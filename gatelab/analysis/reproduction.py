@@ -1,6 +1,7 @@
 """What the runs of a paper say of its claims."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,18 +14,26 @@ from gatelab.analysis.quantities import of_search, quantity, variance_share
 from gatelab.analysis.statistics import Interval
 from gatelab.runs import Run
 
+# What stands beside the scores of an arm, by the names of a summary: H, parameters, FLOPs of a time step, seconds.
+COSTS = ("hidden_size", "parameters", "flops_per_step", "seconds_per_step", "wall_seconds")
+
 
 @dataclass(frozen=True)
 class Outcome:
     """A claim and what the runs say of it.
 
     Attributes:
-        means: of the quantity, by arm.
+        values: the quantity by arm, of each run that counts; a share of the variance has one.
     """
 
     claim: Claim
     verdict: Verdict
-    means: Mapping[str, float]
+    values: Mapping[str, Sequence[float]]
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of the quantity, by arm."""
+        return {arm: _mean(values) for arm, values in self.values.items()}
 
 
 def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]]) -> list[Outcome]:
@@ -46,18 +55,19 @@ def _outcome(claim: Claim, paper: Paper, runs: Mapping[str, Sequence[Run]], chos
     if of_search(claim.quantity):
         # One share for each arm: the arms together are the sample.
         shares = {arm: variance_share(claim.quantity, runs[arm], paper.search) for arm in claim.arms}
-        samples, means = [Sample(list(shares.values()), tuple(shares))], shares
+        samples = [Sample(list(shares.values()), tuple(shares))]
+        values: dict[str, Sequence[float]] = {arm: [share] for arm, share in shares.items()}
     else:
         samples = [_sample(claim.quantity, chosen[arm], paired=paper.select is None) for arm in claim.arms]
-        means = {arm: _mean(sample.scores) for arm, sample in zip(claim.arms, samples, strict=True)}
+        values = {arm: sample.scores for arm, sample in zip(claim.arms, samples, strict=True)}
     missing = [arm for arm in claim.arms if not chosen[arm]]
     if missing:
         nothing = Interval(math.nan, None, None)
         verdict = Verdict(
             UNDECIDED, nothing, tuple(len(chosen[arm]) for arm in claim.arms), note=f"no finished run of {missing[0]}"
         )
-        return Outcome(claim, verdict, means)
-    return Outcome(claim, compare(samples, claim.higher_is_better, claim.margin), means)
+        return Outcome(claim, verdict, values)
+    return Outcome(claim, compare(samples, claim.higher_is_better, claim.margin), values)
 
 
 def _selected(runs: Sequence[Run], share: float | None) -> list[Run]:
@@ -109,16 +119,27 @@ def as_record(
         "link": paper.link,
         "scale": scale,
         "claims": [_claim_record(outcome) for outcome in outcomes],
-        "runs": {arm: {"finished": len(members), "failed": failed.get(arm, 0)} for arm, members in runs.items()},
+        "arms": {arm: _arm_record(members, failed.get(arm, 0)) for arm, members in runs.items()},
         "core_seconds": round(sum(float(run.summary()["wall_seconds"]) for run in everything), 1),
         "machine": origin.get("cpu"),
         "versions": origin.get("versions"),
     }
 
 
+def _arm_record(runs: Sequence[Run], failed: int) -> dict[str, Any]:
+    """What an arm cost: medians over its runs, since a search varies the size."""
+    record: dict[str, Any] = {"finished": len(runs), "failed": failed}
+    summaries = [run.summary() for run in runs]
+    for key in COSTS:
+        found = [float(summary[key]) for summary in summaries if summary.get(key) is not None]
+        record[key] = statistics.median(found) if found else None
+    return record
+
+
 def _claim_record(outcome: Outcome) -> dict[str, Any]:
     verdict = outcome.verdict
     record = {key: value for key, value in asdict(outcome.claim).items() if value != ""}
     record |= {"value": verdict.figure.value, "low": verdict.figure.low, "high": verdict.figure.high, "n": list(verdict.n)}
-    record |= {"means": dict(outcome.means), "verdict": verdict.verdict, "detectable": verdict.detectable}
+    record |= {"means": outcome.means, "values": {arm: list(values) for arm, values in outcome.values.items()}}
+    record |= {"verdict": verdict.verdict, "detectable": verdict.detectable}
     return record | {"needed": verdict.needed, "note": verdict.note}
