@@ -51,6 +51,7 @@ class Scale:
         trials: draws of a search; 0 without one.
         hours: core hours expected; `measured`: where that comes from.
         decides: names of the claims that can be decided at this scale.
+        arms: overrides of single arms, behind all others.
     """
 
     overrides: tuple[str, ...]
@@ -59,6 +60,7 @@ class Scale:
     hours: float
     measured: str
     decides: tuple[str, ...]
+    arms: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class _Reader:
             arms,
             search,
             select,
-            {name: self._scale(name, value, claims, bool(search)) for name, value in scales.items()},
+            {name: self._scale(name, value, claims, arms, bool(search)) for name, value in scales.items()},
             claims,
             tuple(map(_line, values.get("choices") or ())),
         )
@@ -173,9 +175,9 @@ class _Reader:
         quantity, higher = str(values["quantity"]), values["higher_is_better"]
         return Claim(name, statement, source, paper, comparison, tuple(given), quantity, float(margin), higher, why)
 
-    def _scale(self, name: str, raw: Any, claims: Mapping[str, Any], searched: bool) -> Scale:
+    def _scale(self, name: str, raw: Any, claims: Mapping[str, Any], arms: Mapping[str, Any], searched: bool) -> Scale:
         where = f"scales.{name}"
-        known = {"overrides", "seeds", "trials", "hours", "measured", "decides"}
+        known = {"overrides", "arms", "seeds", "trials", "hours", "measured", "decides"}
         values = self._mapping(raw, where, known, {"seeds", "hours", "measured"} | ({"trials"} if searched else set()))
         for key in ("seeds", "trials"):
             if not isinstance(values.get(key, 1), int) or values.get(key, 1) < 1:
@@ -185,8 +187,13 @@ class _Reader:
             if claim not in claims:
                 raise self._error(f"{where}.decides", unknown("claim", str(claim), claims))
         overrides = self._words(values.get("overrides") or "", f"{where}.overrides")
+        single = self._mapping(values.get("arms") or {}, f"{where}.arms")
+        for arm in single:
+            if arm not in arms:
+                raise self._error(f"{where}.arms", unknown("arm", str(arm), arms))
+        own = {arm: self._words(value, f"{where}.arms.{arm}") for arm, value in single.items()}
         trials = values["trials"] if searched else 0
-        return Scale(overrides, values["seeds"], trials, float(values["hours"]), str(values["measured"]), decides)
+        return Scale(overrides, values["seeds"], trials, float(values["hours"]), str(values["measured"]), decides, own)
 
     def _mapping(self, raw: Any, where: str, known: set[str] | None = None, needed: set[str] | None = None) -> dict[str, Any]:
         if not isinstance(raw, dict):

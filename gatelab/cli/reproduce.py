@@ -83,7 +83,8 @@ def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Ru
     runs: dict[str, list[Run]] = {}
     failed = {}
     for arm, makes in paper.arms.items():
-        given = ["-m", *paper.overrides, *makes, *scale.overrides, f"seed=range({options.seeds or scale.seeds})"]
+        given = ["-m", *paper.overrides, *makes, *scale.overrides, *scale.arms.get(arm, ())]
+        given.append(f"seed=range({options.seeds or scale.seeds})")
         given += [f"out={options.out / f'{paper.name}-{options.scale}'}", f"sweep={arm}"]
         if paper.search:
             given += ["hydra/sweeper=random", f"hydra.sweeper.trials={scale.trials}"]

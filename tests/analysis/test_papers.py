@@ -53,7 +53,7 @@ def written(tmp_path: Path):
     return write
 
 
-CLAIM = next(iter(read_paper(FOLDER, NAMES[0]).claims))
+CLAIM, ARM = (next(iter(part)) for part in (read_paper(FOLDER, NAMES[0]).claims, read_paper(FOLDER, NAMES[0]).arms))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,8 @@ CLAIM = next(iter(read_paper(FOLDER, NAMES[0]).claims))
         (("claims", CLAIM, "higher_is_better"), "yes", "must be true or false"),
         (("scales", "smoke", "seeds"), 0, "seeds is 0, but must be a whole number"),
         (("scales", "smoke", "decides"), ["nothing"], "Unknown claim 'nothing'"),
+        (("scales", "smoke", "arms"), {"nobody": "seed=1"}, "Unknown arm 'nobody'"),
+        (("scales", "smoke", "arms"), {ARM: "cell"}, rf"scales.smoke.arms.{ARM} 'cell' is not an override"),
         (("select",), 2.0, "must be a share above 0 and up to 1"),
     ],
 )
