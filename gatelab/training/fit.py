@@ -145,7 +145,7 @@ def build_model(config: Config, task: Task) -> SequenceModel:
         config.machine.checkpoint_every,
     )
     initialize(rnn, config.init)
-    return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout)
+    return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout, shape.input_noise)
 
 
 def accelerator(config: Config) -> dict[str, Any]:
