@@ -91,13 +91,19 @@ def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Ru
         if options.jobs:
             given.append(f"hydra.launcher.n_jobs={options.jobs}")
         print(f"{paper.name}: {arm}", flush=True)
-        train(given)
         compose.register_schemas()
         paths = [job.path for job in compose.compose_jobs(compose.parse(given[1:]), sweep=True)]
-        found = [read_run(path) for path in paths if (path / "status.json").exists()]
-        runs[arm] = [item for item in found if item.state == "finished" or item.diverged]
+        if len(_results(paths)) < len(paths):
+            train(given)
+        runs[arm] = _results(paths)
         failed[arm] = len(paths) - len(runs[arm])
     return runs, failed
+
+
+def _results(paths: Sequence[Path]) -> list[Run]:
+    """The runs that finished or diverged, which they would do again."""
+    found = [read_run(path) for path in paths if (path / "status.json").exists()]
+    return [run for run in found if run.state == "finished" or run.diverged]
 
 
 def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mapping[str, Any], console: Console) -> None:
