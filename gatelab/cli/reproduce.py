@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Run]], dict[str, int]]:
-    """The finished runs of every arm, and how many are missing."""
+    """The runs of every arm that finished or diverged, and how many are missing."""
     scale = paper.scales[options.scale]
     runs: dict[str, list[Run]] = {}
     failed = {}
@@ -86,19 +86,25 @@ def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Ru
         given = ["-m", *paper.overrides, *makes, *scale.overrides, *scale.arms.get(arm, ())]
         given.append(f"seed=range({options.seeds or scale.seeds})")
         given += [f"out={options.out / f'{paper.name}-{options.scale}'}", f"sweep={arm}"]
-        if paper.search:
+        if scale.search:
             given += ["hydra/sweeper=random", f"hydra.sweeper.trials={scale.trials}"]
-            given += [f"{key}={interval}" for key, interval in paper.search.items()]
+            given += [f"{key}={interval}" for key, interval in scale.search.items()]
         if options.jobs:
             given.append(f"hydra.launcher.n_jobs={options.jobs}")
         print(f"{paper.name}: {arm}", flush=True)
-        train(given)
         compose.register_schemas()
         paths = [job.path for job in compose.compose_jobs(compose.parse(given[1:]), sweep=True)]
-        found = [read_run(path) for path in paths if (path / "status.json").exists()]
-        runs[arm] = [item for item in found if item.state == "finished"]
+        if len(_results(paths)) < len(paths):
+            train(given)
+        runs[arm] = _results(paths)
         failed[arm] = len(paths) - len(runs[arm])
     return runs, failed
+
+
+def _results(paths: Sequence[Path]) -> list[Run]:
+    """The runs that finished or diverged, which they would do again."""
+    found = [read_run(path) for path in paths if (path / "status.json").exists()]
+    return [run for run in found if run.state == "finished" or run.diverged]
 
 
 def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mapping[str, Any], console: Console) -> None:
@@ -119,8 +125,8 @@ def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mappin
         table.add_row(f"{claim.statement} ({claim.source})", claim.paper, quantity, "/".join(map(str, verdict.n)), said)
     console.print(table)
     console.print(_costs(record["arms"]))
-    failed = sum(arm["failed"] for arm in record["arms"].values())
-    lost = f"; {failed} runs failed" if failed else ""
+    counts = {what: sum(arm[what] for arm in record["arms"].values()) for what in ("diverged", "failed")}
+    lost = "".join(f"; {count} runs {what}" for what, count in counts.items() if count)
     console.print(f"\n{summarise(outcomes)}{lost}. {record['core_seconds']} core seconds on {record['machine']}.", highlight=False)
 
 
