@@ -73,7 +73,7 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
     if ended is not None and ended.state == "finished":
         _log.info("%s is finished already; delete it to train it again.", path)
         return ended
-    if ended is not None and (reason := _left_alone(ended, config.machine.retry)):
+    if ended is not None and (reason := left_alone(ended, config.machine.retry)):
         raise RunFailedError(reason)
 
     torch.set_num_threads(config.machine.threads)
@@ -117,7 +117,7 @@ def _ended(path: Path) -> Run | None:
     return run if run.state in ("finished", "failed") else None
 
 
-def _left_alone(run: Run, retry: str) -> str | None:
+def left_alone(run: Run, retry: str) -> str | None:
     """Why a run that failed is not tried again; None if it is."""
     failed = f"{run.path} failed before: {run.status.get('error')}"
     if run.diverged and retry != "all":
