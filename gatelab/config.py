@@ -138,9 +138,7 @@ class Machine(Options):
     checkpoint_every: int | None = option(None, "steps between kept states; null: from length and free memory", minimum=1)
     checkpoint_steps: int | None = option(None, "optimiser steps between two checkpoints beside those of validation", minimum=1)
     checkpoint_seconds: float | None = option(60.0, "wall-clock seconds between two, likewise; null: none", minimum=0.0)
-    retry: str = option(
-        "failed", "what to train again; failed: but not what diverged", choices=("none", "failed", "all")
-    )
+    retry: str = option("failed", "what to train again; failed: but not what diverged", choices=("none", "failed", "all"))
     progress: bool = option(True, "show a progress bar")
 
 
