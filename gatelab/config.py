@@ -18,6 +18,9 @@ class Model(Options):
     hidden_size: int = option(128, "H, units a layer", minimum=1)
     num_layers: int = option(1, "L", minimum=1)
     dropout: float = option(0.0, "probability, on the outputs of every layer and in front of the head", minimum=0.0, maximum=1.0)
+    input_noise: float = option(
+        0.0, "standard deviation, in the unit of the inputs, of Gaussian noise on them in training", minimum=0.0
+    )
     bidirectional: bool = option(False, "adds the reverse direction")
     bias: bool = option(True, "one bias per pre-activation")
     backend: str = option("auto", "backend of the time loop")

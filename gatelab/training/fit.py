@@ -200,7 +200,7 @@ def build_model(config: Config, task: Task) -> SequenceModel:
         config.machine.checkpoint_every,
     )
     initialize(rnn, config.init)
-    return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout)
+    return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout, shape.input_noise)
 
 
 def accelerator(config: Config) -> dict[str, Any]:
@@ -233,6 +233,8 @@ def _train(
 ) -> tuple[dict[str, Any], int]:
     """Runs Lightning; returns the summary and the optimiser steps made."""
     settings = config.trainer
+    if settings.precision == "f64":
+        model.double()  # Lightning would do so only when it has put the weights of a checkpoint into float32
     module = SequenceModule(model, task, config)
     monitor = keys.score("val", task.metric)
     mode = "max" if task.higher_is_better else "min"
@@ -296,6 +298,7 @@ def _summary(config: Config, model: SequenceModel, task: Task, writer: RunWriter
         "higher_is_better": task.higher_is_better,
         "chance": task.chance,
         "solved": task.solved,
+        "hidden_size": model.rnn.hidden_size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "flops_per_step": model_flops_per_step(model, task.batch("val", 0, np.arange(1)).x.shape[1]),
         # From the file and not from the probe: the last record may be of the process before an interruption.

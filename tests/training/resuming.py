@@ -1,13 +1,20 @@
 """What must be the same in a run that was cut off and one that was not, and ways to cut one off."""
 
-from collections.abc import Mapping
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from gatelab.config import Config
 from gatelab.runs import Run
+from gatelab.training import checkpoints
+from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
 
 # What a checkpoint knows of time and place.
@@ -20,9 +27,10 @@ class Cut(BaseException):
 
 def assert_same(found: Run, expected: Run) -> None:
     """Everything that two runs of one configuration share, to the last bit."""
-    assert without_times(found.metrics()) == without_times(expected.metrics())
+    # As text: nan is nan.
+    assert repr(without_times(found.metrics())) == repr(without_times(expected.metrics()))
     assert found.histograms() == expected.histograms()
-    assert found.arrays() == expected.arrays()
+    assert repr(found.arrays()) == repr(expected.arrays())
     for key in ("test", "val", "gates", "best_step", "steps"):
         assert found.summary()[key] == expected.summary()[key], key
     for name in ("best", "last"):
@@ -31,24 +39,68 @@ def assert_same(found: Run, expected: Run) -> None:
 
 
 def without_times(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metrics.items() if not key.startswith("time/")}
+    return {key: metrics[key] for key in sorted(metrics) if not key.startswith("time/")}
 
 
 def checkpoint(run: Run, name: str) -> dict[str, Any]:
     return torch.load(run.path / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
-def cut_at(patch: pytest.MonkeyPatch, step: int, place: str = "training_step") -> None:
-    """Has the next run end in a method of its module when `step` optimiser steps are made."""
+def cut_at(patch: pytest.MonkeyPatch, step: int, place: str = "training_step", end: Callable[[], object] | None = None) -> None:
+    """Has the next run end in a method of its module when `step` optimiser steps are made, by `Cut` or as `end` does it."""
     original = getattr(SequenceModule, place)
 
     def cut(self: SequenceModule, *arguments: Any) -> Any:
         if self.global_step == step:
-            raise Cut
+            _end(end)
         return original(self, *arguments)
 
     cut.__signature__ = getattr(original, "__signature__", None)  # type: ignore[attr-defined]
     patch.setattr(SequenceModule, place, cut)
+
+
+def cut_while_saving(patch: pytest.MonkeyPatch, place: str, number: int, end: Callable[[], object] | None = None) -> None:
+    """Has the next run end when `gatelab.training.checkpoints.<place>` is called for the n-th time, counted from 1."""
+    original, calls = getattr(checkpoints, place), []
+
+    def cut(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == number:
+            _end(end)
+        return original(*arguments)
+
+    patch.setattr(checkpoints, place, cut)
+
+
+def _end(end: Callable[[], object] | None) -> None:
+    if end is None:
+        raise Cut
+    end()
+
+
+def kill_oneself() -> None:
+    """Ends this process at once: no handler, no flush, no finally."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def start(target: Callable[..., object], *arguments: Any) -> BaseProcess:
+    """A process that has imported everything before it begins."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gatelab.training.fit"])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def train(config: Config, step: int | None = None, place: str = "training_step", saving: tuple[str, int] | None = None) -> None:
+    """For a process of its own: trains, and kills itself at that place if one is given."""
+    torch.set_num_threads(1)
+    patch = pytest.MonkeyPatch()
+    if step is not None:
+        cut_at(patch, step, place, kill_oneself)
+    if saving is not None:
+        cut_while_saving(patch, *saving, kill_oneself)
+    fit(config)
 
 
 def _differs(found: Any, expected: Any, where: str = "") -> str | None:
