@@ -165,7 +165,7 @@ def _line(run: Run) -> str:
     if run.state == "pruned":
         return f"{run.path.name}  pruned at step {step}"
     if run.state == "preempted":
-        return f"{run.path.name}  stopped at step {step}; the same command goes on from its last checkpoint"
+        return f"{run.path.name}  stopped at step {step}; the same command goes on with it"
     if run.state == "failed":
         error = " ".join(str(run.status.get("error", "no error was recorded")).split())
         return f"{run.path.name}  failed at step {step}: {error} See {run.path / 'status.json'}"

@@ -27,7 +27,7 @@ RUN = [
 ]
 SHORT = [*RUN, "trainer.max_steps=5"]
 LONG = [*RUN, "trainer.max_steps=1000000"]  # until somebody ends it
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 @pytest.fixture
