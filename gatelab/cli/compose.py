@@ -146,16 +146,16 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
                 raise UserError(f"'{override.input_line}' gives several values. Add -m to train them all: `gatelab train -m ...`.")
         return [[str(override.input_line) for override in overrides]]
     try:
-        if _given(overrides, "hydra/sweeper", "grid") == "random":
+        if given(overrides, "hydra/sweeper", "grid") == "random":
             settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
-            trials, seed = (_given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
+            trials, seed = (given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
             return split(overrides, trials, seed)
         return BasicSweeper.split_arguments(overrides, None)[0]
     except HydraException as error:
         raise UserError(f"{error} Intervals are drawn from with hydra/sweeper=random.") from error
 
 
-def _given(overrides: list[Override], key: str, default: Any) -> Any:
+def given(overrides: list[Override], key: str, default: Any) -> Any:
     """What the overrides say of a key."""
     return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
 

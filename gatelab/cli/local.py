@@ -17,16 +17,25 @@ from joblib import cpu_count
 from omegaconf import DictConfig, open_dict
 
 from gatelab.cli import compose
-from gatelab.cli.pool import Ended, Need, Pool, describe
 from gatelab.cli.needs import needs_of
+from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
+
 try:
     from gatelab.runs import mark
 except ImportError:
-    def mark(path, state, error, cause): print('MARK', path, state, error, cause)
+
+    def mark(path, state, error, cause):
+        print("MARK", path, state, error, cause)
+
 
 # What jobs import: it is done once, before they are forked.
 MODULES = ("gatelab.cli.train", "gatelab.cli.warm")
+
+
+def start() -> None:
+    """Has the server of the jobs begin to import."""
+    start_server(MODULES)
 
 
 def launch(
@@ -57,18 +66,21 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs = [compose.job_of(item, functools.partial(_load, context, config, item)) for item in overrides]
-    needs = [needs_of(job.config) for job in jobs]
+    needs = [Need(found.threads, found.memory) for found in (needs_of(job.config) for job in jobs)]
     work = functools.partial(_work, context, task, config, Singleton.get_state())
-    scores = [float("nan")] * len(jobs)
+    scores: dict[Path, float] = {}
+    # Overrides that come to the same run are trained once.
+    numbers = list({job.path: number for number, job in reversed([*enumerate(jobs)])}.values())[::-1]
     pool = Pool(MODULES, room(), n_jobs if n_jobs > 0 else None)
-    calls = [(first + number, [*item]) for number, item in enumerate(overrides)]
-    with contextlib.closing(pool.run(work, calls, [Need(item.threads, item.memory) for item in needs])) as ends:
+    calls = [(first + number, [*overrides[number]]) for number in numbers]
+    with contextlib.closing(pool.run(work, calls, [needs[number] for number in numbers])) as ends:
         for end in ends:
+            path = jobs[numbers[end.index]].path
             if isinstance(end.result, float):
-                scores[end.index] = end.result
+                scores[path] = end.result
             else:
-                _mark(jobs[end.index].path, end)
-    return [_return(item, score) for item, score in zip(overrides, scores, strict=True)]
+                _mark(path, end)
+    return [_return(item, scores.get(job.path, float("nan"))) for item, job in zip(overrides, jobs, strict=True)]
 
 
 def room() -> Need:
@@ -83,7 +95,9 @@ def _load(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -
 def _mark(path: Path, end: Ended) -> None:
     """Notes in the directory of a run how its process died, unless it did so itself."""
     killed = not end.error and end.exit_status != 0
-    mark(path, "failed", end.error or f"It is not known why it ended: {describe(end.exit_status)}.", "killed" if killed else "error")
+    mark(
+        path, "failed", end.error or f"It is not known why it ended: {describe(end.exit_status)}.", "killed" if killed else "error"
+    )
 
 
 def _return(overrides: Sequence[str], score: float) -> JobReturn:

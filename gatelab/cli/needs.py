@@ -61,7 +61,7 @@ def _relevant(config: Config) -> dict[str, Any]:
     return asdict(config) | {"seed": 0, "data_seed": None, "optimizer": {"name": "adamw"}, "schedule": {}, "out": "", "sweep": None}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _needs(relevant: str) -> Needs:
     config = build_config(json.loads(relevant))
     check(config)

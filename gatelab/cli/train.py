@@ -15,11 +15,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gatelab.cli import compose
+from gatelab.cli import compose, local
+from gatelab.cli.preflight import preflight
 from gatelab.cli.progress import Progress
 from gatelab.registry import Stopped, UserError
 from gatelab.sweeps import write_plan
 from gatelab.training.fit import RunFailedError, fit
+
+DRY_RUN = "--dry-run"  # not Hydra's
+HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal was closed
 
 _log = logging.getLogger(__name__)
 _refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
@@ -53,6 +57,8 @@ def train(arguments: list[str]) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
+    dry = DRY_RUN in arguments
+    arguments = [item for item in arguments if item != DRY_RUN]
     given = get_args_parser().parse_args(arguments)
     overrides = compose.parse(given.overrides)
     compose.load_plugins(overrides)
@@ -65,31 +71,49 @@ def train(arguments: list[str]) -> int:
         name = f"sweep={time.strftime('%Y%m%d-%H%M%S')}"
         arguments = [*arguments, name]
         overrides += compose.parse([name])
+    launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
+    if launcher == "local" and not dry:
+        local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
+    ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
+    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
+    if given.multirun or dry or ahead.runs_finished:
+        progress.say(*ahead.lines())
+    if dry:
+        return 0
     if given.multirun:
         write_plan({item.path: asdict(item.config) for item in jobs})
-    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
-    with progress, _stopped_by(signal.SIGTERM):
-        _hydra(arguments)
+    try:
+        with progress, _stopped_by(signal.SIGTERM, *HANG_UP):
+            _hydra(arguments)
+    except KeyboardInterrupt:
+        if given.multirun:
+            name = jobs[0].config.sweep
+            progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
+        raise
     if _refused and not given.multirun:
         raise _refused.pop()
     return progress.summarise()
 
 
 @contextlib.contextmanager
-def _stopped_by(number: signal.Signals) -> Iterator[None]:
-    """Has a signal end runs as Ctrl-C does: their directories say so, and no worker of a sweep goes on alone."""
+def _stopped_by(*numbers: signal.Signals) -> Iterator[None]:
+    """Has signals end runs as Ctrl-C does, once: their directories say so, and no job of a sweep goes on alone."""
 
     def stop(number: int, _: FrameType | None) -> None:
+        for other in before:  # whoever sends it to the process and then to its group does not mean it twice
+            signal.signal(other, signal.SIG_IGN)
         raise Stopped(number)
 
-    before = signal.signal(number, stop)
+    # What is ignored (nohup) stays ignored.
+    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield
     finally:
-        signal.signal(number, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _hydra(arguments: list[str]) -> None:

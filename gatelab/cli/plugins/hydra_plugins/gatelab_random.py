@@ -4,9 +4,9 @@ Hydra takes plugins from the namespace `hydra_plugins` alone: `gatelab.cli.compo
 """
 
 from hydra.core.override_parser.types import Override
+from hydra_plugins.gatelab_grid import Grid
 
 from gatelab.cli.search import split
-from hydra_plugins.gatelab_grid import Grid
 
 
 class RandomSearch(Grid):
