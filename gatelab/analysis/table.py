@@ -34,7 +34,7 @@ class Row:
         flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
         seconds_per_step: wall-clock seconds an optimiser step takes; `wall_seconds`: a whole run; means over the runs.
         saturated: share of gate activations below 0.1 or above 0.9, mean over gates, layers and runs.
-        failed, running: numbers of runs without a result.
+        failed, running, preempted: numbers of runs without a result.
         difference, difference_low, difference_high: mean minus the baseline's, and its 95% interval, not adjusted.
         test, p, p_adjusted, detectable, power, seeds_needed: as in `Difference`.
         better: whether the row is better (True) or worse (False) than the baseline, by `p_adjusted` < 0.05.
@@ -70,6 +70,7 @@ class Row:
     saturated: float | None = None
     failed: int = 0
     running: int = 0
+    preempted: int = 0
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
@@ -168,6 +169,7 @@ def _row(group: Group, results: list[Result], levels: Result | None) -> Row:
         n=len(results),
         failed=sum(run.state == "failed" and not run.diverged for run in group.runs),
         running=sum(run.state == "running" for run in group.runs),
+        preempted=sum(run.state == "preempted" for run in group.runs),
     )
     if not results:
         return row

@@ -34,7 +34,7 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
     try:
-        run = fit(compose.to_config(composed))
+        run = fit(compose.to_config(composed), launcher=_launcher())
     except RunFailedError:
         return float("nan")
     except UserError as error:
@@ -44,6 +44,12 @@ def job(composed: DictConfig) -> float:
         return float("nan")
     summary = run.summary()
     return float(summary["val"][summary["metric"]])
+
+
+def _launcher() -> str | None:
+    """The name of the launcher that started this job; None outside of a sweep."""
+    own = HydraConfig.get()
+    return own.runtime.choices.get("hydra/launcher") if own.mode == RunMode.MULTIRUN else None
 
 
 def train(arguments: list[str]) -> int:
@@ -82,7 +88,8 @@ def train(arguments: list[str]) -> int:
     if dry:
         return 0
     if given.multirun:
-        write_plan({item.path: asdict(item.config) for item in jobs})
+        configs = {item.path: asdict(item.config) for item in jobs}
+        write_plan(configs, {item.path: item.overrides for item in jobs}, arguments)
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     try:

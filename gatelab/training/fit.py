@@ -40,7 +40,7 @@ class RunFailedError(RuntimeError):
     """A run ended without a result. Its directory says why."""
 
 
-def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
+def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None = None) -> Run:
     """Trains, validates and tests one run, and records it in its directory.
 
     A finished run is returned as it is. A run that was interrupted goes on from its last checkpoint and ends bit for bit where it
@@ -49,6 +49,7 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
     Args:
         config: what to compute, checked.
         watchers: callbacks in front of our own. They are not part of the run's identity and must not change what is computed.
+        launcher: what started this process, if it is one of a sweep's; noted in the status.
 
     Returns:
         The finished run.
@@ -77,20 +78,20 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
     exit_code = 1
     loggers = []
     try:
-        writer.start(resolved, provenance(task.data_hashes(), plugins), run_id)
+        writer.start(resolved, provenance(task.data_hashes(), plugins), run_id, launcher, config.machine.threads)
         loggers = build_loggers(config, writer, run_id, resolved)
         summary, step = _train(config, model, task, writer, loggers, [*watchers], trainer_options)
         writer.finish(summary, step)
         exit_code = 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        last = path / "checkpoints" / "last.ckpt"
-        stopped = not isinstance(error, Exception)  # Ctrl-C or SIGTERM
-        reason = "Interrupted; the same command goes on from the last checkpoint." if stopped else str(error) or repr(error)
-        cause = "interrupted" if stopped else "diverged" if isinstance(error, NonFiniteLossError) else "error"
-        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None, cause)
-        if stopped:
+        if not isinstance(error, Exception):  # Ctrl-C or a signal
+            writer.preempt("Interrupted; the same command goes on from the last checkpoint.")
             # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
             raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
+        last = path / "checkpoints" / "last.ckpt"
+        reason = str(error) or repr(error)
+        cause = "diverged" if isinstance(error, NonFiniteLossError) else "error"
+        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None, cause)
         raise RunFailedError(f"{path} failed: {reason}") from error
     finally:
         for logger in loggers:
