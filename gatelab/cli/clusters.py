@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -15,10 +16,11 @@ from gatelab.cli import compose
 from gatelab.config import Config
 from gatelab.locks import LOCK_SILENT_SECONDS, RunBusyError
 from gatelab.registry import UserError
-from gatelab.runs import Run, read_run
+from gatelab.runs import Run, enqueue, read_run
 from gatelab.training.fit import fit
 
 PACKAGES = {"slurm": "submitit", "ray": "ray"}  # launcher -> what its extra brings
+ENDED_WELL = ("finished", "pruned")
 # A job that comes back from a node that is gone finds the lock of its own past, which counts as held until it is silent for long.
 SECONDS_FOR_A_LOCK = 2 * LOCK_SILENT_SECONDS
 _SECONDS_BETWEEN_TRIES = 2.0
@@ -59,6 +61,15 @@ def jobs_of(overrides: Sequence[Sequence[str]], context: HydraContext, config: D
         return context.config_loader.load_sweep_config(config, [*item])
 
     return [compose.job_of(item, functools.partial(load, item)) for item in overrides]
+
+
+def queue(jobs: Sequence[compose.Job], launcher: str) -> list[int]:
+    """Notes in the directories of runs that have not ended that they are waiting; returns their places in `jobs`."""
+    left = [number for number, job in enumerate(jobs) if state_of(job) not in ENDED_WELL]
+    for number in left:
+        resolved = asdict(jobs[number].config)
+        enqueue(jobs[number].path, resolved, jobs[number].path.name.rpartition("-")[2], launcher)
+    return left
 
 
 def state_of(job: compose.Job) -> str | None:

@@ -97,7 +97,6 @@ def to_config(composed: DictConfig) -> Config:
 
 @dataclass(frozen=True)
 class Job:
-<<<<<<< HEAD
     """One run of a sweep: its configuration, its directory, and the overrides that Hydra knows it by."""
 
     config: Config
@@ -106,13 +105,6 @@ class Job:
 
 
 _planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
-=======
-    """One run of a sweep: its configuration, its directory and the overrides that make it."""
-
-    config: Config
-    path: Path
-    overrides: list[str]
->>>>>>> 57c862096b00e500eee2c40b69d3111d15c1c13b
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -178,7 +170,6 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     _planned.clear()
     compositions = Compositions(_composed, _groups(), RUN_DIRECTORY)
     with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
-<<<<<<< HEAD
         for job in map(tuple, expand(overrides, sweep)):
             config, path = _read(compositions, job)
             needs_of(config)
@@ -203,13 +194,6 @@ def job_of(overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
         needs_of(config)
         return Job(config, path, key)
     return _planned[key]
-=======
-        for job in expand(overrides, sweep):
-            config, path = _compose(job)
-            check(config)
-            jobs.append(Job(config, path, job))
-    return jobs
->>>>>>> 57c862096b00e500eee2c40b69d3111d15c1c13b
 
 
 def compose_job(overrides: list[Override]) -> Config:

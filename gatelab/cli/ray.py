@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from gatelab.cli.clusters import jobs_of, outcome, state_of
+from gatelab.cli.clusters import jobs_of, outcome, queue
 from gatelab.cli.needs import needs_of
 from gatelab.ledger import mark
 from gatelab.registry import UserError
@@ -58,11 +58,10 @@ def launch(
     environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
     shared = ray.put((context, task, config, Singleton.get_state(), os.getcwd(), environment))
     running: dict[Any, int] = {}
-    for number, job in enumerate(jobs):
-        if state_of(job) != "finished":
-            need = needs_of(job.config)
-            options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
-            running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
+    for number in queue(jobs, "ray"):
+        need = needs_of(jobs[number].config)
+        options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
+        running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
     try:
         while running:
             ready, _ = ray.wait([*running])

@@ -26,7 +26,7 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLaunche
 from omegaconf import DictConfig
 
 from gatelab.cli import compose
-from gatelab.cli.clusters import jobs_of, outcome, state_of
+from gatelab.cli.clusters import ENDED_WELL, jobs_of, outcome, queue, state_of
 from gatelab.cli.needs import needs_of
 from gatelab.ledger import mark
 from gatelab.registry import Stopped, UserError
@@ -97,7 +97,7 @@ def launch(
     work = RunJob(**settings)
     work.setup(hydra_context=context, task_function=task, config=config)
     executor = _executor(settings, jobs)
-    left = [number for number, job in enumerate(jobs) if state_of(job) != "finished"]
+    left = queue(jobs, "slurm")
     for _ in range(SUBMISSIONS):
         if not left:
             break
@@ -209,7 +209,9 @@ def _has_result(job: submitit.Job[Any]) -> bool:
 def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
     """Whether a run has come to its end, by its directory; where its process could not note it, that is done here."""
     state = state_of(job)
-    if state in ("finished", "failed"):
+    if state not in ENDED_WELL and (end in COME_BACK or (end == "FAILED" and state == "preempted")):
+        return False
+    if state in (*ENDED_WELL, "failed"):
         return True
     where = f"its output is in {submitted.paths.folder}"
     if end == "COMPLETED":
@@ -218,8 +220,6 @@ def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
             lines = [line for line in str(error).splitlines() if line and line[0].isalpha() and ": " in line]
             mark(job.path, "failed", f"{(lines or [str(error)])[-1].strip()} ({where})", "error")
         return True
-    if end in COME_BACK or (end == "FAILED" and state == "preempted"):
-        return False
     if end == "CANCELLED":
         mark(job.path, "preempted", f"Slurm's job {submitted.job_id} was cancelled.")
         return True

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from gatelab.cells import CELLS
 from gatelab.config import Config
@@ -164,7 +165,9 @@ def accelerator(config: Config) -> dict[str, Any]:
         )
     if config.trainer.precision == "f16" and device == "cpu":
         raise UserError("trainer.precision is f16, but float16 trains only on a GPU. Use f32, f64 or bf16 on the CPU.")
-    return {"accelerator": device, "devices": 1, "precision": PRECISIONS[config.trainer.precision]}
+    # Lightning would take a job of Slurm for a part of a training over several, and requeue it in a way of its own.
+    alone = [LightningEnvironment()]
+    return {"accelerator": device, "devices": 1, "precision": PRECISIONS[config.trainer.precision], "plugins": alone}
 
 
 def _train(
