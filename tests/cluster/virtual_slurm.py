@@ -42,7 +42,7 @@ JobAcctGatherFrequency=5
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
-NODE = "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=6000 State=UNKNOWN"
+NODE = "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=6000 State=UNKNOWN"
 ACCOUNTING = """\
 AuthType=auth/munge
 DbdHost=localhost
