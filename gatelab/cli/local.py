@@ -5,7 +5,10 @@ Hydra's plugin, in the folder `plugins`, hands over to `launch`.
 
 import contextlib
 import functools
+import logging
+import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,13 @@ from gatelab.cli import compose
 from gatelab.cli.needs import needs_of
 from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
-
-try:
-    from gatelab.runs import mark
-except ImportError:
-
-    def mark(path, state, error, cause):
-        print("MARK", path, state, error, cause)
-
+from gatelab.ledger import enqueue, mark
+from gatelab.registry import UserError
 
 # What jobs import: it is done once, before they are forked.
 MODULES = ("gatelab.cli.train", "gatelab.cli.warm")
+
+_log = logging.getLogger(__name__)
 
 
 def start() -> None:
@@ -66,13 +65,15 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs = [compose.job_of(item, functools.partial(_load, context, config, item)) for item in overrides]
+    for job in jobs:
+        enqueue(job.path, asdict(job.config), job.run_id, "local")
     needs = [Need(found.threads, found.memory) for found in (needs_of(job.config) for job in jobs)]
     work = functools.partial(_work, context, task, config, Singleton.get_state())
     scores: dict[Path, float] = {}
     # Overrides that come to the same run are trained once.
     numbers = list({job.path: number for number, job in reversed([*enumerate(jobs)])}.values())[::-1]
     pool = Pool(MODULES, room(), n_jobs if n_jobs > 0 else None)
-    calls = [(first + number, [*overrides[number]]) for number in numbers]
+    calls = [(first + number, [*overrides[number]], jobs[number].path) for number in numbers]
     with contextlib.closing(pool.run(work, calls, [needs[number] for number in numbers])) as ends:
         for end in ends:
             path = jobs[numbers[end.index]].path
@@ -94,10 +95,10 @@ def _load(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -
 
 def _mark(path: Path, end: Ended) -> None:
     """Notes in the directory of a run how its process died, unless it did so itself."""
-    killed = not end.error and end.exit_status != 0
-    mark(
-        path, "failed", end.error or f"It is not known why it ended: {describe(end.exit_status)}.", "killed" if killed else "error"
-    )
+    stopped = end.exit_status == 128 + signal.SIGTERM  # by somebody else: its directory says so
+    reason = end.error.partition("\n")[0] or f"Nothing is known of its end: {describe(end.exit_status)}."
+    if not mark(path, "failed", reason, "error" if end.error else "killed") and not stopped:
+        _log.error("%s: %s", path.name, reason)
 
 
 def _return(overrides: Sequence[str], score: float) -> JobReturn:
@@ -107,21 +108,37 @@ def _return(overrides: Sequence[str], score: float) -> JobReturn:
 
 
 def _work(
-    context: HydraContext, task: TaskFunction, config: DictConfig, singletons: Mapping[Any, Any], number: int, overrides: list[str]
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    singletons: Mapping[Any, Any],
+    number: int,
+    overrides: list[str],
+    path: Path,
 ) -> float:
-    """One job, in its own process."""
+    """One job, in its own process: its score.
+
+    Raises:
+        UserError: it cannot be trained, or it is no longer the run that it was when the sweep began.
+    """
+    from gatelab.cli import train
+
     setup_globals()
     Singleton.set_state(dict(singletons))
     composed = _load(context, config, overrides)
+    if (now := compose.directory(composed)) != path:
+        raise UserError(f"It would be {now.name} now: a file of its plugins has changed since the sweep began. Begin it again.")
     with open_dict(composed):
         composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
         composed.hydra.job.num = number
     HydraConfig.instance().set_config(composed)
-    job = run_job(
+    done = run_job(
         hydra_context=context,
         config=composed,
         task_function=task,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
-    return float(job.return_value)
+    if train.refused:
+        raise train.refused[-1]
+    return float(done.return_value)

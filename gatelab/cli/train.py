@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from gatelab.cli import clusters, compose, local
 from gatelab.cli.preflight import preflight
 from gatelab.cli.progress import Progress
+from gatelab.locks import RunBusyError
 from gatelab.registry import Stopped, UserError
 from gatelab.sweeps import write_plan
 from gatelab.training.fit import RunFailedError
@@ -26,7 +27,7 @@ DRY_RUN = "--dry-run"  # not Hydra's
 HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal was closed
 
 _log = logging.getLogger(__name__)
-_refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
+refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
 
 compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call `job`
 
@@ -37,9 +38,13 @@ def job(composed: DictConfig) -> float:
         run = clusters.fit_when_free(compose.to_config(composed), _launcher())
     except RunFailedError:
         return float("nan")
+    except RunBusyError as error:  # it is another's, who says what becomes of it
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            refused.append(error)
+        return float("nan")
     except UserError as error:
-        _refused.append(error)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        refused.append(error)
+        if _launcher() not in (None, "local"):  # they say it themselves
             _log.error("%s", error)
         return float("nan")
     summary = run.summary()
@@ -101,8 +106,8 @@ def train(arguments: list[str]) -> int:
             name = jobs[0].config.sweep
             progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
         raise
-    if _refused and not given.multirun:
-        raise _refused.pop()
+    if refused and not given.multirun:
+        raise refused.pop()
     return progress.summarise()
 
 
