@@ -17,8 +17,11 @@ _installed = False
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(*more: signal.Signals) -> Iterator[None]:
     """Has SIGINT and SIGTERM raise `Stopped`, so that runs can note that they were stopped. Inside of itself it does nothing.
+
+    Args:
+        more: other signals that a cluster sends for the same purpose.
 
     Raises:
         Stopped: when such a signal comes; at the end if something swallowed that.
@@ -27,7 +30,7 @@ def stoppable() -> Iterator[None]:
     if _installed or threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, *more)
     before = [signal.signal(number, _stop) for number in numbers]
     _asked, _installed = None, True
     try:

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from types import FrameType
 from typing import Any
 
 import submitit
@@ -30,6 +29,7 @@ from gatelab.cli.clusters import ENDED_WELL, jobs_of, outcome, queue, state_of
 from gatelab.cli.needs import needs_of
 from gatelab.ledger import mark
 from gatelab.registry import Stopped, UserError
+from gatelab.signals import stoppable
 
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 COME_BACK = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT")  # not the run's fault
@@ -50,10 +50,9 @@ class RunJob(SlurmLauncher):
         """
         requeue_signal = submitit.JobEnvironment()._usr_sig()
         requeue: Any = signal.getsignal(requeue_signal)  # submitit's
-        for number in (requeue_signal, signal.SIGTERM):
-            signal.signal(number, _stop)
         try:
-            return super().__call__(*arguments)
+            with stoppable(requeue_signal):
+                return super().__call__(*arguments)
         except Stopped as stopped:
             for number in (requeue_signal, signal.SIGTERM):  # requeueing sends the latter
                 signal.signal(number, signal.SIG_IGN)
@@ -61,10 +60,6 @@ class RunJob(SlurmLauncher):
                 requeue(requeue_signal, None)
                 time.sleep(60)  # of several processes the first requeues the job, which ends the others
             sys.exit(128 + signal.SIGTERM)
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    raise Stopped(number)
 
 
 def launch(
