@@ -1,6 +1,6 @@
 """The launcher `ray`: a task of a Ray cluster for every run.
 
-hydra-ray-launcher is not used: its stable release wants a cloudpickle that today's joblib refuses, and one lost task ends its sweep.
+hydra-ray-launcher is not used: its stable release wants a cloudpickle that joblib refuses, and one lost task ends its sweep.
 """
 
 import contextlib

@@ -88,7 +88,8 @@ def train(arguments: list[str]) -> int:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
     ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
-    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
+    show = all(item.config.machine.progress for item in jobs)
+    progress = Progress([item.path for item in jobs], show, requeued=launcher in clusters.PACKAGES)
     if given.multirun or dry or ahead.runs_finished:
         progress.say(*ahead.lines())
     if dry:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,15 +26,6 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")} | {"OMP_NUM_THREADS": "1"}
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 300.0) -> Any:
-    """Waits for a condition and returns what it says."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"It was not seen that {what} within {seconds} s."
-        time.sleep(0.1)
-    return found
 
 
 def training(folder: Path, on: Callable[[Run], bool] = lambda run: True) -> Run | None:

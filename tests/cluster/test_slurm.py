@@ -5,7 +5,8 @@ import signal
 import subprocess
 
 import pytest
-from sweeping import SWEEP, assert_same, start, training, until
+from hosts import until
+from sweeping import SWEEP, assert_same, start, training
 
 from gatelab.runs import find_runs, read_run
 

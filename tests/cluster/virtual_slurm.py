@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from hosts import kill_host, on_host, until
+
 NODES = ("gl1", "gl2")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "unshare")
 
@@ -97,7 +99,7 @@ class Slurm:
         _run("slurmctld", "-c")
         for name in NODES:
             self.start_node(name)
-        _until(lambda: _says("sinfo", "-h", "-N", "-o", "%T").split().count("idle") == len(NODES), "the nodes are idle")
+        until(lambda: _says("sinfo", "-h", "-N", "-o", "%T").split().count("idle") == len(NODES), "the nodes are idle")
 
     def _start_accounting(self, folder: Path) -> None:
         if not _works("mariadb-admin", "ping"):
@@ -106,26 +108,21 @@ class Slurm:
                 self._database = subprocess.Popen(
                     [*user, "mariadbd", "--skip-networking", "--innodb-buffer-pool-size=64M"], stdout=log, stderr=log
                 )
-            _until(lambda: _works("mariadb-admin", "ping"), "MariaDB answers")
+            until(lambda: _works("mariadb-admin", "ping"), "MariaDB answers")
         _run("mariadb", "-e", "drop database if exists gatelab_slurm; create database gatelab_slurm")
         file = folder / "slurmdbd.conf"
         file.write_text(ACCOUNTING.format(base=self.base))
         file.chmod(0o600)
         _run("slurmdbd")
-        _until(lambda: "started" in _read(self.base / "slurmdbd.log"), "slurmdbd has started")
+        until(lambda: "started" in _read(self.base / "slurmdbd.log"), "slurmdbd has started")
 
     def start_node(self, name: str) -> None:
         """Starts the daemon of a node, under the host name that it would have elsewhere."""
-        _run("unshare", "--uts", "sh", "-c", f"hostname {name} && exec slurmd -N {name}")
+        _run(*on_host(name), "slurmd", "-N", name)
 
     def kill_node(self, name: str) -> None:
         """As if its power was cut: the daemon and everything that it started are killed."""
-        daemon = int(_read(self.base / f"slurmd.{name}.pid"))
-        for pid in [daemon, *_on_host(daemon)]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        kill_host(int(_read(self.base / f"slurmd.{name}.pid")))
 
     def log(self) -> str:
         """What the daemons wrote, for a test that failed."""
@@ -146,20 +143,6 @@ class Slurm:
             pid = _read(Path("/run/munge/munged.pid")).strip()
             if pid.isdecimal():
                 _end(int(pid))
-
-
-def _on_host(pid: int) -> list[int]:
-    """All processes with the host name of this one, itself aside."""
-    own = os.readlink(f"/proc/{pid}/ns/uts")
-    found = []
-    for path in Path("/proc").iterdir():
-        if path.name.isdecimal() and int(path.name) != pid:
-            try:
-                if os.readlink(path / "ns" / "uts") == own:
-                    found.append(int(path.name))
-            except OSError:
-                continue
-    return found
 
 
 def _end(pid: int) -> None:
@@ -190,10 +173,3 @@ def _says(*command: str) -> str:
 
 def _read(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
-
-
-def _until(condition, what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"It was not seen that {what} within {seconds} s."
-        time.sleep(0.2)
