@@ -219,9 +219,7 @@ def accelerator(config: Config) -> dict[str, Any]:
         )
     if config.trainer.precision == "f16" and device == "cpu":
         raise UserError("trainer.precision is f16, but float16 trains only on a GPU. Use f32, f64 or bf16 on the CPU.")
-    # Lightning would take a job of Slurm for a part of a training over several, and requeue it in a way of its own.
-    alone = [LightningEnvironment()]
-    return {"accelerator": device, "devices": 1, "precision": PRECISIONS[config.trainer.precision], "plugins": alone}
+    return {"accelerator": device, "devices": 1, "precision": PRECISIONS[config.trainer.precision]}
 
 
 def _train(
@@ -264,7 +262,8 @@ def _train(
             logger=loggers,
             callbacks=callbacks,
             profiler=NoProfiler(),
-            plugins=[WholeCheckpoints()],
+            # The second: Lightning would take a job of Slurm for a part of a larger training, and requeue it in a way of its own.
+            plugins=[WholeCheckpoints(), LightningEnvironment()],
             default_root_dir=writer.path,
             num_sanity_val_steps=0,
             enable_progress_bar=False,

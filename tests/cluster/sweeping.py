@@ -33,6 +33,7 @@ def training(folder: Path, on: Callable[[Run], bool] = lambda run: True) -> Run 
     for path in sorted(folder.glob("*-adding-s*")):
         with suppress(UserError):
             run = read_run(path)
+            assert run.state != "failed", run.status
             far = run.status["step"] < 0.5 * run.status["max_steps"]
             if run.state == "running" and far and (path / "checkpoints" / "last.ckpt").exists() and on(run):
                 return run
