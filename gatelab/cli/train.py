@@ -12,14 +12,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gatelab.cli import compose, local
+from gatelab.cli import clusters, compose, local
 from gatelab.cli.preflight import preflight
 from gatelab.cli.progress import Progress
 from gatelab.locks import RunBusyError
 from gatelab.registry import UserError
 from gatelab.signals import stoppable
 from gatelab.sweeps import write_plan
-from gatelab.training.fit import RunFailedError, fit
+from gatelab.training.fit import RunFailedError
 
 DRY_RUN = "--dry-run"  # not Hydra's
 
@@ -32,7 +32,7 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
     try:
-        run = fit(compose.to_config(composed), launcher=_launcher())
+        run = clusters.fit_when_free(compose.to_config(composed), _launcher())
     except RunFailedError:
         return float("nan")
     except RunBusyError as error:  # it is another's, who says what becomes of it
@@ -80,11 +80,13 @@ def train(arguments: list[str]) -> int:
         arguments = [*arguments, name]
         overrides += compose.parse([name])
     launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
+    clusters.require(launcher)
     if launcher == "local" and not dry:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
     ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
-    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
+    show = all(item.config.machine.progress for item in jobs)
+    progress = Progress([item.path for item in jobs], show, requeued=launcher in clusters.PACKAGES)
     if given.multirun or dry or ahead.runs_finished:
         progress.say(*ahead.lines())
     if dry:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from gatelab.cells import CELLS
 from gatelab.config import Config
@@ -263,7 +264,8 @@ def _train(
             logger=loggers,
             callbacks=callbacks,
             profiler=NoProfiler(),
-            plugins=[WholeCheckpoints()],
+            # The second: Lightning would take a job of Slurm for a part of a larger training, and requeue it in a way of its own.
+            plugins=[WholeCheckpoints(), LightningEnvironment()],
             default_root_dir=writer.path,
             num_sanity_val_steps=0,
             enable_progress_bar=False,
