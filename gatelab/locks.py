@@ -29,6 +29,7 @@ from gatelab.registry import UserError
 
 HEARTBEAT_SECONDS = 5.0
 LOCK_SILENT_SECONDS = 60.0  # from here on a holder that cannot be seen counts as dead
+_FREE = {"free": True}
 
 
 class RunBusyError(UserError):
@@ -68,7 +69,7 @@ class RunLock:
             self._thread.join()
         with contextlib.suppress(OSError):
             if not self._superseded():
-                _write(self._path, {"free": True}, os.replace)
+                _free(self._path)
 
     def __enter__(self) -> "RunLock":
         return self
@@ -224,6 +225,15 @@ def _write(path: Path, record: Mapping[str, Any], put: Callable[[str, Path], obj
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _free(path: Path) -> None:
+    try:
+        _write(path, _FREE, os.replace)
+    except OSError:  # a full disk: in the place that the record has
+        with open(path, "r+") as file:
+            file.write(json.dumps(_FREE) + "\n")
+            file.truncate()
 
 
 def _link(source: str, path: Path) -> None:

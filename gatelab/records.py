@@ -80,7 +80,8 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"0")
     except OSError as error:
-        raise UserError(f"'{folder}' cannot be written to: {error.strerror}. Give another folder with out=...") from error
+        remedy = "Free some space, or give" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Give"
+        raise UserError(f"'{folder}' cannot be written to: {error.strerror}. {remedy} another folder with out=...") from error
 
 
 def _text(value: Any) -> str:

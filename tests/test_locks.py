@@ -137,6 +137,18 @@ def test_who_looked_too_early_takes_nothing(tmp_path: Path, monkeypatch: pytest.
     assert [path.name for path in tmp_path.iterdir()] == ["lock-3"]
 
 
+def test_a_full_disk_keeps_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    lock = RunLock(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "_write", full)
+        lock.release()
+    assert holder(tmp_path) is None
+    RunLock(tmp_path).release()
+
+
 def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise PermissionError("no hard links here")

@@ -1,0 +1,84 @@
+"""A signal that asks the process to end is acted on once, and never lost."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from gatelab import signals
+from gatelab.registry import Stopped
+from gatelab.signals import check, stoppable
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(0)  # the handler runs before the next line of Python
+
+
+def sent(*numbers: int) -> None:
+    with stoppable():
+        for number in numbers:
+            send(number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_is_raised_and_the_handlers_are_put_back(number: int):
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped) as stopped:
+        sent(number)
+    assert stopped.value.number == number
+    assert signal.getsignal(number) is before
+
+
+def test_what_swallows_it_does_not_lose_it():
+    def swallow() -> None:
+        with stoppable():
+            with pytest.raises(KeyboardInterrupt):
+                send(signal.SIGTERM)
+            with pytest.raises(Stopped):
+                check()
+
+    with pytest.raises(Stopped):  # at the end it is raised again
+        swallow()
+    check()  # outside nothing is asked of anybody
+
+
+def test_twice_at_once_is_once(monkeypatch: pytest.MonkeyPatch):
+    """A launcher and a terminal both send one, and what is noted at the end is not broken off; later it is impatience."""
+    written = []
+
+    def end() -> None:
+        with stoppable():
+            try:
+                send(signal.SIGTERM)
+            finally:
+                send(signal.SIGINT)
+                written.append("the end")
+                monkeypatch.setattr(signals, "IMPATIENT_SECONDS", 0.0)
+                send(signal.SIGINT)
+                written.append("not reached")
+
+    with pytest.raises(Stopped) as stopped:
+        end()
+    assert written == ["the end"]
+    assert stopped.value.number == signal.SIGINT
+
+
+def test_inside_of_itself_it_does_nothing():
+    def nested() -> None:
+        with stoppable():
+            sent()
+            send(signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        nested()
+
+
+def test_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable():
+            send(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

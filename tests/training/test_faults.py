@@ -1,0 +1,248 @@
+"""What one run meets on a machine that fails under it: it says so in one sentence, and goes on or can go on."""
+
+import errno
+import json
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from resuming import Cut, assert_same, cut_at, only_run
+
+from gatelab.config import SGD, Config, Machine
+from gatelab.registry import Stopped, UserError
+from gatelab.runs import find_runs, read_run
+from gatelab.training import checkpoints
+from gatelab.training.fit import RunFailedError, fit
+from gatelab.training.module import SequenceModule
+
+Make = Callable[..., Config]
+
+
+def cut(config: Config, step: int = 14) -> Path:
+    """Leaves a run that was killed at that step, with checkpoints of steps 3, 6, 9, 10 and so on."""
+    with pytest.MonkeyPatch.context() as patch:
+        cut_at(patch, step)
+        with pytest.raises(Cut):
+            fit(config)
+    return only_run(config.out)
+
+
+BETWEEN = Machine(checkpoint_steps=3)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        (("last",), "last.ckpt is damaged (its SHA-256 is not the one that was noted): the one before is taken."),
+        (("last", "previous"), "previous.ckpt is damaged (its SHA-256 is not the one that was noted): the run begins again."),
+        (("best",), "best.ckpt is damaged (its SHA-256 is not the one that was noted): the run begins again, since its best"),
+    ],
+    ids=["last", "both", "best"],
+)
+def test_a_damaged_checkpoint(small: Make, caplog: pytest.LogCaptureFixture, damaged: tuple[str, ...], said: str):
+    whole, config = fit(small("whole")), small("cut", machine=BETWEEN)
+    folder = cut(config) / "checkpoints"
+    for name in damaged:
+        file = folder / f"{name}.ckpt"
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1  # one bit
+        file.write_bytes(content)
+    run = fit(config)
+    assert said in caplog.text
+    assert_same(run, whole)
+    assert (folder / "last.damaged").exists()  # for whoever wants to know
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hashes", [True, False])
+def test_half_a_checkpoint_is_noticed_without_hashes_too(small: Make, caplog: pytest.LogCaptureFixture, hashes: bool):
+    whole, config = fit(small("whole")), small("cut", machine=BETWEEN)
+    folder = cut(config) / "checkpoints"
+    (folder / "last.ckpt").write_bytes((folder / "last.ckpt").read_bytes()[:-1000])
+    if not hashes:
+        (folder / "sha256.json").write_text("{")
+    assert_same(fit(config), whole)
+    assert "last.ckpt " in caplog.text
+    assert "the one before is taken" in caplog.text
+
+
+def test_checkpoints_of_an_earlier_version_are_taken_as_they_are(small: Make, caplog: pytest.LogCaptureFixture):
+    whole, config = fit(small("whole")), small("cut", machine=BETWEEN)
+    (cut(config) / "checkpoints" / "sha256.json").unlink()
+    run = fit(config)
+    assert run.status["from_step"] == 12
+    assert_same(run, whole)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["status.json", "config.json", "provenance.json", "summary.json"])
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "cut off"])
+def test_a_file_that_another_program_cut_off(small: Make, file: str, finished: bool):
+    whole, config = fit(small("whole")), small("cut", machine=BETWEEN)
+    path = fit(config).path if finished else cut(config)
+    (path / file).write_text('{"state": "fini')
+    assert_same(fit(config), whole)
+
+
+def test_a_damaged_line_of_metrics(small: Make, caplog: pytest.LogCaptureFixture):
+    config = small(machine=BETWEEN)
+    path = cut(config)
+    lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (path / "metrics.jsonl").write_text("".join([lines[0][:-9] + "\n", *lines[1:]]))
+    run = fit(config)
+    assert "damaged lines are left out: 1." in caplog.text
+    assert run.metrics()["val/mse"][0] == [10, 20]
+
+
+@pytest.mark.slow
+def test_a_clock_that_was_set(small: Make):
+    """The time of the last sign of life lies in the future, or long ago: the process decides."""
+    config = small(machine=BETWEEN)
+    path = cut(config)
+    for shift in (1e6, -1e6):
+        status = json.loads((path / "status.json").read_text())
+        (path / "status.json").write_text(json.dumps(status | {"updated": status["updated"] + shift}))
+        for lock in path.glob("lock-*"):
+            os.utime(lock, (status["updated"] + shift,) * 2)
+        cut(config)
+    run = fit(config)
+    assert run.state == "finished"
+    assert 0 < run.status["wall_seconds"] < 1000
+
+
+def test_other_threads_than_before_are_noted(small: Make, caplog: pytest.LogCaptureFixture):
+    path = cut(small(machine=BETWEEN))
+    assert read_run(path).status["threads"] == 1
+    run = fit(small(machine=Machine(threads=2)))
+    torch.set_num_threads(1)
+    assert "last bits may come out differently. threads: 1 before, 2 now." in caplog.text
+    assert json.loads((run.path / "provenance.json").read_text())["changed"] == ["threads: 1 before, 2 now"]
+    assert run.status["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x.ckpt"), "disk", "The disk is full: x.ckpt could not be written."),
+        (MemoryError(), "memory", "There is not enough memory: MemoryError."),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory", "not enough memory"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "memory", "There is not enough memory: CUDA out of memory."),
+        (RuntimeError("Something else."), "error", "Something else."),
+    ],
+    ids=["disk", "python", "torch", "cuda", "else"],
+)
+def test_what_ends_a_run_has_a_cause(small: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: str, said: str):
+    original = SequenceModule.training_step
+
+    def fails(self: SequenceModule, *arguments: Any) -> Any:
+        if self.global_step == 12:
+            raise error
+        return original(self, *arguments)
+
+    fails.__signature__ = original.__signature__  # type: ignore[attr-defined]
+    config = small()
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceModule, "training_step", fails)
+        with pytest.raises(RunFailedError, match="failed: "):
+            fit(config)
+    status = read_run(only_run(config.out)).status
+    assert (status["state"], status["cause"], status["step"]) == ("failed", cause, 12)
+    assert said in status["error"]
+    assert "Traceback" in status["traceback"]
+    assert status["checkpoint"].endswith("last.ckpt")
+    with pytest.raises(RunFailedError, match="left alone"):
+        fit(small(machine=Machine(retry="none")))
+    assert fit(config).state == "finished"
+
+
+def test_torch_says_that_there_is_no_memory_as_we_know_it():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**60)
+    assert any(words in str(raised.value) for words in ("can't allocate memory", "not enough memory"))
+
+
+def test_what_diverged_is_left_alone(small: Make):
+    config = small(optimizer=SGD(lr=1e30), trainer={"clip_norm": None})
+    for said in ("loss is", "It would diverge again"):
+        with pytest.raises(RunFailedError, match=said):
+            fit(config)
+    with pytest.raises(RunFailedError, match="loss is"):
+        fit(small(optimizer=SGD(lr=1e30), trainer={"clip_norm": None}, machine=Machine(retry="all")))
+    assert read_run(only_run(config.out)).status["attempts"] == 2
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one mebibyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [2_000, 40_000], ids=["for metrics", "for checkpoints"])
+def test_a_full_disk(small: Make, disk: Path, monkeypatch: pytest.MonkeyPatch, left: int):
+    """The checkpoint that was there stays whole, the run says why it failed, and goes on when there is space."""
+    whole, config = fit(small("whole")), small("disk/runs", machine=BETWEEN)
+    original = SequenceModule.training_step
+
+    def filled(self: SequenceModule, *arguments: Any) -> Any:
+        if self.global_step == 11 and not (disk / "filling").exists():
+            statistics = os.statvfs(disk)
+            (disk / "filling").write_bytes(bytes(max(0, statistics.f_bavail * statistics.f_bsize - left)))
+        return original(self, *arguments)
+
+    filled.__signature__ = original.__signature__  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceModule, "training_step", filled)
+        with pytest.raises(RunFailedError, match="The disk is full"):
+            fit(config)
+    path = only_run(config.out)
+    status = read_run(path).status
+    assert (status["state"], status["cause"]) == ("failed", "disk")
+    assert checkpoints.damage(path / "checkpoints" / "last.ckpt") is None
+    with pytest.raises((RunFailedError, UserError), match=r"The disk is full|Free some space"):
+        fit(config)  # and again: nothing gets worse
+    (disk / "filling").unlink()
+    assert_same(fit(config), whole)
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_to(small: Make, disk: Path, tmp_path: Path):
+    (disk / "runs").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for out in ("disk/runs", "disk/new/runs"):
+        with pytest.raises(UserError, match=r"cannot be written to: Read-only file system\. Give another folder"):
+            fit(small(out))
+    assert [path.name for path in disk.rglob("*")] == ["runs"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("step", "place"),
+    [(0, "training_step"), (13, "training_step"), (10, "_evaluate"), (20, "_evaluate"), (20, "on_test_epoch_end")],
+)
+def test_a_signal_at_any_moment(small: Make, monkeypatch: pytest.MonkeyPatch, number: int, step: int, place: str):
+    """The run is preempted, whatever Lightning would make of the signal, and goes on."""
+    config = small(machine=BETWEEN)
+    with monkeypatch.context() as patch:
+        cut_at(patch, step, place, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(Stopped) as stopped:
+            fit(config)
+    assert stopped.value.number == number
+    (run,), _ = find_runs([config.out])
+    assert run.state == "preempted"
+    assert "goes on from the last checkpoint" in run.status["error"]
+    assert fit(config).status["attempts"] == 2
