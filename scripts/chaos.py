@@ -3,8 +3,8 @@
 usage: scripts/chaos.sh [--kills 200] [--seed 0] [--pause 2.5] [--out DIR]
 
 The victims: a job, the launcher, all processes of the command at once, the server that jobs are forked from, W&B's service. Each
-gets SIGKILL, jobs and launchers now and then SIGTERM or SIGINT instead. The command is then given again, as a user would. A round is
-a set of runs; there are as many rounds as the kills need. Ends with 1 if a run was lost, or differs from the undisturbed one in a
+gets SIGKILL, jobs and launchers now and then SIGTERM or SIGINT instead. The command is then given again, as a user would. A round
+is a set of runs; there are as many rounds as the kills need. Ends with 1 if a run was lost, or differs from the undisturbed one in a
 metric of any step, a weight, or anything else that its checkpoints hold.
 """
 
@@ -49,7 +49,8 @@ SEEDS = 2  # of a round, so that it has eight runs
 # Which share of the kills a process gets, and with what.
 VICTIMS = {"job": 14, "launcher": 2, "everything": 2, "server": 1, "W&B": 3}
 SIGNALS = {"job": (signal.SIGKILL,) * 3 + (signal.SIGTERM,), "launcher": (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)}
-PATIENCE_SECONDS = 600.0  # for one command
+STARTS = 0.05  # how likely a process is killed although nothing has been trained since the last one
+PATIENCE_SECONDS = 1800.0  # for one command
 ATTEMPTS = 200  # at one round
 
 
@@ -83,6 +84,7 @@ def main() -> int:
 def disturbed(out: Path, number: int, wanted: int, every: float, chance: random.Random, kills: Counter[str]) -> int:
     """One round: gives the command until its runs are finished, killing meanwhile; returns how often it was given."""
     seeds = f"seed=range({number * SEEDS},{(number + 1) * SEEDS})"
+    made = -1  # steps of all its runs, when the last process was killed
     command = ["gatelab", "train", "-m", *SWEEP, seeds, f"out={out}", "logger.mode=offline", f"sweep=round{number}"]
     out.mkdir(parents=True, exist_ok=True)
     for given in range(1, ATTEMPTS + 1):
@@ -95,12 +97,19 @@ def disturbed(out: Path, number: int, wanted: int, every: float, chance: random.
                 _signal_group(process.pid, signal.SIGKILL)
                 raise SystemExit(f"The command did not end within {PATIENCE_SECONDS:.0f} s: {' '.join(command)}")
             pause = every * chance.uniform(0.4, 1.6)
-            if wanted > 0 and (victim := kill_one(process.pid, chance)):
+            # Mostly something was trained since, on a slow machine as well; now and then it is the start that is hit.
+            steps = steps_of(out)
+            if wanted > 0 and (steps != made or chance.random() < STARTS) and (victim := kill_one(process.pid, chance)):
                 kills[victim] += 1
-                wanted -= 1
+                wanted, made = wanted - 1, steps
         if status == 0:
             return given
     raise SystemExit(f"The runs of round {number} were not finished after {ATTEMPTS} commands; see {out / 'said.txt'}.")
+
+
+def steps_of(out: Path) -> int:
+    """Optimiser steps that the statuses of all runs tell of."""
+    return sum(int(run.status.get("step", 0)) for run in find_runs([out])[0])
 
 
 def kill_one(launcher: int, chance: random.Random) -> str | None:
