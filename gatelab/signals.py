@@ -1,4 +1,4 @@
-"""Signals that ask this process to end: SIGINT and SIGTERM pass through everything that handles errors, and are never lost."""
+"""Signals that ask this process to end: what they raise passes through everything that handles errors, and is never lost."""
 
 import contextlib
 import signal
@@ -9,6 +9,8 @@ from types import FrameType
 
 from gatelab.registry import Stopped
 
+# Ctrl-C, a scheduler or a launcher, a terminal that was closed.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # A launcher and the terminal may both send one; from here on a further one is somebody who is tired of waiting for the end.
 IMPATIENT_SECONDS = 2.0
 
@@ -17,8 +19,13 @@ _installed = False
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Has SIGINT and SIGTERM raise `Stopped`, so that runs can note that they were stopped. Inside of itself it does nothing.
+def stoppable(*more: signal.Signals) -> Iterator[None]:
+    """Has SIGINT, SIGTERM and SIGHUP raise `Stopped`, so that runs can note that they were stopped.
+
+    Inside of itself, and in threads, it does nothing. A signal that is ignored (nohup) stays so.
+
+    Args:
+        more: other signals that a cluster sends for the same purpose.
 
     Raises:
         Stopped: when such a signal comes; at the end if something swallowed that.
@@ -27,15 +34,15 @@ def stoppable() -> Iterator[None]:
     if _installed or threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, _stop) for number in numbers]
+    numbers = {*_SIGNALS, *more}
+    before = {number: signal.signal(number, _stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
     _asked, _installed = None, True
     try:
         yield
         check()
     finally:
         _installed = False
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
 

@@ -2,6 +2,7 @@
 
 ```
 test nll                      the score of the test set (or `val nll`: at the best validation)
+test nll / chance             that score as a share of the chance level of the task, whatever the length of its sequences
 last state/0/c/norm           the last record of a metric; also: first, max, min
 steps val/mse < 0.01          optimiser steps until a metric is first below a level (or > above); the length of the run if never
 share optimizer.lr            of a search: the share of the variance of the validation score that an option explains (fANOVA)
@@ -23,7 +24,7 @@ from gatelab.registry import UserError, unknown
 from gatelab.runs import Run
 
 _FORMS = {
-    "score": re.compile(r"(val|test) (\S+)"),
+    "score": re.compile(r"(val|test) (\S+)( / chance)?"),
     "record": re.compile(r"(last|first|max|min) (\S+)"),
     "steps": re.compile(r"steps (\S+) ([<>]) ([-+.\de]+)"),
     "share": re.compile(r"(share|lead) (\S+)"),
@@ -56,7 +57,10 @@ def quantity(text: str, run: Run) -> float:
         return math.nan
     match form:
         case "score":
-            value = float(run.summary()[parts[0]].get(parts[1], math.nan))
+            summary = run.summary()
+            value = float(summary[parts[0]].get(parts[1], math.nan))
+            if parts[2]:  # chance is a level of the task's own score and of no other
+                value /= summary["chance"] if parts[1] == summary["metric"] else math.nan
         case "record":
             _, values = run.metrics().get(parts[1], ([], []))
             value = _PICK[parts[0]](values) if values else math.nan

@@ -22,6 +22,7 @@ from gatelab.cli.needs import SECONDS_A_RUN, Needs, kind_of, needs_of
 from gatelab.locks import holder
 from gatelab.registry import UserError
 from gatelab.runs import read_run
+from gatelab.training.fit import left_alone
 from gatelab.training.mirrors import wandb_key, wandb_offline
 
 RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
@@ -71,6 +72,7 @@ class Preflight:
 FINISHED = "finished already"
 ELSEWHERE = "being trained by another process"
 RETRIED = "failed before and tried again"
+LEFT = "failed before and left alone"
 GOING_ON = "going on from a checkpoint"
 NEW = "to train"
 
@@ -96,9 +98,9 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
         raise UserError(
             f"'{folder}' cannot be written to: {error.strerror}. Give another folder for the runs, as in out=/path/to/runs."
         ) from error
-    states = {job.path: _state(job.path) for job in unique}
+    states = {job.path: _state(job.path, job.config.machine.retry) for job in unique}
     counts = Counter(states.values())
-    ahead = [job for job in unique if states[job.path] not in (FINISHED, ELSEWHERE)]
+    ahead = [job for job in unique if states[job.path] not in (FINISHED, ELSEWHERE, LEFT)]
     needs = {job.path: needs_of(job.config) for job in ahead}
     disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
     if disk > free:
@@ -112,7 +114,7 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     seconds, measured = _time(ahead, needs)
     largest = max((item.memory for item in needs.values()), default=0)
     return Preflight(
-        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, NEW) if counts[what]},
+        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, LEFT, NEW) if counts[what]},
         seconds=seconds / (at_once or 1),
         measured=measured,
         disk=disk,
@@ -140,7 +142,7 @@ def _nearest(folder: Path) -> Path:
     return folder
 
 
-def _state(path: Path) -> str:
+def _state(path: Path, retry: str) -> str:
     try:
         run = read_run(path)
     except UserError:
@@ -150,7 +152,7 @@ def _state(path: Path) -> str:
     if run.state == "running" and holder(path) is not None:
         return ELSEWHERE
     if run.state == "failed":
-        return RETRIED
+        return RETRIED if left_alone(run, retry) is None else LEFT
     return GOING_ON if (path / "checkpoints" / "last.ckpt").exists() else NEW
 
 

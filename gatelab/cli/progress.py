@@ -41,10 +41,12 @@ class Progress:
         paths: the run directories, which need not exist yet.
         show: whether to draw the bar; the line for each ended run is printed anyway.
         expected: how many runs there will be, of a search that names them with `add` as it goes.
+        requeued: whether a run that was stopped comes back by itself, as on a cluster.
     """
 
-    def __init__(self, paths: Iterable[Path], show: bool = True, expected: int = 0) -> None:
+    def __init__(self, paths: Iterable[Path], show: bool = True, expected: int = 0, requeued: bool = False) -> None:
         self._expected = expected
+        self._ends = tuple(state for state in ENDS if not (requeued and state == "preempted"))
         self.console = Console(stderr=True)
         self._watched: dict[Path, _Watched] = {}
         self._open: dict[Path, _Watched] = {}
@@ -86,6 +88,7 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._ends = ENDS
         self._update(everything=True)
         self._bar.stop()
 
@@ -124,7 +127,7 @@ class Progress:
             if run is None:  # half of a run: its process was killed, or is about to write the rest
                 continue
             watched.seen, watched.state = seen, run.state
-            if run.state in ENDS:
+            if run.state in self._ends:
                 watched.done = 1.0
                 del self._open[path]
                 self.say(_line(run))

@@ -3,28 +3,25 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
-from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gatelab.cli import compose, local
+from gatelab.cli import clusters, compose, local
 from gatelab.cli.preflight import preflight
 from gatelab.cli.progress import Progress
 from gatelab.locks import RunBusyError
-from gatelab.registry import Stopped, UserError
+from gatelab.registry import UserError
+from gatelab.signals import stoppable
 from gatelab.sweeps import write_plan
-from gatelab.training.fit import RunFailedError, fit
+from gatelab.training.fit import RunFailedError
 
 DRY_RUN = "--dry-run"  # not Hydra's
-HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal was closed
 
 _log = logging.getLogger(__name__)
 refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
@@ -35,7 +32,7 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
     try:
-        run = fit(compose.to_config(composed), launcher=_launcher())
+        run = clusters.fit_when_free(compose.to_config(composed), _launcher())
     except RunFailedError:
         return float("nan")
     except RunBusyError as error:  # it is another's, who says what becomes of it
@@ -83,11 +80,13 @@ def train(arguments: list[str]) -> int:
         arguments = [*arguments, name]
         overrides += compose.parse([name])
     launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
+    clusters.require(launcher)
     if launcher == "local" and not dry:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
     ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
-    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
+    show = all(item.config.machine.progress for item in jobs)
+    progress = Progress([item.path for item in jobs], show, requeued=launcher in clusters.PACKAGES)
     if given.multirun or dry or ahead.runs_finished:
         progress.say(*ahead.lines())
     if dry:
@@ -98,7 +97,7 @@ def train(arguments: list[str]) -> int:
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     try:
-        with progress, _stopped_by(signal.SIGTERM, *HANG_UP):
+        with progress, stoppable():
             _hydra(arguments)
     except KeyboardInterrupt:
         if given.multirun:
@@ -108,24 +107,6 @@ def train(arguments: list[str]) -> int:
     if refused and not given.multirun:
         raise refused.pop()
     return progress.summarise()
-
-
-@contextlib.contextmanager
-def _stopped_by(*numbers: signal.Signals) -> Iterator[None]:
-    """Has signals end runs as Ctrl-C does, once: their directories say so, and no job of a sweep goes on alone."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for other in before:  # whoever sends it to the process and then to its group does not mean it twice
-            signal.signal(other, signal.SIG_IGN)
-        raise Stopped(number)
-
-    # What is ignored (nohup) stays ignored.
-    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _hydra(arguments: list[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from gatelab.cells import CELLS
 from gatelab.config import Config
@@ -73,7 +74,7 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
     if ended is not None and ended.state == "finished":
         _log.info("%s is finished already; delete it to train it again.", path)
         return ended
-    if ended is not None and (reason := _left_alone(ended, config.machine.retry)):
+    if ended is not None and (reason := left_alone(ended, config.machine.retry)):
         raise RunFailedError(reason)
 
     torch.set_num_threads(config.machine.threads)
@@ -117,7 +118,7 @@ def _ended(path: Path) -> Run | None:
     return run if run.state in ("finished", "failed") else None
 
 
-def _left_alone(run: Run, retry: str) -> str | None:
+def left_alone(run: Run, retry: str) -> str | None:
     """Why a run that failed is not tried again; None if it is."""
     failed = f"{run.path} failed before: {run.status.get('error')}"
     if run.diverged and retry != "all":
@@ -263,7 +264,8 @@ def _train(
             logger=loggers,
             callbacks=callbacks,
             profiler=NoProfiler(),
-            plugins=[WholeCheckpoints()],
+            # The second: Lightning would take a job of Slurm for a part of a larger training, and requeue it in a way of its own.
+            plugins=[WholeCheckpoints(), LightningEnvironment()],
             default_root_dir=writer.path,
             num_sanity_val_steps=0,
             enable_progress_bar=False,
