@@ -4,8 +4,8 @@ usage: scripts/chaos.sh [--kills 200] [--seed 0] [--pause 2.5] [--out DIR]
 
 The victims: a job, the launcher, all processes of the command at once, the server that jobs are forked from, W&B's service. Each
 gets SIGKILL, jobs and launchers now and then SIGTERM or SIGINT instead. The command is then given again, as a user would. A round
-is a set of runs; there are as many rounds as the kills need. Ends with 1 if a run was lost, or differs from the undisturbed one in a
-metric of any step, a weight, or anything else that its checkpoints hold.
+is a set of runs; there are as many rounds as the kills need. Ends with 1 if a run was lost, or differs from the undisturbed one in
+a metric of any step, a weight, or anything else that its checkpoints hold.
 """
 
 import argparse
@@ -84,32 +84,35 @@ def main() -> int:
 def disturbed(out: Path, number: int, wanted: int, every: float, chance: random.Random, kills: Counter[str]) -> int:
     """One round: gives the command until its runs are finished, killing meanwhile; returns how often it was given."""
     seeds = f"seed=range({number * SEEDS},{(number + 1) * SEEDS})"
-    made = -1  # steps of all its runs, when the last process was killed
+    made = -1  # bytes of metrics when the last process was killed
     command = ["gatelab", "train", "-m", *SWEEP, seeds, f"out={out}", "logger.mode=offline", f"sweep=round{number}"]
     out.mkdir(parents=True, exist_ok=True)
     for given in range(1, ATTEMPTS + 1):
         with open(out / "said.txt", "a") as said:
             process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        pause = every * chance.uniform(1, 5)  # the first may hit a command that has only begun
-        while (status := _wait(process, pause)) is None:
-            if time.monotonic() > deadline:
-                _signal_group(process.pid, signal.SIGKILL)
-                raise SystemExit(f"The command did not end within {PATIENCE_SECONDS:.0f} s: {' '.join(command)}")
-            pause = every * chance.uniform(0.4, 1.6)
-            # Mostly something was trained since, on a slow machine as well; now and then it is the start that is hit.
-            steps = steps_of(out)
-            if wanted > 0 and (steps != made or chance.random() < STARTS) and (victim := kill_one(process.pid, chance)):
-                kills[victim] += 1
-                wanted, made = wanted - 1, steps
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            pause = every * chance.uniform(1, 5)  # the first may hit a command that has only begun
+            while (status := _wait(process, pause)) is None:
+                if time.monotonic() > deadline:
+                    _signal_group(process.pid, signal.SIGKILL)
+                    raise SystemExit(f"The command did not end within {PATIENCE_SECONDS:.0f} s: {' '.join(command)}")
+                pause = every * chance.uniform(0.4, 1.6)
+                # Mostly something was trained since, on a slow machine as well; now and then it is the start that is hit.
+                metrics = written(out)
+                if wanted > 0 and (metrics > made or chance.random() < STARTS) and (victim := kill_one(process.pid, chance)):
+                    kills[victim] += 1
+                    wanted, made = wanted - 1, metrics
+        finally:
+            _signal_group(process.pid, signal.SIGKILL)  # there is none left, unless this script is stopped
         if status == 0:
             return given
     raise SystemExit(f"The runs of round {number} were not finished after {ATTEMPTS} commands; see {out / 'said.txt'}.")
 
 
-def steps_of(out: Path) -> int:
-    """Optimiser steps that the statuses of all runs tell of."""
-    return sum(int(run.status.get("step", 0)) for run in find_runs([out])[0])
+def written(out: Path) -> int:
+    """Bytes of all metrics: they grow as long as something is trained."""
+    return sum(path.stat().st_size for path in out.glob("*/metrics.jsonl"))
 
 
 def kill_one(launcher: int, chance: random.Random) -> str | None:
