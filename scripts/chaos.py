@@ -1,11 +1,11 @@
 """Kills random processes of a sweep until it is finished all the same, and compares it with an undisturbed one.
 
-usage: scripts/chaos.sh [--kills 200] [--seed 0] [--out DIR]
+usage: scripts/chaos.sh [--kills 200] [--seed 0] [--pause 2.5] [--out DIR]
 
-The victims: a job, the launcher, all processes of the command at once, the server that jobs are forked from, W&B's service. Each gets
-SIGKILL, jobs and launchers now and then SIGTERM or SIGINT instead. The command is then given again, as a user would. A round is a set
-of runs; there are as many rounds as the kills need. Ends with 1 if a run was lost, or differs from the undisturbed one in a metric of
-any step, a weight, or anything else that its checkpoints hold.
+The victims: a job, the launcher, all processes of the command at once, the server that jobs are forked from, W&B's service. Each
+gets SIGKILL, jobs and launchers now and then SIGTERM or SIGINT instead. The command is then given again, as a user would. A round
+is a set of runs; there are as many rounds as the kills need. Ends with 1 if a run was lost, or differs from the undisturbed one in
+a metric of any step, a weight, or anything else that its checkpoints hold.
 """
 
 import argparse
@@ -49,14 +49,16 @@ SEEDS = 2  # of a round, so that it has eight runs
 # Which share of the kills a process gets, and with what.
 VICTIMS = {"job": 14, "launcher": 2, "everything": 2, "server": 1, "W&B": 3}
 SIGNALS = {"job": (signal.SIGKILL,) * 3 + (signal.SIGTERM,), "launcher": (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)}
-PATIENCE_SECONDS = 600.0  # for one command
+STARTS = 0.05  # how likely a process is killed although nothing has been trained since the last one
+PATIENCE_SECONDS = 1800.0  # for one command
 ATTEMPTS = 200  # at one round
 
 
 def main() -> int:
     """Makes the sweeps, prints the table and says whether all is as it should be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200, help="at least so many processes are killed (default: 200)")
+    parser.add_argument("--kills", type=int, default=200, help="so many processes are killed (default: 200)")
+    parser.add_argument("--pause", type=float, default=2.5, help="seconds between two kills, on average (default: 2.5)")
     parser.add_argument("--seed", type=int, default=0, help="of what is killed when (default: 0)")
     parser.add_argument(
         "--out", type=Path, default=None, help="where the runs go (default: a temporary folder, removed at the end)"
@@ -66,7 +68,7 @@ def main() -> int:
     chance, kills = random.Random(options.seed), Counter[str]()
     began, rounds, commands = time.monotonic(), 0, 0
     while kills.total() < options.kills:
-        commands += disturbed(out / "chaos", rounds, options.kills - kills.total(), chance, kills)
+        commands += disturbed(out / "chaos", rounds, options.kills - kills.total(), options.pause, chance, kills)
         rounds += 1
         print(f"round {rounds}: {kills.total()} kills, {time.monotonic() - began:.0f} s", flush=True)
     calm = ["gatelab", "train", "-m", *SWEEP, f"seed=range({rounds * SEEDS})", f"out={out / 'calm'}", "logger=none", "sweep=calm"]
@@ -79,27 +81,38 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def disturbed(out: Path, number: int, wanted: int, chance: random.Random, kills: Counter[str]) -> int:
+def disturbed(out: Path, number: int, wanted: int, every: float, chance: random.Random, kills: Counter[str]) -> int:
     """One round: gives the command until its runs are finished, killing meanwhile; returns how often it was given."""
     seeds = f"seed=range({number * SEEDS},{(number + 1) * SEEDS})"
+    made = -1  # bytes of metrics when the last process was killed
     command = ["gatelab", "train", "-m", *SWEEP, seeds, f"out={out}", "logger.mode=offline", f"sweep=round{number}"]
     out.mkdir(parents=True, exist_ok=True)
     for given in range(1, ATTEMPTS + 1):
         with open(out / "said.txt", "a") as said:
             process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        pause = chance.uniform(2, 10)  # the first may hit a command that has only begun
-        while (status := _wait(process, pause)) is None:
-            if time.monotonic() > deadline:
-                _signal_group(process.pid, signal.SIGKILL)
-                raise SystemExit(f"The command did not end within {PATIENCE_SECONDS:.0f} s: {' '.join(command)}")
-            pause = chance.uniform(1, 4)
-            if wanted > 0 and (victim := kill_one(process.pid, chance)):
-                kills[victim] += 1
-                wanted -= 1
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            pause = every * chance.uniform(1, 5)  # the first may hit a command that has only begun
+            while (status := _wait(process, pause)) is None:
+                if time.monotonic() > deadline:
+                    _signal_group(process.pid, signal.SIGKILL)
+                    raise SystemExit(f"The command did not end within {PATIENCE_SECONDS:.0f} s: {' '.join(command)}")
+                pause = every * chance.uniform(0.4, 1.6)
+                # Mostly something was trained since, on a slow machine as well; now and then it is the start that is hit.
+                metrics = written(out)
+                if wanted > 0 and (metrics > made or chance.random() < STARTS) and (victim := kill_one(process.pid, chance)):
+                    kills[victim] += 1
+                    wanted, made = wanted - 1, metrics
+        finally:
+            _signal_group(process.pid, signal.SIGKILL)  # there is none left, unless this script is stopped
         if status == 0:
             return given
     raise SystemExit(f"The runs of round {number} were not finished after {ATTEMPTS} commands; see {out / 'said.txt'}.")
+
+
+def written(out: Path) -> int:
+    """Bytes of all metrics: they grow as long as something is trained."""
+    return sum(path.stat().st_size for path in out.glob("*/metrics.jsonl"))
 
 
 def kill_one(launcher: int, chance: random.Random) -> str | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import cloudpickle
 
-from gatelab.registry import Stopped
+from gatelab.signals import stoppable
 
 GRACE_SECONDS = 20.0  # for a job that was asked to end, to write its state
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -196,16 +196,17 @@ def _kill(process: Any) -> None:
 
 def _child(shared: bytes, arguments: bytes, writer: Any) -> None:
     """What a process does: the call, and its result or the error into the pipe."""
-    signal.signal(signal.SIGTERM, _stop_once)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in _signals() - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
-    if METHOD == "forkserver":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     try:
-        function, environment = pickle.loads(shared)
-        _become(environment)
-        answer = (function(*pickle.loads(arguments)), "")
+        with stoppable():
+            if METHOD == "forkserver":
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
+            function, environment = pickle.loads(shared)
+            _become(environment)
+            answer = (function(*pickle.loads(arguments)), "")
     except KeyboardInterrupt as stop:
         sys.exit(128 + getattr(stop, "number", signal.SIGINT))
     except Exception as error:
@@ -219,11 +220,6 @@ def _child(shared: bytes, arguments: bytes, writer: Any) -> None:
 def _signals() -> set[signal.Signals]:
     """What ends a process of a terminal or of a service."""
     return {signal.SIGTERM, signal.SIGINT} | ({signal.SIGHUP} if os.name == "posix" else set())
-
-
-def _stop_once(number: int, _: types.FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise Stopped(number)
 
 
 def _end_with_launcher() -> None:

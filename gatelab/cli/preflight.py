@@ -1,6 +1,5 @@
 """What a command is about to do, and whether it can: before its first run begins."""
 
-import importlib.util
 import os
 import shutil
 import socket
@@ -128,10 +127,6 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
 def _check_launcher(name: str) -> None:
     if "slurm" in name and shutil.which("sbatch") is None:
         raise UserError(f"hydra/launcher={name} needs Slurm, and there is no `sbatch` on this machine's PATH. Use a login node.")
-    for package in ("submitit", "ray", "joblib"):
-        if (package in name or (package == "submitit" and "slurm" in name)) and importlib.util.find_spec(package) is None:
-            extra = {"submitit": "slurm"}.get(package, package)
-            raise UserError(f"hydra/launcher={name} needs {package}, which is not installed: pip install 'gatelab[{extra}]'.")
 
 
 def _nearest(folder: Path) -> Path:
