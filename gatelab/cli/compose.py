@@ -1,8 +1,10 @@
 """Configurations from overrides: schemas for Hydra, jobs of a sweep, and one clear message for whatever does not fit."""
 
+import contextlib
 import difflib
 import hashlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -139,7 +142,11 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
                 raise UserError(f"'{override.input_line}' gives several values. Add -m to train them all: `gatelab train -m ...`.")
         return [[str(override.input_line) for override in overrides]]
     try:
-        if _given(overrides, "hydra/sweeper", "basic") == "random":
+        if sweeper(overrides) == "optuna":
+            from gatelab.cli import studies
+
+            return studies.probes(studies.variants(overrides, studies.read_options(overrides)))
+        if sweeper(overrides) == "random":
             settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
             trials, seed = (_given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
             return split(overrides, trials, seed)
@@ -148,9 +155,24 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
         raise UserError(f"{error} Intervals are drawn from with hydra/sweeper=random.") from error
 
 
+def sweeper(overrides: list[Override]) -> str:
+    """The name of Hydra's sweeper."""
+    return str(_given(overrides, "hydra/sweeper", "basic"))
+
+
 def _given(overrides: list[Override], key: str, default: Any) -> Any:
     """What the overrides say of a key."""
     return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
+
+
+@contextlib.contextmanager
+def composing() -> Iterator[None]:
+    """Hydra over `conf/`, unless it is at work already: in a sweep its own."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
+        yield
 
 
 def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
@@ -159,11 +181,11 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     Raises:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
     """
-    _check_groups(overrides)
+    check_groups(overrides)
     jobs = []
-    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
+    with composing():
         for job in expand(overrides, sweep):
-            config, path = _compose(job)
+            config, path = composed(job)
             check(config)
             jobs.append(Job(config, path))
     return jobs
@@ -175,22 +197,42 @@ def compose_job(overrides: list[Override]) -> Config:
     Raises:
         UserError: as `compose_jobs`.
     """
-    _check_groups(overrides)
-    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
-        return _compose(expand(overrides, False)[0])[0]
+    check_groups(overrides)
+    with composing():
+        return composed(expand(overrides, False)[0])[0]
 
 
-def _compose(overrides: list[str]) -> tuple[Config, Path]:
+def composed(overrides: list[str]) -> tuple[Config, Path]:
+    """The configuration and the directory of one run, within `composing`.
+
+    Raises:
+        UserError: as `compose_jobs`, but for what `check` looks at.
+    """
+    whole = plain(overrides)
     try:
-        composed = compose("train", overrides, return_hydra_config=True)
-        path = Path(OmegaConf.select(composed, "hydra.run.dir"))
-        return to_config(composed), path
+        return to_config(whole), Path(OmegaConf.select(whole, "hydra.run.dir"))
+    except OmegaConfBaseException as error:
+        raise UserError(_explain(error, overrides)) from error
+
+
+def plain(overrides: list[str]) -> DictConfig:
+    """What Hydra composes for one run, not checked yet, within `composing`.
+
+    Raises:
+        UserError: Hydra refuses it.
+    """
+    try:
+        return compose("train", overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, overrides)) from error
 
 
-def _check_groups(overrides: list[Override]) -> None:
-    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
+def check_groups(overrides: list[Override]) -> None:
+    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen.
+
+    Raises:
+        UserError: there is no such cell, task, ...
+    """
     folder = conf_folder()
     groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
     groups |= {group: list(choices) for group, choices in GROUPS.items()}

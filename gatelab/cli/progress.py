@@ -21,10 +21,12 @@ class Progress:
     Args:
         paths: the run directories, which need not exist yet.
         show: whether to draw the bar; the line for each ended run is printed anyway.
+        expected: how many runs there will be, of a search that names them with `add` as it goes.
     """
 
-    def __init__(self, paths: list[Path], show: bool = True) -> None:
+    def __init__(self, paths: list[Path], show: bool = True, expected: int = 0) -> None:
         self.paths = list(dict.fromkeys(paths))
+        self._expected = expected
         self.console = Console(stderr=True)
         self._before = {path: self._look(path) for path in self.paths}
         self._ended: dict[Path, Run] = {path: run for path, run in self._before.items() if run and run.state == "finished"}
@@ -48,7 +50,7 @@ class Progress:
         if self._already:
             self.console.print(f"{self._already} of {len(self.paths)} runs are finished already.", highlight=False)
         self._bar.start()
-        self._id = self._bar.add_task("training", total=len(self.paths) * PARTS, runs="")
+        self._id = self._bar.add_task("training", total=self._total() * PARTS, runs="")
         self._thread.start()
         return self
 
@@ -58,18 +60,29 @@ class Progress:
         self._update()
         self._bar.stop()
 
+    def add(self, paths: list[Path]) -> None:
+        """Further runs, which are about to begin."""
+        for path in paths:
+            if path not in self._before:
+                self._before[path] = self._look(path)
+                self.paths.append(path)
+
     def summarise(self) -> int:
         """Prints what became of the runs.
 
         Returns:
-            The exit status: 0 if all are finished, else 1.
+            The exit status: 0 if all are finished or were pruned, else 1.
         """
-        finished = [run for run in self._ended.values() if run.state == "finished"]
+        states = [run.state for run in self._ended.values()]
+        finished, pruned = states.count("finished"), states.count("pruned")
         if len(self.paths) > 1:
-            self.console.print(f"{len(finished)} of {len(self.paths)} runs finished.", highlight=False)
+            also = f", {pruned} pruned" if pruned else ""
+            self.console.print(f"{finished} of {len(self.paths)} runs finished{also}.", highlight=False)
+        if not self.paths:
+            return 0
         out = self.paths[0].parent
         self.console.print(f"Next: gatelab compare {out}   gatelab report {out} -o report.html", highlight=False, soft_wrap=True)
-        return 0 if len(finished) == len(self.paths) else 1
+        return 0 if finished + pruned == len(self.paths) else 1
 
     def _watch(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_LOOKS):
@@ -77,7 +90,7 @@ class Progress:
 
     def _update(self) -> None:
         done = 0.0
-        for path in self.paths:
+        for path in [*self.paths]:
             if path in self._ended:
                 done += 1
                 continue
@@ -90,8 +103,11 @@ class Progress:
                 done += 1
                 self._ended[path] = run
                 self.console.print(_line(run), highlight=False, soft_wrap=True, markup=False)
-        runs = f"{len(self._ended)}/{len(self.paths)} runs"
-        self._bar.update(self._id, completed=done * PARTS, runs=runs)
+        runs = f"{len(self._ended)}/{self._total()} runs"
+        self._bar.update(self._id, completed=done * PARTS, total=self._total() * PARTS, runs=runs)
+
+    def _total(self) -> int:
+        return max(self._expected, len(self.paths))
 
     @staticmethod
     def _look(path: Path) -> Run | None:
@@ -103,6 +119,8 @@ class Progress:
 
 def _line(run: Run) -> str:
     """What a run came to, in one line."""
+    if run.state == "pruned":
+        return f"{run.path.name}  pruned at step {run.status['step']}"
     if run.state == "failed":
         return f"{run.path.name}  failed at step {run.status['step']}: {run.status['error']}"
     result: dict[str, Any] = run.summary()

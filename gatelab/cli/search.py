@@ -53,7 +53,9 @@ class Interval:
     def at(self, u: float) -> float:
         """The number at u in [0, 1) of the line on which the draw is uniform."""
         top = self.high + 1 if self.whole else self.high  # every whole number is a bin of the line, of its own width
-        value = math.exp(math.log(self.low) + u * (math.log(top) - math.log(self.low))) if self.log else self.low + u * (top - self.low)
+        value = (
+            math.exp(math.log(self.low) + u * (math.log(top) - math.log(self.low))) if self.log else self.low + u * (top - self.low)
+        )
         return min(math.floor(value), self.high) if self.whole else value
 
     def option(self, value: float) -> str:

@@ -17,6 +17,8 @@ from omegaconf import DictConfig
 
 from gatelab.cli import compose
 from gatelab.cli.progress import Progress
+from gatelab.cli.storage import without_passwords
+from gatelab.cli.studies import search_name
 from gatelab.registry import Stopped, UserError
 from gatelab.sweeps import write_plan
 from gatelab.training.fit import RunFailedError, fit
@@ -53,6 +55,7 @@ def train(arguments: list[str]) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
+    arguments = without_passwords(arguments)
     given = get_args_parser().parse_args(arguments)
     overrides = compose.parse(given.overrides)
     compose.load_plugins(overrides)
@@ -61,21 +64,40 @@ def train(arguments: list[str]) -> int:
     if inspecting or given.config_name or given.config_dir or given.config_path:
         _hydra(arguments)
         return 0
+    searching = given.multirun and compose.sweeper(overrides) == "optuna"
+    if searching:
+        from gatelab.cli import searches
+        from gatelab.cli.found import print_found
     if given.multirun and not any(override.key_or_group == "sweep" for override in overrides):
-        name = f"sweep={time.strftime('%Y%m%d-%H%M%S')}"
+        # A search goes on when its command is given again, so its name follows from what it searches.
+        name = f"sweep={search_name(overrides) if searching else time.strftime('%Y%m%d-%H%M%S')}"
         arguments = [*arguments, name]
         overrides += compose.parse([name])
     jobs = compose.compose_jobs(overrides, given.multirun)
-    if given.multirun:
-        write_plan({item.path: asdict(item.config) for item in jobs})
-    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
+    show = all(item.config.machine.progress for item in jobs)
+    if searching:
+        # These jobs only stood for its runs, which are known batch by batch.
+        search = searches.prepare(overrides)
+        progress = Progress([], show, expected=search.trials_left())
+        search.on_batch = lambda batch: (_planned(batch), progress.add([item.path for item in batch]))
+    else:
+        progress = Progress([item.path for item in jobs], show)
+        if given.multirun:
+            _planned(jobs)
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     with progress, _stopped_by(signal.SIGTERM):
         _hydra(arguments)
     if _refused and not given.multirun:
         raise _refused.pop()
-    return progress.summarise()
+    status = progress.summarise()
+    if searching:
+        print_found(search)
+    return status
+
+
+def _planned(jobs: list[compose.Job]) -> None:
+    write_plan({item.path: asdict(item.config) for item in jobs})
 
 
 @contextlib.contextmanager
