@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gatelab.runs import replacing
+from gatelab.records import replacing
 
 _FILE = "prune"
 

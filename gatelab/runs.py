@@ -3,42 +3,57 @@
 ```
 <out>/<cell>-<task>-s<seed>-<id>/
     config.json        the resolved configuration
-    status.json        state (running, finished, failed), step, times; of a failed run cause, error and the last good checkpoint
+    status.json        state, step, times, process, attempts; of a failed run cause, error and the last good checkpoint
     metrics.jsonl      one line per record: {"step": 50, "val/nll": 8.9, ...}; append-only
     histograms.jsonl   one line per record: {"step": 50, "gate/0/forget": [count, ...]}; equal bins over [0, 1]
     arrays.jsonl       one line per record: {"step": 50, "timescale/0/units": [number, ...]}; four significant digits
     inspect.json       what `gatelab inspect` found of the trained model
     summary.json       what `compare` needs of a finished run
     provenance.json    versions, git commit, data and plugin hashes, CPU, GPU
-    checkpoints/       best.ckpt, last.ckpt
+    checkpoints/       best.ckpt, last.ckpt and previous.ckpt, and their hashes
+    lock-<n>           who is training it (gatelab.locks)
     train.log .hydra/  the run's own log and what Hydra composed it from
 ```
 
 A later record of the same step wins: a run that went on from a checkpoint repeats the steps behind it.
+
+These directories are the ledger of a sweep, and the only truth about it: launchers and schedulers lose jobs and call failed ones
+completed. A run is
+
+- `queued`: to be trained, by nobody yet,
+- `running`: host, process and time of its last heartbeat say whether it still is,
+- `finished`: it has a summary,
+- `failed`: cause, error, traceback and step say why,
+- `preempted`: stopped from outside (Ctrl-C, SIGTERM, a time limit); it goes on from its last checkpoint,
+- `pruned`: ended early by a search, which has seen enough of it.
 """
 
-import contextlib
 import hashlib
 import json
-import math
 import os
-import re
-import socket
-import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from gatelab.ledger import STATES, RunBusyError, RunWriter, enqueue, mark
+from gatelab.records import columns, last_record, read_json, records, sorted_columns
 from gatelab.registry import UserError
 
-try:
-    import fcntl
-except ImportError:  # no file locks on this system: two processes on one run are then not noticed
-    fcntl = None
+__all__ = [
+    "NOT_IDENTITY",
+    "STATES",
+    "Run",
+    "RunBusyError",
+    "RunWriter",
+    "Skipped",
+    "enqueue",
+    "find_runs",
+    "identity",
+    "mark",
+    "read_run",
+    "run_name",
+]
 
 # Where and how a run happens; everything else is what it computes.
 NOT_IDENTITY = ("machine", "logger", "out", "sweep", "plugins")
@@ -63,131 +78,6 @@ def run_name(config: Mapping[str, Any], run_id: str) -> str:
     return f"{config['cell']['name']}-{config['task']['name']}-s{config['seed']}-{run_id}"
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to, renamed at the end: a reader sees the old file or the new one, never a half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file as `replacing` does."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no nan and no infinity: they are written as strings that `float` reads."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-class RunWriter:
-    """Writes one run directory and holds its lock while it does.
-
-    Args:
-        path: the run directory; made when missing.
-
-    Raises:
-        UserError: another process is training this run.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(path / "lock", "a+")  # noqa: SIM115 - held until close()
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                self._lock.close()
-                raise UserError(f"{path} is being trained by another process. Wait for it, or stop it first.") from error
-        self._files: dict[str, Any] = {}
-        self._status: dict[str, Any] = {}
-
-    def start(self, config: Mapping[str, Any], provenance: Mapping[str, Any], run_id: str) -> None:
-        """Records what is about to be computed and marks the run as running."""
-        write_json(self.path / "config.json", config)
-        write_json(self.path / "provenance.json", provenance)
-        self._status = {
-            "state": "running",
-            "id": run_id,
-            "step": 0,
-            "max_steps": config["trainer"]["max_steps"],
-            "started": time.time(),
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-        }
-        self._write_status()
-
-    def progress(self, step: int) -> None:
-        """Notes how far the run has come, in optimiser steps; written about once a second."""
-        self._status["step"] = step
-        self._status.setdefault("from_step", step - 1)
-        if time.time() - self._status["updated"] > 1:
-            self._write_status()
-
-    def finish(self, summary: Mapping[str, Any], step: int) -> None:
-        """Marks the run as finished, with its results."""
-        write_json(self.path / "summary.json", summary)
-        self._status |= {"state": "finished", "step": step}
-        self._write_status()
-
-    def fail(self, error: str, trace: str, checkpoint: str | None, cause: str = "error") -> None:
-        """Marks the run as failed.
-
-        Args:
-            error: one sentence.
-            trace: the traceback.
-            checkpoint: the last good checkpoint, if there is one.
-            cause: "diverged" (a loss or score that is not finite), "interrupted" (Ctrl-C, a signal) or "error".
-        """
-        self._status |= {"state": "failed", "cause": cause, "error": error, "traceback": trace, "checkpoint": checkpoint}
-        self._write_status()
-
-    def append(self, file: str, record: Mapping[str, Any]) -> None:
-        """Appends one line and hands it to the operating system, so that it survives a kill."""
-        if file not in self._files:
-            self._files[file] = _open_to_append(self.path / file)
-        self._files[file].write(json.dumps(_plain(record), allow_nan=False) + "\n")
-        self._files[file].flush()
-
-    def close(self) -> None:
-        """Closes the files and gives the lock back."""
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
-        self._lock.close()
-
-    def _write_status(self) -> None:
-        self._status["updated"] = time.time()
-        write_json(self.path / "status.json", self._status)
-
-
-def _open_to_append(path: Path) -> Any:
-    """Opens for appending; half a line left by a kill is cut off first."""
-    if path.exists():
-        with open(path, "rb+") as file:
-            data = file.read()
-            if data and not data.endswith(b"\n"):
-                file.truncate(data.rfind(b"\n") + 1)
-    return open(path, "a")
-
-
 @dataclass(frozen=True)
 class Run:
     """One run directory, read."""
@@ -198,8 +88,10 @@ class Run:
 
     @property
     def state(self) -> str:
-        """running, finished or failed."""
-        return self.status["state"]
+        """One of STATES."""
+        state = self.status["state"]
+        # Earlier versions took a run that was stopped for one that failed.
+        return "preempted" if state == "failed" and self.status.get("cause") == "interrupted" else state
 
     @property
     def diverged(self) -> bool:
@@ -220,7 +112,7 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """The results of a finished run."""
-        return _read_json(self.path / "summary.json")
+        return read_json(self.path / "summary.json")
 
     def metrics(self, *families: str) -> dict[str, tuple[list[int], list[float]]]:
         """Every metric as (steps, values), in the order of the steps.
@@ -229,22 +121,22 @@ class Run:
             families: lines without a key of these families ("val", "grad") are left unread; none given, all are read.
         """
         series: dict[str, dict[int, float]] = {}
-        for record in _records(self.path / "metrics.jsonl", families):
+        for record in records(self.path / "metrics.jsonl", families):
             step = record.pop("step")
             for key, value in record.items():
                 try:
                     series[key][step] = float(value)
                 except KeyError:
                     series[key] = {step: float(value)}
-        return {key: _sorted_columns(values) for key, values in series.items()}
+        return {key: sorted_columns(values) for key, values in series.items()}
 
     def histograms(self) -> dict[str, tuple[list[int], list[list[int]]]]:
         """Every histogram as (steps, counts)."""
-        return _columns(_records(self.path / "histograms.jsonl"))
+        return columns(records(self.path / "histograms.jsonl"))
 
     def last_histograms(self) -> dict[str, list[int]]:
         """The counts of the last record; to read all of them takes as long as to read the metrics."""
-        return _last(self.path / "histograms.jsonl")
+        return last_record(self.path / "histograms.jsonl")
 
     def arrays(self, *families: str) -> dict[str, tuple[list[int], list[list[float]]]]:
         """Every array-valued record as (steps, arrays).
@@ -252,17 +144,17 @@ class Run:
         Args:
             families: as for `metrics`.
         """
-        found = _columns(_records(self.path / "arrays.jsonl", families))
+        found = columns(records(self.path / "arrays.jsonl", families))
         return {key: (steps, [list(map(float, row)) for row in rows]) for key, (steps, rows) in found.items()}
 
     def last_arrays(self) -> dict[str, list[float]]:
         """The arrays of the last record."""
-        return {key: list(map(float, row)) for key, row in _last(self.path / "arrays.jsonl").items()}
+        return {key: list(map(float, row)) for key, row in last_record(self.path / "arrays.jsonl").items()}
 
     def inspections(self) -> dict[str, dict[str, Any]]:
         """What `gatelab inspect` found, by checkpoint and split ("best/test"); empty if it was not called."""
         path = self.path / "inspect.json"
-        return _read_json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
 
 @dataclass(frozen=True)
@@ -279,10 +171,10 @@ def read_run(path: Path) -> Run:
     Raises:
         UserError: it is half-written or damaged; the message says which file and why.
     """
-    config, status = _read_json(path / "config.json"), _read_json(path / "status.json")
+    config, status = read_json(path / "config.json"), read_json(path / "status.json")
     try:
         run = Run(path, config, status)
-        if run.state not in ("running", "finished", "failed"):
+        if run.state not in STATES:
             raise UserError(f"status.json: unknown state '{run.state}'")
         if not (isinstance(run.cell, str) and isinstance(run.task, str) and isinstance(run.seed, int)):
             raise UserError("config.json: cell, task or seed has the wrong type")
@@ -338,60 +230,3 @@ def _below(folder: Path) -> list[Path]:
 def _searched(name: str) -> bool:
     """Hidden folders and what belongs to a whole sweep (its W&B files) hold no runs."""
     return not name.startswith(".") and name not in ("wandb", "sweeps")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path.name} is missing") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path.name} does not hold an object")
-    return value
-
-
-def _records(path: Path, families: Iterable[str] = (), only_last: bool = False) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file; a missing file has none, and half a line at the end (a kill) is passed over.
-
-    A report over many runs spends its time here: lines without a key of the families are left out unread.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return
-    first = max(len(lines) - 2, 0) if only_last else 0  # behind the last line break there is nothing, or half a line
-    wanted = re.compile(b'"(?:%s)/' % "|".join(map(re.escape, families)).encode()) if families else None
-    for number, line in enumerate(lines[first:], first + 1):
-        if not line or (wanted is not None and line.endswith(b"}") and not wanted.search(line)):
-            continue
-        try:
-            record = orjson.loads(line)
-            if not isinstance(record["step"], int):
-                raise TypeError
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
-                return
-            raise UserError(f"{path.name}, line {number}, is damaged") from error
-        yield record
-
-
-def _last(path: Path) -> dict[str, Any]:
-    """The last record of a file, without its step."""
-    last = next(_records(path, only_last=True), {})
-    return {key: value for key, value in last.items() if key != "step"}
-
-
-def _columns(records: Iterable[dict[str, Any]]) -> dict[str, tuple[list[int], list[Any]]]:
-    series: dict[str, dict[int, Any]] = {}
-    for record in records:
-        step = record.pop("step")
-        for key, value in record.items():
-            series.setdefault(key, {})[step] = value
-    return {key: _sorted_columns(values) for key, values in series.items()}
-
-
-def _sorted_columns(values: dict[int, Any]) -> tuple[list[int], list[Any]]:
-    steps = sorted(values)
-    return steps, [values[step] for step in steps]

@@ -1,26 +1,28 @@
 """Sweeps seen from outside: what they set out to train, and which of their runs are still at work.
 
 ```
-<out>/sweeps/<sweep>/plan.json    the runs by name of their directory, and the process that trains them
+<out>/sweeps/<sweep>/plan.json    {"runs": {name of the directory: {"cell", "task", "overrides"}},
+                                   "commands": [{"arguments", "folder", "started", "host", "pid", ...}]}
 ```
+
+A plan only grows: a second command of the same sweep adds its runs and itself.
 """
 
-import os
-import socket
+import json
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
+from gatelab.locks import RunBusyError, RunLock, process_alive, this_process
+from gatelab.records import read_json, write_json
+from gatelab.registry import UserError
+from gatelab.runs import Run
 
-from gatelab.runs import Run, write_json
-
-# A run notes its progress every second or so while it trains; validation, tests and the compilation of a kernel are silent.
-SILENT_SECONDS = 15.0  # from here on a run whose process is gone counts as interrupted
-STALE_SECONDS = 600.0  # from here on a run whose process cannot be seen counts as stale
+STALE_SECONDS = 120.0  # without a heartbeat a run whose process cannot be seen counts as stale
+_PATIENCE_SECONDS = 30.0  # for another command that is adding to the same plan
+_TRY_SECONDS = 0.05
 
 
 def live_state(run: Run, now: float | None = None) -> str:
@@ -30,30 +32,16 @@ def live_state(run: Run, now: float | None = None) -> str:
         now: seconds since the epoch; this moment when None.
 
     Returns:
-        finished, failed, interrupted (stopped, or its process is gone), running, or stale: it says that it is running, but has not
-        written for long, and from here one cannot see whether its process is still there.
+        One of `runs.STATES`, but instead of running also interrupted (its process is gone), or stale: its process is on another
+        machine, or so it says, and the last heartbeat is long ago, or far in the future after a clock was set.
     """
     if run.state != "running":
-        return "interrupted" if run.status.get("cause") == "interrupted" else run.state
+        return run.state
+    if not process_alive(run.status):
+        return "interrupted"
     updated = run.status.get("updated")
     silent = (time.time() if now is None else now) - (updated if isinstance(updated, (int, float)) else 0.0)
-    if silent > SILENT_SECONDS and not process_alive(run.status):
-        return "interrupted"
-    return "stale" if silent > STALE_SECONDS else "running"
-
-
-def process_alive(record: Mapping[str, Any]) -> bool:
-    """Whether the process that noted its `pid` and `host` may still be there; what cannot be seen from here may."""
-    pid = record.get("pid")
-    if record.get("host") != socket.gethostname() or not isinstance(pid, int) or os.name != "posix":
-        return True  # elsewhere than on POSIX systems signal 0 would end it
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
+    return "stale" if abs(silent) > STALE_SECONDS else "running"
 
 
 @dataclass(frozen=True)
@@ -63,25 +51,55 @@ class Planned:
     Attributes:
         path: its directory, which need not exist yet.
         alive: whether the process of the sweep may still be there.
+        overrides: of this run, as `gatelab train` takes them.
     """
 
     path: Path
     cell: str
     task: str
     alive: bool
+    overrides: list[str] = field(default_factory=list)
 
 
-def write_plan(jobs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Writes the plan of a sweep; an older one of the same name is replaced.
+def write_plan(
+    jobs: Mapping[Path, Mapping[str, Any]],
+    overrides: Mapping[Path, Sequence[str]] | None = None,
+    arguments: Sequence[str] = (),
+) -> None:
+    """Notes what a sweep is about to train; what its plan holds already stays in it.
 
     Args:
         jobs: run directory -> resolved configuration.
+        overrides: run directory -> the overrides of that run alone.
+        arguments: of the command, as `gatelab train` takes them.
     """
-    plans: dict[Path, dict[str, Any]] = defaultdict(dict)
+    overrides = overrides or {}
+    plans: dict[Path, dict[str, Any]] = {}
     for path, config in jobs.items():
-        plans[path.parent / "sweeps" / config["sweep"] / "plan.json"][path.name] = [config["cell"]["name"], config["task"]["name"]]
-    for file, runs in plans.items():
-        write_json(file, {"started": time.time(), "pid": os.getpid(), "host": socket.gethostname(), "runs": runs})
+        entry = {"cell": config["cell"]["name"], "task": config["task"]["name"], "overrides": list(overrides.get(path, ()))}
+        plans.setdefault(path.parent / "sweeps" / config["sweep"], {})[path.name] = entry
+    command = {"arguments": list(arguments), "folder": str(Path.cwd()), "started": time.time(), **this_process()}
+    for folder, runs in plans.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        with _patiently_locked(folder):
+            before = _read_plan(folder / "plan.json")
+            # The same command again, and nobody works at it any more: once is enough.
+            others = [old for old in before["commands"] if process_alive(old) or _given(old) != _given(command)]
+            write_json(folder / "plan.json", {"commands": [*others, command], "runs": before["runs"] | runs})
+
+
+def commands(folder: Path) -> list[dict[str, Any]]:
+    """The commands of a sweep, each once: `arguments` and the `folder` they were given in.
+
+    Args:
+        folder: `<out>/sweeps/<sweep>`.
+
+    Raises:
+        UserError: there is no plan, or it cannot be read.
+    """
+    read_json(folder / "plan.json")
+    found = [command for command in _read_plan(folder / "plan.json")["commands"] if command.get("arguments")]
+    return list({_given(command): command for command in found}.values())
 
 
 def read_plans(folders: Iterable[Path]) -> list[Planned]:
@@ -89,15 +107,60 @@ def read_plans(folders: Iterable[Path]) -> list[Planned]:
     planned: dict[Path, Planned] = {}
     for folder in folders:
         for file in sorted(folder.glob("sweeps/*/plan.json")):
-            try:
-                plan = orjson.loads(file.read_bytes())
-                alive = process_alive(plan)
-                runs = {
-                    folder / name: (str(cell), str(task)) for name, (cell, task) in plan["runs"].items() if Path(name).name == name
-                }
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                continue
-            for path, (cell, task) in runs.items():
-                before = planned.get(path)
-                planned[path] = Planned(path, cell, task, alive or (before is not None and before.alive))
+            for one in read_plan(file.parent):
+                before = planned.get(one.path)
+                alive = one.alive or (before is not None and before.alive)
+                planned[one.path] = Planned(one.path, one.cell, one.task, alive, one.overrides)
     return list(planned.values())
+
+
+def read_plan(folder: Path) -> list[Planned]:
+    """The runs of one plan.
+
+    Args:
+        folder: `<out>/sweeps/<sweep>`.
+    """
+    found = _read_plan(folder / "plan.json")
+    alive = any(process_alive(command) for command in found["commands"])
+    out = folder.parent.parent
+    return [
+        Planned(out / name, entry["cell"], entry["task"], alive, entry["overrides"])
+        for name, entry in found["runs"].items()
+        if Path(name).name == name
+    ]
+
+
+def _read_plan(file: Path) -> dict[str, Any]:
+    """A plan, checked: what cannot be read of it is left out."""
+    try:
+        found = read_json(file)
+    except UserError:
+        found = {}
+    runs, commands = found.get("runs"), found.get("commands")
+    kept: dict[str, dict[str, Any]] = {}
+    for name, entry in runs.items() if isinstance(runs, dict) else ():
+        if isinstance(entry, list) and len(entry) == 2:  # of an earlier version
+            entry = {"cell": entry[0], "task": entry[1]}
+        if isinstance(entry, dict) and isinstance(entry.get("cell"), str) and isinstance(entry.get("task"), str):
+            given = entry.get("overrides")
+            entry["overrides"] = list(map(str, given)) if isinstance(given, list) else []
+            kept[name] = entry
+    if commands is None and "pid" in found:  # of an earlier version
+        commands = [{key: value for key, value in found.items() if key != "runs"}]
+    commands = [command for command in commands if isinstance(command, dict)] if isinstance(commands, list) else []
+    return {"commands": commands, "runs": kept}
+
+
+def _given(command: Mapping[str, Any]) -> str:
+    return json.dumps([command.get("folder"), command.get("arguments")])
+
+
+def _patiently_locked(folder: Path) -> RunLock:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return RunLock(folder)
+        except RunBusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_TRY_SECONDS)

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from gatelab.locks import process_alive
+from gatelab.registry import UserError
 from gatelab.runs import Run
-from gatelab.sweeps import SILENT_SECONDS, STALE_SECONDS, live_state, process_alive, read_plans, write_plan
+from gatelab.sweeps import STALE_SECONDS, commands, live_state, read_plan, read_plans, write_plan
 
 HERE = {"host": socket.gethostname(), "pid": os.getpid()}
 
@@ -33,19 +35,22 @@ def test_ended_runs():
     assert state_of(state="finished") == "finished"
     assert state_of(state="failed", cause="error") == "failed"
     assert state_of(state="failed") == "failed"  # written before causes were
-    assert state_of(state="failed", cause="interrupted") == "interrupted"
+    assert state_of(state="failed", cause="interrupted") == "preempted"  # of earlier versions
+    assert state_of(state="queued") == "queued"
+    assert state_of(state="preempted") == "preempted"
 
 
 def test_a_run_whose_process_is_gone_was_interrupted(gone: int):
-    assert state_of(SILENT_SECONDS - 1, pid=gone) == "running"  # it may be a container's number
-    assert state_of(SILENT_SECONDS + 1, pid=gone) == "interrupted"
-    assert state_of(SILENT_SECONDS + 1) == "running"
+    assert state_of(pid=gone) == "interrupted"
+    assert state_of() == "running"
+    assert state_of(began=1) == "interrupted"  # its number is another process's by now
+    assert state_of(boot="of another container") == "running"
 
 
 def test_a_silent_run_is_stale_where_its_process_cannot_be_seen(gone: int):
     assert state_of(STALE_SECONDS - 1, pid=gone, host="elsewhere") == "running"
     assert state_of(STALE_SECONDS + 1, pid=gone, host="elsewhere") == "stale"
-    assert state_of(STALE_SECONDS + 1) == "stale"  # the number may be another process's by now
+    assert state_of(-STALE_SECONDS - 1) == "stale"  # its clock or ours was set
 
 
 def test_a_process_without_a_record_may_be_there(gone: int):
@@ -70,13 +75,15 @@ def test_plan_and_back(tmp_path: Path):
     }
     assert [plan.path for plan in read_plans([tmp_path / "deeper"])] == [tmp_path / "deeper" / "d"]
     write_plan({tmp_path / "a": config("lstm")})
-    assert {plan.path.name for plan in read_plans([tmp_path])} == {"a", "c"}  # the newer plan of a sweep stands
+    assert {plan.path.name for plan in read_plans([tmp_path])} == {"a", "b", "c"}  # a plan only grows
 
 
 def test_a_plan_of_a_process_that_is_gone(tmp_path: Path, gone: int):
     write_plan({tmp_path / "a": config("lstm", "old"), tmp_path / "b": config("lstm", "old")})
     file = tmp_path / "sweeps" / "old" / "plan.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": gone}))
+    plan = json.loads(file.read_text())
+    plan["commands"][0]["pid"] = gone
+    file.write_text(json.dumps(plan))
     write_plan({tmp_path / "b": config("lstm", "new")})
     assert {plan.path.name: plan.alive for plan in read_plans([tmp_path])} == {"a": False, "b": True}
 
@@ -94,3 +101,33 @@ def test_names_of_a_plan_do_not_leave_its_folder(tmp_path: Path):
     file = tmp_path / "sweeps" / "s" / "plan.json"
     file.write_text(json.dumps({"runs": {"../../etc/a": ["lstm", "adding"]}, "started": time.time(), **HERE}))
     assert read_plans([tmp_path]) == []
+
+
+def test_commands_are_kept_each_once(tmp_path: Path, gone: int):
+    folder = tmp_path / "sweeps" / "s"
+    write_plan({tmp_path / "a": config("lstm")}, {tmp_path / "a": ["cell=lstm", "seed=0"]}, ["-m", "cell=lstm"])
+    write_plan({tmp_path / "b": config("gru")}, {}, ["-m", "cell=gru"])
+    write_plan({tmp_path / "a": config("lstm")}, {}, ["-m", "cell=lstm"])  # again, while the first is still there
+    assert [command["arguments"] for command in commands(folder)] == [["-m", "cell=lstm"], ["-m", "cell=gru"]]
+    assert {command["folder"] for command in commands(folder)} == {str(Path.cwd())}
+    assert {one.path.name: one.overrides for one in read_plan(folder)} == {"a": [], "b": []}
+    file = folder / "plan.json"
+    plan = json.loads(file.read_text())
+    assert len(plan["commands"]) == 3
+    file.write_text(json.dumps(plan | {"commands": [entry | {"pid": gone} for entry in plan["commands"]]}))
+    write_plan({tmp_path / "a": config("lstm")}, {}, ["-m", "cell=lstm"])
+    assert len(json.loads(file.read_text())["commands"]) == 2  # of the dead ones the same again is not kept
+
+
+def test_there_are_no_commands_without_a_plan(tmp_path: Path):
+    with pytest.raises(UserError, match=r"plan\.json is missing"):
+        commands(tmp_path)
+
+
+def test_a_plan_of_an_earlier_version(tmp_path: Path, gone: int):
+    file = tmp_path / "sweeps" / "s" / "plan.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"started": 1.0, "runs": {"a": ["lstm", "adding"]}, **HERE, "pid": gone}))
+    (planned,) = read_plans([tmp_path])
+    assert (planned.cell, planned.task, planned.alive) == ("lstm", "adding", False)
+    assert commands(file.parent) == []

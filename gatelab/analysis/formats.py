@@ -138,7 +138,7 @@ def _columns(rows: list[Row], short: Mapping[str, str]) -> dict[str, Callable[[R
         columns["seconds"] = lambda row: NOTHING if row.wall_seconds is None else f"{row.wall_seconds:.3g}"
     if any(row.saturated is not None for row in rows):
         columns["saturated"] = lambda row: share(row.saturated)
-    if any(row.failed or row.running or row.diverged for row in rows):
+    if any(row.failed or row.running or row.preempted or row.diverged for row in rows):
         columns["unfinished"] = _unfinished
     return columns
 
@@ -168,9 +168,9 @@ def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
     diverged = sum(row.diverged for row in rows)
     # A run that finished with a score that is not finite counts as diverged, too.
     counts = {"finished": sum(row.n for row in rows) - diverged, "diverged": diverged}
-    counts |= {state: sum(getattr(row, state) for row in rows) for state in ("failed", "running")}
+    counts |= {state: sum(getattr(row, state) for row in rows) for state in ("failed", "running", "preempted")}
     total = sum(counts.values())
-    shown = [f"{count} {state}" for state, count in counts.items() if count or state != "diverged"]
+    shown = [f"{count} {state}" for state, count in counts.items() if count or state not in ("diverged", "preempted")]
     said = [f"{total} {'run' if total == 1 else 'runs'}: {', '.join(shown)}."]
     said.append("Test score: mean over n seeds ± half the width of its 95% Student-t interval (none for a single seed).")
     if baseline is not None:
@@ -274,7 +274,7 @@ def share(value: float | None) -> str:
 
 
 def _unfinished(row: Row) -> str:
-    counts = [f"{getattr(row, state)} {state}" for state in ("diverged", "failed", "running") if getattr(row, state)]
+    counts = [f"{getattr(row, state)} {state}" for state in ("diverged", "failed", "running", "preempted") if getattr(row, state)]
     return ", ".join(counts) or NOTHING
 
 

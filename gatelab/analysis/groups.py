@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatelab.runs import NOT_IDENTITY, Run, Skipped
+from gatelab.runs import NOT_IDENTITY, STATES, Run, Skipped
 
 _SEEDS = ("seed", "data_seed")
-_STATES = ("running", "failed", "finished")  # of two copies of a run the one further on in this order is kept
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Group:
 
 
 def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Skipped]]:
-    """Groups the runs by configuration.
+    """Groups the runs by configuration. Queued ones are none yet.
 
     Returns:
         The groups, and the runs left out because they repeat another one: the same configuration with the same seed gives the
@@ -44,6 +43,8 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Skipped]]:
     members: dict[str, dict[tuple[int, int], Run]] = {}
     skipped = []
     for run in runs:
+        if run.state == "queued":
+            continue
         own = seeds(run)
         same = members.setdefault(json.dumps(_configuration(run), sort_keys=True), {})
         if own in same:
@@ -78,7 +79,8 @@ def seeds(run: Run) -> tuple[int, int]:
 
 def _preference(run: Run) -> tuple[int, float]:
     updated = run.status.get("updated")
-    return _STATES.index(run.state), updated if isinstance(updated, (int, float)) else 0.0
+    # Of two copies of a run the one that has come further is kept.
+    return STATES.index(run.state), updated if isinstance(updated, (int, float)) else 0.0
 
 
 def _configuration(run: Run) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from gatelab.analysis.figures import (
 )
 from gatelab.analysis.problems import read_problems
 from gatelab.analysis.table import compare
+from gatelab.records import replacing
 from gatelab.registry import UserError, unknown
-from gatelab.runs import Run, Skipped, replacing
+from gatelab.runs import Run, Skipped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import shlex
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,13 +23,14 @@ from gatelab.analysis.problems import POINTS, missing, read_problems, settings_o
 from gatelab.analysis.story import memory_words
 from gatelab.analysis.table import compare
 from gatelab.analysis.verdict import Verdict, verdicts
+from gatelab.records import replacing
 from gatelab.registry import UserError
-from gatelab.runs import Run, Skipped, replacing
+from gatelab.runs import Run, Skipped
+from gatelab.sweeps import live_state
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
 _FEWEST_POINTS = 24
 _POINTS_OF_ALL = 4_000  # of one quantity over all settings: a dozen quantities of them are some 2 MB
-_SILENT_SECONDS = 600  # a running run that has written nothing for so long has probably been killed
 _COMMANDS = 12
 
 
@@ -90,7 +90,7 @@ def build_page(
         "filters": _filters(problems),
         "settings": _json([[_setting(setting) for setting in problem.settings] for problem in (*problems, whole)]),
         "failed": [_failure(run) for run in sorted(every, key=lambda run: str(run.path)) if run.state == "failed"],
-        "silent": [run.path.name for run in every if run.state == "running" and _silent(run)],
+        "silent": [run.path.name for run in every if live_state(run) in ("interrupted", "stale")],
         "missing": [(problem.title, lacks) for problem in problems if (lacks := missing(problem))],
         "skipped": left_out,
         "provenance": _provenance(comparison.groups),
@@ -185,11 +185,6 @@ def _failure(run: Run) -> dict[str, Any]:
         "checkpoint": status.get("checkpoint") or "none",
         "traceback": status.get("traceback") or "none",
     }
-
-
-def _silent(run: Run) -> bool:
-    updated = run.status.get("updated")
-    return isinstance(updated, (int, float)) and time.time() - updated > _SILENT_SECONDS
 
 
 def _provenance(groups: Sequence[Group]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from gatelab.runs import Run, Skipped, find_runs
 from gatelab.sweeps import Planned, live_state, read_plans
 
 # In the order in which they are told. Done is what needs no further work, a diverged run included.
-STATES = ("done", "running", "queued", "stale", "interrupted", "not begun", "diverged", "failed")
+STATES = ("done", "running", "queued", "stale", "interrupted", "preempted", "not begun", "pruned", "diverged", "failed")
 _SHOWN = {"finished": "done"}
 _STEPS_FOR_A_RATE = 10  # before them it is the start of the process that is measured
 
@@ -21,12 +21,13 @@ class Standing:
     """One run as it stands.
 
     Attributes:
-        state: one of STATES. A queued run has not begun, but the process of its sweep may still be there.
+        state: one of STATES. A queued run has not begun, but the process of its sweep may still be there. A preempted one was
+            stopped and noted it, an interrupted one could not.
         step, max_steps: optimiser steps; None while it has not begun.
         steps_per_second: of this process, validation included; None before the first steps.
-        seconds: wall time that it took (done) or has taken.
+        seconds: wall time that it took (done) or has taken, of all processes that worked at it.
         seconds_left: of a running one.
-        reason: of a failed, diverged, interrupted or stale one; `look`: where there is more.
+        reason: of a failed, diverged, preempted, interrupted or stale one; `look`: where there is more.
     """
 
     path: Path
@@ -73,7 +74,8 @@ def overview(folders: Iterable[str | Path], now: float | None = None) -> Overvie
     runs, skipped = find_runs(folders)
     standings = {run.path: _standing(run, now) for run in runs}
     planned = {plan.path: plan for plan in read_plans({*folders, *(path.parent for path in standings)})}
-    standings |= {path: _waiting(plan) for path, plan in planned.items() if path not in standings}
+    waiting = {path: _waiting(plan) for path, plan in planned.items()}
+    standings |= {path: item for path, item in waiting.items() if path not in standings or standings[path].state == "queued"}
     ordered = [standings[path] for path in sorted(standings, key=str)]
     counts = Counter(item.state for item in ordered)
     return Overview(
@@ -90,18 +92,21 @@ def _standing(run: Run, now: float) -> Standing:
     state = "diverged" if run.diverged else _SHOWN.get(live, live)
     started, updated = (_number(status.get(key)) for key in ("started", "updated"))
     step, last, first = (_count(status.get(key)) for key in ("step", "max_steps", "from_step"))
-    seconds = updated - started if started is not None and updated is not None else None
+    seconds = _number(status.get("wall_seconds"))
+    here = seconds - (_number(status.get("from_seconds")) or 0.0) if seconds is not None else None
+    if seconds is None and started is not None and updated is not None:  # of an earlier version
+        seconds = here = updated - started
     made = step - first if step is not None and first is not None else 0
-    rate = made / seconds if seconds and made >= _STEPS_FOR_A_RATE else None
+    rate = made / here if here and made >= _STEPS_FOR_A_RATE else None
     left = None
     if state == "running" and rate and last is not None and step is not None and updated is not None:
         left = max(0.0, (last - step) / rate - max(0.0, now - updated))
     reason, look = "", ""
     if state == "stale":
         reason = f"no sign of life for {duration(now - (updated or 0.0))}; process {status.get('pid')} on {status.get('host')}"
-    elif state == "interrupted" and run.state == "running":
+    elif state == "interrupted":
         reason = f"its process {status.get('pid')} is gone; the same command goes on from the last checkpoint"
-    elif state in ("failed", "diverged", "interrupted"):
+    elif state in ("failed", "diverged", "preempted"):
         reason = " ".join(str(status.get("error", "no error was recorded")).split()).rstrip(".")
     if reason:
         look = str(run.path / "status.json" if status.get("traceback") else run.path)

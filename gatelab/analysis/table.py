@@ -34,7 +34,7 @@ class Row:
         flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
         seconds_per_step: wall-clock seconds an optimiser step takes; `wall_seconds`: a whole run; means over the runs.
         saturated: share of gate activations below 0.1 or above 0.9, mean over gates, layers and runs.
-        failed, running: numbers of runs without a result.
+        failed, running, preempted: numbers of runs without a result.
         difference, difference_low, difference_high: mean minus the baseline's, and its 95% interval, not adjusted.
         test, p, p_adjusted, detectable, power, seeds_needed: as in `Difference`.
         better: whether the row is better (True) or worse (False) than the baseline, by `p_adjusted` < 0.05.
@@ -70,6 +70,7 @@ class Row:
     saturated: float | None = None
     failed: int = 0
     running: int = 0
+    preempted: int = 0
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
@@ -96,11 +97,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows, by task and then the best first; the runs behind each of them; the runs left out, with the reason."""
+    """The rows, by task and then the best first; the runs behind each of them; the runs left out, with the reason.
+
+    Attributes:
+        pruned: how many runs a search ended early. They are no results: their scores are of less training than the others'.
+    """
 
     rows: list[Row]
     groups: list[Group]
     skipped: list[Skipped]
+    pruned: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,9 @@ def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
     Raises:
         UserError: there is no run of the baseline.
     """
-    groups, skipped = group_runs(runs)
+    runs = list(runs)
+    whole = [run for run in runs if run.state != "pruned"]
+    groups, skipped = group_runs(whole)
     cells = {group.cell for group in groups}
     if baseline is not None and baseline not in cells:
         raise UserError(unknown("baseline", baseline, cells))
@@ -149,7 +157,8 @@ def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
     if baseline is not None:
         entries = _compared(entries, baseline)
     entries.sort(key=lambda entry: _rank(entry.row))
-    return Comparison([entry.row for entry in entries], [entry.group for entry in entries], skipped)
+    rows = [entry.row for entry in entries]
+    return Comparison(rows, [entry.group for entry in entries], skipped, len(runs) - len(whole))
 
 
 def _row(group: Group, results: list[Result], levels: Result | None) -> Row:
@@ -168,6 +177,7 @@ def _row(group: Group, results: list[Result], levels: Result | None) -> Row:
         n=len(results),
         failed=sum(run.state == "failed" and not run.diverged for run in group.runs),
         running=sum(run.state == "running" for run in group.runs),
+        preempted=sum(run.state == "preempted" for run in group.runs),
     )
     if not results:
         return row

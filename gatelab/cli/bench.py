@@ -15,8 +15,8 @@ from gatelab.bench import measured, overhead, plan
 from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
 from gatelab.cli.list import KINDS
+from gatelab.records import write_json
 from gatelab.registry import UserError, load_plugin
-from gatelab.runs import write_json
 from gatelab.training.provenance import machine, versions
 
 WIDTH = 132  # characters of the tables where the output is no terminal

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 import gatelab
 from gatelab.cells import CELLS
+from gatelab.cli.compositions import Compositions
+from gatelab.cli.needs import needs_of
 from gatelab.cli.search import split
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
 from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
 from gatelab.runs import identity, run_name
 from gatelab.tasks import TASKS
-from gatelab.training.fit import check
 
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
 _register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 
+RUN_DIRECTORY = "${gatelab_run:${out}}"  # hydra.run.dir in conf/train.yaml
 REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
 
 
@@ -97,10 +99,19 @@ def to_config(composed: DictConfig) -> Config:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: its configuration and directory."""
+    """One run of a sweep: its configuration, its directory, and the overrides that Hydra knows it by."""
 
     config: Config
     path: Path
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def run_id(self) -> str:
+        """The hash in the name of its directory."""
+        return self.path.name.rpartition("-")[2]
+
+
+_planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -148,7 +159,7 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
             return studies.probes(studies.variants(overrides, studies.read_options(overrides)))
         if sweeper(overrides) == "random":
             settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
-            trials, seed = (_given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
+            trials, seed = (given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
             return split(overrides, trials, seed)
         return BasicSweeper.split_arguments(overrides, None)[0]
     except HydraException as error:
@@ -157,10 +168,10 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
 
 def sweeper(overrides: list[Override]) -> str:
     """The name of Hydra's sweeper."""
-    return str(_given(overrides, "hydra/sweeper", "basic"))
+    return str(given(overrides, "hydra/sweeper", "grid"))
 
 
-def _given(overrides: list[Override], key: str, default: Any) -> Any:
+def given(overrides: list[Override], key: str, default: Any) -> Any:
     """What the overrides say of a key."""
     return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
 
@@ -182,13 +193,43 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
     """
     check_groups(overrides)
-    jobs = []
+    _planned.clear()
+    compositions = Compositions(_composed, _groups(), RUN_DIRECTORY)
     with composing():
-        for job in expand(overrides, sweep):
-            config, path = composed(job)
-            check(config)
-            jobs.append(Job(config, path))
-    return jobs
+        for job in map(tuple, expand(overrides, sweep)):
+            config, path = _read(compositions, job)
+            needs_of(config)
+            _planned[job] = Job(config, path, job)
+    return [*_planned.values()]
+
+
+def is_planned(overrides: Sequence[str]) -> bool:
+    """Whether the last call of `compose_jobs` composed and checked this job."""
+    return tuple(overrides) in _planned
+
+
+def job_of(overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
+    """The job of these overrides: as `compose_jobs` found it, or, where a sampler has thought of it meanwhile, composed now.
+
+    Raises:
+        UserError: a value is out of bounds, or it cannot be trained here.
+    """
+    key = tuple(overrides)
+    if key not in _planned:
+        config, path = _read(lambda _: composed(), key)
+        needs_of(config)
+        return Job(config, path, key)
+    return _planned[key]
+
+
+def further_job(overrides: Sequence[str]) -> Job:
+    """The job of a trial, which a search has thought of after `compose_jobs`.
+
+    Raises:
+        UserError: as `job_of`.
+    """
+    with composing():
+        return _planned.setdefault(tuple(overrides), job_of(overrides, lambda: _composed([*overrides])))
 
 
 def compose_job(overrides: list[Override]) -> Config:
@@ -199,32 +240,41 @@ def compose_job(overrides: list[Override]) -> Config:
     """
     check_groups(overrides)
     with composing():
-        return composed(expand(overrides, False)[0])[0]
+        return _read(_composed, expand(overrides, False)[0])[0]
 
 
-def composed(overrides: list[str]) -> tuple[Config, Path]:
-    """The configuration and the directory of one run, within `composing`.
-
-    Raises:
-        UserError: as `compose_jobs`, but for what `check` looks at.
-    """
-    whole = plain(overrides)
-    try:
-        return to_config(whole), Path(OmegaConf.select(whole, "hydra.run.dir"))
-    except OmegaConfBaseException as error:
-        raise UserError(_explain(error, overrides)) from error
-
-
-def plain(overrides: list[str]) -> DictConfig:
+def composed(overrides: Sequence[str]) -> DictConfig:
     """What Hydra composes for one run, not checked yet, within `composing`.
 
     Raises:
         UserError: Hydra refuses it.
     """
     try:
-        return compose("train", overrides, return_hydra_config=True)
+        return _composed([*overrides])
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error, overrides)) from error
+        raise UserError(_explain(error, [*overrides])) from error
+
+
+def _composed(overrides: list[str]) -> DictConfig:
+    return compose("train", overrides, return_hydra_config=True)
+
+
+def _read(composed: Callable[[Any], DictConfig], overrides: Sequence[str]) -> tuple[Config, Path]:
+    try:
+        found = composed([*overrides])
+        return to_config(found), Path(OmegaConf.select(found, "hydra.run.dir"))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error, [*overrides])) from error
+
+
+def _groups() -> dict[str, list[str]]:
+    """What there is to choose from, by group."""
+    folder = conf_folder()
+    groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
+    groups |= {group: list(choices) for group, choices in GROUPS.items()}
+    for group in ("trainer", "logger", "experiment"):
+        groups[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    return groups
 
 
 def check_groups(overrides: list[Override]) -> None:
@@ -233,11 +283,7 @@ def check_groups(overrides: list[Override]) -> None:
     Raises:
         UserError: there is no such cell, task, ...
     """
-    folder = conf_folder()
-    groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
-    groups |= {group: list(choices) for group, choices in GROUPS.items()}
-    for group in ("trainer", "logger", "experiment"):
-        groups[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    groups = _groups()
     for override in overrides:
         if override.key_or_group not in groups:
             continue

@@ -1,6 +1,9 @@
 """One progress bar over all runs of a command, read from their directories, and the summary at its end."""
 
 import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,29 @@ from rich.progress import Progress as Bar
 
 from gatelab.registry import UserError
 from gatelab.runs import Run, read_run
+from gatelab.sweeps import live_state
 
 SECONDS_BETWEEN_LOOKS = 0.5
+SHARE_OF_TIME = 0.05  # of one core, that looking may take
 PARTS = 1000  # a run counts as this many units of the bar
+ENDS = ("finished", "failed", "preempted", "pruned")
+GOOD = ("finished", "pruned")
+
+
+@dataclass
+class _Watched:
+    """What was last seen of a run; `before`: of its status, when the command began."""
+
+    before: tuple[int, int, int] | None
+    seen: tuple[int, int, int] | None
+    done: float = 0.0
+    state: str = ""
 
 
 class Progress:
     """Watches run directories from a thread while they are being written.
+
+    Of a run that has not ended, only the times of its status file are looked at, and the file only when it is another one.
 
     Args:
         paths: the run directories, which need not exist yet.
@@ -24,13 +43,12 @@ class Progress:
         expected: how many runs there will be, of a search that names them with `add` as it goes.
     """
 
-    def __init__(self, paths: list[Path], show: bool = True, expected: int = 0) -> None:
-        self.paths = list(dict.fromkeys(paths))
+    def __init__(self, paths: Iterable[Path], show: bool = True, expected: int = 0) -> None:
         self._expected = expected
         self.console = Console(stderr=True)
-        self._before = {path: self._look(path) for path in self.paths}
-        self._ended: dict[Path, Run] = {path: run for path, run in self._before.items() if run and run.state == "finished"}
-        self._already = len(self._ended)
+        self._watched: dict[Path, _Watched] = {}
+        self._open: dict[Path, _Watched] = {}
+        self.add(paths)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._bar = Bar(
@@ -46,9 +64,20 @@ class Progress:
             transient=True,
         )
 
+    def add(self, paths: Iterable[Path]) -> None:
+        """Further runs, which are about to begin."""
+        for path in paths:
+            if path not in self._watched:
+                mark = _mark(path)
+                watched = _Watched(before=mark, seen=mark)
+                run = None if mark is None else _look(path)
+                if run is not None and run.state in GOOD:
+                    watched.state = run.state
+                else:
+                    self._open[path] = watched
+                self._watched[path] = watched
+
     def __enter__(self) -> "Progress":
-        if self._already:
-            self.console.print(f"{self._already} of {len(self.paths)} runs are finished already.", highlight=False)
         self._bar.start()
         self._id = self._bar.add_task("training", total=self._total() * PARTS, runs="")
         self._thread.start()
@@ -57,72 +86,89 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._update()
+        self._update(everything=True)
         self._bar.stop()
-
-    def add(self, paths: list[Path]) -> None:
-        """Further runs, which are about to begin."""
-        for path in paths:
-            if path not in self._before:
-                self._before[path] = self._look(path)
-                self.paths.append(path)
 
     def summarise(self) -> int:
         """Prints what became of the runs.
 
         Returns:
-            The exit status: 0 if all are finished or were pruned, else 1.
+            The exit status: 1 if one of them is neither finished nor being trained by another process, else 0.
         """
-        states = [run.state for run in self._ended.values()]
-        finished, pruned = states.count("finished"), states.count("pruned")
-        if len(self.paths) > 1:
-            also = f", {pruned} pruned" if pruned else ""
-            self.console.print(f"{finished} of {len(self.paths)} runs finished{also}.", highlight=False)
-        if not self.paths:
-            return 0
-        out = self.paths[0].parent
-        self.console.print(f"Next: gatelab compare {out}   gatelab report {out} -o report.html", highlight=False, soft_wrap=True)
-        return 0 if finished + pruned == len(self.paths) else 1
+        states = [watched.state for watched in self._watched.values()]
+        finished, pruned, total = states.count("finished"), states.count("pruned"), len(states)
+        elsewhere = [run for run in map(_look, self._open) if run is not None and live_state(run) == "running"]
+        if total > 1:
+            self.say(f"{finished} of {total} runs finished{f', {pruned} pruned' if pruned else ''}.")
+        if elsewhere:
+            who = sorted({f"process {run.status.get('pid')} on {run.status.get('host')}" for run in elsewhere})
+            self.say(f"{len(elsewhere)} left to others, who train them now: {', '.join(who[:3])}{', ...' if len(who) > 3 else ''}.")
+        for out in dict.fromkeys(path.parent for path in self._watched):
+            self.say(f"Next: gatelab compare {out}   gatelab report {out} -o report.html")
+            break
+        return 0 if finished + pruned + len(elsewhere) == total else 1
 
     def _watch(self) -> None:
-        while not self._stop.wait(SECONDS_BETWEEN_LOOKS):
+        pause = SECONDS_BETWEEN_LOOKS
+        while not self._stop.wait(pause):
+            began = time.thread_time()
             self._update()
+            pause = max(SECONDS_BETWEEN_LOOKS, (time.thread_time() - began) / SHARE_OF_TIME)
 
-    def _update(self) -> None:
-        done = 0.0
-        for path in [*self.paths]:
-            if path in self._ended:
-                done += 1
+    def _update(self, everything: bool = False) -> None:
+        for path, watched in list(self._open.items()):
+            seen = _mark(path)
+            if seen == watched.before or (seen == watched.seen and not everything):
                 continue
-            run = self._look(path)
-            if run is None or run.status == getattr(self._before[path], "status", None):
+            run = _look(path)
+            if run is None:  # half of a run: its process was killed, or is about to write the rest
                 continue
-            if run.state == "running":
-                done += min(1.0, run.status["step"] / run.status["max_steps"])
-            else:
-                done += 1
-                self._ended[path] = run
-                self.console.print(_line(run), highlight=False, soft_wrap=True, markup=False)
-        runs = f"{len(self._ended)}/{self._total()} runs"
-        self._bar.update(self._id, completed=done * PARTS, total=self._total() * PARTS, runs=runs)
+            watched.seen, watched.state = seen, run.state
+            if run.state in ENDS:
+                watched.done = 1.0
+                del self._open[path]
+                self.say(_line(run))
+            elif run.state == "running":
+                watched.done = min(1.0, run.status["step"] / run.status["max_steps"])
+        ended, total = len(self._watched) - len(self._open), self._total()
+        done = ended + sum(watched.done for watched in list(self._open.values()))
+        self._bar.update(self._id, completed=done * PARTS, total=total * PARTS, runs=f"{ended}/{total} runs")
 
     def _total(self) -> int:
-        return max(self._expected, len(self.paths))
+        return max(self._expected, len(self._watched))
 
-    @staticmethod
-    def _look(path: Path) -> Run | None:
-        try:
-            return read_run(path)
-        except UserError:
-            return None  # not begun, or being written this moment
+    def say(self, *lines: str) -> None:
+        """Prints lines above the bar."""
+        for line in lines:
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a status is replaced."""
+    try:
+        found = (path / "status.json").stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _look(path: Path) -> Run | None:
+    try:
+        return read_run(path)
+    except UserError:
+        return None  # not begun, or being written this moment
 
 
 def _line(run: Run) -> str:
     """What a run came to, in one line."""
+    step = run.status.get("step", 0)
     if run.state == "pruned":
-        return f"{run.path.name}  pruned at step {run.status['step']}"
+        return f"{run.path.name}  pruned at step {step}"
+    if run.state == "preempted":
+        return f"{run.path.name}  stopped at step {step}; the same command goes on from its last checkpoint"
     if run.state == "failed":
-        return f"{run.path.name}  failed at step {run.status['step']}: {run.status['error']}"
+        error = " ".join(str(run.status.get("error", "no error was recorded")).split())
+        return f"{run.path.name}  failed at step {step}: {error} See {run.path / 'status.json'}"
     result: dict[str, Any] = run.summary()
     metric = result["metric"]
     value, chance = float(result["test"][metric]), float(result["chance"])

@@ -15,8 +15,9 @@ from gatelab.analysis.papers import SCALES, Paper, find_papers, read_paper
 from gatelab.analysis.reproduction import Outcome, as_record, evaluate, exit_status, summarise
 from gatelab.cli import compose
 from gatelab.cli.train import train
+from gatelab.records import write_json
 from gatelab.registry import UserError, unknown
-from gatelab.runs import Run, read_run, write_json
+from gatelab.runs import Run, read_run
 
 
 def papers_folder() -> Path:

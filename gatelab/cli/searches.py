@@ -11,7 +11,6 @@ Only this process speaks to the storage: runs are watched through their director
 import contextlib
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,15 +18,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from joblib import cpu_count
 from optuna import Study
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatelab.cli import compose
-from gatelab.cli.storage import open_storage
+from gatelab.cli.storage import open_storage, without_password
 from gatelab.cli.studies import SearchOptions, Variant, open_study, read_options, storage_url, variants
-from gatelab.cli.trials import BEAT_SECONDS, Owner, Trials
+from gatelab.cli.trials import BEAT_SECONDS, Trials, sign
 from gatelab.diagnostics import keys
 from gatelab.pruning import ask_to_stop
 from gatelab.registry import UserError
@@ -44,14 +44,17 @@ prepared: list["Search"] = []  # what Hydra's sweeper, which Hydra makes, is to 
 _log = logging.getLogger(__name__)
 
 
-def prepare(overrides: list[Override]) -> "Search":
+def prepare(overrides: list[Override], on_batch: Callable[[list[compose.Job]], object]) -> "Search":
     """The search that the overrides ask for, ready for Hydra's sweeper.
+
+    Args:
+        on_batch: called with the runs that are about to be trained.
 
     Raises:
         UserError: an option, the space or the storage cannot be used.
     """
     options = read_options(overrides)
-    search = Search(options, variants(overrides, options))
+    search = Search(options, variants(overrides, options), on_batch)
     prepared[:] = [search]
     return search
 
@@ -81,25 +84,35 @@ class Search:
     Args:
         options: of the search.
         variants: what has a study of its own each.
+        on_batch: called with the runs that are about to be trained.
 
     Raises:
         UserError: the storage cannot be used.
     """
 
-    def __init__(self, options: SearchOptions, variants: Sequence[Variant]) -> None:
-        self.options, self.variants = options, variants
-        self.jobs_at_once = options.n_jobs or len(os.sched_getaffinity(0))
+    def __init__(
+        self, options: SearchOptions, variants: Sequence[Variant], on_batch: Callable[[list[compose.Job]], object] = lambda _: None
+    ) -> None:
+        self.options, self.variants, self._on_batch = options, variants, on_batch
+        self.jobs_at_once = options.n_jobs or cpu_count()
         storage = open_storage(storage_url(variants[0], options))
-        owner = Owner()
+        owner = sign()
         self.studies: list[Study] = [open_study(variant, options, storage) for variant in variants]
         self._trials = [Trials(study, options.n_trials, owner) for study in self.studies]
-        self.on_batch: Callable[[list[compose.Job]], object] = lambda jobs: None  # the runs that are about to be trained
         self._pending: list[Pending] = []
         self._lock = threading.RLock()  # between the thread that watches and the one that tells
 
     def trials_left(self) -> int:
         """How many trials there are still to be, over all variants."""
         return sum(trials.left() for trials in self._trials)
+
+    def lines(self) -> list[str]:
+        """For the terminal, before it begins."""
+        number, trials = len(self.variants), self.options.n_trials
+        studies = "1 study" if number == 1 else f"{number} studies, one a variant,"
+        told = number * trials - self.trials_left()
+        where = without_password(storage_url(self.variants[0], self.options))
+        return [f"{studies} of {trials} trials{f', {told} of them told already' if told else ''}: {where}"]
 
     def run(self, launch: Launch) -> list[Any]:
         """Trains until every study has its trials.
@@ -114,7 +127,7 @@ class Search:
                     first = 0
                     while batch := self._batch():
                         jobs = list({item.job.path: item for item in batch}.values())
-                        self.on_batch([item.job for item in jobs])
+                        self._on_batch([item.job for item in jobs])
                         returned += launch([item.overrides for item in jobs], first)
                         first += len(jobs)
                         self._settle()
@@ -150,7 +163,7 @@ class Search:
     def _begun(self, trial: Trial, variant: Variant, trials: Trials) -> Pending:
         """Chooses the options of a trial; a run that was trained before is told at once, without being trained again."""
         overrides = [*variant.overrides, *variant.space.suggest(trial)]
-        (job,) = compose.compose_jobs(compose.parse(overrides), False)
+        job = compose.further_job(overrides)
         trial.set_user_attr("run", job.path.name)
         item = Pending(trial, trials, variant, job, overrides)
         self._pending.append(item)

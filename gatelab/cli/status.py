@@ -19,7 +19,8 @@ from gatelab.cli.folders import add_run_folders
 
 SECONDS_BETWEEN_LOOKS = 1.0
 WIDTH_FOR_BARS = 70  # columns; narrower, they would take the names' place
-_STYLES = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red", "interrupted": "yellow", "stale": "yellow"}
+_STYLES = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red"}
+_STYLES |= dict.fromkeys(("interrupted", "preempted", "stale"), "yellow")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

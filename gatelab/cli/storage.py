@@ -27,6 +27,11 @@ def without_passwords(arguments: Sequence[str]) -> list[str]:
     return [_hidden(item) if item.lstrip("+").startswith(f"{OPTION}=") else item for item in arguments]
 
 
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    return _PASSWORD.sub(r"\g<before>:***@", url)
+
+
 def _hidden(argument: str) -> str:
     option, _, url = argument.partition("=")
     match = _PASSWORD.search(url)
@@ -47,20 +52,19 @@ def open_storage(url: str) -> "BaseStorage":
     Raises:
         UserError: it cannot be used; the sentence holds the reason and no password.
     """
-    try:
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-    except ImportError as error:
-        raise UserError("hydra/sweeper=optuna needs Optuna: pip install 'gatelab[optuna]'") from error
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         if url.startswith("journal:///"):
             path = _with_folder(url.removeprefix("journal:///"))
             # This lock holds on network file systems, too: it is made by O_EXCL.
             return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
-        password = _passwords.get(url)
-        address = make_url(url).set(**({} if password is None else {"password": password}))
+        address = make_url(url)
+        if url in _passwords:
+            address = address.set(password=_passwords[url])
         if "password" in address.query:
             raise UserError(f"{OPTION}: write a password as USER:PASSWORD@HOST, or set PGPASSWORD; elsewhere it would be logged.")
         if address.drivername in ("postgres", "postgresql"):
@@ -108,5 +112,4 @@ def _refusal(url: str, reason: str) -> UserError:
     line = " ".join(reason.split())
     for password in _passwords.values():
         line = line.replace(password, "***") if password else line
-    shown = _PASSWORD.sub(r"\g<before>:***@", url)
-    return UserError(f"{OPTION}={shown} cannot be used: {line.rstrip('.')}. A storage is {KINDS}.")
+    return UserError(f"{OPTION}={without_password(url)} cannot be used: {line.rstrip('.')}. A storage is {KINDS}.")

@@ -5,6 +5,7 @@ A variant is a combination of what the command line gives as `a,b` or `range(...
 """
 
 import hashlib
+import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -71,8 +72,10 @@ def read_options(overrides: Iterable[Override]) -> SearchOptions:
     """The options of the search among the overrides.
 
     Raises:
-        UserError: an option does not exist or a value is not accepted.
+        UserError: an option does not exist or a value is not accepted, or Optuna is missing.
     """
+    if importlib.util.find_spec("optuna") is None:
+        raise UserError("hydra/sweeper=optuna needs Optuna, which is not installed: pip install 'gatelab[optuna]'.")
     prefix = "hydra.sweeper."
     values: Any = OmegaConf.load(compose.conf_folder() / "hydra" / "sweeper" / "optuna.yaml")
     del values["_target_"]
@@ -112,7 +115,7 @@ def variants(overrides: list[Override], options: SearchOptions) -> list[Variant]
     with compose.composing():
         jobs = BasicSweeper.split_arguments(rest, None)[0]
         given = _given(jobs, domains)
-        return [_variant(job, Space(domains, values), options) for job, values in zip(jobs, given, strict=True)]
+        return [_variant(job, Space(domains, values)) for job, values in zip(jobs, given, strict=True)]
 
 
 def _space_file(space: str | None) -> Path | None:
@@ -139,8 +142,9 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain]) -> list[dic
             if key.split(".")[0] in searched_over:
                 raise UserError(f"{where}, which depends on what is chosen for {key.split('.')[0]}. Search over {key}, too.")
             siblings: set[str] = set()
+            composed: Any = None
             for job, values in zip(jobs, found, strict=True):
-                composed: Any = compose.plain(list(job))
+                composed = compose.composed(job)
                 parent = OmegaConf.select(composed, key.rpartition(".")[0]) if "." in key else composed
                 siblings |= set(map(str, parent)) if OmegaConf.is_dict(parent) else set()
                 value = OmegaConf.select(composed, key)
@@ -153,12 +157,12 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain]) -> list[dic
     return found
 
 
-def _variant(job: Sequence[str], space: Space, options: SearchOptions) -> Variant:
+def _variant(job: Sequence[str], space: Space) -> Variant:
     """Reads off one composed run what all runs of a variant share."""
     probe = space.probes()[0]
     if not probe:
         raise UserError(f"Nothing is searched over for {' '.join(job)}: no condition of the space holds there.")
-    config = compose.composed([*job, *probe])[0]
+    config = compose.to_config(compose.composed([*job, *probe]))
     task = TASKS.build(**config.task)
     same = sorted(item for item in job if item.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY)
     what = json.dumps([same, [[item.key, item.text, item.conditions] for item in space.domains]])

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from types import FrameType
 
@@ -15,13 +15,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gatelab.cli import compose
+from gatelab.cli import compose, local
+from gatelab.cli.preflight import preflight
 from gatelab.cli.progress import Progress
 from gatelab.cli.storage import without_passwords
 from gatelab.cli.studies import search_name
+from gatelab.locks import RunBusyError
 from gatelab.registry import Stopped, UserError
 from gatelab.sweeps import write_plan
 from gatelab.training.fit import RunFailedError, fit
+
+DRY_RUN = "--dry-run"  # not Hydra's
+HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal was closed
 
 _log = logging.getLogger(__name__)
 _refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
@@ -32,9 +37,13 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
     try:
-        run = fit(compose.to_config(composed))
+        run = fit(compose.to_config(composed), launcher=_launcher())
     except RunFailedError:
         return float("nan")
+    except RunBusyError:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise
+        return float("nan")  # it is another's, who says what becomes of it
     except UserError as error:
         _refused.append(error)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -42,6 +51,12 @@ def job(composed: DictConfig) -> float:
         return float("nan")
     summary = run.summary()
     return float(summary["val"][summary["metric"]])
+
+
+def _launcher() -> str | None:
+    """The name of the launcher that started this job; None outside of a sweep."""
+    own = HydraConfig.get()
+    return own.runtime.choices.get("hydra/launcher") if own.mode == RunMode.MULTIRUN else None
 
 
 def train(arguments: list[str]) -> int:
@@ -56,6 +71,8 @@ def train(arguments: list[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     arguments = without_passwords(arguments)
+    dry = DRY_RUN in arguments
+    arguments = [item for item in arguments if item != DRY_RUN]
     given = get_args_parser().parse_args(arguments)
     overrides = compose.parse(given.overrides)
     compose.load_plugins(overrides)
@@ -65,53 +82,74 @@ def train(arguments: list[str]) -> int:
         _hydra(arguments)
         return 0
     searching = given.multirun and compose.sweeper(overrides) == "optuna"
-    if searching:
-        from gatelab.cli import searches
-        from gatelab.cli.found import print_found
     if given.multirun and not any(override.key_or_group == "sweep" for override in overrides):
         # A search goes on when its command is given again, so its name follows from what it searches.
         name = f"sweep={search_name(overrides) if searching else time.strftime('%Y%m%d-%H%M%S')}"
         arguments = [*arguments, name]
         overrides += compose.parse([name])
+    launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
+    if launcher == "local" and not dry:
+        local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
+    ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
     show = all(item.config.machine.progress for item in jobs)
-    if searching:
-        # These jobs only stood for its runs, which are known batch by batch.
-        search = searches.prepare(overrides)
+    search = None
+    if searching:  # these jobs only stood for its runs, which come batch by batch
+        from gatelab.cli import searches
+
+        search = searches.prepare(overrides, lambda batch: (_plan(batch, arguments), progress.add([item.path for item in batch])))
+        ahead = ahead.scaled(search.trials_left(), search.jobs_at_once)
         progress = Progress([], show, expected=search.trials_left())
-        search.on_batch = lambda batch: (_planned(batch), progress.add([item.path for item in batch]))
+        progress.say(*search.lines())
     else:
         progress = Progress([item.path for item in jobs], show)
-        if given.multirun:
-            _planned(jobs)
+    if sum(ahead.counts.values()) and (given.multirun or dry or ahead.runs_finished):
+        progress.say(*ahead.lines())
+    if dry:
+        return 0
+    if given.multirun and not searching:
+        _plan(jobs, arguments)
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
-    with progress, _stopped_by(signal.SIGTERM):
-        _hydra(arguments)
+    try:
+        with progress, _stopped_by(signal.SIGTERM, *HANG_UP):
+            _hydra(arguments)
+    except KeyboardInterrupt:
+        if given.multirun:
+            name = jobs[0].config.sweep
+            progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
+        raise
     if _refused and not given.multirun:
         raise _refused.pop()
     status = progress.summarise()
-    if searching:
+    if search is not None:
+        from gatelab.cli.found import print_found
+
         print_found(search)
     return status
 
 
-def _planned(jobs: list[compose.Job]) -> None:
-    write_plan({item.path: asdict(item.config) for item in jobs})
+def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str]) -> None:
+    configs = {item.path: asdict(item.config) for item in jobs}
+    write_plan(configs, {item.path: item.overrides for item in jobs}, arguments)
 
 
 @contextlib.contextmanager
-def _stopped_by(number: signal.Signals) -> Iterator[None]:
-    """Has a signal end runs as Ctrl-C does: their directories say so, and no worker of a sweep goes on alone."""
+def _stopped_by(*numbers: signal.Signals) -> Iterator[None]:
+    """Has signals end runs as Ctrl-C does, once: their directories say so, and no job of a sweep goes on alone."""
 
     def stop(number: int, _: FrameType | None) -> None:
+        for other in before:  # whoever sends it to the process and then to its group does not mean it twice
+            signal.signal(other, signal.SIG_IGN)
         raise Stopped(number)
 
-    before = signal.signal(number, stop)
+    # What is ignored (nohup) stays ignored.
+    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield
     finally:
-        signal.signal(number, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _hydra(arguments: list[str]) -> None:

@@ -10,12 +10,9 @@ A study is all that the processes share. A trial's number is given out once, in 
   look at the process table on this host, and from another host when its beat in the study stands still.
 """
 
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.samplers import BaseSampler, PartialFixedSampler
@@ -23,7 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gatelab.cli.search import unit_number
-from gatelab.sweeps import process_alive
+from gatelab.locks import process_alive, this_process
 
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 60.0  # a process on another host whose beat stands still for longer counts as gone
@@ -58,27 +55,21 @@ class SharedDraws(BaseSampler):
         return self._make(int(unit_number(self._seed, trial.number, *option) * 2**32))
 
 
-@dataclass
-class Owner:
-    """This process, as it signs its trials."""
-
-    token: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    host: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
-
-    def signature(self) -> dict[str, Any]:
-        return {"token": self.token, "host": self.host, "pid": self.pid}
+def sign() -> dict[str, Any]:
+    """This process, as it is noted in its trials."""
+    return this_process() | {"token": uuid.uuid4().hex[:12]}
 
 
 class Trials:
     """The trials of a study, as one process sees them.
 
     Args:
-        study: its sampler is in use.
+        study: with the sampler that trials are drawn with.
         n_trials: how many there are to be, whoever trains them; trials that failed in this command among them.
+        owner: `sign()` of this process.
     """
 
-    def __init__(self, study: Study, n_trials: int, owner: Owner) -> None:
+    def __init__(self, study: Study, n_trials: int, owner: dict[str, Any]) -> None:
         self.study, self.n_trials, self.owner = study, n_trials, owner
         self._sampler = study.sampler
         self._failed_before = {trial.number for trial in self._all() if trial.state == TrialState.FAIL}
@@ -94,7 +85,7 @@ class Trials:
             failed = next(self._to_retry(), None)
             self.study.sampler = self._sampler if failed is None else PartialFixedSampler(failed.params, self._sampler)
             trial = self.study.ask()
-            trial.set_user_attr("owner", self.owner.signature() | {"retries": None if failed is None else failed.number})
+            trial.set_user_attr("owner", self.owner | {"retries": None if failed is None else failed.number})
             if self._granted(trial.number, failed):
                 return trial
             trial.set_user_attr("surplus", True)
@@ -121,9 +112,9 @@ class Trials:
         trials = self._all()
         retried = {_retries(trial) for trial in trials if not trial.user_attrs.get("surplus")}
         for trial in trials:
-            if trial.number in self._failed_before and trial.number not in retried:
-                if trial.params and not trial.user_attrs.get("surplus"):
-                    yield trial
+            again = trial.number in self._failed_before and trial.number not in retried
+            if again and trial.params and not trial.user_attrs.get("surplus"):
+                yield trial
 
     def abandoned(self) -> tuple[list[FrozenTrial], list[FrozenTrial], bool]:
         """The running trials of others: those whose process is gone, those that are being trained, and whether that is certain.
@@ -135,9 +126,9 @@ class Trials:
         attributes = self.study.user_attrs
         for trial in self._all():
             owner = trial.user_attrs.get("owner", {})
-            if trial.state != TrialState.RUNNING or owner.get("token") == self.owner.token:
+            if trial.state != TrialState.RUNNING or owner.get("token") == self.owner["token"]:
                 continue
-            if owner.get("host") == self.owner.host:
+            if all(owner.get(key) == self.owner[key] for key in ("host", "boot")):
                 (alive if process_alive(owner) else gone).append(trial)
                 continue
             beat = attributes.get(f"beat {owner.get('token')}")
@@ -159,7 +150,7 @@ class Trials:
 
     def beat(self, count: int) -> None:
         """Says that this process is there."""
-        self.study.set_user_attr(f"beat {self.owner.token}", count)
+        self.study.set_user_attr(f"beat {self.owner['token']}", count)
 
     def _all(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

@@ -29,6 +29,7 @@ from gatelab.training.lean import LeanEarlyStopping, LeanModelCheckpoint, NoProf
 from gatelab.training.mirrors import build_loggers
 from gatelab.training.module import NonFiniteLossError, SequenceModule
 from gatelab.training.probes import GradientProbe, InsideProbe
+from gatelab.training.pruning import PruneOnRequest, RunPrunedError
 from gatelab.training.provenance import provenance
 
 PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
@@ -40,7 +41,7 @@ class RunFailedError(RuntimeError):
     """A run ended without a result. Its directory says why."""
 
 
-def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
+def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None = None) -> Run:
     """Trains, validates and tests one run, and records it in its directory.
 
     A finished run is returned as it is. A run that was interrupted goes on from its last checkpoint and ends bit for bit where it
@@ -49,6 +50,7 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
     Args:
         config: what to compute, checked.
         watchers: callbacks in front of our own. They are not part of the run's identity and must not change what is computed.
+        launcher: what started this process, if it is one of a sweep's; noted in the status.
 
     Returns:
         The finished run.
@@ -56,6 +58,7 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
     Raises:
         UserError: the configuration cannot be built, or another process is training this run.
         RunFailedError: training broke down; the directory has state `failed`, the error and the last good checkpoint.
+            Or a search ended it early: it has state `pruned`.
         KeyboardInterrupt: it was interrupted; the directory says so.
     """
     plugins = {path: load_plugin(path, (CELLS, TASKS)) for path in config.plugins}
@@ -77,20 +80,23 @@ def fit(config: Config, watchers: Sequence[Callback] = ()) -> Run:
     exit_code = 1
     loggers = []
     try:
-        writer.start(resolved, provenance(task.data_hashes(), plugins), run_id)
+        writer.start(resolved, provenance(task.data_hashes(), plugins), run_id, launcher, config.machine.threads)
         loggers = build_loggers(config, writer, run_id, resolved)
         summary, step = _train(config, model, task, writer, loggers, [*watchers], trainer_options)
         writer.finish(summary, step)
         exit_code = 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        last = path / "checkpoints" / "last.ckpt"
-        stopped = not isinstance(error, Exception)  # Ctrl-C or SIGTERM
-        reason = "Interrupted; the same command goes on from the last checkpoint." if stopped else str(error) or repr(error)
-        cause = "interrupted" if stopped else "diverged" if isinstance(error, NonFiniteLossError) else "error"
-        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None, cause)
-        if stopped:
+        if not isinstance(error, Exception):  # Ctrl-C or a signal
+            writer.preempt("Interrupted; the same command goes on from the last checkpoint.")
             # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
             raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
+        if isinstance(error, RunPrunedError):
+            writer.prune(str(error))
+            raise RunFailedError(f"{path} ended early: {error}") from error
+        last = path / "checkpoints" / "last.ckpt"
+        reason = str(error) or repr(error)
+        cause = "diverged" if isinstance(error, NonFiniteLossError) else "error"
+        writer.fail(reason, traceback.format_exc(), str(last) if last.exists() else None, cause)
         raise RunFailedError(f"{path} failed: {reason}") from error
     finally:
         for logger in loggers:
@@ -191,6 +197,7 @@ def _train(
         GradientProbe(settings.log_every, settings.probe_every, model, settings.clip_norm),
         RandomState(),
         LastValidation(),
+        PruneOnRequest(writer.path),
         best,
         LastCheckpoint(last),
     ]

@@ -1,7 +1,6 @@
 """Where runs stand, from directories as training leaves them."""
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ START = 1_000_000.0
 def noted(path: Path, **fields: Any) -> Path:
     """Changes what a run noted of itself."""
     file = path / "status.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"started": START, "from_step": 0} | fields))
+    before = {key: value for key, value in json.loads(file.read_text()).items() if key != "wall_seconds"}
+    file.write_text(json.dumps(before | {"started": START, "from_step": 0} | fields))
     return path
 
 
@@ -33,6 +33,7 @@ def test_every_state(make_run, tmp_path: Path):
     now = START + STALE_SECONDS + 100
     noted(make_run(seed=0), updated=START + 50)
     noted(make_run(seed=1, state="running"), updated=now, step=100)
+    noted(make_run(seed=6, state="running"), updated=now, pid=2**22 + 1)
     noted(make_run(seed=2, state="running"), updated=START, host="elsewhere", pid=7)
     noted(make_run(seed=3, state="failed", error="Out of\nmemory."))
     noted(make_run(seed=4, state="diverged"))
@@ -40,11 +41,12 @@ def test_every_state(make_run, tmp_path: Path):
     planned(tmp_path / "runs", "next", json.loads((make_run(seed=0) / "status.json").read_text())["id"])
     noted(make_run(seed=0), updated=START + 50)
     found = overview([tmp_path / "runs"], now)
-    assert found.counts == {"done": 1, "running": 1, "queued": 2, "stale": 1, "interrupted": 1, "diverged": 1, "failed": 1}
+    once = ("running", "stale", "interrupted", "preempted", "diverged", "failed")
+    assert found.counts == {"done": 1, "queued": 2} | dict.fromkeys(once, 1)
     assert only(found, "failed").reason == "Out of memory"
     assert only(found, "failed").look.endswith("status.json")
-    assert only(found, "interrupted").reason == "Interrupted; the same command goes on"
-    assert only(found, "stale").reason == "no sign of life for 11 min 40 s; process 7 on elsewhere"
+    assert only(found, "preempted").reason == "Interrupted; the same command goes on"
+    assert only(found, "stale").reason == "no sign of life for 3 min 40 s; process 7 on elsewhere"
     assert only(found, "done").seconds == 50
 
 
@@ -100,7 +102,9 @@ def test_nothing_is_known_of_a_sweep_that_has_not_begun(tmp_path: Path):
 def test_a_sweep_that_is_gone(tmp_path: Path):
     planned(tmp_path, "a")
     file = next(tmp_path.glob("sweeps/*/plan.json"))
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": 2**22 + 1, "host": socket.gethostname()}))
+    plan = json.loads(file.read_text())
+    plan["commands"][0]["pid"] = 2**22 + 1
+    file.write_text(json.dumps(plan))
     found = overview([tmp_path])
     assert (found.counts, found.seconds_left) == ({"not begun": 1}, None)
 

@@ -216,7 +216,7 @@ def test_missing_and_silent_runs_are_named(make_run, tmp_path: Path):
     status.write_text(json.dumps(json.loads(status.read_text()) | {"updated": 0}))
     text = reported(tmp_path / "runs").text
     assert "Missing on adding, where others have them: gru: seeds 1, 2." in text
-    assert re.search(r"silent for ten minutes and probably killed; .*: gru-adding-s0-", text)
+    assert re.search(r"their processes are gone or give no sign of life; .*: gru-adding-s0-", text)
 
 
 def test_the_commands_that_repeat_it(make_run, tmp_path: Path):

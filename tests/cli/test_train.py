@@ -101,7 +101,7 @@ def test_a_stopped_command_says_so_and_goes_on(number, sweep, shell, tmp_path):
     assert said.splitlines()[-1] == "gatelab: interrupted"
     assert "Interrupted; the same command goes on from the last checkpoint." in said
     (run,), _ = find_runs([tmp_path / "runs"])
-    assert run.state == "failed"
+    assert run.state == "preempted"
     again = shell(*arguments)
     assert again.returncode == 0, again.stderr
     (run,), _ = find_runs([tmp_path / "runs"])

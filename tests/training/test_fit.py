@@ -116,7 +116,7 @@ def test_an_interrupted_run_ends_where_it_would_have_ended(small, monkeypatch, b
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             fit(config)
     (path,) = Path(config.out).iterdir()
-    assert read_run(path).state == "failed"
+    assert read_run(path).state == "preempted"
     assert "Interrupted" in read_run(path).status["error"]
     resumed = fit(config)
     assert without_times(resumed.metrics()) == without_times(whole.metrics())

@@ -3,7 +3,6 @@
 import ctypes
 import functools
 import math
-import os
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 from gatelab.cells import Cell
 from gatelab.kernels.cpu import _build
 from gatelab.kernels.cpu._source import FIELDS, source
+from gatelab.kernels.machine import available_bytes
 
 DTYPES = (torch.float32, torch.float64)
 CHUNK_ROWS = 256  # rows of activations that one product of a weight gradient takes: they fit the second-level cache
@@ -113,16 +113,6 @@ def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
         return T
     # k steps of everything and T / k states: their sum is least at this k.
     return max(1, round(math.sqrt(T * state * part_bytes / step)))
-
-
-def available_bytes() -> int:
-    """Memory that can be had without swapping."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 2**20
-        return pages * 4096 // 2
 
 
 class Pool:

@@ -7,7 +7,6 @@ databases fail with today's SQLAlchemy, while the one for Optuna 5 needs Hydra 1
 from typing import Any
 
 from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -25,11 +24,13 @@ class OptunaSearch(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+        self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:  # noqa: ARG002 - the signature is Hydra's
         from gatelab.cli.searches import prepared  # here, because Hydra imports every plugin in every command
 
-        return prepared.pop().run(lambda jobs, first: self.launcher.launch(jobs, initial_job_idx=first))
+        assert self.launcher is not None
+        launch = self.launcher.launch
+        return prepared.pop().run(lambda jobs, first: launch(jobs, initial_job_idx=first))

@@ -3,13 +3,13 @@
 Hydra takes plugins from the namespace `hydra_plugins` alone: `gatelab.cli.compose` puts the folder above on the path.
 """
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
+from hydra_plugins.gatelab_grid import Grid
 
 from gatelab.cli.search import split
 
 
-class RandomSearch(BasicSweeper):
+class RandomSearch(Grid):
     """Draws of intervals, times the grid of all other values.
 
     Args:

@@ -1,0 +1,127 @@
+"""The launcher `local`: every job of a sweep in a process of its own, as many at once as fit on this machine.
+
+Hydra's plugin, in the folder `plugins`, hands over to `launch`.
+"""
+
+import contextlib
+import functools
+import logging
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from joblib import cpu_count
+from omegaconf import DictConfig, open_dict
+
+from gatelab.cli import compose
+from gatelab.cli.needs import needs_of
+from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
+from gatelab.kernels.machine import available_bytes
+from gatelab.ledger import enqueue, mark
+
+# What jobs import: it is done once, before they are forked.
+MODULES = ("gatelab.cli.train", "gatelab.cli.warm")
+
+_log = logging.getLogger(__name__)
+
+
+def start() -> None:
+    """Has the server of the jobs begin to import."""
+    start_server(MODULES)
+
+
+def launch(
+    overrides: Sequence[Sequence[str]],
+    first: int,
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    n_jobs: int,
+) -> list[JobReturn]:
+    """Trains the runs of these overrides.
+
+    A job whose process dies is marked as failed in its directory, and the others go on.
+
+    Args:
+        overrides: of every job.
+        first: the number of the first of them in the sweep.
+        context: Hydra's loader of configurations and its callbacks.
+        task: the function of a job.
+        config: the configuration of the sweep.
+        n_jobs: most jobs at once; -1: as many as the cores and the free memory of this machine allow.
+
+    Returns:
+        What became of every job, in their order: its score, nan where there is none. Configurations are left out: a sampler wants
+        none, and those of a thousand jobs are a gigabyte.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+    jobs = [compose.job_of(item, functools.partial(_load, context, config, item)) for item in overrides]
+    for job in jobs:
+        enqueue(job.path, asdict(job.config), job.run_id, "local")
+    needs = [Need(found.threads, found.memory) for found in (needs_of(job.config) for job in jobs)]
+    work = functools.partial(_work, context, task, config, Singleton.get_state())
+    scores: dict[Path, float] = {}
+    # Overrides that come to the same run are trained once.
+    numbers = list({job.path: number for number, job in reversed([*enumerate(jobs)])}.values())[::-1]
+    pool = Pool(MODULES, room(), n_jobs if n_jobs > 0 else None)
+    calls = [(first + number, [*overrides[number]]) for number in numbers]
+    with contextlib.closing(pool.run(work, calls, [needs[number] for number in numbers])) as ends:
+        for end in ends:
+            path = jobs[numbers[end.index]].path
+            if isinstance(end.result, float):
+                scores[path] = end.result
+            else:
+                _mark(path, end)
+    return [_return(item, scores.get(job.path, float("nan"))) for item, job in zip(overrides, jobs, strict=True)]
+
+
+def room() -> Need:
+    """What all jobs together may use of this machine."""
+    return Need(cpu_count(), available_bytes())
+
+
+def _load(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    return context.config_loader.load_sweep_config(config, [*overrides])
+
+
+def _mark(path: Path, end: Ended) -> None:
+    """Notes in the directory of a run how its process died, unless it did so itself."""
+    stopped = end.exit_status == 128 + signal.SIGTERM  # by somebody else: its directory says so
+    reason = end.error or f"Nothing is known of its end: {describe(end.exit_status)}."
+    if not mark(path, "failed", reason, "error" if end.error else "killed") and not stopped:
+        _log.error("%s: %s", path.name, reason)
+
+
+def _return(overrides: Sequence[str], score: float) -> JobReturn:
+    done = JobReturn(overrides=[*overrides], status=JobStatus.COMPLETED)
+    done.return_value = score
+    return done
+
+
+def _work(
+    context: HydraContext, task: TaskFunction, config: DictConfig, singletons: Mapping[Any, Any], number: int, overrides: list[str]
+) -> float:
+    """One job, in its own process."""
+    setup_globals()
+    Singleton.set_state(dict(singletons))
+    composed = _load(context, config, overrides)
+    with open_dict(composed):
+        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
+        composed.hydra.job.num = number
+    HydraConfig.instance().set_config(composed)
+    job = run_job(
+        hydra_context=context,
+        config=composed,
+        task_function=task,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+    return float(job.return_value)

@@ -1,0 +1,91 @@
+"""What a run needs: threads, memory, disk and time, estimated from its configuration before it begins."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from gatelab.config import Config
+from gatelab.config import build as build_config
+from gatelab.diagnostics.cost import model_flops_per_step
+from gatelab.tasks import TASKS
+from gatelab.training.fit import build_model, check
+
+# Measured on x86-64 with torch 2.13 and one thread. What they are used for wants the right order of magnitude.
+PROCESS_BYTES = 200 * 2**20  # of its own, beside what it shares with the server that it was forked from
+SECONDS_A_RUN = 0.5  # start, first validation, test and end
+SECONDS_A_STEP = 2e-3  # of training, whatever the model is
+FLOPS_A_SECOND = 20e9  # one core, products and pointwise work of small models together
+WANDB_BYTES = 1_500_000  # of an offline run
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one run needs.
+
+    Attributes:
+        threads: that compute.
+        memory: bytes.
+        disk: bytes when it is finished, and while a checkpoint is being replaced.
+        seconds: of a whole run on an idle core.
+    """
+
+    threads: int
+    memory: int
+    disk: int
+    seconds: float
+
+
+def needs_of(config: Config) -> Needs:
+    """Checks that a run can be trained here, and estimates what it needs.
+
+    Raises:
+        UserError: as `gatelab.training.fit.check`.
+    """
+    return _needs(json.dumps(_relevant(config), sort_keys=True))
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """What decides how long a step takes: equal for runs that differ in seed, learning rate and the like."""
+    parts = {name: config.get(name) for name in ("cell", "task", "model")}
+    trainer = {name: config["trainer"].get(name) for name in ("batch_size", "precision", "val_every", "probe_every")}
+    return json.dumps(parts | trainer, sort_keys=True)
+
+
+def _relevant(config: Config) -> dict[str, Any]:
+    """Without what can be neither refused nor costly: a sweep over a thousand seeds is looked at once."""
+    return asdict(config) | {"seed": 0, "data_seed": None, "optimizer": {"name": "adamw"}, "schedule": {}, "out": "", "sweep": None}
+
+
+@functools.cache
+def _needs(relevant: str) -> Needs:
+    config = build_config(json.loads(relevant))
+    check(config)
+    task, settings = TASKS.build(**config.task), config.trainer
+    with torch.device("meta"):
+        model = build_model(config, task)
+    rnn, rows = model.rnn, settings.batch_size
+    length = task.batch("val", 0, np.arange(1)).x.shape[1]
+    parameters = sum(value.numel() for value in model.parameters())
+    directions = 2 if rnn.bidirectional else 1
+    size = 8 if settings.precision == "f64" else 4
+    # Every layer keeps pre-activations, states and its output, and gets a gradient of it; the head its outputs.
+    kept = directions * rnn.num_layers * rnn.hidden_size * (len(rnn.cell.gates) + len(rnn.cell.state) + 2)
+    values = rows * length * (task.input_size + kept + (2 * task.output_size if model.readout == "all" else 2))
+    states = 4 * parameters * size  # weights, gradients, two moments
+    checkpoints = 4 * 3 * parameters * size  # best, last, the one before and the one being written: weights and moments
+    lines = 300 * settings.max_steps // settings.log_every
+    looks = settings.max_steps // settings.probe_every if settings.probe_every else 0
+    units = directions * rnn.num_layers * rnn.hidden_size * (len(rnn.cell.gates) + len(rnn.cell.state))
+    records = lines + looks * (4000 + 12 * units)
+    step = SECONDS_A_STEP + 3 * rows * length * model_flops_per_step(model, length) / FLOPS_A_SECOND
+    return Needs(
+        threads=config.machine.threads,
+        memory=PROCESS_BYTES + states + values * size,
+        disk=50_000 + checkpoints + records + (WANDB_BYTES + records if config.logger.name == "wandb" else 0),
+        seconds=SECONDS_A_RUN + settings.max_steps * step,
+    )

@@ -1,0 +1,30 @@
+"""What of this machine's memory can be had."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def available_bytes() -> int:
+    """Memory that can be had without swapping, within the limit of this process's control group if it has one."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()) else 2**20
+        free = pages * 4096 // 2
+    return min([free, *_left_in_groups()])
+
+
+def _left_in_groups() -> list[int]:
+    """Bytes left below the limits of the control groups (version 2) that this process is in; files in the cache count as free."""
+    found = []
+    with contextlib.suppress(OSError):
+        own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "/")
+        root = Path("/sys/fs/cgroup")
+        for group in {root, root / own.strip("/")}:
+            with contextlib.suppress(OSError, ValueError):
+                limit = int((group / "memory.max").read_text())  # "max" where there is none
+                kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                found.append(limit - int((group / "memory.current").read_text()) + int(kept.get("inactive_file", 0)))
+    return [max(0, left) for left in found]

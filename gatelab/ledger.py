@@ -1,0 +1,205 @@
+"""The ledger: what is written of a run before, while and after it is trained. `gatelab.runs` says what is in its directory."""
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gatelab.locks import HEARTBEAT_SECONDS, RunBusyError, RunLock, this_process
+from gatelab.records import Lines, check_writable, overwrite_json, read_json, write_json, write_new_json
+from gatelab.registry import UserError
+
+STATES = ("queued", "preempted", "running", "pruned", "failed", "finished")  # in the order in which a run comes further on
+
+_MOMENT_SECONDS = 0.5
+_SHORT = 2000  # characters of a traceback on a full disk
+# What a process that was killed leaves of files it was writing.
+_LEFTOVERS = (".status.json.*", ".config.json.*", ".provenance.json.*", ".summary.json.*", ".*.jsonl.*", "checkpoints/.*.ckpt.*")
+
+
+class RunWriter:
+    """Writes one run directory and holds its lock while it does.
+
+    Args:
+        path: the run directory; made when missing.
+
+    Raises:
+        RunBusyError: another process is training this run.
+        UserError: the directory cannot be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        check_writable(path)
+        path.mkdir(parents=True, exist_ok=True)
+        self._status: dict[str, Any] = {}
+        self._writing = threading.RLock()  # the heartbeat writes the status, too
+        self._begun, self._written = time.monotonic(), -math.inf
+        self._files: dict[str, Lines] = {}
+        try:
+            self._lock = RunLock(path, self._beat)
+        except RunBusyError:  # perhaps by somebody who notes what became of it, which takes a moment
+            time.sleep(_MOMENT_SECONDS)
+            self._lock = RunLock(path, self._beat)
+
+    def start(
+        self, config: Mapping[str, Any], provenance: Mapping[str, Any], run_id: str, launcher: str | None = None, threads: int = 1
+    ) -> None:
+        """Records what is about to be computed and marks the run as running.
+
+        Args:
+            launcher: what started this process, of a sweep.
+            threads: of torch.
+        """
+        for pattern in _LEFTOVERS:  # by a process that was killed while it wrote
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
+        try:
+            before = read_json(self.path / "status.json")
+        except UserError:
+            before = {}
+        write_json(self.path / "config.json", config)
+        write_json(self.path / "provenance.json", provenance)
+        seconds = _number(before.get("wall_seconds"))
+        self._status = {
+            "state": "running",
+            "id": run_id,
+            "step": 0,
+            "max_steps": config["trainer"]["max_steps"],
+            "started": time.time(),
+            **this_process(),
+            "attempts": int(_number(before.get("attempts"))) + 1,
+            "wall_seconds": seconds,
+            "from_seconds": seconds,
+            "launcher": launcher,
+            "threads": threads,
+        }
+        self._begun = time.monotonic()
+        self._write_status()
+
+    @property
+    def wall_seconds(self) -> float:
+        """Of all processes that worked at this run; of one that was killed, up to its last heartbeat."""
+        return self._status["from_seconds"] + time.monotonic() - self._begun
+
+    def progress(self, step: int) -> None:
+        """Notes how far the run has come, in optimiser steps; written about once a second.
+
+        Raises:
+            RunBusyError: this process was taken for dead, and another goes on with the run.
+        """
+        if self._lock.lost:
+            raise RunBusyError(f"{self.path} was taken over by another process while this one gave no sign of life.")
+        self._status["step"] = step
+        if "from_step" not in self._status:
+            with self._writing:
+                self._status["from_step"] = step - 1
+        if time.monotonic() - self._written > 1:
+            self._write_status()
+
+    def finish(self, summary: Mapping[str, Any], step: int) -> None:
+        """Marks the run as finished, with its results."""
+        write_json(self.path / "summary.json", summary)
+        self._end({"state": "finished", "step": step})
+
+    def fail(self, error: str, trace: str, checkpoint: str | None, cause: str = "error") -> None:
+        """Marks the run as failed.
+
+        Args:
+            error: one sentence.
+            trace: the traceback.
+            checkpoint: the last good checkpoint, if there is one.
+            cause: "diverged" (a loss or score that is not finite), "memory", "disk" or "error"; "killed" is `mark`'s.
+        """
+        self._end({"state": "failed", "cause": cause, "error": error, "traceback": trace, "checkpoint": checkpoint})
+
+    def preempt(self, reason: str) -> None:
+        """Marks the run as stopped from outside: it can go on from its last checkpoint."""
+        self._end({"state": "preempted", "error": reason})
+
+    def prune(self, reason: str) -> None:
+        """Marks the run as ended early by a search: it is no result, and it can go on from its last checkpoint."""
+        self._end({"state": "pruned", "error": reason})
+
+    def append(self, file: str, record: Mapping[str, Any]) -> None:
+        """Appends one line and hands it to the operating system, so that it survives a kill."""
+        if file not in self._files:
+            self._files[file] = Lines(self.path / file)
+        self._files[file].append(record)
+
+    def close(self) -> None:
+        """Closes the files and gives the lock back."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        self._lock.release()
+
+    def _end(self, values: Mapping[str, Any]) -> None:
+        if self._lock.lost or not self._status:
+            return
+        with self._writing:
+            self._status |= values
+        try:
+            self._write_status()
+        except OSError:
+            self._status["traceback"] = self._status.get("traceback", "")[-_SHORT:]
+            overwrite_json(self.path / "status.json", self._status)
+
+    def _beat(self) -> None:
+        if self._status and time.monotonic() - self._written > HEARTBEAT_SECONDS / 2:
+            self._write_status()
+
+    def _write_status(self) -> None:
+        with self._writing:
+            self._status |= {"updated": time.time(), "wall_seconds": self.wall_seconds}
+            write_json(self.path / "status.json", self._status)
+            self._written = time.monotonic()
+
+
+def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | None = None) -> bool:
+    """Notes that a run is to be trained. One that has a status already is left alone.
+
+    Returns:
+        Whether this call queued it.
+    """
+    if (path / "status.json").exists():
+        return False
+    path.mkdir(parents=True, exist_ok=True)
+    write_new_json(path / "config.json", config)
+    status = {"state": "queued", "id": run_id, "step": 0, "max_steps": config["trainer"]["max_steps"], "started": None}
+    status |= {"updated": time.time(), "attempts": 0, "wall_seconds": 0.0, "launcher": launcher}
+    return write_new_json(path / "status.json", status)
+
+
+def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
+    """Notes what became of a run whose process could not: it was killed, ran out of memory, or its node is lost.
+
+    A run that somebody alive is training, and one that has come to an end of its own, is left alone.
+
+    Args:
+        state: "failed" or "preempted"; error: one sentence; cause: of a failure, "killed" or "memory".
+
+    Returns:
+        Whether it was noted.
+    """
+    if not path.is_dir():
+        return False
+    try:
+        with RunLock(path):
+            try:
+                status = read_json(path / "status.json")
+            except UserError:
+                status = {"step": 0}
+            if status.get("state") in ("finished", "failed", "preempted"):
+                return False
+            status |= {"state": state, "error": error} | ({"cause": cause} if state == "failed" else {})
+            write_json(path / "status.json", status)
+    except RunBusyError:
+        return False
+    return True
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
