@@ -151,7 +151,7 @@ def read_domains(overrides: list[Override], file: Path | None) -> tuple[Domain, 
 
 def _lines(file: Path) -> dict[str, str]:
     try:
-        raw = yaml.load(file.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506 - text only; Hydra reads the values
+        raw = yaml.load(file.read_text("utf-8"), yaml.BaseLoader)
     except OSError as error:
         raise UserError(f"hydra.sweeper.space: {file} cannot be read: {error.strerror}.") from error
     except yaml.YAMLError as error:

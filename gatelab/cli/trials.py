@@ -12,9 +12,11 @@ A study is all that the processes share. A trial's number is given out once, in 
 
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -83,7 +85,7 @@ class Trials:
         """The next trial to train, still without values; None when there is none left."""
         while len(self._counted(self._all())) < self.n_trials:
             failed = next(self._to_retry(), None)
-            self.study.sampler = self._sampler if failed is None else PartialFixedSampler(failed.params, self._sampler)
+            self.study.sampler = self._sampler if failed is None else _fixed(failed, self._sampler)
             trial = self.study.ask()
             trial.set_user_attr("owner", self.owner | {"retries": None if failed is None else failed.number})
             if self._granted(trial.number, failed):
@@ -154,6 +156,13 @@ class Trials:
 
     def _all(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
+
+
+def _fixed(trial: FrozenTrial, sampler: BaseSampler) -> BaseSampler:
+    """Draws what a trial had."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return PartialFixedSampler(trial.params, sampler)
 
 
 def _retries(trial: FrozenTrial) -> int | None:

@@ -29,8 +29,8 @@ from gatelab.training.lean import LeanEarlyStopping, LeanModelCheckpoint, NoProf
 from gatelab.training.mirrors import build_loggers
 from gatelab.training.module import NonFiniteLossError, SequenceModule
 from gatelab.training.probes import GradientProbe, InsideProbe
-from gatelab.training.pruning import PruneOnRequest, RunPrunedError
 from gatelab.training.provenance import provenance
+from gatelab.training.pruning import PruneOnRequest, RunPrunedError
 
 PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
 
