@@ -10,7 +10,6 @@ from typing import Any
 
 from gatelab.cli import compose
 from gatelab.config import Config
-from gatelab.records import write_json
 from gatelab.runs import RunWriter
 
 TINY = ["task=adding", "task.length=6", "trainer.max_steps=4", "trainer.val_every=2", "model.hidden_size=4", "logger=none"]

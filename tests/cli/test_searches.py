@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
+from searching import BEST_RATE, TINY, launcher, write_finished
 
 from gatelab.cli import compose
 from gatelab.cli.found import print_found
@@ -20,7 +21,6 @@ from gatelab.cli.storage import open_storage, without_password, without_password
 from gatelab.cli.studies import open_study
 from gatelab.registry import UserError
 from gatelab.runs import RunWriter, find_runs
-from searching import BEST_RATE, TINY, launcher, write_finished
 
 LR = "optimizer.lr=tag(log, interval(1e-4, 1e-1))"
 
@@ -82,6 +82,7 @@ def test_variants_have_equal_budgets_and_begin_with_the_same_draws(search, tmp_p
     assert cells == {"lstms0": 3, "lstms1": 3, "grus0": 3, "grus1": 3}
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_trains_nothing_twice(search, tmp_path):
     log = tmp_path / "log"
     search("cell=lstm", LR, n_trials=4).run(launcher(log))
@@ -195,6 +196,7 @@ def test_diverged_and_pruned_runs_are_pruned_trials_and_not_tried_again(search, 
     assert "2 complete, 1 pruned, 1 diverged" in console.export_text()
 
 
+@pytest.mark.slow
 def test_what_was_found_is_printed_with_commands_that_gatelab_takes(search, tmp_path):
     both = search("cell=lstm,gru", LR, "model.dropout=choice(0.0, 0.1)", n_trials=10)
     both.run(launcher(tmp_path / "log"))
