@@ -18,6 +18,9 @@ class Model(Options):
     hidden_size: int = option(128, "H, units a layer", minimum=1)
     num_layers: int = option(1, "L", minimum=1)
     dropout: float = option(0.0, "probability, on the outputs of every layer and in front of the head", minimum=0.0, maximum=1.0)
+    input_noise: float = option(
+        0.0, "standard deviation, in the unit of the inputs, of Gaussian noise on them in training", minimum=0.0
+    )
     bidirectional: bool = option(False, "adds the reverse direction")
     bias: bool = option(True, "one bias per pre-activation")
     backend: str = option("auto", "backend of the time loop")
@@ -136,6 +139,9 @@ class Machine(Options):
     threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1)
     allocator: str = option("keep", "freed memory; keep: stays for the next step; system: as it comes", choices=("keep", "system"))
     checkpoint_every: int | None = option(None, "steps between kept states; null: from length and free memory", minimum=1)
+    checkpoint_steps: int | None = option(None, "optimiser steps between two checkpoints beside those of validation", minimum=1)
+    checkpoint_seconds: float | None = option(60.0, "wall-clock seconds between two, likewise; null: none", minimum=0.0)
+    retry: str = option("failed", "what to train again; failed: but not what diverged", choices=("none", "failed", "all"))
     progress: bool = option(True, "show a progress bar")
 
 

@@ -8,6 +8,7 @@
 A plan only grows: a second command of the same sweep adds its runs and itself.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 from gatelab.locks import RunBusyError, RunLock, process_alive, this_process
 from gatelab.records import read_json, write_json
 from gatelab.registry import UserError
-from gatelab.runs import Run
+from gatelab.runs import Run, read_run
 
 STALE_SECONDS = 120.0  # without a heartbeat a run whose process cannot be seen counts as stale
 _PATIENCE_SECONDS = 30.0  # for another command that is adding to the same plan
@@ -128,6 +129,19 @@ def read_plan(folder: Path) -> list[Planned]:
         for name, entry in found["runs"].items()
         if Path(name).name == name
     ]
+
+
+def failed_runs(folder: Path) -> list[Run]:
+    """The runs of a sweep that failed.
+
+    Args:
+        folder: `<out>/sweeps/<sweep>`.
+    """
+    found = []
+    for planned in read_plan(folder):
+        with contextlib.suppress(UserError):  # not begun
+            found.append(read_run(planned.path))
+    return [run for run in found if run.state == "failed"]
 
 
 def _read_plan(file: Path) -> dict[str, Any]:

@@ -21,8 +21,8 @@ ENTRIES = [pytest.param(registry, name, id=f"{registry.kind}-{name}") for regist
 
 CELL = """
 @dataclass(frozen=True)
-class Leaky(Cell):
-    'A leaky unit.'
+class Damped(Cell):
+    'A damped unit.'
 
     gates = {"z": "block_input"}
     leak: float = option(0.5, "fraction that is kept", minimum=0.0, maximum=1.0)
@@ -115,7 +115,7 @@ def test_a_file_defines_exactly_one(tmp_path: Path) -> None:
     (folder / "__init__.py").touch()
     write(folder / "none.py", "")
     write(folder / "one.py", CELL)
-    write(folder / "two.py", CELL + CELL.replace("Leaky", "Leakier"))
+    write(folder / "two.py", CELL + CELL.replace("Damped", "Leakier"))
     write(folder / "_hidden.py", CELL)
     sys.path.insert(0, str(tmp_path))
     registry = Registry("cell", "offered_cells", Cell)
@@ -130,20 +130,20 @@ def test_a_file_defines_exactly_one(tmp_path: Path) -> None:
 
 
 def test_a_cell_of_a_file(tmp_path: Path) -> None:
-    file = write(tmp_path / "leaky.py", CELL)
+    file = write(tmp_path / "damped.py", CELL)
     assert load_plugin(file, REGISTRIES) == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert "leaky" in CELLS
-    assert "leaky" not in TASKS
-    assert CELLS.name_of(CELLS.get("leaky")) == "leaky"
-    rnn = RNN("leaky", 2, 3, leak=0.25)
-    assert rnn.cell_name == RNN(CELLS.build("leaky"), 2, 3).cell_name == "leaky"
+    assert "damped" in CELLS
+    assert "damped" not in TASKS
+    assert CELLS.name_of(CELLS.get("damped")) == "damped"
+    rnn = RNN("damped", 2, 3, leak=0.25)
+    assert rnn.cell_name == RNN(CELLS.build("damped"), 2, 3).cell_name == "damped"
     x = torch.randn(1, 2, generator=torch.Generator().manual_seed(0))
     layer = rnn.layers["0"]
     torch.testing.assert_close(rnn(x)[0], 0.75 * torch.tanh(x @ layer.W.T))  # type: ignore[operator, union-attr]
-    with pytest.raises(UserError, match="Did you mean 'leaky'"):
-        CELLS.get("leeky")
+    with pytest.raises(UserError, match="Did you mean 'damped'"):
+        CELLS.get("dampped")
     with pytest.raises(UserError, match=r"'leak' is 2\.0, but it must be at most 1\.0"):
-        CELLS.build("leaky", leak=2.0)
+        CELLS.build("damped", leak=2.0)
 
 
 def test_a_task_of_a_file(tmp_path: Path) -> None:
@@ -156,35 +156,35 @@ def test_a_task_of_a_file(tmp_path: Path) -> None:
 
 def test_both_in_one_file(tmp_path: Path) -> None:
     load_plugin(write(tmp_path / "pair.py", CELL + TASK), REGISTRIES)
-    assert CELLS.get("pair").__name__ == "Leaky"
+    assert CELLS.get("pair").__name__ == "Damped"
     assert TASKS.get("pair").__name__ == "Longer"
 
 
 def test_future_annotations(tmp_path: Path) -> None:
-    file = tmp_path / "leaky.py"
+    file = tmp_path / "damped.py"
     file.write_text("from __future__ import annotations\n" + HEAD + CELL)
     load_plugin(file, REGISTRIES)
     with pytest.raises(UserError, match="must be of type float"):
-        CELLS.build("leaky", leak="half")
+        CELLS.build("damped", leak="half")
 
 
 def test_loading_twice_replaces(tmp_path: Path) -> None:
     """A run in the process of its command line loads each file twice; an edited file is another file."""
-    file = write(tmp_path / "leaky.py", CELL)
+    file = write(tmp_path / "damped.py", CELL)
     first = load_plugin(file, REGISTRIES)
     assert load_plugin(file, REGISTRIES) == first
     write(file, CELL.replace("0.5", "0.75"))
     assert load_plugin(file, REGISTRIES) != first
-    assert CELLS.build("leaky").leak == 0.75  # type: ignore[attr-defined]
-    assert CELLS.names().count("leaky") == 1
+    assert CELLS.build("damped").leak == 0.75  # type: ignore[attr-defined]
+    assert CELLS.names().count("damped") == 1
 
 
 def test_the_same_name_from_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    load_plugin(write(tmp_path / "leaky.py", CELL), REGISTRIES)
-    with pytest.raises(UserError, match=r"other/leaky\.py would replace the cell 'leaky', which exists already"):
-        load_plugin(write(tmp_path / "other" / "leaky.py", CELL.replace("0.5", "0.75")), REGISTRIES)
-    assert CELLS.build("leaky").leak == 0.5  # type: ignore[attr-defined]
+    load_plugin(write(tmp_path / "damped.py", CELL), REGISTRIES)
+    with pytest.raises(UserError, match=r"other/damped\.py would replace the cell 'damped', which exists already"):
+        load_plugin(write(tmp_path / "other" / "damped.py", CELL.replace("0.5", "0.75")), REGISTRIES)
+    assert CELLS.build("damped").leak == 0.5  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("registry", "name"), ENTRIES)
@@ -200,7 +200,7 @@ def test_a_built_in_name_is_refused(registry: Registry[Any], name: str, tmp_path
     [
         ("", r"defines neither: it must define a cell \(a subclass of Cell\) or a task \(a subclass of Task\)"),
         ("from gatelab.cells.lstm import LSTM", "defines neither"),
-        (CELL + CELL.replace("Leaky", "Leakier"), "must define one cell, but it defines 2"),
+        (CELL + CELL.replace("Damped", "Leakier"), "must define one cell, but it defines 2"),
         ("def (", "cannot be imported: SyntaxError: "),
         ("import no_such_module", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
@@ -226,21 +226,21 @@ def test_what_is_no_python_file(name: str, tmp_path: Path) -> None:
 
 
 def test_a_path_may_be_relative_or_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "leaky.py", CELL)
+    write(tmp_path / "damped.py", CELL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert load_plugin("leaky.py", REGISTRIES) == load_plugin("~/leaky.py", REGISTRIES)
+    assert load_plugin("damped.py", REGISTRIES) == load_plugin("~/damped.py", REGISTRIES)
 
 
 def test_a_class_without_decorator_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must be a dataclass"):
-        load_plugin(write(tmp_path / "leaky.py", CELL.replace("@dataclass(frozen=True)", "")), REGISTRIES)
+        load_plugin(write(tmp_path / "damped.py", CELL.replace("@dataclass(frozen=True)", "")), REGISTRIES)
 
 
 def test_a_private_base_and_a_second_name_are_no_entries(tmp_path: Path) -> None:
-    derived = "\n@dataclass(frozen=True)\nclass Leaky(_Base):\n    'Derived.'\n\nAlias = Leaky\n"
-    load_plugin(write(tmp_path / "leaky.py", CELL.replace("Leaky", "_Base") + derived), REGISTRIES)
-    assert CELLS.get("leaky").__name__ == "Leaky"
+    derived = "\n@dataclass(frozen=True)\nclass Damped(_Base):\n    'Derived.'\n\nAlias = Damped\n"
+    load_plugin(write(tmp_path / "damped.py", CELL.replace("Damped", "_Base") + derived), REGISTRIES)
+    assert CELLS.get("damped").__name__ == "Damped"
 
 
 # Installed packages.
@@ -259,7 +259,7 @@ def install(folder: Path, text: str, points: str) -> Registry[Cell]:
 
 
 def test_an_installed_package_offers_cells(tmp_path: Path) -> None:
-    registry = install(tmp_path, CELL, "theirs = offered:Leaky")
+    registry = install(tmp_path, CELL, "theirs = offered:Damped")
     assert set(registry.names()) == {*CELLS.names(), "theirs"}
     assert registry.get("theirs").__module__ == "offered"
     assert registry.build("theirs", leak=0.25).leak == 0.25  # type: ignore[attr-defined]
@@ -276,16 +276,16 @@ def test_an_installed_package_that_offers_something_else(tmp_path: Path) -> None
 
 
 def test_an_installed_package_that_is_broken(tmp_path: Path) -> None:
-    registry = install(tmp_path, "import no_such_module", "theirs = offered:Leaky")
+    registry = install(tmp_path, "import no_such_module", "theirs = offered:Damped")
     with pytest.raises(UserError, match=r"'theirs' .*no_such_module"):
         registry.get("theirs")
 
 
 def test_name_of_an_installed_cell(tmp_path: Path) -> None:
-    registry = install(tmp_path, CELL, "theirs = offered:Leaky")
+    registry = install(tmp_path, CELL, "theirs = offered:Damped")
     assert registry.name_of(registry.get("theirs")) == "theirs"
 
 
 def test_an_installed_package_does_not_replace_a_built_in(tmp_path: Path) -> None:
     built_in = CELLS.get("lstm")
-    assert install(tmp_path, CELL, "lstm = offered:Leaky").get("lstm") is built_in
+    assert install(tmp_path, CELL, "lstm = offered:Damped").get("lstm") is built_in

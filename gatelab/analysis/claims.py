@@ -1,5 +1,6 @@
 """Claims of papers and what runs say of them: a small closed set of comparisons, each decided by an interval."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -54,41 +55,48 @@ def different(samples: Sequence[Sample], higher_is_better: bool, margin: float) 
 
 
 def above(samples: Sequence[Sample], _: bool, margin: float) -> Verdict:
-    """The mean of the only arm lies above the level `margin`, whatever direction is better."""
-    return _level(samples, margin, lambda low, high: (low > margin, high < margin))
+    """The mean of every arm lies above the level `margin`, whatever direction is better."""
+    return _level(samples, margin, 1, lambda low, high: (low > margin, high < margin))
 
 
 def below(samples: Sequence[Sample], _: bool, margin: float) -> Verdict:
-    """The mean of the only arm lies below the level `margin`, whatever direction is better."""
-    return _level(samples, margin, lambda low, high: (high < margin, low > margin))
+    """The mean of every arm lies below the level `margin`, whatever direction is better."""
+    return _level(samples, margin, -1, lambda low, high: (high < margin, low > margin))
 
 
 def ordered(samples: Sequence[Sample], higher_is_better: bool, margin: float) -> Verdict:
-    """Every arm is better than the next by more than the margin, each interval at 1 - 0.05 / (number of steps) after Bonferroni."""
-    level = 1 - (1 - LEVEL) / max(1, len(samples) - 1)
-    steps = [
-        _advantage(pair, higher_is_better, margin, lambda low, high: (low > margin, high < margin), level)
-        for pair in itertools.pairwise(samples)
-    ]
-    n = tuple(len(sample.scores) for sample in samples)
-    for verdict in (FAILS, UNDECIDED):  # one step that fails is enough; one that is open leaves the order open
-        for step in steps:
-            if step.verdict == verdict:
-                return Verdict(verdict, step.figure, n, step.detectable, step.needed, step.note)
-    narrowest = min(steps, key=lambda step: step.figure.value)
-    return Verdict(HOLDS, narrowest.figure, n, narrowest.detectable)
+    """Every arm is better than the next by more than the margin."""
+    pairs = list(itertools.pairwise(samples))
+    level = _each(len(pairs))
+    steps = [_advantage(pair, higher_is_better, margin, lambda low, high: (low > margin, high < margin), level) for pair in pairs]
+    return _together(samples, steps, lambda step: step.figure.value)
 
 
 Comparison = Callable[[Sequence[Sample], bool, float], Verdict]
-# By the word that a paper's claims use: the comparison, and how many arms it takes (None: two or more).
-COMPARISONS: dict[str, tuple[Comparison, int | None]] = {
-    "better": (better, 2),
-    "not_worse": (not_worse, 2),
-    "different": (different, 2),
-    "above": (above, 1),
-    "below": (below, 1),
-    "order": (ordered, None),
+# By the word that a paper's claims use: the comparison, and how many arms it takes at least and at most (None: any number).
+COMPARISONS: dict[str, tuple[Comparison, int, int | None]] = {
+    "better": (better, 2, 2),
+    "not_worse": (not_worse, 2, 2),
+    "different": (different, 2, 2),
+    "above": (above, 1, None),
+    "below": (below, 1, None),
+    "order": (ordered, 2, None),
 }
+
+
+def _each(count: int) -> float:
+    """The confidence of each of so many intervals that are right together at 95%, after Bonferroni."""
+    return 1 - (1 - LEVEL) / max(1, count)
+
+
+def _together(samples: Sequence[Sample], steps: Sequence[Verdict], distance: Callable[[Verdict], float]) -> Verdict:
+    """A claim that holds when every step does, shown by the step that decides: the one nearest to failing if all hold."""
+    n = tuple(len(sample.scores) for sample in samples)
+    for verdict in (FAILS, UNDECIDED, HOLDS):  # one step that fails is enough; one that is open leaves the claim open
+        found = [step for step in steps if step.verdict == verdict]
+        if found:
+            return dataclasses.replace(min(found, key=distance), n=n)
+    raise ValueError("a claim has at least one step")
 
 
 def _advantage(
@@ -108,14 +116,19 @@ def _advantage(
     return _decided(spread, interval_of(spread, level), n, threshold, decide, level)
 
 
-def _level(samples: Sequence[Sample], threshold: float, decide: Callable[[float, float], tuple[bool, bool]]) -> Verdict:
-    (sample,) = samples
+def _level(samples: Sequence[Sample], threshold: float, sign: int, decide: Callable[[float, float], tuple[bool, bool]]) -> Verdict:
+    steps = [_one_level(sample, threshold, decide, _each(len(samples))) for sample in samples]
+    return _together(samples, steps, lambda step: sign * step.figure.value)
+
+
+def _one_level(sample: Sample, threshold: float, decide: Callable[[float, float], tuple[bool, bool]], level: float) -> Verdict:
     n = len(sample.scores)
-    if not all(map(math.isfinite, sample.scores)):
-        return Verdict(UNDECIDED, Interval(math.nan, None, None), (n,), note="a run has no finite value")
+    broken = sum(not math.isfinite(score) for score in sample.scores)
+    if broken:
+        return Verdict(UNDECIDED, Interval(math.nan, None, None), (n,), note=f"{broken} runs have no finite value")
     mean, variance, _ = moments(sample.scores)
     spread = Spread(mean, None if variance is None else math.sqrt(variance / n), n - 1)
-    return _decided(spread, mean_interval(sample.scores), (n,), threshold, decide, LEVEL)
+    return _decided(spread, mean_interval(sample.scores, level), (n,), threshold, decide, level)
 
 
 def _decided(

@@ -132,7 +132,7 @@ def _columns(rows: list[Row], short: Mapping[str, str]) -> dict[str, Callable[[R
         columns["solved"] = lambda row: share(row.solved_share)
     columns["params"] = lambda row: NOTHING if row.parameters is None else f"{row.parameters:,}"
     if any(row.flops_per_step is not None for row in rows):
-        columns["FLOPs"] = lambda row: NOTHING if row.flops_per_step is None else _engineering(row.flops_per_step)
+        columns["FLOPs"] = lambda row: NOTHING if row.flops_per_step is None else engineering(row.flops_per_step)
     columns["s/step"] = lambda row: NOTHING if row.seconds_per_step is None else f"{row.seconds_per_step:.2g}"
     if any(row.wall_seconds is not None for row in rows):
         columns["seconds"] = lambda row: NOTHING if row.wall_seconds is None else f"{row.wall_seconds:.3g}"
@@ -250,7 +250,7 @@ def _improvement(row: Row) -> str:
     return f"{share(row.improvement)} ({100 * row.improvement_low:.0f}–{100 * row.improvement_high:.0f})"
 
 
-def _engineering(value: float) -> str:
+def engineering(value: float) -> str:
     """Three digits and a power of a thousand: "34.6k"."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= limit:

@@ -1,6 +1,7 @@
 """Figures for a paper: the same data as on the page, drawn with Matplotlib (extra `gatelab[plots]`)."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from gatelab.runs import Run, Skipped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 FORMATS = ("pdf", "png", "svg")
 _MARKERS = dict(zip(SYMBOLS, ("o", "s", "^", "D", "P", "*"), strict=True))
@@ -64,8 +66,7 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
     """
     if name not in FIGURES:
         raise UserError(unknown("figure", name, FIGURES))
-    if path.suffix[1:] not in FORMATS:
-        raise UserError(f"'{path}' must end with one of: {', '.join(f'.{ending}' for ending in FORMATS)}.")
+    check_ending(path)
     comparison = compare(runs)
     tasks = {row.task for row in comparison.rows}
     if task is not None and task not in tasks:
@@ -82,22 +83,38 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
     return [*comparison.skipped, *damaged]
 
 
-def _save(drawn: Sequence[tuple[Problem, Figure]], path: Path) -> None:
+def check_ending(path: Path) -> None:
+    """Raises a UserError if a file does not end as a format that can be written."""
+    if path.suffix[1:] not in FORMATS:
+        raise UserError(f"'{path}' must end with one of: {', '.join(f'.{ending}' for ending in FORMATS)}.")
+
+
+@contextlib.contextmanager
+def canvas_of(width: float, height: float) -> "Iterator[Canvas]":
+    """An empty Matplotlib figure in our style, in inches.
+
+    Raises:
+        UserError: Matplotlib is missing.
+    """
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure as Canvas
     except ImportError as error:
         raise UserError("Figures for papers need Matplotlib. Install it with: pip install 'gatelab[plots]'") from error
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type] - its keys are a Literal
-        grids = [_grid(found) for _, found in drawn]
-        heights = [_height(found) * rows for (_, found), (rows, _) in zip(drawn, grids, strict=True)]
-        width = max(_COLUMN * max(columns, 2) * (1.4 if columns == 2 else 1) for _, columns in grids)
-        canvas = Canvas(figsize=(width, sum(heights) + 0.3 * len(drawn)), layout="constrained")
+        yield Canvas(figsize=(width, height), layout="constrained")
+
+
+def _save(drawn: Sequence[tuple[Problem, Figure]], path: Path) -> None:
+    grids = [_grid(found) for _, found in drawn]
+    heights = [_height(found) * rows for (_, found), (rows, _) in zip(drawn, grids, strict=True)]
+    width = max(_COLUMN * max(columns, 2) * (1.4 if columns == 2 else 1) for _, columns in grids)
+    with canvas_of(width, sum(heights) + 0.3 * len(drawn)) as canvas:
         parts = canvas.subfigures(len(drawn), 1, height_ratios=heights, squeeze=False).ravel()
         for part, (problem, found), (rows, columns) in zip(parts, drawn, grids, strict=True):
             axes = part.subplots(rows, columns, squeeze=False)
             if len(drawn) > 1:
-                part.suptitle(_plain(problem.title), fontweight="bold")
+                part.suptitle(literally(problem.title), fontweight="bold")
             places = _places(found, columns)
             for place in set(np.ndindex(rows, columns)) - set(places):
                 axes[place].set_axis_off()
@@ -106,11 +123,15 @@ def _save(drawn: Sequence[tuple[Problem, Figure]], path: Path) -> None:
                 part.colorbar(images[0], ax=axes, label="mean activation", shrink=0.6)
             elif found.kind != "ranges":
                 _legend(part, found, problem.settings)
-        _write(canvas, path)
+        write_canvas(canvas, path)
 
 
-def _write(canvas: Any, path: Path) -> None:
-    """Writes to a temporary name, then renames."""
+def write_canvas(canvas: "Canvas", path: Path) -> None:
+    """Writes a figure in the format that its ending says, to a temporary name, then renames.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(path.suffix[1:], {})
     try:
         with replacing(path) as temporary:
@@ -146,7 +167,7 @@ def _height(found: Figure) -> float:
 
 
 def _draw(axes: "Axes", found: Figure, panel: Panel, settings: Sequence[Setting]) -> Any:
-    axes.set_title(_plain(panel.title), loc="left", pad=12 if found.kind == "ranges" and panel.levels else 4)
+    axes.set_title(literally(panel.title), loc="left", pad=12 if found.kind == "ranges" and panel.levels else 4)
     _scale(axes, panel.x, "x")
     _scale(axes, panel.y, "y")
     if found.kind == "heat":
@@ -157,11 +178,18 @@ def _draw(axes: "Axes", found: Figure, panel: Panel, settings: Sequence[Setting]
         (axes.axvline if found.kind == "ranges" else axes.axhline)(value, color="0.5", linewidth=0.8, linestyle=":")
         if found.kind == "ranges":
             axes.text(
-                value, 1.01, _plain(name), transform=axes.get_xaxis_transform(), ha="center", va="bottom", color="0.4", fontsize=6
+                value,
+                1.01,
+                literally(name),
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                va="bottom",
+                color="0.4",
+                fontsize=6,
             )
         else:
             axes.text(
-                0.99, value, _plain(name), transform=axes.get_yaxis_transform(), ha="right", va="bottom", color="0.4", fontsize=6
+                0.99, value, literally(name), transform=axes.get_yaxis_transform(), ha="right", va="bottom", color="0.4", fontsize=6
             )
     if panel.diagonal:
         axes.plot([0, 1], [1, 0], color="0.6", linewidth=0.8, linestyle=":")
@@ -194,7 +222,7 @@ def _range(axes: "Axes", series: Series, setting: Setting) -> None:
     place, colour = float(np.ravel(series.y)[0]), COLOURS[setting.colour]
     value = float(np.ravel(series.x)[0])
     if not np.isfinite(value):
-        axes.text(0.02, place, _plain(series.note), transform=axes.get_yaxis_transform(), va="center", color="0.4")
+        axes.text(0.02, place, literally(series.note), transform=axes.get_yaxis_transform(), va="center", color="0.4")
         return
     if series.low is not None and series.high is not None:
         axes.hlines(place, float(np.ravel(series.low)[0]), float(np.ravel(series.high)[0]), color=colour, alpha=0.4, linewidth=4)
@@ -217,9 +245,9 @@ def _heat(axes: "Axes", panel: Panel) -> Any:
 
 
 def _scale(axes: "Axes", axis: Axis, which: str) -> None:
-    getattr(axes, f"set_{which}label")(_plain(axis.label))
+    getattr(axes, f"set_{which}label")(literally(axis.label))
     if axis.categories is not None:
-        getattr(axes, f"set_{which}ticks")(range(len(axis.categories)), [_plain(word) for word in axis.categories])
+        getattr(axes, f"set_{which}ticks")(range(len(axis.categories)), [literally(word) for word in axis.categories])
     elif axis.log:
         _logarithmic(axes, which)
     elif axis.domain is not None:
@@ -251,7 +279,7 @@ def _legend(part: Any, found: Figure, settings: Sequence[Setting]) -> None:
             linestyle=_dash(settings[number]) if found.kind == "lines" else "",
             marker=_MARKERS[SYMBOLS[settings[number].symbol]],
             markersize=3.5,
-            label=_plain(settings[number].name),
+            label=literally(settings[number].name),
         )
         for number in drawn
     ]
@@ -263,6 +291,6 @@ def _dash(setting: Setting) -> Any:
     return (0, tuple(stroke / 2 for stroke in strokes)) if strokes else "-"
 
 
-def _plain(text: str) -> str:
+def literally(text: str) -> str:
     """Text that Matplotlib shows as it is: between dollars it reads mathematics."""
     return text.replace("$", r"\$")

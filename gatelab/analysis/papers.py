@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from gatelab.analysis.claims import COMPARISONS
-from gatelab.analysis.quantities import check_quantity
+from gatelab.analysis.quantities import check_quantity, of_search
 from gatelab.registry import UserError, unknown
 
 SCALES = ("smoke", "reduced", "full")
@@ -49,16 +49,20 @@ class Scale:
         overrides: of every arm, behind those of the paper.
         seeds: runs of each arm; of a search one of each draw.
         trials: draws of a search; 0 without one.
+        search: option to interval, drawn for all arms alike: that of the paper, with what the scale changes; empty without one.
         hours: core hours expected; `measured`: where that comes from.
         decides: names of the claims that can be decided at this scale.
+        arms: overrides of single arms, behind all others.
     """
 
     overrides: tuple[str, ...]
     seeds: int
     trials: int
+    search: Mapping[str, str]
     hours: float
     measured: str
     decides: tuple[str, ...]
+    arms: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,6 @@ class Paper:
         citation, link: authors, title, where; DOI or arXiv.
         about: what it shows, in a sentence.
         overrides: of every run; `arms`: name to what makes an arm.
-        search: option to interval, drawn for all arms alike; empty without a search.
         select: of each arm the share of trials that counts, by validation score; None: all.
         scales, claims: by name.
         choices: where the protocol is ambiguous, what was chosen and why.
@@ -82,7 +85,6 @@ class Paper:
     about: str
     overrides: tuple[str, ...]
     arms: Mapping[str, tuple[str, ...]]
-    search: Mapping[str, str]
     select: float | None
     scales: Mapping[str, Scale]
     claims: Mapping[str, Claim]
@@ -125,9 +127,9 @@ class _Reader:
         known = {"citation", "link", "about", "overrides", "arms", "search", "select", "scales", "claims", "choices"}
         values = self._mapping(raw, "the file", known, known - {"overrides", "search", "select", "choices"})
         arms = {name: self._words(value, f"arms.{name}") for name, value in self._mapping(values["arms"], "arms").items()}
-        claims = {name: self._claim(name, value, arms) for name, value in self._mapping(values["claims"], "claims").items()}
+        search = self._intervals(values.get("search"), "search")
+        claims = {name: self._claim(name, value, arms, search) for name, value in self._mapping(values["claims"], "claims").items()}
         scales = self._mapping(values["scales"], "scales", set(SCALES), set(SCALES))
-        search = {key: str(value) for key, value in self._mapping(values.get("search") or {}, "search").items()}
         select = values.get("select")
         if select is not None and not (isinstance(select, float) and 0 < select <= 1):
             raise self._error("select", f"is {select!r}, but must be a share above 0 and up to 1")
@@ -138,25 +140,23 @@ class _Reader:
             _line(values["about"]),
             self._words(values.get("overrides") or "", "overrides"),
             arms,
-            search,
             select,
-            {name: self._scale(name, value, claims, bool(search)) for name, value in scales.items()},
+            {name: self._scale(name, value, claims, arms, search) for name, value in scales.items()},
             claims,
             tuple(map(_line, values.get("choices") or ())),
         )
 
-    def _claim(self, name: str, raw: Any, arms: Mapping[str, Any]) -> Claim:
+    def _claim(self, name: str, raw: Any, arms: Mapping[str, Any], search: Mapping[str, str]) -> Claim:
         where = f"claims.{name}"
         known = {"statement", "source", "paper", "comparison", "arms", "quantity", "margin", "higher_is_better", "why"}
         values = self._mapping(raw, where, known, known - {"margin", "why"})
         comparison, given = values["comparison"], values["arms"]
         if comparison not in COMPARISONS:
             raise self._error(f"{where}.comparison", unknown("comparison", str(comparison), COMPARISONS))
-        count = COMPARISONS[comparison][1]
-        if not isinstance(given, list) or (len(given) != count if count else len(given) < 2):
-            raise self._error(
-                f"{where}.arms", f"'{comparison}' takes {count or 'two or more'} arms in a list, and {given!r} is given"
-            )
+        _, least, most = COMPARISONS[comparison]
+        if not isinstance(given, list) or not least <= len(given) <= (most or len(arms)):
+            count = str(least) if most == least else f"{least} or more"
+            raise self._error(f"{where}.arms", f"'{comparison}' takes {count} of the arms in a list, and {given!r} is given")
         for arm in given:
             if arm not in arms:
                 raise self._error(f"{where}.arms", unknown("arm", str(arm), arms))
@@ -166,17 +166,19 @@ class _Reader:
         if not isinstance(values["higher_is_better"], bool):
             raise self._error(f"{where}.higher_is_better", "must be true or false")
         try:
-            check_quantity(str(values["quantity"]))
+            check_quantity(str(values["quantity"]), search)
         except UserError as error:
             raise self._error(f"{where}.quantity", str(error)) from error
+        if of_search(str(values["quantity"])) and least > 1:
+            raise self._error(f"{where}.comparison", "must be 'above' or 'below': the arms together are the sample of a share")
         statement, source, paper, why = (_line(values.get(key, "")) for key in ("statement", "source", "paper", "why"))
         quantity, higher = str(values["quantity"]), values["higher_is_better"]
         return Claim(name, statement, source, paper, comparison, tuple(given), quantity, float(margin), higher, why)
 
-    def _scale(self, name: str, raw: Any, claims: Mapping[str, Any], searched: bool) -> Scale:
+    def _scale(self, name: str, raw: Any, claims: Mapping[str, Any], arms: Mapping[str, Any], search: Mapping[str, str]) -> Scale:
         where = f"scales.{name}"
-        known = {"overrides", "seeds", "trials", "hours", "measured", "decides"}
-        values = self._mapping(raw, where, known, {"seeds", "hours", "measured"} | ({"trials"} if searched else set()))
+        known = {"overrides", "arms", "seeds", "trials", "search", "hours", "measured", "decides"}
+        values = self._mapping(raw, where, known, {"seeds", "hours", "measured"} | ({"trials"} if search else set()))
         for key in ("seeds", "trials"):
             if not isinstance(values.get(key, 1), int) or values.get(key, 1) < 1:
                 raise self._error(f"{where}.{key}", f"is {values[key]!r}, but must be a whole number from 1 on")
@@ -185,8 +187,20 @@ class _Reader:
             if claim not in claims:
                 raise self._error(f"{where}.decides", unknown("claim", str(claim), claims))
         overrides = self._words(values.get("overrides") or "", f"{where}.overrides")
-        trials = values["trials"] if searched else 0
-        return Scale(overrides, values["seeds"], trials, float(values["hours"]), str(values["measured"]), decides)
+        single = self._mapping(values.get("arms") or {}, f"{where}.arms")
+        for arm in single:
+            if arm not in arms:
+                raise self._error(f"{where}.arms", unknown("arm", str(arm), arms))
+        of_arms = {arm: self._words(value, f"{where}.arms.{arm}") for arm, value in single.items()}
+        own = self._intervals(values.get("search"), f"{where}.search")
+        for key in own:
+            if key not in search:
+                raise self._error(f"{where}.search", unknown("option of the search", key, search))
+        trials, hours = values["trials"] if search else 0, float(values["hours"])
+        return Scale(overrides, values["seeds"], trials, {**search, **own}, hours, str(values["measured"]), decides, of_arms)
+
+    def _intervals(self, raw: Any, where: str) -> dict[str, str]:
+        return {key: str(value) for key, value in self._mapping(raw or {}, where).items()}
 
     def _mapping(self, raw: Any, where: str, known: set[str] | None = None, needed: set[str] | None = None) -> dict[str, Any]:
         if not isinstance(raw, dict):

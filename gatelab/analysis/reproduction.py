@@ -1,6 +1,7 @@
 """What the runs of a paper say of its claims."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,9 +10,12 @@ from gatelab.analysis.claims import COMPARISONS, FAILS, HOLDS, UNDECIDED, Verdic
 from gatelab.analysis.differences import Sample
 from gatelab.analysis.groups import read_provenance
 from gatelab.analysis.papers import Claim, Paper
-from gatelab.analysis.quantities import of_search, quantity, variance_share
+from gatelab.analysis.quantities import of_search, of_variance, quantity, variance_shares
 from gatelab.analysis.statistics import Interval
 from gatelab.runs import Run
+
+# What stands beside the scores of an arm, by the names of a summary: H, parameters, FLOPs of a time step, seconds.
+COSTS = ("hidden_size", "parameters", "flops_per_step", "seconds_per_step", "wall_seconds")
 
 
 @dataclass(frozen=True)
@@ -19,45 +23,52 @@ class Outcome:
     """A claim and what the runs say of it.
 
     Attributes:
-        means: of the quantity, by arm.
+        values: the quantity by arm, of each run that counts; a share of the variance has one.
     """
 
     claim: Claim
     verdict: Verdict
-    means: Mapping[str, float]
+    values: Mapping[str, Sequence[float]]
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of the quantity, by arm."""
+        return {arm: _mean(values) for arm, values in self.values.items()}
 
 
 def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]]) -> list[Outcome]:
     """Every claim that the scale is meant to decide, or all if it names none.
 
     Args:
-        runs: the finished runs of every arm.
+        runs: the runs of every arm that finished or diverged. One that diverged counts among the trials of a search, behind all
+            others; elsewhere it leaves a claim open.
 
     Raises:
         UserError: a run cannot be read.
     """
-    names = paper.scales[scale].decides or tuple(paper.claims)
+    claims = [paper.claims[name] for name in paper.scales[scale].decides or paper.claims]
     chosen = {arm: _selected(members, paper.select) for arm, members in runs.items()}
-    return [_outcome(paper.claims[name], paper, runs, chosen) for name in names]
+    search = paper.scales[scale].search
+    searched = {arm for claim in claims if of_search(claim.quantity) for arm in claim.arms}
+    shares = {arm: variance_shares(runs[arm], search) for arm in sorted(searched) if runs[arm]}
+    return [_outcome(claim, chosen, shares, paired=paper.select is None) for claim in claims]
 
 
-def _outcome(claim: Claim, paper: Paper, runs: Mapping[str, Sequence[Run]], chosen: Mapping[str, Sequence[Run]]) -> Outcome:
-    compare, _ = COMPARISONS[claim.comparison]
-    if of_search(claim.quantity):
-        # One share for each arm: the arms together are the sample.
-        shares = {arm: variance_share(claim.quantity, runs[arm], paper.search) for arm in claim.arms}
-        samples, means = [Sample(list(shares.values()), tuple(shares))], shares
-    else:
-        samples = [_sample(claim.quantity, chosen[arm], paired=paper.select is None) for arm in claim.arms]
-        means = {arm: _mean(sample.scores) for arm, sample in zip(claim.arms, samples, strict=True)}
+def _outcome(claim: Claim, chosen: Mapping[str, Sequence[Run]], shares: Mapping[str, Mapping[str, float]], paired: bool) -> Outcome:
     missing = [arm for arm in claim.arms if not chosen[arm]]
     if missing:
-        nothing = Interval(math.nan, None, None)
-        verdict = Verdict(
-            UNDECIDED, nothing, tuple(len(chosen[arm]) for arm in claim.arms), note=f"no finished run of {missing[0]}"
-        )
-        return Outcome(claim, verdict, means)
-    return Outcome(claim, compare(samples, claim.higher_is_better, claim.margin), means)
+        n = tuple(len(chosen[arm]) for arm in claim.arms)
+        verdict = Verdict(UNDECIDED, Interval(math.nan, None, None), n, note=f"no finished run of {missing[0]}")
+        return Outcome(claim, verdict, {})
+    if of_search(claim.quantity):
+        # One number for each arm: the arms together are the sample.
+        values: dict[str, Sequence[float]] = {arm: [of_variance(claim.quantity, shares[arm])] for arm in claim.arms}
+        samples = [Sample([value for (value,) in values.values()], tuple(range(len(values))))]
+    else:
+        samples = [_sample(claim.quantity, chosen[arm], paired) for arm in claim.arms]
+        values = {arm: sample.scores for arm, sample in zip(claim.arms, samples, strict=True)}
+    compare = COMPARISONS[claim.comparison][0]
+    return Outcome(claim, compare(samples, claim.higher_is_better, claim.margin), values)
 
 
 def _selected(runs: Sequence[Run], share: float | None) -> list[Run]:
@@ -66,6 +77,8 @@ def _selected(runs: Sequence[Run], share: float | None) -> list[Run]:
         return list(runs)
 
     def score(run: Run) -> float:
+        if run.diverged:
+            return math.inf
         summary = run.summary()
         value = float(summary["val"][summary["metric"]])
         return -value if summary["higher_is_better"] else value
@@ -101,7 +114,7 @@ def as_record(
     paper: Paper, scale: str, outcomes: Sequence[Outcome], runs: Mapping[str, Sequence[Run]], failed: Mapping[str, int]
 ) -> dict[str, Any]:
     """Everything that a reader of the result needs, in plain containers."""
-    everything = [run for members in runs.values() for run in members]
+    everything = [run for members in runs.values() for run in members if not run.diverged]
     origin = read_provenance(everything[0]) if everything else {}
     return {
         "paper": paper.name,
@@ -109,16 +122,27 @@ def as_record(
         "link": paper.link,
         "scale": scale,
         "claims": [_claim_record(outcome) for outcome in outcomes],
-        "runs": {arm: {"finished": len(members), "failed": failed.get(arm, 0)} for arm, members in runs.items()},
+        "arms": {arm: _arm_record(members, failed.get(arm, 0)) for arm, members in runs.items()},
         "core_seconds": round(sum(float(run.summary()["wall_seconds"]) for run in everything), 1),
         "machine": origin.get("cpu"),
         "versions": origin.get("versions"),
     }
 
 
+def _arm_record(runs: Sequence[Run], failed: int) -> dict[str, Any]:
+    """What an arm cost: medians over its runs, since a search varies the size."""
+    summaries = [run.summary() for run in runs if not run.diverged]
+    record: dict[str, Any] = {"finished": len(summaries), "diverged": len(runs) - len(summaries), "failed": failed}
+    for key in COSTS:
+        found = [float(summary[key]) for summary in summaries if summary.get(key) is not None]
+        record[key] = statistics.median(found) if found else None
+    return record
+
+
 def _claim_record(outcome: Outcome) -> dict[str, Any]:
     verdict = outcome.verdict
     record = {key: value for key, value in asdict(outcome.claim).items() if value != ""}
     record |= {"value": verdict.figure.value, "low": verdict.figure.low, "high": verdict.figure.high, "n": list(verdict.n)}
-    record |= {"means": dict(outcome.means), "verdict": verdict.verdict, "detectable": verdict.detectable}
+    record |= {"means": outcome.means, "values": {arm: list(values) for arm, values in outcome.values.items()}}
+    record |= {"verdict": verdict.verdict, "detectable": verdict.detectable}
     return record | {"needed": verdict.needed, "note": verdict.note}

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from gatelab.runs import Run, Skipped, find_runs
-from gatelab.sweeps import Planned, live_state, read_plans
+from gatelab.sweeps import Planned, live_state, read_plan, read_plans
 
 # In the order in which they are told. Done is what needs no further work, a diverged run included.
 STATES = ("done", "running", "queued", "stale", "interrupted", "preempted", "not begun", "pruned", "diverged", "failed")
@@ -63,7 +63,7 @@ def overview(folders: Iterable[str | Path], now: float | None = None) -> Overvie
     """Reads where the runs stand.
 
     Args:
-        folders: as for `find_runs`.
+        folders: as for `find_runs`; of a folder with the plan of a sweep, the runs of that plan.
         now: seconds since the epoch; this moment when None.
 
     Raises:
@@ -71,9 +71,13 @@ def overview(folders: Iterable[str | Path], now: float | None = None) -> Overvie
     """
     now = time.time() if now is None else now
     folders = [Path(folder) for folder in folders]
-    runs, skipped = find_runs(folders)
+    sweeps = [folder for folder in folders if (folder / "plan.json").is_file()]
+    others = [folder for folder in folders if folder not in sweeps]
+    planned = {plan.path: plan for folder in sweeps for plan in read_plan(folder)}
+    runs, skipped = find_runs([*others, *(path for path in planned if path.is_dir())])
     standings = {run.path: _standing(run, now) for run in runs}
-    planned = {plan.path: plan for plan in read_plans({*folders, *(path.parent for path in standings)})}
+    if others:
+        planned |= {plan.path: plan for plan in read_plans({*others, *(path.parent for path in standings)})}
     waiting = {path: _waiting(plan) for path, plan in planned.items()}
     standings |= {path: item for path, item in waiting.items() if path not in standings or standings[path].state == "queued"}
     ordered = [standings[path] for path in sorted(standings, key=str)]

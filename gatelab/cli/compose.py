@@ -203,6 +203,11 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     return [*_planned.values()]
 
 
+def directory(composed: DictConfig) -> Path:
+    """The run directory of what Hydra composed, its own node included."""
+    return Path(OmegaConf.select(composed, "hydra.run.dir"))
+
+
 def is_planned(overrides: Sequence[str]) -> bool:
     """Whether the last call of `compose_jobs` composed and checked this job."""
     return tuple(overrides) in _planned
@@ -262,7 +267,7 @@ def _composed(overrides: list[str]) -> DictConfig:
 def _read(composed: Callable[[Any], DictConfig], overrides: Sequence[str]) -> tuple[Config, Path]:
     try:
         found = composed([*overrides])
-        return to_config(found), Path(OmegaConf.select(found, "hydra.run.dir"))
+        return to_config(found), directory(found)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, [*overrides])) from error
 

@@ -2,11 +2,29 @@
 
 import argparse
 import shlex
+from pathlib import Path
+
+from gatelab.registry import UserError
 
 
 def add_run_folders(parser: argparse.ArgumentParser) -> None:
     """Adds the folders to search."""
     parser.add_argument("folders", nargs="*", default=["runs"], metavar="RUNS", help="folders with runs; default: runs")
+
+
+def sweep_folder(given: str) -> Path:
+    """The folder of a sweep, `<out>/sweeps/<name>`, from its path or, below `runs`, its name.
+
+    Raises:
+        UserError: there is no such sweep.
+    """
+    if (Path(given) / "plan.json").is_file():
+        return Path(given)
+    there = sorted(path.parent.name for path in Path("runs").glob("sweeps/*/plan.json"))
+    if given in there:
+        return Path("runs") / "sweeps" / given
+    near = f" Below runs there are: {', '.join(there[-10:])}." if there else ""
+    raise UserError(f"There is no sweep '{given}'.{near} Give its name, or its folder, as in runs/sweeps/<name>.")
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:

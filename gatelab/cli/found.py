@@ -1,5 +1,6 @@
 """What a search found: the best trial of each variant, what mattered, and the command that trains it over several seeds."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.quantities import importances
+from gatelab.analysis.quantities import variance_shares
 from gatelab.cli.searches import Search
 from gatelab.cli.studies import Variant
 from gatelab.registry import UserError
@@ -79,9 +80,10 @@ def _shares(variant: Variant, trials: Sequence[FrozenTrial]) -> dict[str, float]
     if len(whole) < TRIALS_FOR_SHARES or len(search) < 2:
         return {}
     try:
-        return importances([read_run(variant.out / trial.user_attrs["run"]) for trial in whole], search)
+        found = variance_shares([read_run(variant.out / trial.user_attrs["run"]) for trial in whole], search)
     except UserError:  # runs of another machine are not here
         return {}
+    return {key: share for key, share in found.items() if math.isfinite(share)}
 
 
 def _command(variant: Variant, chosen: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ from gatelab.cli.needs import needs_of
 from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
 from gatelab.ledger import enqueue, mark
+from gatelab.registry import UserError
 
 # What jobs import: it is done once, before they are forked.
 MODULES = ("gatelab.cli.train", "gatelab.cli.warm")
@@ -72,7 +73,7 @@ def launch(
     # Overrides that come to the same run are trained once.
     numbers = list({job.path: number for number, job in reversed([*enumerate(jobs)])}.values())[::-1]
     pool = Pool(MODULES, room(), n_jobs if n_jobs > 0 else None)
-    calls = [(first + number, [*overrides[number]]) for number in numbers]
+    calls = [(first + number, [*overrides[number]], jobs[number].path) for number in numbers]
     with contextlib.closing(pool.run(work, calls, [needs[number] for number in numbers])) as ends:
         for end in ends:
             path = jobs[numbers[end.index]].path
@@ -95,7 +96,7 @@ def _load(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -
 def _mark(path: Path, end: Ended) -> None:
     """Notes in the directory of a run how its process died, unless it did so itself."""
     stopped = end.exit_status == 128 + signal.SIGTERM  # by somebody else: its directory says so
-    reason = end.error or f"Nothing is known of its end: {describe(end.exit_status)}."
+    reason = end.error.partition("\n")[0] or f"Nothing is known of its end: {describe(end.exit_status)}."
     if not mark(path, "failed", reason, "error" if end.error else "killed") and not stopped:
         _log.error("%s: %s", path.name, reason)
 
@@ -107,21 +108,37 @@ def _return(overrides: Sequence[str], score: float) -> JobReturn:
 
 
 def _work(
-    context: HydraContext, task: TaskFunction, config: DictConfig, singletons: Mapping[Any, Any], number: int, overrides: list[str]
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    singletons: Mapping[Any, Any],
+    number: int,
+    overrides: list[str],
+    path: Path,
 ) -> float:
-    """One job, in its own process."""
+    """One job, in its own process: its score.
+
+    Raises:
+        UserError: it cannot be trained, or it is no longer the run that it was when the sweep began.
+    """
+    from gatelab.cli import train
+
     setup_globals()
     Singleton.set_state(dict(singletons))
     composed = _load(context, config, overrides)
+    if (now := compose.directory(composed)) != path:
+        raise UserError(f"It would be {now.name} now: a file of its plugins has changed since the sweep began. Begin it again.")
     with open_dict(composed):
         composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
         composed.hydra.job.num = number
     HydraConfig.instance().set_config(composed)
-    job = run_job(
+    done = run_job(
         hydra_context=context,
         config=composed,
         task_function=task,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
-    return float(job.return_value)
+    if train.refused:
+        raise train.refused[-1]
+    return float(done.return_value)

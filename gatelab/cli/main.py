@@ -1,18 +1,21 @@
 """`gatelab`: the command line. The only code that parses arguments, prints and exits."""
 
 import argparse
+import contextlib
 import importlib
 import signal
 import sys
 
 import gatelab
 from gatelab.registry import Stopped, UserError, unknown
+from gatelab.signals import stoppable
 
 # Command -> its module and one line of help. A module has `add_arguments` and `run`, or for Hydra's grammar `train`.
 COMMANDS = {
     "train": "train one run, or with -m a sweep: gatelab train cell=cifg task=adding seed=0",
     "compare": "a table over the runs in one or more folders",
     "status": "what the runs of a sweep are doing: done, running, failed, queued, time left",
+    "resume": "go on with what a sweep has not finished: gatelab resume SWEEP; --failed: and with what failed",
     "report": "one self-contained HTML page over the runs in one or more folders",
     "dashboard": "the same page, live while runs go on, for the browser of this machine",
     "plot": "one figure of the report for a paper: gatelab plot runs --figure gradient-lag -o flow.pdf",
@@ -25,6 +28,7 @@ COMMANDS = {
     "wandb": "a saved workspace or a report in a W&B project: gatelab wandb workspace gatelab",
     "doctor": "versions, devices, compiler, data and W&B; what is missing and how to get it",
 }
+TRAINING = ("train", "resume", "reproduce")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +64,11 @@ def _dispatch(given: list[str]) -> int:
     command, rest = given[0], given[1:]
     if command not in COMMANDS:
         raise UserError(unknown("command", command, COMMANDS))
+    with stoppable() if command in TRAINING else contextlib.nullcontext():  # before what takes a second to import
+        return _run(command, rest)
+
+
+def _run(command: str, rest: list[str]) -> int:
     if command == "train":
         from gatelab.cli.train import train
 

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,10 +19,11 @@ from rich.filesize import decimal
 from gatelab.analysis.status import duration
 from gatelab.cli.compose import Job
 from gatelab.cli.local import room
-from gatelab.cli.needs import Needs, kind_of, needs_of
+from gatelab.cli.needs import SECONDS_A_RUN, Needs, kind_of, needs_of
+from gatelab.locks import holder
 from gatelab.registry import UserError
 from gatelab.runs import read_run
-from gatelab.sweeps import live_state
+from gatelab.training.fit import left_alone
 from gatelab.training.mirrors import wandb_key, wandb_offline
 
 RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
@@ -85,6 +87,7 @@ class Preflight:
 FINISHED = "finished already"
 ELSEWHERE = "being trained by another process"
 RETRIED = "failed before and tried again"
+LEFT = "failed before and left alone"
 GOING_ON = "going on from a checkpoint"
 NEW = "to train"
 
@@ -103,11 +106,16 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     _check_launcher(launcher)
     unique = list({job.path: job for job in jobs}.values())
     folder = _nearest(unique[0].path.parent)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"'{folder}' cannot be written to. Give another folder for the runs, as in out=/path/to/runs.")
-    states = {job.path: _state(job.path) for job in unique}
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell: the super-user has them on a read-only disk
+            pass
+    except OSError as error:
+        raise UserError(
+            f"'{folder}' cannot be written to: {error.strerror}. Give another folder for the runs, as in out=/path/to/runs."
+        ) from error
+    states = {job.path: _state(job.path, job.config.machine.retry) for job in unique}
     counts = Counter(states.values())
-    ahead = [job for job in unique if states[job.path] not in (FINISHED, ELSEWHERE)]
+    ahead = [job for job in unique if states[job.path] not in (FINISHED, ELSEWHERE, LEFT)]
     needs = {job.path: needs_of(job.config) for job in ahead}
     disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
     if disk > free:
@@ -121,7 +129,7 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     seconds, measured = _time(ahead, needs)
     largest = max((item.memory for item in needs.values()), default=0)
     return Preflight(
-        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, NEW) if counts[what]},
+        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, LEFT, NEW) if counts[what]},
         seconds=seconds / (at_once or 1),
         measured=measured,
         disk=disk,
@@ -149,17 +157,17 @@ def _nearest(folder: Path) -> Path:
     return folder
 
 
-def _state(path: Path) -> str:
+def _state(path: Path, retry: str) -> str:
     try:
         run = read_run(path)
     except UserError:
         return NEW
     if run.state in ("finished", "pruned"):
         return FINISHED
-    if live_state(run) == "running":
+    if run.state == "running" and holder(path) is not None:
         return ELSEWHERE
     if run.state == "failed":
-        return RETRIED
+        return RETRIED if left_alone(run, retry) is None else LEFT
     return GOING_ON if (path / "checkpoints" / "last.ckpt").exists() else NEW
 
 
@@ -204,7 +212,7 @@ def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int
     for job in ahead:
         found, steps = took.get(kinds[job.path]), job.config.trainer.max_steps
         left = 1 - _begun(job.path) / steps
-        total += left * (fmean(found) * steps if found else needs[job.path].seconds)
+        total += left * (SECONDS_A_RUN + fmean(found) * steps if found else needs[job.path].seconds)
     return total, sum(map(len, took.values()))
 
 

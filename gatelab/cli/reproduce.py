@@ -4,15 +4,19 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import gatelab
-from gatelab.analysis.formats import estimate
+from gatelab.analysis.claim_figure import write_claim_figure
+from gatelab.analysis.formats import NOTHING, engineering, estimate
+from gatelab.analysis.paper import check_ending
 from gatelab.analysis.papers import SCALES, Paper, find_papers, read_paper
-from gatelab.analysis.reproduction import Outcome, as_record, evaluate, exit_status, summarise
+from gatelab.analysis.reproduction import COSTS, Outcome, as_record, evaluate, exit_status, summarise
 from gatelab.cli import compose
 from gatelab.cli.train import train
 from gatelab.records import write_json
@@ -36,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, metavar="N", help="runs of each arm; default: those of the scale")
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at once; default: all cores")
     parser.add_argument("--out", type=Path, default=Path("runs/papers"), metavar="DIR", help="default: runs/papers")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="also draw it there: .pdf, .png or .svg (gatelab[plots])")
     parser.add_argument("--save", type=Path, metavar="FILE", help="also write the result there")
 
 
@@ -53,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"reproduce: --{name} is {value}, but must be at least 1.")
+    if options.figure is not None:
+        check_ending(options.figure)  # said before the runs are made
     paper = read_paper(folder, options.paper)
     started = time.time()
     runs, failed = _train(paper, options)
@@ -66,33 +73,42 @@ def run(options: argparse.Namespace) -> int:
     for path in (options.out / f"{paper.name}-{options.scale}" / "result.json", options.save):
         if path is not None:
             write_json(path, record)
+    if options.figure is not None:
+        write_claim_figure(record, options.figure)
     return exit_status(outcomes)
 
 
 def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Run]], dict[str, int]]:
-    """The finished runs of every arm, and how many are missing."""
+    """The runs of every arm that finished or diverged, and how many are missing."""
     scale = paper.scales[options.scale]
     runs: dict[str, list[Run]] = {}
     failed = {}
     for arm, makes in paper.arms.items():
-        given = ["-m", *paper.overrides, *makes, *scale.overrides, f"seed=range({options.seeds or scale.seeds})"]
+        given = ["-m", *paper.overrides, *makes, *scale.overrides, *scale.arms.get(arm, ())]
+        given.append(f"seed=range({options.seeds or scale.seeds})")
         given += [f"out={options.out / f'{paper.name}-{options.scale}'}", f"sweep={arm}"]
-        if paper.search:
+        if scale.search:
             given += ["hydra/sweeper=random", f"hydra.sweeper.trials={scale.trials}"]
-            given += [f"{key}={interval}" for key, interval in paper.search.items()]
+            given += [f"{key}={interval}" for key, interval in scale.search.items()]
         if options.jobs:
             given.append(f"hydra.launcher.n_jobs={options.jobs}")
         print(f"{paper.name}: {arm}", flush=True)
-        train(given)
         compose.register_schemas()
         paths = [job.path for job in compose.compose_jobs(compose.parse(given[1:]), sweep=True)]
-        found = [read_run(path) for path in paths if (path / "status.json").exists()]
-        runs[arm] = [item for item in found if item.state == "finished"]
+        if len(_results(paths)) < len(paths):
+            train(given)
+        runs[arm] = _results(paths)
         failed[arm] = len(paths) - len(runs[arm])
     return runs, failed
 
 
-def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mapping[str, object], console: Console) -> None:
+def _results(paths: Sequence[Path]) -> list[Run]:
+    """The runs that finished or diverged, which they would do again."""
+    found = [read_run(path) for path in paths if (path / "status.json").exists()]
+    return [run for run in found if run.state == "finished" or run.diverged]
+
+
+def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n{paper.citation}\n{paper.link}   scale: {scale}\n", markup=False, highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("claim", "in the paper", "here", "n", "verdict"):
@@ -109,9 +125,22 @@ def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mappin
         claim, quantity = outcome.claim, f"{outcome.claim.quantity}: {means}\n{outcome.claim.comparison}: {figure}"
         table.add_row(f"{claim.statement} ({claim.source})", claim.paper, quantity, "/".join(map(str, verdict.n)), said)
     console.print(table)
-    failed = sum(item["failed"] for item in record["runs"].values())  # type: ignore[attr-defined]
-    lost = f"; {failed} runs failed" if failed else ""
+    console.print(_costs(record["arms"]))
+    counts = {what: sum(arm[what] for arm in record["arms"].values()) for what in ("diverged", "failed")}
+    lost = "".join(f"; {count} runs {what}" for what, count in counts.items() if count)
     console.print(f"\n{summarise(outcomes)}{lost}. {record['core_seconds']} core seconds on {record['machine']}.", highlight=False)
+
+
+def _costs(arms: Mapping[str, Any]) -> Table:
+    """What stands beside the scores: sizes and costs of every arm."""
+    table = Table(box=None, header_style="bold", pad_edge=False, caption="medians over the runs; FLOPs of one time step, forward")
+    table.add_column("\narm")
+    for heading in ("\nruns", "\nH", "\nparams", "FLOPs\na step", "\ns/step", "\nseconds"):
+        table.add_column(heading, justify="right")
+    for name, arm in arms.items():
+        costs = [NOTHING if arm[key] is None else engineering(arm[key]) for key in COSTS]
+        table.add_row(escape(name), str(arm["finished"]), *costs)
+    return table
 
 
 def _print_list(folder: Path) -> None:

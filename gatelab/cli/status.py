@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -15,7 +16,6 @@ from rich.text import Text
 
 from gatelab.analysis.status import Overview, Standing, duration, overview
 from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_run_folders
 
 SECONDS_BETWEEN_LOOKS = 1.0
 WIDTH_FOR_BARS = 70  # columns; narrower, they would take the names' place
@@ -25,30 +25,37 @@ _STYLES |= dict.fromkeys(("interrupted", "preempted", "stale"), "yellow")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Folders, whether to go on looking, and format."""
-    add_run_folders(parser)
+    parser.add_argument("folders", nargs="*", default=["runs"], metavar="RUNS|SWEEP", help="folders, or sweeps; default: runs")
     parser.add_argument("--watch", action="store_true", help="look again every second, until Ctrl-C")
     parser.add_argument("--format", default="table", choices=("table", "json"), help="default: table")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints where the runs stand, and on stderr what cannot be read; that is no failure, whatever became of the runs."""
+    folders = [_sweep_or_folder(given) for given in options.folders]
     if options.format == "json":
-        print(json.dumps(_plain(overview(options.folders)), indent=1))
+        print(json.dumps(_plain(overview(folders)), indent=1))
         return 0
     console = Console()
     if not options.watch or not console.is_terminal:  # a file or a pipe gets one look
-        found = overview(options.folders)
+        found = overview(folders)
         print_skipped(found.skipped, Console(stderr=True))
         console.print(_view(found, console.width), soft_wrap=not console.is_terminal)
         return 0
     with (
         contextlib.suppress(KeyboardInterrupt),
-        Live(_view(overview(options.folders), console.width), console=console, auto_refresh=False) as live,
+        Live(_view(overview(folders), console.width), console=console, auto_refresh=False) as live,
     ):
         while True:
             time.sleep(SECONDS_BETWEEN_LOOKS)
-            live.update(_view(overview(options.folders), console.width), refresh=True)
+            live.update(_view(overview(folders), console.width), refresh=True)
     return 0
+
+
+def _sweep_or_folder(given: str) -> Path:
+    """A folder by its path, or else the one of a sweep by its name."""
+    named = Path("runs") / "sweeps" / given
+    return named if not Path(given).is_dir() and (named / "plan.json").is_file() else Path(given)
 
 
 def _plain(found: Overview) -> dict[str, Any]:

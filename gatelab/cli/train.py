@@ -3,33 +3,31 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gatelab.cli import compose, local
+from gatelab.cli import clusters, compose, local
 from gatelab.cli.preflight import preflight
 from gatelab.cli.progress import Progress
 from gatelab.cli.storage import without_passwords
 from gatelab.cli.studies import search_name
 from gatelab.locks import RunBusyError
-from gatelab.registry import Stopped, UserError
+from gatelab.registry import UserError
+from gatelab.signals import stoppable
 from gatelab.sweeps import write_plan
-from gatelab.training.fit import RunFailedError, fit
+from gatelab.training.fit import RunFailedError
 
 DRY_RUN = "--dry-run"  # not Hydra's
-HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal was closed
 
 _log = logging.getLogger(__name__)
-_refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
+refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
 
 compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call `job`
 
@@ -37,16 +35,16 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
     try:
-        run = fit(compose.to_config(composed), launcher=_launcher())
+        run = clusters.fit_when_free(compose.to_config(composed), _launcher())
     except RunFailedError:
         return float("nan")
-    except RunBusyError:
+    except RunBusyError as error:  # it is another's, who says what becomes of it
         if HydraConfig.get().mode != RunMode.MULTIRUN:
-            raise
-        return float("nan")  # it is another's, who says what becomes of it
+            refused.append(error)
+        return float("nan")
     except UserError as error:
-        _refused.append(error)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        refused.append(error)
+        if _launcher() not in (None, "local"):  # they say it themselves
             _log.error("%s", error)
         return float("nan")
     summary = run.summary()
@@ -88,21 +86,23 @@ def train(arguments: list[str]) -> int:
         arguments = [*arguments, name]
         overrides += compose.parse([name])
     launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
+    clusters.require(launcher)
     if launcher == "local" and not dry:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
     ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
     show = all(item.config.machine.progress for item in jobs)
+    requeued = launcher in clusters.PACKAGES
     search = None
     if searching:  # these jobs only stood for its runs, which come batch by batch
         from gatelab.cli import searches
 
         search = searches.prepare(overrides, lambda batch: (_plan(batch, arguments), progress.add([item.path for item in batch])))
         ahead = ahead.scaled(search.trials_left(), search.jobs_at_once)
-        progress = Progress([], show, expected=search.trials_left())
+        progress = Progress([], show, expected=search.trials_left(), requeued=requeued)
         progress.say(*search.lines())
     else:
-        progress = Progress([item.path for item in jobs], show)
+        progress = Progress([item.path for item in jobs], show, requeued=requeued)
     if sum(ahead.counts.values()) and (given.multirun or dry or ahead.runs_finished):
         progress.say(*ahead.lines())
     if dry:
@@ -112,15 +112,15 @@ def train(arguments: list[str]) -> int:
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     try:
-        with progress, _stopped_by(signal.SIGTERM, *HANG_UP):
+        with progress, stoppable():
             _hydra(arguments)
     except KeyboardInterrupt:
         if given.multirun:
             name = jobs[0].config.sweep
             progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
         raise
-    if _refused and not given.multirun:
-        raise _refused.pop()
+    if refused and not given.multirun:
+        raise refused.pop()
     status = progress.summarise()
     if search is not None:
         from gatelab.cli.found import print_found
@@ -132,24 +132,6 @@ def train(arguments: list[str]) -> int:
 def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str]) -> None:
     configs = {item.path: asdict(item.config) for item in jobs}
     write_plan(configs, {item.path: item.overrides for item in jobs}, arguments)
-
-
-@contextlib.contextmanager
-def _stopped_by(*numbers: signal.Signals) -> Iterator[None]:
-    """Has signals end runs as Ctrl-C does, once: their directories say so, and no job of a sweep goes on alone."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for other in before:  # whoever sends it to the process and then to its group does not mean it twice
-            signal.signal(other, signal.SIG_IGN)
-        raise Stopped(number)
-
-    # What is ignored (nohup) stays ignored.
-    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _hydra(arguments: list[str]) -> None:

@@ -16,10 +16,18 @@ class SequenceModel(nn.Module):
         readout: "all" puts the head on every step, "last" on the last state of the top layer (of both directions, if two).
         vocabulary: number of symbols if the inputs are tokens, else None.
         dropout: probability, in front of the head, in training.
+        input_noise: standard deviation of Gaussian noise on the inputs of the RNN, in training; of tokens on their one-hot
+            vectors. Drawn anew in every forward pass from torch's global generator.
     """
 
     def __init__(
-        self, rnn: RNN, output_size: int, readout: str = "all", vocabulary: int | None = None, dropout: float = 0.0
+        self,
+        rnn: RNN,
+        output_size: int,
+        readout: str = "all",
+        vocabulary: int | None = None,
+        dropout: float = 0.0,
+        input_noise: float = 0.0,
     ) -> None:
         super().__init__()
         if not rnn.batch_first:
@@ -28,7 +36,7 @@ class SequenceModel(nn.Module):
             raise UserError("SequenceModel: " + unknown("readout", readout, ("all", "last")))
         directions = 2 if rnn.bidirectional else 1
         self.rnn, self.readout, self.vocabulary = rnn, readout, vocabulary
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.input_noise = nn.Dropout(dropout), input_noise
         self.head = nn.Linear(rnn.hidden_size * directions, output_size)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -44,7 +52,10 @@ class SequenceModel(nn.Module):
         """The inputs of the RNN, (B, T, D), from those of the model."""
         if self.vocabulary is not None:
             x = nn.functional.one_hot(x, self.vocabulary)
-        return x.to(self.head.weight.dtype)
+        x = x.to(self.head.weight.dtype)
+        if self.training and self.input_noise:  # without noise nothing is drawn: dropout sees the same random numbers as ever
+            x = torch.randn_like(x).mul_(self.input_noise).add_(x)
+        return x
 
     def decode(self, output: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         """The outputs of the model from those of the RNN and its last state."""

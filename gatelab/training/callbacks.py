@@ -1,15 +1,17 @@
 """Thin callbacks around a step: its metrics, and what lets a run end, go on and repeat itself."""
 
 import math
+import random
 import statistics
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 
+from gatelab import signals
 from gatelab.diagnostics import keys
 from gatelab.runs import RunWriter
 from gatelab.tasks import Batch
@@ -44,6 +46,7 @@ class TrainingMetrics(Callback):
             metrics = {keys.score("train", "loss"): outputs["loss"].item(), keys.LEARNING_RATE: self._rate}
             _log(trainer, metrics | {keys.STEPS_PER_SECOND: 1 / recent})
         self.writer.progress(trainer.global_step)
+        signals.check()
 
     def seconds_per_step(self) -> float:
         """Median over the steps of this process; nan if it made none."""
@@ -58,25 +61,11 @@ class LastValidation(Callback):
             trainer.should_stop = True  # Lightning validates when it is asked to stop
 
 
-class LastCheckpoint(Checkpoint):
-    """Writes `path` after every validation: what an interrupted run goes on from.
-
-    ModelCheckpoint's own `save_last` skips validations that were not the best so far. Lightning calls callbacks of this type
-    behind all others, in order, so that the state of the one that keeps the best is in the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
-
-
 class RandomState(Callback):
-    """Carries the random state through checkpoints, so that a run that goes on draws what it would have drawn."""
+    """Carries every random state through checkpoints, so that a run that goes on draws what it would have drawn."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["gatelab_random"] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+        checkpoint["gatelab_random"] = random_state()
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._loaded = checkpoint["gatelab_random"]
@@ -84,6 +73,36 @@ class RandomState(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loaded = getattr(self, "_loaded", None)
         if loaded is not None:
-            torch.set_rng_state(loaded["cpu"].cpu())
-            if loaded["cuda"]:
-                torch.cuda.set_rng_state_all([state.cpu() for state in loaded["cuda"]])
+            set_random_state(loaded)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds torch, Python and NumPy. Nothing of gatelab draws from the last two, but a task of the user's may."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every generator that `seed_everything` seeds, as `torch.load(weights_only=True)` reads it."""
+    numpy_state: Any = np.random.get_state()
+    kind, words, *rest = numpy_state
+    found: dict[str, Any] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+    found |= {"python": random.getstate(), "numpy": [kind, torch.from_numpy(words.astype(np.int64)), *rest]}
+    if torch.backends.mps.is_available():
+        found["mps"] = torch.mps.get_rng_state()
+    return found
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """What `random_state` returned, set again; what an earlier version did not keep stays as it is."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    if "mps" in state:
+        torch.mps.set_rng_state(state["mps"].cpu())
+    if "python" in state:
+        random.setstate(state["python"])
+    if "numpy" in state:
+        kind, words, *rest = state["numpy"]
+        np.random.set_state((kind, words.cpu().numpy().astype(np.uint32), *rest))

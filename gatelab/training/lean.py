@@ -8,6 +8,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.profilers import Profiler
 
+from gatelab.training.checkpoints import relocated
+
 
 class NoProfiler(Profiler):
     """Times nothing. Lightning's own pass-through makes a generator for each of about 70 actions of a step."""
@@ -38,7 +40,11 @@ class LeanModule(LightningModule):
 
 # Lightning asks every callback for its key about ten times a step, only to name what the profiler would time.
 class LeanModelCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint whose key is worked out once."""
+    """ModelCheckpoint whose key is worked out once, and whose directory may have moved since a checkpoint was written."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(relocated(state_dict, str(self.dirpath)))
+        self.current_score = state_dict["current_score"]  # which Lightning keeps and then leaves out
 
     @functools.cached_property
     def state_key(self) -> str:  # type: ignore[override]

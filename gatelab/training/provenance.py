@@ -1,5 +1,6 @@
 """Where a number comes from: versions, commit, data, machine."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from gatelab.kernels.cpu._compiler import BuildError, compiler, compiler_version
 
 PACKAGES = ("gatelab", "torch", "lightning", "hydra-core", "omegaconf", "wandb", "numpy", "scipy", "scikit-learn")
 
@@ -39,8 +42,29 @@ def provenance(data_hashes: Mapping[str, str], plugin_hashes: Mapping[str, str])
         "plugin_sha256": dict(plugin_hashes),
         "command": sys.argv,
         **machine(),
+        "compiler": compiler_name(),
         "threads": torch.get_num_threads(),
     }
+
+
+# What decides the last bits of a result.
+_BITS = ("threads", "cpu", "gpu", "compiler", "versions.torch", "versions.numpy", "versions.gatelab")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What decides the last bits and is not what it was when the run began: "threads: 1 before, 2 now"."""
+    said = []
+    for key in _BITS:
+        old, new = (_look_up(origin, key) for origin in (before, now))
+        if old is not None and old != new:
+            said.append(f"{key.rpartition('.')[2]}: {old} before, {new or 'none'} now")
+    return said
+
+
+def _look_up(origin: Mapping[str, Any], key: str) -> Any:
+    group, _, name = key.rpartition(".")
+    within = origin.get(group) if group else origin
+    return within.get(name) if isinstance(within, Mapping) else None
 
 
 def machine() -> dict[str, Any]:
@@ -65,6 +89,16 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+@functools.cache
+def compiler_name() -> str | None:
+    """The C compiler of the kernels; None without one, which leaves the eager loop."""
+    program = compiler()
+    try:
+        return program and compiler_version(program)
+    except BuildError:
+        return None
 
 
 def cpu_name() -> str:

@@ -80,6 +80,23 @@ def test_an_order_holds_when_every_step_does_and_fails_with_one():
     assert ordered([a, b, c], True, 0.0).n == (20, 20, 20)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_level_is_for_every_arm(sign):
+    compare = above if sign > 0 else below
+    far, near, beyond = (sample(sign * mean, seed=index) for index, mean in enumerate((5.0, 3.0, 0.0)))
+    found = compare([far, near], True, sign * 2.0)
+    assert (found.verdict, found.n) == (HOLDS, (20, 20))
+    assert found.figure.value == pytest.approx(sign * 3.0)  # the arm nearest to the level
+    assert compare([far, near, beyond], True, sign * 2.0).verdict == FAILS
+    assert compare([far, near, beyond], True, sign * 2.0).figure.value == pytest.approx(0.0)
+    assert compare([far, near], True, sign * 2.9).verdict == UNDECIDED
+
+
+def test_a_level_for_many_arms_asks_more_of_each():
+    assert above([sample(0.5)], True, 0.0).verdict == HOLDS
+    assert above([sample(0.5, seed=seed) for seed in range(10)], True, 0.0).verdict == UNDECIDED
+
+
 def test_an_order_of_many_asks_more_of_every_step():
     """The same step that is decided alone is open among ten."""
     pair = [sample(0.7), sample(0.0, seed=1)]

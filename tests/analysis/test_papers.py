@@ -35,10 +35,10 @@ def test_there_are_papers() -> None:
 
 @pytest.fixture
 def written(tmp_path: Path):
-    """Writes the first paper with something changed, and reads it."""
+    """Writes a paper with something changed, and reads it."""
 
-    def write(*place: str, value: Any = None, drop: bool = False):
-        raw = yaml.safe_load((FOLDER / NAMES[0] / "paper.yaml").read_text())
+    def write(*place: str, value: Any = None, drop: bool = False, name: str = NAMES[0]):
+        raw = yaml.safe_load((FOLDER / name / "paper.yaml").read_text())
         node = raw
         for key in place[:-1]:
             node = node[key]
@@ -53,7 +53,7 @@ def written(tmp_path: Path):
     return write
 
 
-CLAIM = next(iter(read_paper(FOLDER, NAMES[0]).claims))
+CLAIM, ARM = (next(iter(part)) for part in (read_paper(FOLDER, NAMES[0]).claims, read_paper(FOLDER, NAMES[0]).arms))
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,14 @@ CLAIM = next(iter(read_paper(FOLDER, NAMES[0]).claims))
         (("arms", "more"), "cell", "arms.more 'cell' is not an override of the form key=value"),
         (("claims", CLAIM, "comparison"), "belo", "Did you mean 'below'"),
         (("claims", CLAIM, "arms"), ["nobody"], "Unknown arm 'nobody'"),
-        (("claims", CLAIM, "arms"), [], "takes 1 arms in a list"),
+        (("claims", CLAIM, "arms"), [], "takes 1 or more of the arms in a list"),
         (("claims", CLAIM, "margin"), "much", "margin is 'much', but must be a number"),
         (("claims", CLAIM, "quantity"), "recall", "'recall' is not a quantity"),
         (("claims", CLAIM, "higher_is_better"), "yes", "must be true or false"),
         (("scales", "smoke", "seeds"), 0, "seeds is 0, but must be a whole number"),
         (("scales", "smoke", "decides"), ["nothing"], "Unknown claim 'nothing'"),
+        (("scales", "smoke", "arms"), {"nobody": "seed=1"}, "Unknown arm 'nobody'"),
+        (("scales", "smoke", "arms"), {ARM: "cell"}, rf"scales.smoke.arms.{ARM} 'cell' is not an override"),
         (("select",), 2.0, "must be a share above 0 and up to 1"),
     ],
 )
@@ -77,6 +79,38 @@ def test_what_is_wrong_is_named_with_its_place(written, place, value, message) -
     with pytest.raises(UserError, match=message) as caught:
         written(*place, value=value)
     assert "mine" in str(caught.value)
+
+
+SEARCHED = next(name for name in NAMES if read_paper(FOLDER, name).scales["full"].search)
+SHARE, OPTION = next(
+    (claim.name, claim.quantity.split()[1])
+    for claim in read_paper(FOLDER, SEARCHED).claims.values()
+    if claim.quantity.startswith("share ")
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("claims", SHARE, "quantity"), "share optimizer.weight_decay", "Unknown option of the search 'optimizer.weight_decay'"),
+        (("claims", SHARE, "quantity"), "lead interactions", "Unknown option of the search 'interactions'"),
+        (("claims", SHARE, "quantity"), f"log share {OPTION}", "is not a quantity"),
+        (("claims", SHARE, "comparison"), "order", "must be 'above' or 'below'"),
+        (("scales", "reduced", "search"), {"optimizer.rate": "interval(0, 1)"}, "Unknown option of the search 'optimizer.rate'"),
+        (("scales", "reduced", "search"), ["optimizer.lr"], r"scales\.reduced\.search must be a mapping"),
+    ],
+)
+def test_what_is_wrong_with_a_search_is_named(written, place, value, message) -> None:
+    with pytest.raises(UserError, match=message):
+        written(*place, value=value, name=SEARCHED)
+
+
+def test_a_scale_changes_intervals_of_the_search(written) -> None:
+    before = read_paper(FOLDER, SEARCHED).scales["full"].search
+    option = next(iter(before))
+    scales = written("scales", "reduced", "search", value={option: "interval(2, 3)"}, name=SEARCHED).scales
+    assert scales["reduced"].search == {**before, option: "interval(2, 3)"}
+    assert scales["full"].search == before
 
 
 def test_what_is_missing_is_named(written) -> None:

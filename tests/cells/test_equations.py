@@ -149,6 +149,22 @@ def gated_unit(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Orac
         yield {"h": h}, {"reset": r, "update": z}
 
 
+def leaky_network(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Tallec & Ollivier 2018, leaky, with the leak of each unit as sigmoid(-v)."""
+    leak = sigmoid(-w.values["v"])
+    for x in xs:
+        h = leak * np.tanh(w(0, x, h)) + (1 - leak) * h
+        yield {"h": h}, {"forget": 1 - leak}
+
+
+def gated_leaky_network(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Tallec & Ollivier 2018, with g = sigmoid(-a_f): stored as forget, block input."""
+    for x in xs:
+        g = sigmoid(-w(0, x, h))
+        h = g * np.tanh(w(1, x, h)) + (1 - g) * h
+        yield {"h": h}, {"forget": 1 - g}
+
+
 def lstmn(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) -> Oracle:
     """Cheng et al. 2016, LSTMN: attention over the tapes of h and c, then the LSTM."""
     K, Q, P = (w.values[f"memory_{name}"] for name in "KQP")
@@ -174,7 +190,9 @@ ORACLES: dict[str, Callable[..., Oracle]] = {
     "attention": lstmn,
     "cifg": coupled,
     "fgr": gates_see_gates,
+    "gated_leaky": gated_leaky_network,
     "gru": gated_unit,
+    "leaky": leaky_network,
     "lstm": vanilla,
     "nfg": no_forget_gate,
     "niaf": not_squashed(lambda value: value, np.tanh),
@@ -288,6 +306,15 @@ def test_a_missing_gate_is_a_gate_at_one(name: str, fixed: str, peepholes: bool)
     for what, place in blocks(full, fixed).items():
         place.fill_(40.0 if what == "b" else 0.0)
     assert_identical(reduced, full)
+
+
+def test_leaky_is_a_gate_that_sees_nothing() -> None:
+    """f = sigmoid(v) at every step when the gate has its bias alone."""
+    gated, leaky = lstm_like("gated_leaky"), lstm_like("leaky")
+    copy(gated, leaky, "z")
+    for what, place in blocks(gated, "f").items():
+        place.copy_(leaky.layers["0"].v.data) if what == "b" else place.zero_()  # type: ignore[union-attr]
+    assert_identical(gated, leaky)
 
 
 @pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant.options.get("window") == 1], ids=str)

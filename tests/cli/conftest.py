@@ -21,8 +21,8 @@ from gatelab import Cell, option
 
 
 @dataclass(frozen=True)
-class Leaky(Cell):
-    """Leaky unit with one gate, for the tests."""
+class Damped(Cell):
+    """Damped unit with one gate, for the tests."""
 
     gates = {"f": "forget", "z": "block_input"}
     scale: float = option(1.0, "factor on the candidate")
@@ -35,8 +35,8 @@ class Leaky(Cell):
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    """A user's file with a cell named `leaky`."""
-    path = tmp_path / "leaky.py"
+    """A user's file with a cell named `damped`."""
+    path = tmp_path / "damped.py"
     path.write_text(PLUGIN)
     return path
 

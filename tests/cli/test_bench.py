@@ -18,7 +18,7 @@ TINY = ["--shapes", "2x3x4x5", "--repeats", "2", "--threads", "1"]
 @pytest.mark.slow  # processes that import torch, each for itself
 def test_the_file_holds_everything(gatelab, plugin, tmp_path):
     file = tmp_path / "bench.json"
-    status, out, err = gatelab("bench", *TINY, "--cells", "lstm,leaky:scale=2", "--json", str(file), str(plugin))
+    status, out, err = gatelab("bench", *TINY, "--cells", "lstm,damped:scale=2", "--json", str(file), str(plugin))
     assert status == 0, err
     assert "2 x 3 x 4 x 5" in out
     assert "2/2" in err
@@ -26,11 +26,11 @@ def test_the_file_holds_everything(gatelab, plugin, tmp_path):
     assert {"date", "machine", "versions", "threads", "repeats", "dtype", "peak_gflops"} <= result.keys()
     assert (result["peak_gflops"] is not None) == (compiler() is not None)
     assert {"cpu", "cores", "platform", "load"} <= result["machine"].keys()
-    lstm, leaky = result["rows"]
-    assert leaky["cell"] == "leaky:scale=2"
-    assert leaky["options"] == {"scale": 2}
+    lstm, damped = result["rows"]
+    assert damped["cell"] == "damped:scale=2"
+    assert damped["options"] == {"scale": 2}
     assert lstm["shape"] == {"B": 2, "T": 3, "D": 4, "H": 5}
-    assert lstm["backend"] == leaky["backend"]
+    assert lstm["backend"] == damped["backend"]
     assert {"torch_found", "torch_tuned"} <= lstm["ratios"].keys()
     peers = [f"torch_{worker}_{kind}" for worker in ("found", "tuned") for kind in ("onednn", "native")]
     assert {*BACKENDS, "eager_found", *peers} <= lstm["columns"].keys()

@@ -72,7 +72,7 @@ def test_list_names_every_entry(kind, registry, gatelab):
 
 
 def test_list_takes_plugins(gatelab, plugin):
-    assert "leaky" in gatelab("list", "cells", str(plugin))[1]
+    assert "damped" in gatelab("list", "cells", str(plugin))[1]
 
 
 @pytest.fixture

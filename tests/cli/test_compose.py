@@ -87,7 +87,7 @@ def test_the_jobs_of_a_sweep_have_directories_of_their_own(tmp_path):
 
 
 def test_a_plugin_is_a_cell_like_any_other(plugin):
-    overrides = compose.parse([f"plugins=[{plugin}]", "cell=leaky", "cell.scale=0.5"])
+    overrides = compose.parse([f"plugins=[{plugin}]", "cell=damped", "cell.scale=0.5"])
     compose.load_plugins(overrides)
     compose.register_schemas()
     config = compose.compose_job(overrides)
@@ -95,7 +95,7 @@ def test_a_plugin_is_a_cell_like_any_other(plugin):
 
 
 def test_another_plugin_of_the_same_name_is_another_run(plugin, tmp_path):
-    arguments = [f"plugins=[{plugin}]", "cell=leaky", f"out={tmp_path}", "task.length=7"]
+    arguments = [f"plugins=[{plugin}]", "cell=damped", f"out={tmp_path}", "task.length=7"]
     overrides = compose.parse(arguments)
     compose.load_plugins(overrides)
     compose.register_schemas()

@@ -26,9 +26,9 @@ def test_show(given, expected, gatelab, printed):
 
 
 def test_show_takes_plugins(gatelab, printed, plugin):
-    status, out, _ = gatelab("kernels", "show", "leaky", f"plugins=[{plugin}]", "cell.scale=2")
+    status, out, _ = gatelab("kernels", "show", "damped", f"plugins=[{plugin}]", "cell.scale=2")
     assert status == 0
-    assert "Leaky(scale=2.0)" in out
+    assert "Damped(scale=2.0)" in out
 
 
 def test_a_cell_that_cannot_be_printed(gatelab, monkeypatch):
@@ -41,7 +41,7 @@ def test_a_cell_that_cannot_be_printed(gatelab, monkeypatch):
 
 def test_a_cell_that_breaks_its_own_declarations(gatelab, printed, plugin):
     plugin.write_text(plugin.read_text().replace('{"h": f', '{"y": f'))
-    status, _, err = gatelab("kernels", "show", "leaky", f"plugins=[{plugin}]")
+    status, _, err = gatelab("kernels", "show", "damped", f"plugins=[{plugin}]")
     assert status == 2
     assert "step returns the state ['y']" in err
 

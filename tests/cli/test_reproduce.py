@@ -15,15 +15,18 @@ PAPERS = find_papers(papers_folder())
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_paper_runs_at_smoke_scale(paper, shell, tmp_path):
     """Whatever the claims say at this scale: all runs finish, and every claim gets a verdict from them."""
-    done = shell("reproduce", paper, "--scale", "smoke", "--save", "saved.json")
+    done = shell("reproduce", paper, "--scale", "smoke", "--save", "saved.json", "--figure", "claims.svg")
     assert done.returncode in (0, 1), done.stderr
     result = json.loads((tmp_path / "saved.json").read_text())
     assert result == json.loads((tmp_path / "runs" / "papers" / f"{paper}-smoke" / "result.json").read_text())
-    assert all(runs["failed"] == 0 and runs["finished"] > 0 for runs in result["runs"].values())
+    assert all(arm["failed"] == 0 and arm["finished"] > 0 for arm in result["arms"].values())
+    assert all(arm["parameters"] > 0 and arm["flops_per_step"] > 0 and arm["wall_seconds"] > 0 for arm in result["arms"].values())
     assert {claim["verdict"] for claim in result["claims"]} <= {"holds", "does not hold", "undecided"}
     assert (done.returncode == 1) == any(claim["verdict"] == "does not hold" for claim in result["claims"])
+    picture = (tmp_path / "claims.svg").read_text()
     for claim in result["claims"]:
         assert claim["statement"].split()[0] in done.stdout
+        assert claim["quantity"].replace("<", "&lt;").replace(">", "&gt;") in picture
     again = shell("reproduce", paper, "--scale", "smoke")  # everything is there
     repeated = json.loads((tmp_path / "runs" / "papers" / f"{paper}-smoke" / "result.json").read_text())
     assert again.returncode == done.returncode
@@ -43,6 +46,7 @@ def test_list_names_every_paper_and_scale(gatelab):
         (["reproduce"], "name a paper"),
         (["reproduce", PAPERS[0][:-1]], f"Did you mean '{PAPERS[0]}'"),
         (["reproduce", PAPERS[0], "--scale", "reduce"], "Did you mean 'reduced'"),
+        (["reproduce", PAPERS[0], "--figure", "claims.doc"], "must end with one of: .pdf, .png, .svg"),
         (["reproduce", PAPERS[0], "--seeds", "0"], "--seeds is 0, but must be at least 1"),
     ],
 )

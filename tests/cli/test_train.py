@@ -36,7 +36,7 @@ def test_one_run(shell, tmp_path):
 
 
 def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, plugin, tmp_path):
-    arguments = ["train", "-m", f"plugins=[{plugin}]", "cell=leaky", "task=adding", "task.length=6", *TINY]
+    arguments = ["train", "-m", f"plugins=[{plugin}]", "cell=damped", "task=adding", "task.length=6", *TINY]
     done = shell(*arguments, "optimizer=sgd", "optimizer.lr=0.1,1e30", "trainer.clip_norm=null", "hydra.launcher.n_jobs=2")
     assert done.returncode == 1
     assert "1 of 2 runs finished" in done.stderr

@@ -102,6 +102,31 @@ def test_dropout_is_in_front_of_the_head_and_in_training() -> None:
     assert isinstance(model.dropout, nn.Dropout)
 
 
+@pytest.mark.parametrize("vocabulary", [None, D], ids=["vectors", "tokens"])
+def test_input_noise_is_on_the_vectors_in_training(vocabulary: int | None) -> None:
+    rows = 4000
+    x = torch.randint(0, D, (rows, T)) if vocabulary else normal(rows, T, D)
+    model = build(Variant("lstm", {}), vocabulary=vocabulary, input_noise=0.25)
+    plain = build(Variant("lstm", {}), vocabulary=vocabulary).encode(x)
+    noise = model.train().encode(x) - plain
+    count = noise.numel()
+    assert float(noise.mean()) == pytest.approx(0, abs=4 * 0.25 / count**0.5)
+    assert float(noise.std()) == pytest.approx(0.25, abs=4 * 0.25 / (2 * count) ** 0.5)
+    assert float((noise.abs() < 0.25).double().mean()) == pytest.approx(0.6827, abs=4 * 0.47 / count**0.5)  # as Gaussian noise
+    assert not torch.equal(model.encode(x) - plain, noise)
+    close(model.eval().encode(x), plain, EXACT)
+
+
+def test_without_input_noise_nothing_is_drawn() -> None:
+    model = build(Variant("lstm", {})).train()
+    before = torch.get_rng_state()
+    model(normal(B, T, D))
+    after = torch.get_rng_state()
+    torch.set_rng_state(before)
+    normal(B, T, D)
+    assert torch.equal(torch.get_rng_state(), after)
+
+
 def test_time_first_is_refused() -> None:
     with pytest.raises(UserError, match="the RNN must have batch_first=True"):
         SequenceModel(Variant("lstm", {}).rnn(D, H), OUT)

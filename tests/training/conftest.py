@@ -26,7 +26,7 @@ def small(tmp_path: Path) -> Callable[..., Config]:
             "task": {"name": "adding", "length": 8},
             "optimizer": AdamW(lr=0.01),
             "init": StandardInit(),
-            "model": Model(hidden_size=8, dropout=0.3),
+            "model": Model(hidden_size=8, dropout=0.3, input_noise=0.1),
             "trainer": Trainer(**(short | (trainer or {}))),
             "logger": Logger(name="none"),
             "out": str(tmp_path / out),

@@ -1,0 +1,60 @@
+"""Signals that ask this process to end: what they raise passes through everything that handles errors, and is never lost."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from gatelab.registry import Stopped
+
+# Ctrl-C, a scheduler or a launcher, a terminal that was closed.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# A launcher and the terminal may both send one; from here on a further one is somebody who is tired of waiting for the end.
+IMPATIENT_SECONDS = 2.0
+
+_asked: tuple[int, float] | None = None  # which signal, and when
+_installed = False
+
+
+@contextlib.contextmanager
+def stoppable(*more: signal.Signals) -> Iterator[None]:
+    """Has SIGINT, SIGTERM and SIGHUP raise `Stopped`, so that runs can note that they were stopped.
+
+    Inside of itself, and in threads, it does nothing. A signal that is ignored (nohup) stays so.
+
+    Args:
+        more: other signals that a cluster sends for the same purpose.
+
+    Raises:
+        Stopped: when such a signal comes; at the end if something swallowed that.
+    """
+    global _asked, _installed
+    if _installed or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = {*_SIGNALS, *more}
+    before = {number: signal.signal(number, _stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
+    _asked, _installed = None, True
+    try:
+        yield
+        check()
+    finally:
+        _installed = False
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def check() -> None:
+    """Raises Stopped if a signal has come and something, a callback from C for example, swallowed what it raised."""
+    if _installed and _asked is not None:
+        raise Stopped(_asked[0])
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    global _asked
+    if _asked is not None and time.monotonic() - _asked[1] < IMPATIENT_SECONDS:
+        return  # it is on its way: what is noted at the end must not be broken off
+    _asked = number, time.monotonic()
+    raise Stopped(number)

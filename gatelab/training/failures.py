@@ -1,0 +1,55 @@
+"""Why a run failed: one word for the ledger and one sentence for the user."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from gatelab.training.module import NonFiniteLossError
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")  # torch on a CPU has no class for it
+
+
+def explain(error: BaseException, path: Path) -> tuple[str, str]:
+    """Cause and sentence.
+
+    Args:
+        error: what ended the run, with what it came from.
+        path: its directory.
+
+    Returns:
+        The cause is "diverged", "disk" (full), "memory" (not enough) or "error".
+    """
+    for one in _chain(error):
+        if isinstance(one, NonFiniteLossError):
+            return "diverged", str(one)
+        if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = one.filename or path
+            return "disk", f"The disk is full: {where} could not be written. Free some space; the last checkpoint is whole."
+        if _of_memory(one):
+            return "memory", (
+                f"There is not enough memory: {_first_line(one)}. Run fewer at once, set machine.checkpoint_every, or use smaller "
+                "batches (trainer.batch_size)."
+            )
+    return "error", str(error) or repr(error)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _of_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")

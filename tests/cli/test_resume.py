@@ -1,0 +1,89 @@
+"""`gatelab resume` as a user calls it, on sweeps that something happened to."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatelab.runs import Run, find_runs
+
+TINY = ["task=adding", "task.length=4", "trainer.max_steps=2", "trainer.val_every=1", "trainer.batch_size=2", "model.hidden_size=2"]
+TINY += ["logger=none", "hydra/launcher=basic"]
+
+
+@pytest.fixture
+def sweep(gatelab: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """Two runs that were stopped and one that failed, of a sweep called `mine`."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert gatelab("train", "-m", "cell=rnn", *TINY, "seed=0,1,2", "sweep=mine")[0] == 0
+    runs = find_runs(["runs"])[0]
+    for run, end in zip(runs, ("preempted", "running", "failed"), strict=True):
+        (run.path / "summary.json").unlink()
+        change(run, state=end, cause="error", error="There was a hole in it.", pid=2**22 + 1)
+    return runs
+
+
+def change(run: Run, **values: Any) -> None:
+    file = run.path / "status.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def states() -> list[tuple[str, int]]:
+    return [(run.state, run.status["attempts"]) for run in find_runs(["runs"])[0]]
+
+
+def test_what_failed_is_left_alone_and_named(sweep: list[Run], gatelab):
+    status, _, err = gatelab("resume", "mine")
+    assert status == 1
+    assert states() == [("finished", 2), ("finished", 2), ("failed", 1)]
+    assert f"{sweep[2].path.name}  failed at step 2: There was a hole in it. See " in err
+    assert "1 failed before and left alone" in err
+    status, _, err = gatelab("resume", "runs/sweeps/mine", "--failed")
+    assert status == 0, err
+    assert states() == [("finished", 2), ("finished", 2), ("finished", 2)]
+    assert gatelab("resume", "mine")[0] == 0
+    assert states() == [("finished", 2)] * 3
+
+
+def test_what_diverged_would_diverge_again(sweep: list[Run], gatelab):
+    change(sweep[2], cause="diverged", error="The training loss is nan at step 1.")
+    again = ["train", "-m", "cell=rnn", *TINY, "seed=0,1,2", "sweep=mine"]
+    status, _, err = gatelab(*again)
+    assert status == 1
+    assert "1 failed before and left alone" in err
+    assert states() == [("finished", 2), ("finished", 2), ("failed", 1)]
+    assert gatelab("resume", "mine", "--failed")[0] == 0
+    assert states()[2] == ("finished", 2)
+
+
+def test_every_command_of_the_sweep_is_repeated(sweep: list[Run], gatelab):
+    gatelab("train", "-m", "cell=rnn", *TINY, "seed=3", "sweep=mine")
+    (run,) = [run for run in find_runs(["runs"])[0] if run.seed == 3]
+    change(run, state="preempted")
+    gatelab("resume", "mine", "--failed")
+    assert states() == [("finished", 2)] * 4
+
+
+def test_where_the_folder_was_moved(sweep: list[Run], gatelab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir(tmp_path)
+    assert gatelab("resume", "there/runs/sweeps/mine", "--failed")[0] == 0
+    monkeypatch.chdir(tmp_path / "there")
+    assert states() == [("finished", 2)] * 3
+
+
+def test_status_of_a_sweep(sweep: list[Run], gatelab):
+    gatelab("train", "-m", "cell=rnn", *TINY, "seed=7", "sweep=other")
+    expected = {"interrupted": 1, "preempted": 1, "failed": 1}
+    for name in ("mine", "runs/sweeps/mine"):
+        assert json.loads(gatelab("status", name, "--format", "json")[1])["counts"] == expected
+    assert json.loads(gatelab("status", "--format", "json")[1])["counts"] == {"done": 1} | expected
+
+
+def test_there_is_no_such_sweep(sweep: list[Run], gatelab):
+    status, _, err = gatelab("resume", "mnie")
+    assert status == 2
+    assert "There is no sweep 'mnie'. Below runs there are: mine." in err

@@ -1,0 +1,56 @@
+"""A real Ray cluster on this machine, of nodes with host names of their own."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from hosts import kill_host, on_host, until
+
+ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+PORT = 6399
+ADDRESS = f"127.0.0.1:{PORT}"
+
+
+class Ray:
+    """Starts at once, with a head and a second node of one processor each, and runs until `stop`.
+
+    Args:
+        program: the command `ray`.
+    """
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.base = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))  # Ray's sockets lie below, and their paths must be short
+        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment = os.environ | ENVIRONMENT
+        try:
+            head = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.base}"]
+            self._start("gr1", *head)
+            self._start("gr2", f"--address={ADDRESS}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, name: str, *arguments: str) -> None:
+        command = [self.program, "start", *arguments, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--block"]
+        said = self.base / f"{name}.log"
+        with open(said, "wb") as log:
+            self.nodes[name] = subprocess.Popen(
+                [*on_host(name), *command, "--object-store-memory=100000000"], stdout=log, stderr=log, env=self.environment
+            )
+        until(lambda: "Ray runtime started" in said.read_text(), f"node {name} is up", 180)
+
+    def kill_node(self, name: str) -> None:
+        """As if its power was cut."""
+        process = self.nodes.pop(name)
+        kill_host(process.pid)
+        process.wait()
+
+    def stop(self) -> None:
+        """Ends everything that this object started."""
+        for name in [*self.nodes]:
+            if self.nodes[name].poll() is None:
+                self.kill_node(name)
+        shutil.rmtree(self.base, ignore_errors=True)
