@@ -1,4 +1,4 @@
-"""Hydra's launcher `ray`; what it does is in `gatelab.cli.ray`."""
+"""Hydra's launcher `ray`; what it does is in `gatelab.cli.ray_tasks`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +23,6 @@ class RayLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from gatelab.cli.ray import launch
+        from gatelab.cli.ray_tasks import launch
 
         return launch(job_overrides, initial_job_idx, self.hydra_context, self.task_function, self.config, self.settings)

@@ -1,4 +1,4 @@
-"""Hydra's launcher `slurm`; what it does is in `gatelab.cli.slurm`."""
+"""Hydra's launcher `slurm`; what it does is in `gatelab.cli.slurm_jobs`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +26,6 @@ class SlurmLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from gatelab.cli.slurm import launch
+        from gatelab.cli.slurm_jobs import launch
 
         return launch(job_overrides, initial_job_idx, self.hydra_context, self.task_function, self.config, self.settings)
