@@ -4,7 +4,7 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export CI=true # a test whose program is missing fails instead of being skipped
-packages=(slurm-wlm munge slurmdbd mariadb-server)
+packages=(slurm-wlm munge slurmdbd mariadb-server postgresql)
 missing=()
 for package in "${packages[@]}"; do
   [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")

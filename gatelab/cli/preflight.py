@@ -1,5 +1,6 @@
 """What a command is about to do, and whether it can: before its first run begins."""
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -66,6 +67,20 @@ class Preflight:
             memory = f"{decimal(self.memory)} of memory each"
             lines.append(f"{work} ({basis}){once}, {memory}; {decimal(self.disk)} on disk, where {decimal(self.free)} are free.")
         return [*lines, *self.warnings]
+
+    def scaled(self, runs: int, at_once: int) -> "Preflight":
+        """Of a search that trains this many runs like those looked at.
+
+        Raises:
+            UserError: the disk is too small for them.
+        """
+        each = max(1, sum(self.counts.values()))
+        disk = round(self.disk * runs / each)
+        if disk > self.free:
+            raise UserError(f"{runs:,} runs need about {decimal(disk)} on disk, and {decimal(self.free)} are free.")
+        at_once = min(self.at_once or at_once, at_once)
+        seconds = self.seconds * (self.at_once or 1) * runs / each / max(1, min(at_once, runs))
+        return dataclasses.replace(self, counts={NEW: runs}, seconds=seconds, disk=disk, at_once=at_once)
 
 
 FINISHED = "finished already"
