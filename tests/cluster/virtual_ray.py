@@ -27,7 +27,8 @@ class Ray:
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = os.environ | ENVIRONMENT
         try:
-            head = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.base}"]
+            less = ["--include-dashboard=false", "--no-monitor", "--ray-client-server-port=0"]  # processes that nobody needs
+            head = ["--head", f"--port={PORT}", f"--temp-dir={self.base}", *less]
             self._start("gr1", *head)
             self._start("gr2", f"--address={ADDRESS}")
         except BaseException:
@@ -37,12 +38,11 @@ class Ray:
     def _start(self, name: str, *arguments: str) -> None:
         """Starts a node; again where the machine is too busy for the half a minute that Ray gives it."""
         command = [*on_host(name), self.program, "start", *arguments, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--block"]
+        command += ["--include-log-monitor=false", "--object-store-memory=100000000"]
         said = self.base / f"{name}.log"
         for _ in range(TRIES):
             with open(said, "wb") as log:
-                self.nodes[name] = subprocess.Popen(
-                    [*command, "--object-store-memory=100000000"], stdout=log, stderr=log, env=self.environment
-                )
+                self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
             until(lambda: self._ended(name) or "Ray runtime started" in said.read_text(), f"node {name} is up", 180)
             if not self._ended(name):
                 return
