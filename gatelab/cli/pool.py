@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
@@ -104,7 +104,7 @@ class Pool:
         self._modules, self._room, self._at_once = modules, room, at_once
         self._running: dict[int, _Running] = {}
 
-    def run(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]], needs: Sequence[Need]) -> Iterator[Ended]:
+    def run(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]], needs: Sequence[Need]) -> Generator[Ended]:
         """Yields the ends of the calls `function(*arguments)` as they come.
 
         When the caller is interrupted (KeyboardInterrupt) or closes the iterator, all processes are asked to end and waited for;

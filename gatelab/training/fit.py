@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from gatelab.cells import CELLS
 from gatelab.config import Config
