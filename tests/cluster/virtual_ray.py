@@ -27,7 +27,7 @@ class Ray:
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = os.environ | ENVIRONMENT
         try:
-            less = ["--include-dashboard=false", "--no-monitor", "--ray-client-server-port=0"]  # processes that nobody needs
+            less = ["--include-dashboard=false", "--no-monitor"]  # processes that nobody needs
             head = ["--head", f"--port={PORT}", f"--temp-dir={self.base}", *less]
             self._start("gr1", *head)
             self._start("gr2", f"--address={ADDRESS}")
