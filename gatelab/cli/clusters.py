@@ -4,7 +4,7 @@ import contextlib
 import functools
 import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,8 @@ ENDED_WELL = ("finished", "pruned")
 SECONDS_FOR_A_LOCK = 2 * LOCK_SILENT_SECONDS
 _SECONDS_BETWEEN_TRIES = 2.0
 
+refused: list[UserError] = []  # by a launcher; Hydra would turn it into a traceback
+
 
 def require(launcher: str) -> None:
     """Refuses a launcher whose packages are not installed.
@@ -35,6 +37,16 @@ def require(launcher: str) -> None:
     package = PACKAGES.get(launcher)
     if package is not None and importlib.util.find_spec(package) is None:
         raise UserError(f"hydra/launcher={launcher} needs the package {package}: pip install 'gatelab[{launcher}]'.")
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Ends Hydra where the cluster cannot be used, and leaves the reason in `refused`."""
+    try:
+        yield
+    except UserError as error:
+        refused.append(error)
+        raise SystemExit(2) from error
 
 
 def fit_when_free(config: Config, launcher: str | None) -> Run:

@@ -33,6 +33,7 @@ from gatelab.tasks import TASKS
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
+_REPLACE: dict[str, Any] = {} if _HYDRA_13 else {"replace": True}  # what an earlier call stored, as 1.3 does anyway
 _register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 
 RUN_DIRECTORY = "${gatelab_run:${out}}"  # hydra.run.dir in conf/train.yaml
@@ -59,13 +60,13 @@ def register_schemas() -> None:
     """Tells Hydra the options of every cell, task and other choice, the shape of a whole run and where its directory is."""
     register_resolver()
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
+    store.store(name="schema", node=Config, **_REPLACE)
     for group, choices in GROUPS.items():
         for name, cls in choices.items():
-            store.store(group=group, name=name, node=cls)
+            store.store(group=group, name=name, node=cls, **_REPLACE)
     for group, registry in REGISTRIES.items():
         for name in registry.names():
-            store.store(group=group, name=name, node=schema(registry.get(name), name))
+            store.store(group=group, name=name, node=schema(registry.get(name), name), **_REPLACE)
 
 
 def register_resolver() -> None:

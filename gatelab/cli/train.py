@@ -119,6 +119,8 @@ def train(arguments: list[str]) -> int:
             name = jobs[0].config.sweep
             progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
         raise
+    if clusters.refused:
+        raise clusters.refused.pop()
     if refused and not given.multirun:
         raise refused.pop()
     status = progress.summarise()

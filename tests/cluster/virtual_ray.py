@@ -10,6 +10,7 @@ from hosts import kill_host, on_host, until
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 PORT = 6399
+TRIES = 3
 ADDRESS = f"127.0.0.1:{PORT}"
 
 
@@ -26,7 +27,8 @@ class Ray:
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = os.environ | ENVIRONMENT
         try:
-            head = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.base}"]
+            less = ["--include-dashboard=false", "--no-monitor"]  # processes that nobody needs
+            head = ["--head", f"--port={PORT}", f"--temp-dir={self.base}", *less]
             self._start("gr1", *head)
             self._start("gr2", f"--address={ADDRESS}")
         except BaseException:
@@ -34,13 +36,20 @@ class Ray:
             raise
 
     def _start(self, name: str, *arguments: str) -> None:
-        command = [self.program, "start", *arguments, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--block"]
+        """Starts a node; again where the machine is too busy for the half a minute that Ray gives it."""
+        command = [*on_host(name), self.program, "start", *arguments, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--block"]
+        command += ["--include-log-monitor=false", "--object-store-memory=100000000"]
         said = self.base / f"{name}.log"
-        with open(said, "wb") as log:
-            self.nodes[name] = subprocess.Popen(
-                [*on_host(name), *command, "--object-store-memory=100000000"], stdout=log, stderr=log, env=self.environment
-            )
-        until(lambda: "Ray runtime started" in said.read_text(), f"node {name} is up", 180)
+        for _ in range(TRIES):
+            with open(said, "wb") as log:
+                self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
+            until(lambda: self._ended(name) or "Ray runtime started" in said.read_text(), f"node {name} is up", 180)
+            if not self._ended(name):
+                return
+        raise AssertionError(said.read_text())
+
+    def _ended(self, name: str) -> bool:
+        return self.nodes[name].poll() is not None
 
     def kill_node(self, name: str) -> None:
         """As if its power was cut."""
@@ -51,6 +60,6 @@ class Ray:
     def stop(self) -> None:
         """Ends everything that this object started."""
         for name in [*self.nodes]:
-            if self.nodes[name].poll() is None:
+            if not self._ended(name):
                 self.kill_node(name)
         shutil.rmtree(self.base, ignore_errors=True)

@@ -23,6 +23,8 @@ class RayLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from gatelab.cli.clusters import refusing
         from gatelab.cli.ray_tasks import launch
 
-        return launch(job_overrides, initial_job_idx, self.hydra_context, self.task_function, self.config, self.settings)
+        with refusing():
+            return launch(job_overrides, initial_job_idx, self.hydra_context, self.task_function, self.config, self.settings)
