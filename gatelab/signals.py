@@ -36,6 +36,9 @@ def stoppable() -> Iterator[None]:
     try:
         yield
         check()
+    except Exception:  # what a library, NumPy's C for one, makes of an import that is broken off
+        check()
+        raise
     finally:
         _installed = False
         for number, handler in before.items():
