@@ -11,7 +11,7 @@ from gatelab.locks import HEARTBEAT_SECONDS, RunBusyError, RunLock, this_process
 from gatelab.records import Lines, check_writable, overwrite_json, read_json, write_json, write_new_json
 from gatelab.registry import UserError
 
-STATES = ("queued", "preempted", "running", "failed", "finished")  # in the order in which a run comes further on
+STATES = ("queued", "preempted", "running", "pruned", "failed", "finished")  # in the order in which a run comes further on
 
 _MOMENT_SECONDS = 0.5
 _SHORT = 2000  # characters of a traceback on a full disk
@@ -118,6 +118,10 @@ class RunWriter:
     def preempt(self, reason: str) -> None:
         """Marks the run as stopped from outside: it can go on from its last checkpoint."""
         self._end({"state": "preempted", "error": reason})
+
+    def prune(self, reason: str) -> None:
+        """Marks the run as ended early by a search: it is no result, and it can go on from its last checkpoint."""
+        self._end({"state": "pruned", "error": reason})
 
     def append(self, file: str, record: Mapping[str, Any]) -> None:
         """Appends one line and hands it to the operating system, so that it survives a kill."""

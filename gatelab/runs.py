@@ -24,7 +24,8 @@ completed. A run is
 - `running`: host, process and time of its last heartbeat say whether it still is,
 - `finished`: it has a summary,
 - `failed`: cause, error, traceback and step say why,
-- `preempted`: stopped from outside (Ctrl-C, SIGTERM, a time limit); it goes on from its last checkpoint.
+- `preempted`: stopped from outside (Ctrl-C, SIGTERM, a time limit); it goes on from its last checkpoint,
+- `pruned`: ended early by a search, which has seen enough of it.
 """
 
 import hashlib

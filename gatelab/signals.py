@@ -19,10 +19,13 @@ _installed = False
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(*more: signal.Signals) -> Iterator[None]:
     """Has SIGINT, SIGTERM and SIGHUP raise `Stopped`, so that runs can note that they were stopped.
 
     Inside of itself, and in threads, it does nothing. A signal that is ignored (nohup) stays so.
+
+    Args:
+        more: other signals that a cluster sends for the same purpose.
 
     Raises:
         Stopped: when such a signal comes; at the end if something swallowed that.
@@ -31,7 +34,8 @@ def stoppable() -> Iterator[None]:
     if _installed or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _stop) for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
+    numbers = {*_SIGNALS, *more}
+    before = {number: signal.signal(number, _stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
     _asked, _installed = None, True
     try:
         yield

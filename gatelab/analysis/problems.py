@@ -84,4 +84,4 @@ def missing(problem: Problem) -> list[str]:
 def states(runs: Iterable[str]) -> dict[str, int]:
     """How many runs are in each state, finished first."""
     counts = Counter(runs)
-    return {state: counts[state] for state in ("finished", "running", "preempted", "failed") if counts[state]}
+    return {state: counts[state] for state in ("finished", "running", "preempted", "pruned", "failed") if counts[state]}

@@ -2,6 +2,7 @@
 
 ```
 test nll                      the score of the test set (or `val nll`: at the best validation)
+test nll / chance             that score as a share of the chance level of the task, whatever the length of its sequences
 last state/0/c/norm           the last record of a metric; also: first, max, min
 steps val/mse < 0.01          optimiser steps until a metric is first below a level (or > above); the length of the run if never
 share optimizer.lr            of a search: the share of the variance of the validation score that an option explains (fANOVA)
@@ -23,7 +24,7 @@ from gatelab.registry import UserError, unknown
 from gatelab.runs import Run
 
 _FORMS = {
-    "score": re.compile(r"(val|test) (\S+)"),
+    "score": re.compile(r"(val|test) (\S+)( / chance)?"),
     "record": re.compile(r"(last|first|max|min) (\S+)"),
     "steps": re.compile(r"steps (\S+) ([<>]) ([-+.\de]+)"),
     "share": re.compile(r"(share|lead) (\S+)"),
@@ -56,7 +57,10 @@ def quantity(text: str, run: Run) -> float:
         return math.nan
     match form:
         case "score":
-            value = float(run.summary()[parts[0]].get(parts[1], math.nan))
+            summary = run.summary()
+            value = float(summary[parts[0]].get(parts[1], math.nan))
+            if parts[2]:  # chance is a level of the task's own score and of no other
+                value /= summary["chance"] if parts[1] == summary["metric"] else math.nan
         case "record":
             _, values = run.metrics().get(parts[1], ([], []))
             value = _PICK[parts[0]](values) if values else math.nan
@@ -102,18 +106,21 @@ def variance_shares(runs: Sequence[Run], search: Mapping[str, str], seed: int = 
     if len(runs) < 4:
         raise UserError(f"Variance shares need at least 4 trials, and there are {len(runs)}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    rows: list[dict[str, float]] = []
+    rows: list[dict[str, float | str]] = []
     for run in runs:
         plain = flat(run.config)
-        rows.append({option: _as_drawn(float(plain[option]), interval) for option, interval in search.items()})
+        rows.append({option: _as_drawn(plain.get(option) or plain[f"{option}.name"], text) for option, text in search.items()})
     scores = _scores_or_chance(runs)
     if len(set(scores)) == 1:
         return dict.fromkeys(search, math.nan)
     study = optuna.create_study(direction="minimize")
     ranges: dict[str, Any] = {}
     for option in search:
-        values = [row[option] for row in rows]
-        ranges[option] = optuna.distributions.FloatDistribution(min(values), max(values))
+        values: list[Any] = [row[option] for row in rows]
+        if isinstance(values[0], float):
+            ranges[option] = optuna.distributions.FloatDistribution(min(values), max(values))
+        else:
+            ranges[option] = optuna.distributions.CategoricalDistribution(sorted(set(values)))
     for row, score in zip(rows, scores, strict=True):
         study.add_trial(optuna.trial.create_trial(params=row, distributions=ranges, value=score))
     return {option: float(share) for option, share in FanovaImportanceEvaluator(seed=seed).evaluate(study).items()}
@@ -129,11 +136,14 @@ def _scores_or_chance(runs: Sequence[Run]) -> list[float]:
     return [chance if one is None else better(chance, float(one["val"][one["metric"]])) for one in summaries]
 
 
-def _as_drawn(value: float, interval: str) -> float:
-    """The value on the line on which it was drawn uniformly; the interval is written as for the random search."""
-    if "one_minus" in interval:
+def _as_drawn(text: str, domain: str) -> float | str:
+    """The value on the line on which it was drawn uniformly; the domain is written as for a search. A choice stays text."""
+    if "interval" not in domain:
+        return text
+    value = float(text)
+    if "one_minus" in domain:
         value = 1 - value
-    return math.log(value) if "log" in interval else value
+    return math.log(value) if "log" in domain else value
 
 
 def _steps(run: Run, key: str, below: bool, level: float) -> float:

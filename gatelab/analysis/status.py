@@ -11,7 +11,7 @@ from gatelab.runs import Run, Skipped, find_runs
 from gatelab.sweeps import Planned, live_state, read_plan, read_plans
 
 # In the order in which they are told. Done is what needs no further work, a diverged run included.
-STATES = ("done", "running", "queued", "stale", "interrupted", "preempted", "not begun", "diverged", "failed")
+STATES = ("done", "running", "queued", "stale", "interrupted", "preempted", "not begun", "pruned", "diverged", "failed")
 _SHOWN = {"finished": "done"}
 _STEPS_FOR_A_RATE = 10  # before them it is the start of the process that is measured
 

@@ -97,11 +97,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows, by task and then the best first; the runs behind each of them; the runs left out, with the reason."""
+    """The rows, by task and then the best first; the runs behind each of them; the runs left out, with the reason.
+
+    Attributes:
+        pruned: how many runs a search ended early. They are no results: their scores are of less training than the others'.
+    """
 
     rows: list[Row]
     groups: list[Group]
     skipped: list[Skipped]
+    pruned: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,9 @@ def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
     Raises:
         UserError: there is no run of the baseline.
     """
-    groups, skipped = group_runs(runs)
+    runs = list(runs)
+    whole = [run for run in runs if run.state != "pruned"]
+    groups, skipped = group_runs(whole)
     cells = {group.cell for group in groups}
     if baseline is not None and baseline not in cells:
         raise UserError(unknown("baseline", baseline, cells))
@@ -150,7 +157,8 @@ def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
     if baseline is not None:
         entries = _compared(entries, baseline)
     entries.sort(key=lambda entry: _rank(entry.row))
-    return Comparison([entry.row for entry in entries], [entry.group for entry in entries], skipped)
+    rows = [entry.row for entry in entries]
+    return Comparison(rows, [entry.group for entry in entries], skipped, len(runs) - len(whole))
 
 
 def _row(group: Group, results: list[Result], levels: Result | None) -> Row:

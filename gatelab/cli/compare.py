@@ -1,6 +1,7 @@
 """`gatelab compare`: a table over whatever runs lie under the folders given."""
 
 import argparse
+import sys
 import textwrap
 
 from rich.console import Console
@@ -28,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
     runs, skipped = find_runs(options.folders)
     result = compare(runs, options.baseline)
     print_skipped([*skipped, *result.skipped], Console(stderr=True))
+    if result.pruned:
+        print(f"{result.pruned} runs that a search ended early (pruned) are left out.", file=sys.stderr)
     curves = validation_curves(result.rows, result.groups) if options.format in ("table", "markdown") else None
     if options.format == "table":
         print_table(result.rows, Console(), options.baseline, curves)

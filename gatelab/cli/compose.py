@@ -1,9 +1,10 @@
 """Configurations from overrides: schemas for Hydra, jobs of a sweep, and one clear message for whatever does not fit."""
 
+import contextlib
 import difflib
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -31,6 +33,7 @@ from gatelab.tasks import TASKS
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
+_REPLACE: dict[str, Any] = {} if _HYDRA_13 else {"replace": True}  # what an earlier call stored, as 1.3 does anyway
 _register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 
 RUN_DIRECTORY = "${gatelab_run:${out}}"  # hydra.run.dir in conf/train.yaml
@@ -57,13 +60,13 @@ def register_schemas() -> None:
     """Tells Hydra the options of every cell, task and other choice, the shape of a whole run and where its directory is."""
     register_resolver()
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
+    store.store(name="schema", node=Config, **_REPLACE)
     for group, choices in GROUPS.items():
         for name, cls in choices.items():
-            store.store(group=group, name=name, node=cls)
+            store.store(group=group, name=name, node=cls, **_REPLACE)
     for group, registry in REGISTRIES.items():
         for name in registry.names():
-            store.store(group=group, name=name, node=schema(registry.get(name), name))
+            store.store(group=group, name=name, node=schema(registry.get(name), name), **_REPLACE)
 
 
 def register_resolver() -> None:
@@ -151,7 +154,11 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
                 raise UserError(f"'{override.input_line}' gives several values. Add -m to train them all: `gatelab train -m ...`.")
         return [[str(override.input_line) for override in overrides]]
     try:
-        if given(overrides, "hydra/sweeper", "grid") == "random":
+        if sweeper(overrides) == "optuna":
+            from gatelab.cli import studies
+
+            return studies.probes(studies.variants(overrides, studies.read_options(overrides)))
+        if sweeper(overrides) == "random":
             settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
             trials, seed = (given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
             return split(overrides, trials, seed)
@@ -160,9 +167,24 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
         raise UserError(f"{error} Intervals are drawn from with hydra/sweeper=random.") from error
 
 
+def sweeper(overrides: list[Override]) -> str:
+    """The name of Hydra's sweeper."""
+    return str(given(overrides, "hydra/sweeper", "grid"))
+
+
 def given(overrides: list[Override], key: str, default: Any) -> Any:
     """What the overrides say of a key."""
     return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
+
+
+@contextlib.contextmanager
+def composing() -> Iterator[None]:
+    """Hydra over `conf/`, unless it is at work already: in a sweep its own."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
+        yield
 
 
 def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
@@ -171,10 +193,10 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     Raises:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
     """
-    _check_groups(overrides)
+    check_groups(overrides)
     _planned.clear()
     compositions = Compositions(_composed, _groups(), RUN_DIRECTORY)
-    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
+    with composing():
         for job in map(tuple, expand(overrides, sweep)):
             config, path = _read(compositions, job)
             needs_of(config)
@@ -206,15 +228,37 @@ def job_of(overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
     return _planned[key]
 
 
+def further_job(overrides: Sequence[str]) -> Job:
+    """The job of a trial, which a search has thought of after `compose_jobs`.
+
+    Raises:
+        UserError: as `job_of`.
+    """
+    with composing():
+        return _planned.setdefault(tuple(overrides), job_of(overrides, lambda: _composed([*overrides])))
+
+
 def compose_job(overrides: list[Override]) -> Config:
     """The configuration of a single run, checked, without asking for its data.
 
     Raises:
         UserError: as `compose_jobs`.
     """
-    _check_groups(overrides)
-    with initialize_config_dir(str(conf_folder()), **VERSION_BASE):
+    check_groups(overrides)
+    with composing():
         return _read(_composed, expand(overrides, False)[0])[0]
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """What Hydra composes for one run, not checked yet, within `composing`.
+
+    Raises:
+        UserError: Hydra refuses it.
+    """
+    try:
+        return _composed([*overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error, [*overrides])) from error
 
 
 def _composed(overrides: list[str]) -> DictConfig:
@@ -239,8 +283,12 @@ def _groups() -> dict[str, list[str]]:
     return groups
 
 
-def _check_groups(overrides: list[Override]) -> None:
-    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen."""
+def check_groups(overrides: list[Override]) -> None:
+    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen.
+
+    Raises:
+        UserError: there is no such cell, task, ...
+    """
     groups = _groups()
     for override in overrides:
         if override.key_or_group not in groups:

@@ -14,14 +14,14 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
 import cloudpickle
 
-from gatelab.registry import Stopped
+from gatelab.signals import stoppable
 
 GRACE_SECONDS = 20.0  # for a job that was asked to end, to write its state
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -104,7 +104,7 @@ class Pool:
         self._modules, self._room, self._at_once = modules, room, at_once
         self._running: dict[int, _Running] = {}
 
-    def run(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]], needs: Sequence[Need]) -> Iterator[Ended]:
+    def run(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]], needs: Sequence[Need]) -> Generator[Ended]:
         """Yields the ends of the calls `function(*arguments)` as they come.
 
         When the caller is interrupted (KeyboardInterrupt) or closes the iterator, all processes are asked to end and waited for;
@@ -196,16 +196,17 @@ def _kill(process: Any) -> None:
 
 def _child(shared: bytes, arguments: bytes, writer: Any) -> None:
     """What a process does: the call, and its result or the error into the pipe."""
-    signal.signal(signal.SIGTERM, _stop_once)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in _signals() - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
-    if METHOD == "forkserver":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     try:
-        function, environment = pickle.loads(shared)
-        _become(environment)
-        answer = (function(*pickle.loads(arguments)), "")
+        with stoppable():
+            if METHOD == "forkserver":
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
+            function, environment = pickle.loads(shared)
+            _become(environment)
+            answer = (function(*pickle.loads(arguments)), "")
     except KeyboardInterrupt as stop:
         sys.exit(128 + getattr(stop, "number", signal.SIGINT))
     except Exception as error:
@@ -219,11 +220,6 @@ def _child(shared: bytes, arguments: bytes, writer: Any) -> None:
 def _signals() -> set[signal.Signals]:
     """What ends a process of a terminal or of a service."""
     return {signal.SIGTERM, signal.SIGINT} | ({signal.SIGHUP} if os.name == "posix" else set())
-
-
-def _stop_once(number: int, _: types.FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise Stopped(number)
 
 
 def _end_with_launcher() -> None:

@@ -1,9 +1,10 @@
 """What a command is about to do, and whether it can: before its first run begins."""
 
-import importlib.util
+import dataclasses
 import os
 import shutil
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +18,10 @@ from rich.filesize import decimal
 from gatelab.analysis.status import duration
 from gatelab.cli.compose import Job
 from gatelab.cli.local import room
-from gatelab.cli.needs import Needs, kind_of, needs_of
+from gatelab.cli.needs import SECONDS_A_RUN, Needs, kind_of, needs_of
+from gatelab.locks import holder
 from gatelab.registry import UserError
 from gatelab.runs import read_run
-from gatelab.sweeps import live_state
 from gatelab.training.fit import left_alone
 from gatelab.training.mirrors import wandb_key, wandb_offline
 
@@ -67,6 +68,20 @@ class Preflight:
             lines.append(f"{work} ({basis}){once}, {memory}; {decimal(self.disk)} on disk, where {decimal(self.free)} are free.")
         return [*lines, *self.warnings]
 
+    def scaled(self, runs: int, at_once: int) -> "Preflight":
+        """Of a search that trains this many runs like those looked at.
+
+        Raises:
+            UserError: the disk is too small for them.
+        """
+        each = max(1, sum(self.counts.values()))
+        disk = round(self.disk * runs / each)
+        if disk > self.free:
+            raise UserError(f"{runs:,} runs need about {decimal(disk)} on disk, and {decimal(self.free)} are free.")
+        at_once = min(self.at_once or at_once, at_once)
+        seconds = self.seconds * (self.at_once or 1) * runs / each / max(1, min(at_once, runs))
+        return dataclasses.replace(self, counts={NEW: runs}, seconds=seconds, disk=disk, at_once=at_once)
+
 
 FINISHED = "finished already"
 ELSEWHERE = "being trained by another process"
@@ -90,8 +105,13 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     _check_launcher(launcher)
     unique = list({job.path: job for job in jobs}.values())
     folder = _nearest(unique[0].path.parent)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"'{folder}' cannot be written to. Give another folder for the runs, as in out=/path/to/runs.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell: the super-user has them on a read-only disk
+            pass
+    except OSError as error:
+        raise UserError(
+            f"'{folder}' cannot be written to: {error.strerror}. Give another folder for the runs, as in out=/path/to/runs."
+        ) from error
     states = {job.path: _state(job.path, job.config.machine.retry) for job in unique}
     counts = Counter(states.values())
     ahead = [job for job in unique if states[job.path] not in (FINISHED, ELSEWHERE, LEFT)]
@@ -122,10 +142,6 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
 def _check_launcher(name: str) -> None:
     if "slurm" in name and shutil.which("sbatch") is None:
         raise UserError(f"hydra/launcher={name} needs Slurm, and there is no `sbatch` on this machine's PATH. Use a login node.")
-    for package in ("submitit", "ray", "joblib"):
-        if (package in name or (package == "submitit" and "slurm" in name)) and importlib.util.find_spec(package) is None:
-            extra = {"submitit": "slurm"}.get(package, package)
-            raise UserError(f"hydra/launcher={name} needs {package}, which is not installed: pip install 'gatelab[{extra}]'.")
 
 
 def _nearest(folder: Path) -> Path:
@@ -143,7 +159,7 @@ def _state(path: Path, retry: str) -> str:
         return NEW
     if run.state in ("finished", "pruned"):
         return FINISHED
-    if live_state(run) == "running":
+    if run.state == "running" and holder(path) is not None:
         return ELSEWHERE
     if run.state == "failed":
         return RETRIED if left_alone(run, retry) is None else LEFT
@@ -191,7 +207,7 @@ def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int
     for job in ahead:
         found, steps = took.get(kinds[job.path]), job.config.trainer.max_steps
         left = 1 - _begun(job.path) / steps
-        total += left * (fmean(found) * steps if found else needs[job.path].seconds)
+        total += left * (SECONDS_A_RUN + fmean(found) * steps if found else needs[job.path].seconds)
     return total, sum(map(len, took.values()))
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from gatelab.locks import holder
 from gatelab.registry import UserError
 from gatelab.runs import Run, read_run
-from gatelab.sweeps import live_state
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SHARE_OF_TIME = 0.05  # of one core, that looking may take
@@ -41,10 +41,12 @@ class Progress:
         paths: the run directories, which need not exist yet.
         show: whether to draw the bar; the line for each ended run is printed anyway.
         expected: how many runs there will be, of a search that names them with `add` as it goes.
+        requeued: whether a run that was stopped comes back by itself, as on a cluster.
     """
 
-    def __init__(self, paths: Iterable[Path], show: bool = True, expected: int = 0) -> None:
+    def __init__(self, paths: Iterable[Path], show: bool = True, expected: int = 0, requeued: bool = False) -> None:
         self._expected = expected
+        self._ends = tuple(state for state in ENDS if not (requeued and state == "preempted"))
         self.console = Console(stderr=True)
         self._watched: dict[Path, _Watched] = {}
         self._open: dict[Path, _Watched] = {}
@@ -86,6 +88,7 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._ends = ENDS
         self._update(everything=True)
         self._bar.stop()
 
@@ -97,15 +100,15 @@ class Progress:
         """
         states = [watched.state for watched in self._watched.values()]
         finished, pruned, total = states.count("finished"), states.count("pruned"), len(states)
-        elsewhere = [run for run in map(_look, self._open) if run is not None and live_state(run) == "running"]
+        elsewhere = [item for item in map(holder, self._open) if item is not None]
         if total > 1:
             self.say(f"{finished} of {total} runs finished{f', {pruned} pruned' if pruned else ''}.")
         if elsewhere:
-            who = sorted({f"process {run.status.get('pid')} on {run.status.get('host')}" for run in elsewhere})
+            who = sorted({f"process {item.get('pid')} on {item.get('host')}" for item in elsewhere})
             self.say(f"{len(elsewhere)} left to others, who train them now: {', '.join(who[:3])}{', ...' if len(who) > 3 else ''}.")
-        for out in dict.fromkeys(path.parent for path in self._watched):
+        if self._watched:
+            out = next(iter(self._watched)).parent
             self.say(f"Next: gatelab compare {out}   gatelab report {out} -o report.html")
-            break
         return 0 if finished + pruned + len(elsewhere) == total else 1
 
     def _watch(self) -> None:
@@ -124,7 +127,7 @@ class Progress:
             if run is None:  # half of a run: its process was killed, or is about to write the rest
                 continue
             watched.seen, watched.state = seen, run.state
-            if run.state in ENDS:
+            if run.state in self._ends:
                 watched.done = 1.0
                 del self._open[path]
                 self.say(_line(run))
@@ -165,7 +168,7 @@ def _line(run: Run) -> str:
     if run.state == "pruned":
         return f"{run.path.name}  pruned at step {step}"
     if run.state == "preempted":
-        return f"{run.path.name}  stopped at step {step}; the same command goes on from its last checkpoint"
+        return f"{run.path.name}  stopped at step {step}; the same command goes on with it"
     if run.state == "failed":
         error = " ".join(str(run.status.get("error", "no error was recorded")).split())
         return f"{run.path.name}  failed at step {step}: {error} See {run.path / 'status.json'}"

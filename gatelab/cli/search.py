@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -11,6 +12,57 @@ from gatelab.registry import UserError, unknown
 
 TAGS = ("log", "one_minus")
 EXAMPLE = "optimizer.lr='tag(log, interval(1e-4, 1e-2))'"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What `interval(low, high)` and the words around it mean.
+
+    Attributes:
+        whole: whole numbers, both ends among them; `log`: uniform in the logarithm; `one_minus`: the option is 1 minus the number.
+    """
+
+    low: float
+    high: float
+    whole: bool
+    log: bool
+    one_minus: bool
+
+    @classmethod
+    def read(cls, override: Override) -> "Interval":
+        """The interval of an override.
+
+        Raises:
+            UserError: its ends or its tags make no interval.
+        """
+        interval, text = override.value(), override.input_line
+        assert isinstance(interval, IntervalSweep)
+        start: Any = interval.start
+        end: Any = interval.end
+        if not (isinstance(start, int | float) and isinstance(end, int | float) and start < end):
+            raise UserError(f"'{text}': an interval needs a low and a higher number, as in {EXAMPLE}.")
+        tags = {str(tag) for tag in interval.tags}
+        for tag in tags:
+            if tag not in TAGS:
+                raise UserError(f"'{text}': {unknown('tag', tag, TAGS)}")
+        if "log" in tags and start <= 0:
+            raise UserError(f"'{text}': a log-uniform interval begins above 0.")
+        whole = isinstance(start, int) and isinstance(end, int)
+        return cls(float(start), float(end), whole, "log" in tags, "one_minus" in tags)
+
+    def at(self, u: float) -> float:
+        """The number at u in [0, 1) of the line on which the draw is uniform."""
+        top = self.high + 1 if self.whole else self.high  # every whole number is a bin of the line, of its own width
+        value = (
+            math.exp(math.log(self.low) + u * (math.log(top) - math.log(self.low))) if self.log else self.low + u * (top - self.low)
+        )
+        return min(math.floor(value), self.high) if self.whole else value
+
+    def option(self, value: float) -> str:
+        """A number of the interval as the option is written."""
+        if self.one_minus:
+            value = 1 - value
+        return str(int(value)) if self.whole else f"{value:.6g}"
 
 
 def split(overrides: list[Override], trials: int, seed: int) -> list[list[str]]:
@@ -33,29 +85,11 @@ def split(overrides: list[Override], trials: int, seed: int) -> list[list[str]]:
 
 
 def _draw(override: Override, seed: int, trial: int) -> str:
-    key, interval = override.get_key_element(), override.value()
-    assert isinstance(interval, IntervalSweep)
-    low, high, tags = _bounds(override, interval)
-    word = hashlib.sha256(f"{seed}/{trial}/{key}".encode()).digest()[:8]
-    u = (int.from_bytes(word, "little") >> 11) * 2.0**-53
-    whole = isinstance(interval.start, int) and isinstance(interval.end, int)
-    top = high + 1 if whole else high  # every whole number from low to high is a bin of the line, of its own width
-    value = math.exp(math.log(low) + u * (math.log(top) - math.log(low))) if "log" in tags else low + u * (top - low)
-    if "one_minus" in tags:
-        value = 1 - value
-    return str(min(math.floor(value), int(high))) if whole else f"{value:.6g}"
+    interval = Interval.read(override)
+    return interval.option(interval.at(unit_number(seed, trial, override.get_key_element())))
 
 
-def _bounds(override: Override, interval: IntervalSweep) -> tuple[float, float, set[str]]:
-    text = override.input_line
-    start: Any = interval.start
-    end: Any = interval.end
-    if not (isinstance(start, int | float) and isinstance(end, int | float) and start < end):
-        raise UserError(f"'{text}': an interval needs a low and a higher number, as in {EXAMPLE}.")
-    tags = {str(tag) for tag in interval.tags}
-    for tag in tags:
-        if tag not in TAGS:
-            raise UserError(f"'{text}': {unknown('tag', tag, TAGS)}")
-    if "log" in tags and start <= 0:
-        raise UserError(f"'{text}': a log-uniform interval begins above 0.")
-    return float(start), float(end), tags
+def unit_number(*parts: object) -> float:
+    """A number in [0, 1) that follows from the parts alone."""
+    word = hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8]
+    return (int.from_bytes(word, "little") >> 11) * 2.0**-53

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import hydra
@@ -12,14 +13,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gatelab.cli import compose, local
+from gatelab.cli import clusters, compose, local
 from gatelab.cli.preflight import preflight
 from gatelab.cli.progress import Progress
+from gatelab.cli.storage import without_passwords
+from gatelab.cli.studies import search_name
 from gatelab.locks import RunBusyError
 from gatelab.registry import UserError
 from gatelab.signals import stoppable
 from gatelab.sweeps import write_plan
-from gatelab.training.fit import RunFailedError, fit
+from gatelab.training.fit import RunFailedError
 
 DRY_RUN = "--dry-run"  # not Hydra's
 
@@ -32,7 +35,7 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
     try:
-        run = fit(compose.to_config(composed), launcher=_launcher())
+        run = clusters.fit_when_free(compose.to_config(composed), _launcher())
     except RunFailedError:
         return float("nan")
     except RunBusyError as error:  # it is another's, who says what becomes of it
@@ -65,6 +68,7 @@ def train(arguments: list[str]) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
+    arguments = without_passwords(arguments)
     dry = DRY_RUN in arguments
     arguments = [item for item in arguments if item != DRY_RUN]
     given = get_args_parser().parse_args(arguments)
@@ -75,23 +79,36 @@ def train(arguments: list[str]) -> int:
     if inspecting or given.config_name or given.config_dir or given.config_path:
         _hydra(arguments)
         return 0
+    searching = given.multirun and compose.sweeper(overrides) == "optuna"
     if given.multirun and not any(override.key_or_group == "sweep" for override in overrides):
-        name = f"sweep={time.strftime('%Y%m%d-%H%M%S')}"
+        # A search goes on when its command is given again, so its name follows from what it searches.
+        name = f"sweep={search_name(overrides) if searching else time.strftime('%Y%m%d-%H%M%S')}"
         arguments = [*arguments, name]
         overrides += compose.parse([name])
     launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
+    clusters.require(launcher)
     if launcher == "local" and not dry:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
     ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
-    progress = Progress([item.path for item in jobs], show=all(item.config.machine.progress for item in jobs))
-    if given.multirun or dry or ahead.runs_finished:
+    show = all(item.config.machine.progress for item in jobs)
+    requeued = launcher in clusters.PACKAGES
+    search = None
+    if searching:  # these jobs only stood for its runs, which come batch by batch
+        from gatelab.cli import searches
+
+        search = searches.prepare(overrides, lambda batch: (_plan(batch, arguments), progress.add([item.path for item in batch])))
+        ahead = ahead.scaled(search.trials_left(), search.jobs_at_once)
+        progress = Progress([], show, expected=search.trials_left(), requeued=requeued)
+        progress.say(*search.lines())
+    else:
+        progress = Progress([item.path for item in jobs], show, requeued=requeued)
+    if sum(ahead.counts.values()) and (given.multirun or dry or ahead.runs_finished):
         progress.say(*ahead.lines())
     if dry:
         return 0
-    if given.multirun:
-        configs = {item.path: asdict(item.config) for item in jobs}
-        write_plan(configs, {item.path: item.overrides for item in jobs}, arguments)
+    if given.multirun and not searching:
+        _plan(jobs, arguments)
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     try:
@@ -102,9 +119,21 @@ def train(arguments: list[str]) -> int:
             name = jobs[0].config.sweep
             progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
         raise
+    if clusters.refused:
+        raise clusters.refused.pop()
     if refused and not given.multirun:
         raise refused.pop()
-    return progress.summarise()
+    status = progress.summarise()
+    if search is not None:
+        from gatelab.cli.found import print_found
+
+        print_found(search)
+    return status
+
+
+def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str]) -> None:
+    configs = {item.path: asdict(item.config) for item in jobs}
+    write_plan(configs, {item.path: item.overrides for item in jobs}, arguments)
 
 
 def _hydra(arguments: list[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 
 from gatelab.cells import CELLS
@@ -34,6 +35,7 @@ from gatelab.training.mirrors import build_loggers
 from gatelab.training.module import SequenceModule
 from gatelab.training.probes import GradientProbe, InsideProbe
 from gatelab.training.provenance import differences, provenance
+from gatelab.training.pruning import PruneOnRequest, RunPrunedError
 
 PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
 
@@ -62,7 +64,7 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
         UserError: the configuration cannot be built.
         RunBusyError: another process is training this run.
         RunFailedError: training broke down; the directory has state `failed`, the error and the last good checkpoint. Or it did so
-            before, and is left alone (machine.retry).
+            before, and is left alone (machine.retry). Or a search ended it early: it has state `pruned`.
         KeyboardInterrupt: it was stopped, by Ctrl-C or (`Stopped`) a signal; the directory has state `preempted`.
     """
     plugins = {path: load_plugin(path, (CELLS, TASKS)) for path in config.plugins}
@@ -148,6 +150,9 @@ def _note_end(writer: RunWriter, error: BaseException) -> NoReturn:
         writer.preempt("Interrupted; the same command goes on from the last checkpoint.")
         # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
         raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
+    if isinstance(error, RunPrunedError):
+        writer.prune(str(error))
+        raise RunFailedError(f"{writer.path} ended early: {error}") from error
     cause, reason = failures.explain(error, writer.path)
     last = writer.path / "checkpoints" / LAST
     writer.fail(reason, "".join(traceback.format_exception(error)), str(last) if last.exists() else None, cause)
@@ -247,6 +252,7 @@ def _train(
         GradientProbe(settings.log_every, settings.probe_every, model, settings.clip_norm),
         RandomState(),
         LastValidation(),
+        PruneOnRequest(writer.path),
         best,
         LastCheckpoint(folder, config.machine.checkpoint_steps, config.machine.checkpoint_seconds),
     ]
@@ -263,7 +269,8 @@ def _train(
             logger=loggers,
             callbacks=callbacks,
             profiler=NoProfiler(),
-            plugins=[WholeCheckpoints()],
+            # The second: Lightning would take a job of Slurm for a part of a larger training, and requeue it in a way of its own.
+            plugins=[WholeCheckpoints(), LightningEnvironment()],
             default_root_dir=writer.path,
             num_sanity_val_steps=0,
             enable_progress_bar=False,

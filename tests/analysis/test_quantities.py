@@ -26,6 +26,7 @@ def run(make_run) -> Run:
     [
         ("test mse", 0.25),
         ("val mse", 0.25),
+        ("test mse / chance", 0.25 * 6),
         ("first own/metric", 4.0),
         ("last own/metric", 2.0),
         ("max own/metric", 9.0),
@@ -49,6 +50,7 @@ def test_a_level_never_reached_takes_the_whole_run(run: Run) -> None:
 def test_what_was_not_recorded_is_no_number(run: Run) -> None:
     assert math.isnan(quantity("last own/other", run))
     assert math.isnan(quantity("test recall", run))
+    assert math.isnan(quantity("test recall / chance", run))
     assert math.isnan(quantity("log test recall", run))
 
 

@@ -1,6 +1,7 @@
 """The bar over a sweep: it only reads run directories."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,14 @@ def test_every_ended_run_gets_a_line_and_failures_count(watched):
     assert "1 of 2 runs finished" in said
 
 
-def test_runs_finished_before_are_said_once(watched):
+def test_runs_finished_before_are_only_counted(watched):
     paths, printed = watched
     for path in paths:
         write(path, "finished")
     with Progress(paths) as bar:
         pass
     assert bar.summarise() == 0
-    assert "2 of 2 runs are finished already" in printed.getvalue()
+    assert "2 of 2 runs finished" in printed.getvalue()
     assert "test mse" not in printed.getvalue()
 
 
@@ -71,3 +72,32 @@ def test_a_run_that_never_ends_is_no_success(watched):
     with Progress(paths[:1]) as bar:
         write(paths[0], "running")
     assert bar.summarise() == 1
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(watched):
+    paths, printed = watched
+    with Progress(paths) as bar:
+        write(paths[0], "finished")
+        writer = RunWriter(paths[1])
+        writer.start(CONFIG, {}, "id")
+    assert bar.summarise() == 0
+    writer.close()
+    assert f"1 left to others, who train them now: process {os.getpid()} on " in printed.getvalue()
+
+
+def test_only_what_has_changed_is_read(watched, monkeypatch):
+    paths, _ = watched
+    read = []
+    monkeypatch.setattr(progress, "read_run", lambda path, whole=progress.read_run: read.append(path) or whole(path))
+    write(paths[0], "finished")
+    bar = Progress(paths)
+    write(paths[1], "running")
+    read.clear()
+    with bar:
+        for _ in range(5):
+            bar._update()
+        assert read == [paths[1]]
+        bar.add([paths[0].with_name("lstm-c")])
+        write(paths[1], "finished")
+    assert set(read) == {paths[1]}
+    assert bar.summarise() == 1  # the third has not begun

@@ -1,0 +1,103 @@
+"""What the launchers of clusters, `slurm` and `ray`, share: what they need, which jobs they are given, and what became of those."""
+
+import contextlib
+import functools
+import importlib.util
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from gatelab.cli import compose
+from gatelab.config import Config
+from gatelab.locks import LOCK_SILENT_SECONDS, RunBusyError
+from gatelab.registry import UserError
+from gatelab.runs import Run, enqueue, read_run
+from gatelab.training.fit import fit
+
+PACKAGES = {"slurm": "submitit", "ray": "ray"}  # launcher -> what its extra brings
+ENDED_WELL = ("finished", "pruned")
+# A job that comes back from a node that is gone finds the lock of its own past, which counts as held until it is silent for long.
+SECONDS_FOR_A_LOCK = 2 * LOCK_SILENT_SECONDS
+_SECONDS_BETWEEN_TRIES = 2.0
+
+refused: list[UserError] = []  # by a launcher; Hydra would turn it into a traceback
+
+
+def require(launcher: str) -> None:
+    """Refuses a launcher whose packages are not installed.
+
+    Raises:
+        UserError: with the command that installs them.
+    """
+    package = PACKAGES.get(launcher)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise UserError(f"hydra/launcher={launcher} needs the package {package}: pip install 'gatelab[{launcher}]'.")
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Ends Hydra where the cluster cannot be used, and leaves the reason in `refused`."""
+    try:
+        yield
+    except UserError as error:
+        refused.append(error)
+        raise SystemExit(2) from error
+
+
+def fit_when_free(config: Config, launcher: str | None) -> Run:
+    """As `fit`; on a cluster it waits until the lock of a process whose node died can be broken.
+
+    Raises:
+        RunBusyError: somebody alive is training this run.
+        UserError, RunFailedError, KeyboardInterrupt: as `fit`.
+    """
+    deadline = time.monotonic() + (SECONDS_FOR_A_LOCK if launcher in PACKAGES else 0.0)
+    while True:
+        try:
+            return fit(config, launcher=launcher)
+        except RunBusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def jobs_of(overrides: Sequence[Sequence[str]], context: HydraContext, config: DictConfig) -> list[compose.Job]:
+    """The jobs that Hydra describes by their overrides."""
+
+    def load(item: Sequence[str]) -> DictConfig:
+        return context.config_loader.load_sweep_config(config, [*item])
+
+    return [compose.job_of(item, functools.partial(load, item)) for item in overrides]
+
+
+def queue(jobs: Sequence[compose.Job], launcher: str) -> list[int]:
+    """Notes in the directories of runs that have not ended that they are waiting; returns their places in `jobs`."""
+    left = [number for number, job in enumerate(jobs) if state_of(job) not in ENDED_WELL]
+    for number in left:
+        resolved = asdict(jobs[number].config)
+        enqueue(jobs[number].path, resolved, jobs[number].path.name.rpartition("-")[2], launcher)
+    return left
+
+
+def state_of(job: compose.Job) -> str | None:
+    """What the directory of a run says; None if it says nothing."""
+    with contextlib.suppress(UserError):
+        return read_run(job.path).state
+    return None
+
+
+def outcome(overrides: Sequence[str], job: compose.Job) -> JobReturn:
+    """What Hydra is told of a job: its validation score as the directory has it, nan where there is none."""
+    done = JobReturn(overrides=[*overrides], status=JobStatus.COMPLETED)
+    done.return_value = float("nan")
+    with contextlib.suppress(UserError):
+        run = read_run(job.path)
+        if run.state == "finished":
+            summary: dict[str, Any] = run.summary()
+            done.return_value = float(summary["val"][summary["metric"]])
+    return done

@@ -1,0 +1,138 @@
+"""The launcher `ray`: a task of a Ray cluster for every run.
+
+hydra-ray-launcher is not used: its stable release wants a cloudpickle that joblib refuses, and one lost task ends its sweep.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray  # pyright: ignore[reportMissingImports] - an extra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from gatelab.cli.clusters import jobs_of, outcome, queue
+from gatelab.cli.needs import needs_of
+from gatelab.ledger import mark
+from gatelab.registry import UserError
+
+SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
+OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task takes over from here
+
+
+def launch(
+    overrides: Sequence[Sequence[str]],
+    first: int,
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    settings: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Trains the runs of these overrides on the cluster; a task whose node dies is tried again and goes on.
+
+    Args:
+        overrides: of every job.
+        first: the number of the first of them in the sweep.
+        context: Hydra's loader of configurations and its callbacks.
+        task: the function of a job.
+        config: the configuration of the sweep.
+        settings: of the launcher, conf/hydra/launcher/ray.yaml.
+
+    Returns:
+        What became of every job, in their order.
+
+    Raises:
+        UserError: there is no cluster.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    jobs = jobs_of(overrides, context, config)
+    connect(settings["init"])
+    environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
+    shared = ray.put((context, task, config, Singleton.get_state(), os.getcwd(), environment))
+    running: dict[Any, int] = {}
+    for number in queue(jobs, "ray"):
+        need = needs_of(jobs[number].config)
+        options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
+        running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
+    try:
+        while running:
+            ready, _ = ray.wait([*running])
+            for reference in ready:
+                _settle(jobs[running.pop(reference)].path, reference)
+    except BaseException:
+        _cancel([*running])
+        raise
+    return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
+
+
+def connect(options: Mapping[str, Any]) -> None:
+    """Joins the cluster.
+
+    Raises:
+        UserError: there is none, or it cannot be joined.
+    """
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UserError(
+            f"There is no Ray cluster at '{options.get('address')}': {str(error).strip().splitlines()[0]} Start one with "
+            "`ray start --head --port=6379` and, on other nodes, `ray start --address=HEAD:6379`, with the same RAY_AUTH_MODE for "
+            "all of them and here; or give hydra.launcher.ray.init.address=null for this machine alone."
+        ) from error
+
+
+def _work(shared: tuple[Any, ...], overrides: list[str], number: int) -> None:
+    """One job, in a process of its own on some node."""
+    context, task, config, singletons, folder, environment = shared
+    os.environ.update(environment)
+    os.chdir(folder)
+    setup_globals()
+    Singleton.set_state(singletons)
+    composed = context.config_loader.load_sweep_config(config, overrides)
+    with open_dict(composed):
+        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
+        composed.hydra.job.num = number
+    HydraConfig.instance().set_config(composed)
+    done = run_job(
+        hydra_context=context,
+        config=composed,
+        task_function=task,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+    done.return_value  # noqa: B018 - raises what the job raised
+
+
+def _settle(path: Path, reference: Any) -> None:
+    """Notes in the directory of a run how its task ended, unless it did so itself."""
+    try:
+        ray.get(reference)
+    except ray.exceptions.OutOfMemoryError as error:
+        mark(path, "failed", f"Its node ran out of memory: {_first_line(error)}", "memory")
+    except ray.exceptions.RayTaskError as error:
+        mark(path, "failed", f"{type(error.cause).__name__}: {_first_line(error.cause)}", "error")
+    except ray.exceptions.RayError as error:
+        mark(path, "failed", f"Ray gave it up: {_first_line(error)}", "killed")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [repr(error)])[0]
+
+
+def _cancel(references: list[Any]) -> None:
+    """Takes tasks back; runs that are being trained are interrupted as by Ctrl-C, and can go on later."""
+    for reference in references:
+        with contextlib.suppress(Exception):
+            ray.cancel(reference)
+    with contextlib.suppress(Exception):
+        ray.wait(references, num_returns=len(references), timeout=SECONDS_TO_STOP)

@@ -1,0 +1,37 @@
+"""A run that ends early because the search that trains it has seen enough."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from gatelab import pruning
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class RunPrunedError(RuntimeError):
+    """A search asked the run to end."""
+
+
+class PruneOnRequest(Callback):
+    """Ends the run when its search asks for it, which follows the validation scores in the run's metrics.
+
+    Args:
+        run: the run directory. What an earlier search asked is forgotten at the start.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._looked = time.monotonic()
+        pruning.forget(run)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        now = time.monotonic()
+        if now - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = now
+        reason = pruning.asked_to_stop(self._run)
+        if reason is not None:
+            raise RunPrunedError(reason)

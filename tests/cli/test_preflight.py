@@ -1,0 +1,139 @@
+"""What a command is about to do: counts, estimates, and what is refused before anything is written."""
+
+import shutil
+import socket
+from collections import namedtuple
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from gatelab.cli import compose, preflight
+from gatelab.cli.needs import needs_of
+from gatelab.cli.pool import Need
+from gatelab.cli.preflight import preflight as look
+from gatelab.ledger import RunWriter
+from gatelab.registry import UserError
+
+TINY = ["task.length=5", "model.hidden_size=4", "trainer.max_steps=40", "logger=none", "sweep=s"]
+
+
+def jobs_of(folder: Path, *overrides: str) -> list[compose.Job]:
+    compose.register_schemas()
+    return compose.compose_jobs(compose.parse([*TINY, *overrides, f"out={folder}"]), sweep=True)
+
+
+def write(job: compose.Job, end: str, seconds: float = 8.0, step: int = 40) -> None:
+    writer = RunWriter(job.path)
+    writer.start(asdict(job.config), {}, job.run_id)
+    if end == "finished":
+        writer.finish({"wall_seconds": seconds, "steps": step}, step)
+    elif end == "failed":
+        writer.fail("The disk is full.", "", None)
+    else:
+        writer._status["step"] = step
+        writer.preempt("Interrupted.")
+        (job.path / "checkpoints").mkdir()
+        (job.path / "checkpoints" / "last.ckpt").touch()
+    writer.close()
+
+
+def test_what_is_there_is_counted_and_the_rest_estimated_from_it(tmp_path):
+    jobs = jobs_of(tmp_path / "runs", "seed=range(6)")
+    write(jobs[0], "finished", seconds=8.0)
+    write(jobs[1], "finished", seconds=12.0)
+    write(jobs[2], "failed")
+    write(jobs[3], "preempted", step=30)
+    found = look(jobs, "basic", -1)
+    assert found.counts == {
+        preflight.FINISHED: 2,
+        preflight.GOING_ON: 1,
+        preflight.RETRIED: 1,
+        preflight.NEW: 2,
+    }
+    assert found.measured == 2
+    assert found.seconds == pytest.approx(10 * (0.25 + 1 + 2), rel=0.3)  # of 40 steps, 10 s a run; and the starts
+    assert "6 runs: 2 finished already, 1 going on from a checkpoint, 1 failed before and tried again, 2 to train." in found.lines()
+    assert "from 2 like them here" in found.lines()[1]
+
+
+def test_without_a_run_of_the_kind_it_is_a_guess(tmp_path):
+    jobs = jobs_of(tmp_path / "runs", "seed=0,1")
+    other = jobs_of(tmp_path / "runs", "task.length=6", "seed=0")
+    write(other[0], "finished")
+    found = look(jobs, "basic", -1)
+    assert found.measured == 0
+    assert "a guess" in found.lines()[1]
+    assert not list((tmp_path / "runs").glob("lstm-adding-s1-*"))
+
+
+def test_as_many_at_once_as_fit(tmp_path, monkeypatch):
+    jobs = jobs_of(tmp_path, "seed=range(9)")
+    each = needs_of(jobs[0].config).memory
+    for room, launcher, n_jobs, expected in (
+        (Need(4, 10 * each), "local", -1, 4),
+        (Need(4, 2 * each + 1), "local", -1, 2),
+        (Need(4, 1), "local", -1, 1),
+        (Need(100, 100 * each), "local", -1, 9),
+        (Need(4, 10 * each), "local", 6, 6),
+        (Need(4, 10 * each), "slurm", -1, None),
+    ):
+        monkeypatch.setattr(preflight, "room", lambda room=room: room)
+        monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/sbatch")
+        assert look(jobs, launcher, n_jobs).at_once == expected
+
+
+def test_needs_grow_with_what_decides_them(tmp_path):
+    small, large = (needs_of(jobs_of(tmp_path, f"model.hidden_size={size}")[0].config) for size in (4, 400))
+    assert large.memory > small.memory
+    assert large.disk > small.disk + 3 * 3 * 4 * 4 * 400**2 * 0.9  # weights and two moments, of three checkpoints
+    assert large.seconds > small.seconds
+    longer = needs_of(jobs_of(tmp_path, "task.length=5000")[0].config)
+    assert longer.memory - small.memory > 32 * 5000 * (4 + 2) * 4 * 4  # what the steps keep
+    assert needs_of(jobs_of(tmp_path, "machine.threads=3")[0].config).threads == 3
+
+
+def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "total used free")(10, 10, 1000))
+    with pytest.raises(UserError, match=r"2 runs need about .* has 1.0 kB left"):
+        look(jobs_of(tmp_path, "seed=0,1"), "local", -1)
+
+
+def test_a_folder_that_cannot_be_written_to():
+    with pytest.raises(UserError, match="cannot be written to"):
+        look(jobs_of(Path("/proc/runs"), "seed=0,1"), "local", -1)
+
+
+def test_slurm_is_asked_for_where_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    for launcher in ("slurm", "submitit_slurm"):
+        with pytest.raises(UserError, match="no `sbatch`"):
+            look(jobs_of(tmp_path, "seed=0,1"), launcher, -1)
+
+
+def test_wandb_that_cannot_be_reached(tmp_path, monkeypatch):
+    jobs = jobs_of(tmp_path, "logger=wandb", "logger.mode=online")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    with pytest.raises(UserError, match="no key for W&B"):
+        look(jobs, "local", -1)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+        look(jobs, "local", -1)
+    with pytest.raises(UserError, match=f"cannot be reached at 127.0.0.1:{port}.*mode=offline"):
+        look(jobs, "local", -1)
+    look(jobs_of(tmp_path, "logger=wandb", "logger.mode=offline"), "local", -1)
+
+
+def test_a_dry_run_writes_nothing(gatelab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, said = gatelab("train", "-m", "--dry-run", *TINY, "seed=0,1,2")
+    assert status == 0
+    assert "3 runs: 3 to train." in said
+    status, _, said = gatelab("train", "--dry-run", *TINY)
+    assert status == 0
+    assert "1 run: 1 to train." in said
+    assert not list(tmp_path.iterdir())

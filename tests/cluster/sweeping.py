@@ -1,0 +1,63 @@
+"""A sweep that is disturbed on a cluster, and how it is compared with the one that nothing disturbed."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gatelab.registry import UserError
+from gatelab.runs import Run, find_runs, read_run
+
+GATELAB = str(Path(sys.executable).parent / "gatelab")
+SWEEP = ["train", "-m", "cell=lstm,rnn", "seed=range(6)", "task=adding", "task.length=20", "model.hidden_size=16"]
+SWEEP += ["model.dropout=0.2", "trainer.max_steps=1500", "trainer.val_every=50", "trainer.patience=null", "logger=none"]
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """A command in the background, its output in a file."""
+    with open(folder / "said.txt", "w") as said:
+        return subprocess.Popen([GATELAB, *arguments], cwd=folder, stdout=said, stderr=said, text=True, env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")} | {"OMP_NUM_THREADS": "1"}
+
+
+def training(folder: Path, on: Callable[[Run], bool] = lambda run: True) -> Run | None:
+    """A run that is being trained, has a checkpoint, and is not near its end."""
+    for path in sorted(folder.glob("*-adding-s*")):
+        with suppress(UserError):
+            run = read_run(path)
+            assert run.state != "failed", run.status
+            far = run.status["step"] < 0.5 * run.status["max_steps"]
+            if run.state == "running" and far and (path / "checkpoints" / "last.ckpt").exists() and on(run):
+                return run
+    return None
+
+
+def assert_same(folder: Path, whole: Path) -> None:
+    """Asserts that all runs of a sweep ended with the bits of the undisturbed one."""
+    found, skipped = find_runs([folder])
+    expected, _ = find_runs([whole])
+    assert not skipped
+    assert [run.path.name for run in found] == [run.path.name for run in expected]
+    assert len(found) == 12
+    for run, undisturbed in zip(found, expected, strict=True):
+        assert run.state == "finished", run.status
+        assert run.summary()["test"] == undisturbed.summary()["test"]
+        assert _without_times(run) == _without_times(undisturbed)
+        weights, others = (_weights(each) for each in (run, undisturbed))
+        assert all(torch.equal(weights[name], others[name]) for name in others)
+
+
+def _without_times(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in run.metrics().items() if not key.startswith("time/")}
+
+
+def _weights(run: Run) -> dict[str, torch.Tensor]:
+    return torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
