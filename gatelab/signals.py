@@ -51,8 +51,14 @@ def stoppable(*more: signal.Signals) -> Iterator[None]:
 
 def check() -> None:
     """Raises Stopped if a signal has come and something, a callback from C for example, swallowed what it raised."""
-    if _installed and _asked is not None:
-        raise Stopped(_asked[0])
+    stopped = asked()
+    if stopped is not None:
+        raise stopped
+
+
+def asked() -> Stopped | None:
+    """What a signal that has come raised; None if there was none."""
+    return Stopped(_asked[0]) if _installed and _asked is not None else None
 
 
 def _stop(number: int, _: FrameType | None) -> None:
