@@ -40,6 +40,9 @@ def stoppable(*more: signal.Signals) -> Iterator[None]:
     try:
         yield
         check()
+    except Exception:  # what a library, NumPy's C for one, makes of an import that is broken off
+        check()
+        raise
     finally:
         _installed = False
         for number, handler in before.items():
@@ -48,8 +51,14 @@ def stoppable(*more: signal.Signals) -> Iterator[None]:
 
 def check() -> None:
     """Raises Stopped if a signal has come and something, a callback from C for example, swallowed what it raised."""
-    if _installed and _asked is not None:
-        raise Stopped(_asked[0])
+    stopped = asked()
+    if stopped is not None:
+        raise stopped
+
+
+def asked() -> Stopped | None:
+    """What a signal that has come raised; None if there was none."""
+    return Stopped(_asked[0]) if _installed and _asked is not None else None
 
 
 def _stop(number: int, _: FrameType | None) -> None:

@@ -44,6 +44,18 @@ def test_what_swallows_it_does_not_lose_it():
     check()  # outside nothing is asked of anybody
 
 
+def test_what_makes_another_error_of_it_does_not_lose_it():
+    def mistake() -> None:
+        with stoppable():
+            try:
+                send(signal.SIGTERM)
+            except KeyboardInterrupt as stop:
+                raise ImportError("half of a module") from stop
+
+    with pytest.raises(Stopped):
+        mistake()
+
+
 def test_twice_at_once_is_once(monkeypatch: pytest.MonkeyPatch):
     """A launcher and a terminal both send one, and what is noted at the end is not broken off; later it is impatience."""
     written = []

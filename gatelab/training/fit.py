@@ -24,7 +24,7 @@ from gatelab.models import RNN, SequenceModel, initialize, matched_size
 from gatelab.records import read_json
 from gatelab.registry import UserError, load_plugin
 from gatelab.runs import Run, RunBusyError, RunWriter, identity, read_run, run_name
-from gatelab.signals import stoppable
+from gatelab.signals import asked, stoppable
 from gatelab.tasks import TASKS, Task
 from gatelab.training import failures
 from gatelab.training.callbacks import LastValidation, RandomState, TrainingMetrics, seed_everything
@@ -87,6 +87,9 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
     trainer_options = accelerator(config)
     origin = provenance(task.data_hashes(), plugins)
     with stoppable(), contextlib.closing(RunWriter(path)) as writer:
+        ended = _ended(path)
+        if ended is not None and ended.state == "finished":  # by somebody else, just now
+            return ended
         resume = resumable(path / "checkpoints")
         if resume is not None:
             origin |= _changed(path, origin)
@@ -146,6 +149,8 @@ def _note_end(writer: RunWriter, error: BaseException) -> NoReturn:
     """Writes down what ended a run that did not finish, and raises what the caller of `fit` is to get."""
     if isinstance(error, RunBusyError):  # another process goes on with it
         raise error
+    if isinstance(error, Exception):
+        error = asked() or error  # a library may have made an error of its own of a signal
     if not isinstance(error, Exception):  # Ctrl-C or a signal
         writer.preempt("Interrupted; the same command goes on from the last checkpoint.")
         # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.

@@ -23,6 +23,7 @@ from gatelab.training.loggers import CSVMirror, MetricsLogger, RunLogger
 if TYPE_CHECKING:
     import wandb
 
+START_SECONDS = 30  # how long W&B may take to begin a run
 UPLOAD_SECONDS = 60  # how long W&B may still upload at the end of a run; what is left stays on disk for `wandb sync`
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class WandbMirror(MetricsLogger):
     def __init__(self, make: Callable[[], WandbLogger], run: Run, media_every: int) -> None:
         super().__init__()
         self._wandb: WandbLogger | None = None
-        self._broken = False
+        self._broken = self._said = False
         self._run, self._media_every = run, media_every
         self._row: dict[str, Any] = {}  # of the step in it, not sent yet
         self._begun = False
@@ -135,6 +136,9 @@ class WandbMirror(MetricsLogger):
             action()
         except Exception as error:
             self._broken = True
+            if self._said:  # its end fails, too
+                return
+            self._said = True
             _log.warning("W&B is left out of this run from here on: %s: %s", type(error).__name__, error)
 
 
@@ -178,12 +182,27 @@ def build_loggers(config: Config, writer: RunWriter, run_id: str, resolved: Mapp
 
 
 def _wandb_logger(config: Config, own: Run, run_id: str) -> WandbLogger:
-    import wandb
-
     # One folder for all runs of a sweep, so that `wandb leet` and `wandb sync` find them together.
     folder = own.path if config.sweep is None else own.path.parent / "sweeps" / config.sweep
     folder.mkdir(parents=True, exist_ok=True)
     offline = wandb_offline(config.logger.mode)
+    try:
+        return _begun(config, own, run_id, folder, offline)
+    except Exception as error:
+        if offline:
+            raise
+        # No network, or no right to write there: nothing is lost, and it can be sent later.
+        what = " ".join(str(error).split()).rstrip(".")
+        _log.warning("W&B cannot be reached (%s); the run is recorded offline: wandb sync %s/wandb/offline-run-*", what, folder)
+        import wandb
+
+        wandb.teardown()  # its service would say that the run is in use, by the attempt that failed
+        return _begun(config, own, run_id, folder, True)
+
+
+def _begun(config: Config, own: Run, run_id: str, folder: Path, offline: bool) -> WandbLogger:
+    import wandb
+
     before = sorted((folder / "wandb").glob(f"offline-run-*-{run_id}")) if offline else []
     # Started here and not by Lightning, which would set WANDB_MODE for every later run of this process.
     run = wandb.init(
@@ -202,7 +221,7 @@ def _wandb_logger(config: Config, own: Run, run_id: str) -> WandbLogger:
         reinit="finish_previous",
         # A server that goes away in mid-run would otherwise hold the run at its end for as long as it is away.
         settings=wandb.Settings(
-            silent=True, console="off", init_timeout=30, finish_timeout=UPLOAD_SECONDS, finish_timeout_raises=True
+            silent=True, console="off", init_timeout=START_SECONDS, finish_timeout=UPLOAD_SECONDS, finish_timeout_raises=True
         ),
     )
     for path in before:  # of an interrupted process; the new one holds all of it (see WandbMirror)

@@ -17,8 +17,8 @@ MakeRun = Callable[..., Path]
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes one run directory.
 
-    `score` is the test score of a finished run; `state` may be failed, diverged or running; `keeps` says how much of its state the
-    slowest unit keeps; further options go into the configuration by dotted key ("model.hidden_size").
+    `score` is the test score of a finished run; `state` may be failed, diverged, preempted or running; `keeps` says how much of its
+    state the slowest unit keeps; further options go into the configuration by dotted key ("model.hidden_size").
     """
 
     def make(
@@ -72,6 +72,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             writer.fail(error, f"Traceback (most recent call last):\n  {error}", "checkpoints/last.ckpt", cause)
         else:
             writer.progress(100)
+            if state == "preempted":
+                writer.preempt("Interrupted.")
         writer.close()
         return writer.path
 

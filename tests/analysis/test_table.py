@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from rows import compared, only, printed
 from scipy import stats
+from synthetic import configuration
 
 from gatelab.analysis.table import Row, compare
 from gatelab.registry import UserError
-from gatelab.runs import find_runs
+from gatelab.runs import enqueue, find_runs
 
 NAMED = ("task", "cell", "options", "n", "failed", "running")
 
@@ -280,3 +281,13 @@ def test_what_diverged_everywhere(make_run, tmp_path: Path):
     assert (gru.metric, gru.n, gru.iqm, gru.chance) == (lstm.metric, 1, math.inf, lstm.chance)
     make_run("gru", "copying", state="diverged")  # alone on its task: not even the metric is known
     assert "copying" in printed(compared(tmp_path).rows)
+
+
+def test_what_was_stopped_is_no_failure_and_what_is_queued_is_no_run(make_run, tmp_path: Path):
+    make_run(seed=0, score=0.1)
+    make_run(seed=1, state="preempted")
+    enqueue(tmp_path / "runs" / "next", configuration("lstm", "adding", 2), "id")
+    runs, skipped = find_runs([tmp_path / "runs"])
+    assert (len(runs), skipped) == (3, [])
+    (row,) = compare(runs).rows
+    assert (row.n, row.failed, row.running, row.preempted) == (1, 0, 0, 1)

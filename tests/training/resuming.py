@@ -1,8 +1,10 @@
 """What must be the same in a run that was cut off and one that was not, and ways to cut one off."""
 
+import logging
 import multiprocessing
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 
 from gatelab.config import Config
 from gatelab.runs import Run
-from gatelab.training import checkpoints
+from gatelab.training import checkpoints, mirrors
 from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
 
@@ -101,6 +103,27 @@ def train(config: Config, step: int | None = None, place: str = "training_step",
     if saving is not None:
         cut_while_saving(patch, *saving, kill_oneself)
     fit(config)
+
+
+def train_with_wandb(config: Config, log: Path, kill: bool, environment: Mapping[str, str]) -> None:
+    """For a process of its own: trains while W&B cannot be reached, or until its service is killed; warnings go to a file."""
+    os.environ |= environment
+    torch.set_num_threads(1)
+    logging.getLogger("gatelab").addHandler(logging.FileHandler(log))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(mirrors, "START_SECONDS", 2)
+    if kill:
+        cut_at(patch, 12, end=_kill_wandb)
+    fit(config)
+    os._exit(0)  # what W&B does at an orderly end is not ours
+
+
+def _kill_wandb() -> None:
+    processes = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True).stdout
+    services = [int(line.split()[0]) for line in processes.splitlines() if "wandb-core" in line]
+    assert services
+    for service in services:
+        os.kill(service, signal.SIGKILL)
 
 
 def _differs(found: Any, expected: Any, where: str = "") -> str | None:

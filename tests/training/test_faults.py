@@ -6,15 +6,18 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from resuming import Cut, assert_same, cut_at, only_run
+from resuming import Cut, assert_same, cut_at, only_run, start, train_with_wandb
 
-from gatelab.config import SGD, Config, Machine
+from gatelab.cells import CELLS
+from gatelab.config import SGD, Config, Logger, Machine
 from gatelab.registry import Stopped, UserError
 from gatelab.runs import find_runs, read_run
 from gatelab.training import checkpoints
@@ -245,4 +248,67 @@ def test_a_signal_at_any_moment(small: Make, monkeypatch: pytest.MonkeyPatch, nu
     (run,), _ = find_runs([config.out])
     assert run.state == "preempted"
     assert "goes on from the last checkpoint" in run.status["error"]
+    assert fit(config).status["attempts"] == 2
+
+
+REFUSED = {"WANDB_API_KEY": "x" * 40, "WANDB_MODE": "online"}
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """The address of a server that knows nobody."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = b'{"errors": [{"message": "user is not logged in"}]}'
+            self.send_response(401)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST  # noqa: N815 - http.server's name
+
+        def log_message(self, *_: object) -> None:  # type: ignore[override]
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["killed", "no network", "login refused"])
+def test_wandb_never_ends_a_run(small: Make, tmp_path: Path, refusing: str, fault: str):
+    """It goes on with its own files, W&B's offline where they can be made, and says so once."""
+    whole, config = fit(small("whole")), small("wandb", logger=Logger(name="wandb"))
+    own = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_MODE": "offline", "WANDB_API_KEY": ""}
+    if fault != "killed":
+        own |= REFUSED | {"WANDB_BASE_URL": refusing if fault == "login refused" else "http://127.0.0.1:9"}
+    process = start(train_with_wandb, config, tmp_path / "log", fault == "killed", own)
+    process.join(240)
+    assert process.exitcode == 0
+    run = read_run(only_run(config.out))
+    assert_same(run, whole)
+    (said,) = (tmp_path / "log").read_text().splitlines()
+    assert said.startswith("W&B is left out of this run from here on" if fault == "killed" else "W&B cannot be reached (")
+    assert len(list(run.path.glob("wandb/offline-run-*/*.wandb"))) == 1
+
+
+@pytest.mark.slow
+def test_a_plugin_that_vanished(small: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plugin = tmp_path / "own.py"
+    plugin.write_text(
+        "from dataclasses import dataclass\nfrom gatelab.cells.lstm import LSTM\n\n"
+        '@dataclass(frozen=True)\nclass Own(LSTM):\n    """Of a user."""\n'
+    )
+    monkeypatch.setattr(CELLS, "_added", dict(CELLS._added))
+    config = small(cell={"name": "own"}, plugins=[str(plugin)], machine=BETWEEN)
+    cut(config)
+    text = plugin.read_text()
+    plugin.unlink()
+    with pytest.raises(UserError, match=r"own\.py' is not a Python file. Give the path"):
+        fit(config)
+    plugin.write_text(text)
     assert fit(config).status["attempts"] == 2
