@@ -8,26 +8,25 @@ import functools
 import logging
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from joblib import cpu_count
 from omegaconf import DictConfig, open_dict
 
-from gatelab.cli import compose
+from gatelab.cli import clusters, compose
 from gatelab.cli.needs import needs_of
 from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
-from gatelab.ledger import enqueue, mark
+from gatelab.ledger import mark
 from gatelab.registry import UserError
 
 # What jobs import: it is done once, before they are forked.
-MODULES = ("gatelab.cli.train", "gatelab.cli.warm")
+MODULES = ("gatelab.cli.train", "gatelab.cli.warm", "wandb")
 
 _log = logging.getLogger(__name__)
 
@@ -64,33 +63,23 @@ def launch(
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    jobs = [compose.job_of(item, functools.partial(_load, context, config, item)) for item in overrides]
-    for job in jobs:
-        enqueue(job.path, asdict(job.config), job.run_id, "local")
-    needs = [Need(found.threads, found.memory) for found in (needs_of(job.config) for job in jobs)]
-    work = functools.partial(_work, context, task, config, Singleton.get_state())
-    scores: dict[Path, float] = {}
+    jobs = clusters.jobs_of(overrides, context, config)
     # Overrides that come to the same run are trained once.
-    numbers = list({job.path: number for number, job in reversed([*enumerate(jobs)])}.values())[::-1]
+    left = list({jobs[number].path: number for number in clusters.queue(jobs, "local")}.values())
+    needs = [needs_of(jobs[number].config) for number in left]
+    calls = [(first + number, [*overrides[number]], jobs[number].path) for number in left]
+    work = functools.partial(_work, context, task, config, Singleton.get_state())
     pool = Pool(MODULES, room(), n_jobs if n_jobs > 0 else None)
-    calls = [(first + number, [*overrides[number]], jobs[number].path) for number in numbers]
-    with contextlib.closing(pool.run(work, calls, [needs[number] for number in numbers])) as ends:
+    with contextlib.closing(pool.run(work, calls, [Need(item.threads, item.memory) for item in needs])) as ends:
         for end in ends:
-            path = jobs[numbers[end.index]].path
-            if isinstance(end.result, float):
-                scores[path] = end.result
-            else:
-                _mark(path, end)
-    return [_return(item, scores.get(job.path, float("nan"))) for item, job in zip(overrides, jobs, strict=True)]
+            if not isinstance(end.result, float):
+                _mark(calls[end.index][-1], end)
+    return [clusters.outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
 
 
 def room() -> Need:
     """What all jobs together may use of this machine."""
     return Need(cpu_count(), available_bytes())
-
-
-def _load(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    return context.config_loader.load_sweep_config(config, [*overrides])
 
 
 def _mark(path: Path, end: Ended) -> None:
@@ -99,12 +88,6 @@ def _mark(path: Path, end: Ended) -> None:
     reason = end.error.partition("\n")[0] or f"Nothing is known of its end: {describe(end.exit_status)}."
     if not mark(path, "failed", reason, "error" if end.error else "killed") and not stopped:
         _log.error("%s: %s", path.name, reason)
-
-
-def _return(overrides: Sequence[str], score: float) -> JobReturn:
-    done = JobReturn(overrides=[*overrides], status=JobStatus.COMPLETED)
-    done.return_value = score
-    return done
 
 
 def _work(
@@ -125,7 +108,7 @@ def _work(
 
     setup_globals()
     Singleton.set_state(dict(singletons))
-    composed = _load(context, config, overrides)
+    composed = context.config_loader.load_sweep_config(config, overrides)
     if (now := compose.directory(composed)) != path:
         raise UserError(f"It would be {now.name} now: a file of its plugins has changed since the sweep began. Begin it again.")
     with open_dict(composed):

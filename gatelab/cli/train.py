@@ -1,6 +1,5 @@
 """`gatelab train`: a Hydra application over `conf/`."""
 
-import contextlib
 import logging
 import os
 import sys
@@ -77,8 +76,7 @@ def train(arguments: list[str]) -> int:
     compose.register_schemas()
     inspecting = given.help or given.hydra_help or given.cfg or given.info or given.shell_completion
     if inspecting or given.config_name or given.config_dir or given.config_path:
-        _hydra(arguments)
-        return 0
+        return _hydra(arguments)
     searching = given.multirun and compose.sweeper(overrides) == "optuna"
     if given.multirun and not any(override.key_or_group == "sweep" for override in overrides):
         # A search goes on when its command is given again, so its name follows from what it searches.
@@ -113,7 +111,7 @@ def train(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     try:
         with progress, stoppable():
-            _hydra(arguments)
+            broken = _hydra(arguments)
     except KeyboardInterrupt:
         if given.multirun:
             name = jobs[0].config.sweep
@@ -123,7 +121,7 @@ def train(arguments: list[str]) -> int:
         raise clusters.refused.pop()
     if refused and not given.multirun:
         raise refused.pop()
-    status = progress.summarise()
+    status = progress.summarise() or broken
     if search is not None:
         from gatelab.cli.found import print_found
 
@@ -136,11 +134,14 @@ def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str]) -> None:
     write_plan(configs, {item.path: item.overrides for item in jobs}, arguments)
 
 
-def _hydra(arguments: list[str]) -> None:
+def _hydra(arguments: list[str]) -> int:
+    """Hands over to Hydra; 1 if it gave up, which it has explained, else 0."""
     argv = sys.argv
     sys.argv = [argv[0], *arguments]
     try:
-        with contextlib.suppress(SystemExit):
-            hydra.main(config_path=str(compose.conf_folder()), config_name="train", **compose.VERSION_BASE)(job)()
+        hydra.main(config_path=str(compose.conf_folder()), config_name="train", **compose.VERSION_BASE)(job)()
+    except SystemExit as gave_up:
+        return 1 if gave_up.code else 0
     finally:
         sys.argv = argv
+    return 0
