@@ -49,7 +49,14 @@ class SGD(Options):
     lr: float = option(0.1, "learning rate", above=0.0)
     weight_decay: float = option(0.0, "L2 penalty", minimum=0.0)
     momentum: float = option(0.9, "momentum", minimum=0.0, maximum=1.0)
-    nesterov: bool = option(False, "Nesterov's form")
+    nesterov: bool = option(False, "Nesterov's form, which needs momentum")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise UserError(
+                "SGD: nesterov is true, but momentum is 0. Give optimizer.momentum above 0, or optimizer.nesterov=false."
+            )
 
 
 @dataclass

@@ -6,3 +6,4 @@ ruff check .
 ruff format --check .
 pyright
 lint-imports
+python scripts/papers.py --check

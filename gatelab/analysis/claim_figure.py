@@ -45,7 +45,7 @@ def write_claim_figure(record: Mapping[str, Any], path: Path) -> None:
 
 def _draw(axes: "Axes", claim: Mapping[str, Any]) -> None:
     colour = _COLOUR[claim["verdict"]]
-    statement = textwrap.fill(f"{claim['statement']} ({claim['source']}): {claim['verdict']}", 62)
+    statement = textwrap.fill(f"{claim['statement']}: {claim['verdict']}", 54)
     axes.set_title(literally(statement), loc="left", color=colour, fontsize=7)
     axes.set_xlabel(literally(claim["quantity"]))
     axes.set_yticks(range(len(claim["values"])), [literally(arm) for arm in claim["values"]])

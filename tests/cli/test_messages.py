@@ -22,6 +22,7 @@ BAD = {
     "wrong type in a sweep": (["train", "-m", "trainer.max_steps=5,x"], ["trainer.max_steps=x", "Integer"]),
     "out of bounds": (["train", "task.length=-5"], ["length", "-5", "at least 2"]),
     "negative rate": (["train", "optimizer.lr=-1"], ["lr", "greater than 0"]),
+    "Nesterov without momentum": (["train", "optimizer=sgd", "optimizer.momentum=0", "optimizer.nesterov=true"], ["momentum is 0"]),
     "unknown choice": (["train", "trainer.precision=f17"], ["'f17'", "Did you mean 'f16'"]),
     "unknown optimiser": (["train", "optimizer=adam"], ["'adam'", "Did you mean 'adamw'"]),
     "unknown trainer": (["train", "trainer=dbug"], ["'dbug'", "Did you mean 'debug'"]),
