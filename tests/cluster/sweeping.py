@@ -33,9 +33,11 @@ def training(folder: Path, on: Callable[[Run], bool] = lambda run: True) -> Run 
     for path in sorted(folder.glob("*-adding-s*")):
         with suppress(UserError):
             run = read_run(path)
+            if not on(run):
+                continue
             assert run.state != "failed", run.status
             far = run.status["step"] < 0.5 * run.status["max_steps"]
-            if run.state == "running" and far and (path / "checkpoints" / "last.ckpt").exists() and on(run):
+            if run.state == "running" and far and (path / "checkpoints" / "last.ckpt").exists():
                 return run
     return None
 
