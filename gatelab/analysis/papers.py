@@ -52,7 +52,7 @@ class Scale:
         search: option to interval, drawn for all arms alike: that of the paper, with what the scale changes; empty without one.
         hours: core hours expected; `measured`: where that comes from.
         decides: names of the claims that can be decided at this scale.
-        arms: overrides of single arms, behind all others.
+        arms: overrides of single arms, behind all others; with a `seed=...` among them an arm has runs of its own number.
     """
 
     overrides: tuple[str, ...]

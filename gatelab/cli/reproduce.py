@@ -80,16 +80,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Run]], dict[str, int]]:
     """The runs of every arm that finished or diverged, and how many are missing."""
-    scale = paper.scales[options.scale]
     runs: dict[str, list[Run]] = {}
     failed = {}
-    for arm, makes in paper.arms.items():
-        given = ["-m", *paper.overrides, *makes, *scale.overrides, *scale.arms.get(arm, ())]
-        given.append(f"seed=range({options.seeds or scale.seeds})")
+    for arm in paper.arms:
+        given = ["-m", *_overrides(paper, options.scale, arm, options.seeds)]
         given += [f"out={options.out / f'{paper.name}-{options.scale}'}", f"sweep={arm}"]
-        if scale.search:
-            given += ["hydra/sweeper=random", f"hydra.sweeper.trials={scale.trials}"]
-            given += [f"{key}={interval}" for key, interval in scale.search.items()]
         if options.jobs:
             given.append(f"hydra.launcher.n_jobs={options.jobs}")
         print(f"{paper.name}: {arm}", flush=True)
@@ -100,6 +95,18 @@ def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Ru
         runs[arm] = _results(paths)
         failed[arm] = len(paths) - len(runs[arm])
     return runs, failed
+
+
+def _overrides(paper: Paper, name: str, arm: str, seeds: int | None) -> list[str]:
+    """What makes the runs of an arm at a scale; `seeds` in place of those of the scale."""
+    scale = paper.scales[name]
+    given = [*paper.overrides, *paper.arms[arm], *scale.overrides, *scale.arms.get(arm, ())]
+    if seeds or not any(word.startswith("seed=") for word in given):
+        given = [word for word in given if not word.startswith("seed=")] + [f"seed=range({seeds or scale.seeds})"]
+    if scale.search:
+        given += ["hydra/sweeper=random", f"hydra.sweeper.trials={scale.trials}"]
+        given += [f"{key}={interval}" for key, interval in scale.search.items()]
+    return given
 
 
 def _results(paths: Sequence[Path]) -> list[Run]:
@@ -150,7 +157,8 @@ def _print_list(folder: Path) -> None:
     for name in find_papers(folder):
         paper = read_paper(folder, name)
         for scale, values in paper.scales.items():
-            count = len(paper.arms) * values.seeds * max(1, values.trials)
+            arms = (compose.parse(_overrides(paper, scale, arm, None)) for arm in paper.arms)
+            count = sum(len(compose.expand(overrides, sweep=True)) for overrides in arms)
             recorded = folder / name / "results" / f"{scale}.json"
             found = "not run yet"
             if recorded.exists():
