@@ -16,7 +16,7 @@ from gatelab.cli import compose
 from gatelab.config import Config
 from gatelab.locks import LOCK_SILENT_SECONDS, RunBusyError
 from gatelab.registry import UserError
-from gatelab.runs import Run, enqueue, read_run
+from gatelab.runs import Run, enqueue, mark, read_run
 from gatelab.training.fit import fit
 
 PACKAGES = {"slurm": "submitit", "ray": "ray"}  # launcher -> what its extra brings
@@ -89,6 +89,13 @@ def state_of(job: compose.Job) -> str | None:
     with contextlib.suppress(UserError):
         return read_run(job.path).state
     return None
+
+
+def note(job: compose.Job, state: str, error: str, cause: str = "killed") -> None:
+    """As `mark`, for a process that was killed on another machine: waits until its lock is silent."""
+    deadline = time.monotonic() + SECONDS_FOR_A_LOCK
+    while not mark(job.path, state, error, cause) and state_of(job) == "running" and time.monotonic() < deadline:
+        time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def outcome(overrides: Sequence[str], job: compose.Job) -> JobReturn:

@@ -6,7 +6,6 @@ hydra-ray-launcher is not used: its stable release wants a cloudpickle that jobl
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -18,9 +17,9 @@ from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from gatelab.cli.clusters import jobs_of, outcome, queue
+from gatelab.cli import compose
+from gatelab.cli.clusters import jobs_of, note, outcome, queue
 from gatelab.cli.needs import needs_of
-from gatelab.ledger import mark
 from gatelab.registry import UserError
 
 SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
@@ -66,7 +65,7 @@ def launch(
         while running:
             ready, _ = ray.wait([*running])
             for reference in ready:
-                _settle(jobs[running.pop(reference)].path, reference)
+                _settle(jobs[running.pop(reference)], reference)
     except BaseException:
         _cancel([*running])
         raise
@@ -113,16 +112,16 @@ def _work(shared: tuple[Any, ...], overrides: list[str], number: int) -> None:
     done.return_value  # noqa: B018 - raises what the job raised
 
 
-def _settle(path: Path, reference: Any) -> None:
+def _settle(job: compose.Job, reference: Any) -> None:
     """Notes in the directory of a run how its task ended, unless it did so itself."""
     try:
         ray.get(reference)
     except ray.exceptions.OutOfMemoryError as error:
-        mark(path, "failed", f"Its node ran out of memory: {_first_line(error)}", "memory")
+        note(job, "failed", f"Its node ran out of memory: {_first_line(error)}", "memory")
     except ray.exceptions.RayTaskError as error:
-        mark(path, "failed", f"{type(error.cause).__name__}: {_first_line(error.cause)}", "error")
+        note(job, "failed", f"{type(error.cause).__name__}: {_first_line(error.cause)}", "error")
     except ray.exceptions.RayError as error:
-        mark(path, "failed", f"Ray gave it up: {_first_line(error)}", "killed")
+        note(job, "failed", f"Ray gave it up: {_first_line(error)}", "killed")
 
 
 def _first_line(error: BaseException) -> str:

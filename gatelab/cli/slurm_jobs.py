@@ -25,9 +25,8 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLaunche
 from omegaconf import DictConfig
 
 from gatelab.cli import compose
-from gatelab.cli.clusters import ENDED_WELL, jobs_of, outcome, queue, state_of
+from gatelab.cli.clusters import ENDED_WELL, jobs_of, note, outcome, queue, state_of
 from gatelab.cli.needs import needs_of
-from gatelab.ledger import mark
 from gatelab.registry import Stopped, UserError
 from gatelab.signals import stoppable
 
@@ -101,7 +100,7 @@ def launch(
         ends = _wait(submitted)
         left = [number for number, end in ends.items() if not _settled(jobs[number], submitted[number], end)]
     for number in left:
-        mark(jobs[number].path, "failed", f"Slurm took it from its node {SUBMISSIONS} times.")
+        note(jobs[number], "failed", f"Slurm took it from its node {SUBMISSIONS} times.")
     return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
 
 
@@ -213,13 +212,13 @@ def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
         error = submitted.exception()
         if error is not None:
             lines = [line for line in str(error).splitlines() if line and line[0].isalpha() and ": " in line]
-            mark(job.path, "failed", f"{(lines or [str(error)])[-1].strip()} ({where})", "error")
+            note(job, "failed", f"{(lines or [str(error)])[-1].strip()} ({where})", "error")
         return True
     if end == "CANCELLED":
-        mark(job.path, "preempted", f"Slurm's job {submitted.job_id} was cancelled.")
+        note(job, "preempted", f"Slurm's job {submitted.job_id} was cancelled.")
         return True
     cause = "memory" if end == "OUT_OF_MEMORY" else "killed"
-    mark(job.path, "failed", f"Slurm's job {submitted.job_id} ended as {end or 'unknown'} without a result; {where}.", cause)
+    note(job, "failed", f"Slurm's job {submitted.job_id} ended as {end or 'unknown'} without a result; {where}.", cause)
     return True
 
 
