@@ -35,17 +35,21 @@ def write_claim_figure(record: Mapping[str, Any], path: Path) -> None:
     heights = [0.95 + 0.22 * arms for arms in tallest]
     with canvas_of(_WIDTH * _COLUMNS, sum(heights)) as canvas:
         axes = canvas.subplots(rows, _COLUMNS, squeeze=False, height_ratios=heights)
+        longest = max(len(arm) for claim in claims for arm in claim["values"])
+        characters = int(
+            (_WIDTH * 72 - 10 - 4.5 * longest) / 3.7
+        )  # points of a panel, of a letter at an axis and of one in a title
         for place, own in enumerate(axes.ravel()):
             if place < len(claims):
-                _draw(own, claims[place])
+                _draw(own, claims[place], characters)
             else:
                 own.set_axis_off()
         write_canvas(canvas, path)
 
 
-def _draw(axes: "Axes", claim: Mapping[str, Any]) -> None:
+def _draw(axes: "Axes", claim: Mapping[str, Any], characters: int) -> None:
     colour = _COLOUR[claim["verdict"]]
-    statement = textwrap.fill(f"{claim['statement']}: {claim['verdict']}", 54)
+    statement = textwrap.fill(f"{claim['statement']}: {claim['verdict']}", characters)
     axes.set_title(literally(statement), loc="left", color=colour, fontsize=7)
     axes.set_xlabel(literally(claim["quantity"]))
     axes.set_yticks(range(len(claim["values"])), [literally(arm) for arm in claim["values"]])
