@@ -17,6 +17,7 @@ from gatelab.analysis.formats import NOTHING, engineering, estimate
 from gatelab.analysis.paper import check_ending
 from gatelab.analysis.papers import SCALES, Paper, find_papers, read_paper
 from gatelab.analysis.reproduction import COSTS, Outcome, as_record, evaluate, exit_status, summarise
+from gatelab.analysis.status import duration
 from gatelab.cli import compose
 from gatelab.cli.train import train
 from gatelab.records import write_json
@@ -135,7 +136,8 @@ def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mappin
     console.print(_costs(record["arms"]))
     counts = {what: sum(arm[what] for arm in record["arms"].values()) for what in ("diverged", "failed")}
     lost = "".join(f"; {count} runs {what}" for what, count in counts.items() if count)
-    console.print(f"\n{summarise(outcomes)}{lost}. {record['core_seconds']} core seconds on {record['machine']}.", highlight=False)
+    time_taken = f"{duration(record['elapsed_seconds'])} for this command; its runs took {record['core_seconds']:,.0f} core seconds"
+    console.print(f"\n{summarise(outcomes)}{lost}. {time_taken} on {record['machine']}.", highlight=False)
 
 
 def _costs(arms: Mapping[str, Any]) -> Table:
