@@ -1,12 +1,17 @@
-"""What tests share: the offline copy of the data files."""
+"""What tests share: the offline copy of the data files, and signals as a terminal leaves them."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)  # the tensors here are small, and test processes run beside each other
+
+# What a shell starts in the background ignores SIGINT, and so would all programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
