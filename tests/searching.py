@@ -27,7 +27,8 @@ def write_finished(path: Path, config: Config, value: float, run_id: str = "0" *
     writer.start(asdict(config), {}, run_id)
     writer.append("metrics.jsonl", {"step": 2, "val/mse": value + 1})
     writer.append("metrics.jsonl", {"step": 4, "val/mse": value})
-    summary = {"cell": config.cell["name"], "task": "adding", "metric": "mse", "higher_is_better": False, "chance": 1.0}
+    # Chance lies above all scores of the toy: shares of the variance count what is worse as chance.
+    summary = {"cell": config.cell["name"], "task": "adding", "metric": "mse", "higher_is_better": False, "chance": 10.0}
     writer.finish(summary | {"val": {"mse": value}, "test": {"mse": value + 0.5}, "steps": 4, "wall_seconds": 0.0}, 4)
     writer.close()
 

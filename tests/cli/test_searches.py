@@ -213,7 +213,7 @@ def test_what_was_found_is_printed_with_commands_that_gatelab_takes(search, tmp_
         assert f"{jobs[0].config.optimizer.lr:.6g}" == f"{study.best_params['optimizer.lr']:.6g}"
     shares = [int(share) for share in re.findall(r"optimizer.lr=\S+ \((\d+)%\)", said)]
     assert len(shares) == 2
-    assert min(shares) > 50  # the score depends on nothing else; ten trials, some no better than chance, show so much of it
+    assert min(shares) > 80  # the score depends on nothing else
     runs, _ = find_runs([tmp_path])
     assert len(runs) == 20
 
