@@ -1,6 +1,7 @@
 """Signals that ask this process to end: what they raise passes through everything that handles errors, and is never lost."""
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -13,6 +14,8 @@ from gatelab.registry import Stopped
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # A launcher and the terminal may both send one; from here on a further one is somebody who is tired of waiting for the end.
 IMPATIENT_SECONDS = 2.0
+# What is raised in a __del__ is printed and dropped by Python: the signal is sent again, this much later.
+AGAIN_SECONDS = 0.01
 
 _asked: tuple[int, float] | None = None  # which signal, and when
 _installed = False
@@ -61,9 +64,23 @@ def asked() -> Stopped | None:
     return Stopped(_asked[0]) if _installed and _asked is not None else None
 
 
-def _stop(number: int, _: FrameType | None) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
     global _asked
+    if _dropped(frame):
+        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        return
     if _asked is not None and time.monotonic() - _asked[1] < IMPATIENT_SECONDS:
         return  # it is on its way: what is noted at the end must not be broken off
     _asked = number, time.monotonic()
     raise Stopped(number)
+
+
+def _dropped(frame: FrameType | None) -> bool:
+    """Whether Python would drop what is raised here: something is just being deleted."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

@@ -77,6 +77,29 @@ def test_twice_at_once_is_once(monkeypatch: pytest.MonkeyPatch):
     assert stopped.value.number == signal.SIGINT
 
 
+class Deleted:
+    """Gets a signal while it is being deleted, where Python prints what is raised and drops it."""
+
+    finished = False
+
+    def __del__(self) -> None:
+        send(signal.SIGTERM)
+        Deleted.finished = True
+
+
+def test_it_is_not_dropped_where_something_is_being_deleted(recwarn: pytest.WarningsRecorder):
+    def delete() -> None:
+        with stoppable():
+            del (thing := [Deleted()])[0]
+            assert thing == [] and Deleted.finished
+            time.sleep(10)
+
+    with pytest.raises(Stopped) as stopped:
+        delete()
+    assert stopped.value.number == signal.SIGTERM
+    assert not [warning for warning in recwarn if issubclass(warning.category, pytest.PytestUnraisableExceptionWarning)]
+
+
 def test_inside_of_itself_it_does_nothing():
     def nested() -> None:
         with stoppable():

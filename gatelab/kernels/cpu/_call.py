@@ -145,6 +145,8 @@ class Pool:
 class Lease:
     """A block of memory as long as this lives; aligned to 64 bytes."""
 
+    _block: Tensor | None = None  # of one whose making a signal broke off
+
     def __init__(self, pool: Pool, key: tuple[int, torch.dtype], block: Tensor) -> None:
         self._pool, self._key, self._block = pool, key, block
 
@@ -153,7 +155,8 @@ class Lease:
         return address + -address % 64
 
     def __del__(self) -> None:
-        self._pool.give_back(self._key, self._block)
+        if self._block is not None:
+            self._pool.give_back(self._key, self._block)
 
 
 POOL = Pool()
