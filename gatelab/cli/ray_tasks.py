@@ -4,7 +4,10 @@ hydra-ray-launcher is not used: its stable release wants a cloudpickle that jobl
 """
 
 import contextlib
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +25,7 @@ from gatelab.cli.clusters import jobs_of, note, outcome, queue
 from gatelab.cli.needs import needs_of
 from gatelab.registry import UserError
 
+SECONDS_TO_JOIN = 40.0  # a cluster answers within two
 SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
 OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task takes over from here
 
@@ -80,14 +84,33 @@ def connect(options: Mapping[str, Any]) -> None:
     """
     if ray.is_initialized():
         return
+    address = options.get("address")
+    if address not in (None, "local") and (reason := _refused(dict(options))):
+        raise UserError(
+            f"There is no Ray cluster at '{address}': {reason} Start one with `ray start --head --port=6379` and, on other nodes, "
+            "`ray start --address=HEAD:6379`, with the same RAY_AUTH_MODE for all of them and here; or give "
+            "hydra.launcher.ray.init.address=null for this machine alone."
+        )
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise UserError(
-            f"There is no Ray cluster at '{options.get('address')}': {str(error).strip().splitlines()[0]} Start one with "
-            "`ray start --head --port=6379` and, on other nodes, `ray start --address=HEAD:6379`, with the same RAY_AUTH_MODE for "
-            "all of them and here; or give hydra.launcher.ray.init.address=null for this machine alone."
-        ) from error
+        raise UserError(f"Ray does not start: {_first_line(error)}") from error
+
+
+def _refused(options: Mapping[str, Any]) -> str | None:
+    """Why the cluster cannot be joined; None if it can.
+
+    Tried in a process of its own: where nobody listens, or listens with another RAY_AUTH_MODE, `ray.init` does not come back.
+    """
+    command = [sys.executable, "-c", "import json, sys, ray; ray.init(**json.loads(sys.argv[1]))", json.dumps(options)]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_JOIN)
+    except subprocess.TimeoutExpired:
+        return f"nothing answers within {SECONDS_TO_JOIN:.0f} s."
+    if tried.returncode == 0:
+        return None
+    lines = [line for line in tried.stderr.splitlines() if line.strip()] or [f"exit status {tried.returncode}."]
+    return lines[-1].partition(": ")[2] or lines[-1]
 
 
 def _work(shared: tuple[Any, ...], overrides: list[str], number: int) -> None:

@@ -33,11 +33,9 @@ def training(folder: Path, on: Callable[[Run], bool] = lambda run: True) -> Run 
     for path in sorted(folder.glob("*-adding-s*")):
         with suppress(UserError):
             run = read_run(path)
-            if not on(run):
-                continue
-            assert run.state != "failed", run.status
+            assert run.state != "failed" or not on(run), run.status
             far = run.status["step"] < 0.5 * run.status["max_steps"]
-            if run.state == "running" and far and (path / "checkpoints" / "last.ckpt").exists():
+            if run.state == "running" and on(run) and far and (path / "checkpoints" / "last.ckpt").exists():
                 return run
     return None
 
