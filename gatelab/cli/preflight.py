@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from gatelab.training.mirrors import wandb_key, wandb_offline
 
 RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
 WANDB_SECONDS = 5.0  # for an answer of its server
+SLURM_SECONDS = 60.0  # of its controller, which can be busy
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,17 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
 
 
 def _check_launcher(name: str) -> None:
-    if "slurm" in name and shutil.which("sbatch") is None:
+    if "slurm" not in name:
+        return
+    if shutil.which("sbatch") is None:
         raise UserError(f"hydra/launcher={name} needs Slurm, and there is no `sbatch` on this machine's PATH. Use a login node.")
+    try:
+        asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=SLURM_SECONDS)
+        reason = asked.stderr.strip() if asked.returncode else ""
+    except subprocess.TimeoutExpired:
+        reason = f"no answer within {SLURM_SECONDS:.0f} s"
+    if reason:
+        raise UserError(f"hydra/launcher={name}: `sinfo` here says: {reason}. Use a login node, or wait until Slurm answers.")
 
 
 def _nearest(folder: Path) -> Path:

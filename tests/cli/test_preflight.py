@@ -1,5 +1,7 @@
 """What a command is about to do: counts, estimates, and what is refused before anything is written."""
 
+import contextlib
+import os
 import shutil
 import socket
 from collections import namedtuple
@@ -76,10 +78,9 @@ def test_as_many_at_once_as_fit(tmp_path, monkeypatch):
         (Need(4, 1), "local", -1, 1),
         (Need(100, 100 * each), "local", -1, 9),
         (Need(4, 10 * each), "local", 6, 6),
-        (Need(4, 10 * each), "slurm", -1, None),
+        (Need(4, 10 * each), "ray", -1, None),
     ):
         monkeypatch.setattr(preflight, "room", lambda room=room: room)
-        monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/sbatch")
         assert look(jobs, launcher, n_jobs).at_once == expected
 
 
@@ -109,6 +110,17 @@ def test_slurm_is_asked_for_where_there_is_none(tmp_path, monkeypatch):
     for launcher in ("slurm", "submitit_slurm"):
         with pytest.raises(UserError, match="no `sbatch`"):
             look(jobs_of(tmp_path, "seed=0,1"), launcher, -1)
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_slurm_is_asked_whether_it_answers(up, tmp_path, monkeypatch):
+    """What Slurm's own programs do is seen in tests/cluster; these stand in for them."""
+    for name, line in (("sbatch", ""), ("sinfo", "" if up else "echo 'Unable to contact slurm controller' >&2; exit 1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with contextlib.nullcontext() if up else pytest.raises(UserError, match="Unable to contact slurm controller"):
+        look(jobs_of(tmp_path / "runs", "seed=0,1"), "slurm", -1)
 
 
 def test_wandb_that_cannot_be_reached(tmp_path, monkeypatch):
