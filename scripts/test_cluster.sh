@@ -4,6 +4,7 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export CI=true # a test whose program is missing fails instead of being skipped
+unset PYTHONDONTWRITEBYTECODE # without byte code Ray does not start in the half minute that it gives itself
 packages=(slurm-wlm munge slurmdbd mariadb-server postgresql)
 missing=()
 for package in "${packages[@]}"; do
