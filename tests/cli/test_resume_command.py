@@ -1,24 +1,44 @@
 """`gatelab resume` as a user calls it, on sweeps that something happened to."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gatelab.cli.main import main
 from gatelab.runs import Run, find_runs
 
 TINY = ["task=adding", "task.length=4", "trainer.max_steps=2", "trainer.val_every=1", "trainer.batch_size=2", "model.hidden_size=2"]
 TINY += ["logger=none", "hydra/launcher=basic"]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the sweep was trained, once for all tests here."""
+    folder = tmp_path_factory.mktemp("trained")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["train", "-m", "cell=rnn", *TINY, "seed=0,1,2", "sweep=mine"]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
 @pytest.fixture
-def sweep(gatelab: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """Two runs that were stopped and one that failed, of a sweep called `mine`."""
-    (tmp_path / "here").mkdir()
+def sweep(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """Two runs that were stopped and one that failed, of a sweep called `mine`, as if they had been trained here."""
+    shutil.copytree(trained, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    assert gatelab("train", "-m", "cell=rnn", *TINY, "seed=0,1,2", "sweep=mine")[0] == 0
+    plan = Path("runs/sweeps/mine/plan.json")
+    found = json.loads(plan.read_text())
+    assert [command["folder"] for command in found["commands"]] == [str(trained)]
+    found["commands"][0]["folder"] = str(Path.cwd())
+    plan.write_text(json.dumps(found))
     runs = find_runs(["runs"])[0]
     for run, end in zip(runs, ("preempted", "running", "failed"), strict=True):
         (run.path / "summary.json").unlink()
@@ -35,7 +55,7 @@ def states() -> list[tuple[str, int]]:
     return [(run.state, run.status["attempts"]) for run in find_runs(["runs"])[0]]
 
 
-def test_what_failed_is_left_alone_and_named(sweep: list[Run], gatelab):
+def test_what_failed_is_left_alone_and_named(sweep: list[Run], gatelab: Callable[..., tuple[int, str, str]]):
     status, _, err = gatelab("resume", "mine")
     assert status == 1
     assert states() == [("finished", 2), ("finished", 2), ("failed", 1)]
