@@ -271,7 +271,7 @@ def _notes(group: _Group, n: int, diverged: int, unknown_runs: int, name: str) -
     if not group.known:
         notes.append("How the options were drawn is not known; it was read off their values.")
     if group.partly:
-        notes.append(f"Not all runs have {', '.join(group.partly)}, which therefore have no share.")
+        notes.append(f"Not all runs have {', '.join(group.partly)}; there is no share of what only some have.")
     return notes
 
 
