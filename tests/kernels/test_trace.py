@@ -18,7 +18,7 @@ from gatelab.cells import Cell
 from gatelab.kernels._trace import trace
 from gatelab.kernels.cpu import _build
 from gatelab.kernels.cpu._printer import OPERATORS
-from gatelab.kernels.cpu._source import source
+from gatelab.kernels.cpu._source import equations, source
 from gatelab.models import RNN
 from gatelab.registry import UserError
 
@@ -29,10 +29,10 @@ F = torch.nn.functional
 def test_every_operator_of_every_cell_has_an_entry_and_no_more_is_kept_than_there_are_pre_activations(variant: Variant) -> None:
     """Recomputing the new state is cheaper than memory, so that the step keeps a value for each pre-activation at most."""
     cell = variant.cell()
-    equations = trace(cell, OPERATORS.keys())
-    nodes = next(iter(equations.inputs.values())).graph.nodes
+    traced = equations(cell)
+    nodes = next(iter(traced.inputs.values())).graph.nodes
     assert {node.target for node in nodes if node.op == "call_function"} <= OPERATORS.keys()
-    assert len(equations.saved) <= len(cell.gates)
+    assert len(traced.saved) <= len(cell.gates)
 
 
 @pytest.mark.parametrize("name", ["rnn", "attention"])
