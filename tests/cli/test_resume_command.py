@@ -11,6 +11,7 @@ import pytest
 
 from gatelab.cli.main import main
 from gatelab.runs import Run, find_runs
+from gatelab.sweeps import write_plan
 
 TINY = ["task=adding", "task.length=4", "trainer.max_steps=2", "trainer.val_every=1", "trainer.batch_size=2", "model.hidden_size=2"]
 TINY += ["logger=none", "hydra/launcher=basic"]
@@ -55,6 +56,7 @@ def states() -> list[tuple[str, int]]:
     return [(run.state, run.status["attempts"]) for run in find_runs(["runs"])[0]]
 
 
+@pytest.mark.slow
 def test_what_failed_is_left_alone_and_named(sweep: list[Run], gatelab: Callable[..., tuple[int, str, str]]):
     status, _, err = gatelab("resume", "mine")
     assert status == 1
@@ -68,6 +70,7 @@ def test_what_failed_is_left_alone_and_named(sweep: list[Run], gatelab: Callable
     assert states() == [("finished", 2)] * 3
 
 
+@pytest.mark.slow
 def test_what_diverged_would_diverge_again(sweep: list[Run], gatelab):
     change(sweep[2], cause="diverged", error="The training loss is nan at step 1.")
     again = ["train", "-m", "cell=rnn", *TINY, "seed=0,1,2", "sweep=mine"]
@@ -79,6 +82,7 @@ def test_what_diverged_would_diverge_again(sweep: list[Run], gatelab):
     assert states()[2] == ("finished", 2)
 
 
+@pytest.mark.slow
 def test_every_command_of_the_sweep_is_repeated(sweep: list[Run], gatelab):
     gatelab("train", "-m", "cell=rnn", *TINY, "seed=3", "sweep=mine")
     (run,) = [run for run in find_runs(["runs"])[0] if run.seed == 3]
@@ -87,6 +91,7 @@ def test_every_command_of_the_sweep_is_repeated(sweep: list[Run], gatelab):
     assert states() == [("finished", 2)] * 4
 
 
+@pytest.mark.slow
 def test_where_the_folder_was_moved(sweep: list[Run], gatelab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "here").rename(tmp_path / "there")
     monkeypatch.chdir(tmp_path)
@@ -95,6 +100,7 @@ def test_where_the_folder_was_moved(sweep: list[Run], gatelab, tmp_path: Path, m
     assert states() == [("finished", 2)] * 3
 
 
+@pytest.mark.slow
 def test_status_of_a_sweep(sweep: list[Run], gatelab):
     gatelab("train", "-m", "cell=rnn", *TINY, "seed=7", "sweep=other")
     expected = {"interrupted": 1, "preempted": 1, "failed": 1}
@@ -103,7 +109,9 @@ def test_status_of_a_sweep(sweep: list[Run], gatelab):
     assert json.loads(gatelab("status", "--format", "json")[1])["counts"] == {"done": 1} | expected
 
 
-def test_there_is_no_such_sweep(sweep: list[Run], gatelab):
+def test_there_is_no_such_sweep(gatelab: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write_plan({Path("runs/rnn-adding-s0-0"): {"cell": {"name": "rnn"}, "task": {"name": "adding"}, "sweep": "mine"}})
     status, _, err = gatelab("resume", "mnie")
     assert status == 2
     assert "There is no sweep 'mnie'. Below runs there are: mine." in err
