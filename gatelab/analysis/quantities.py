@@ -16,10 +16,8 @@ Of a run that diverged no number is known: nan.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from gatelab.analysis.groups import flat
 from gatelab.registry import UserError, unknown
 from gatelab.runs import Run
 
@@ -72,78 +70,11 @@ def quantity(text: str, run: Run) -> float:
 
 
 def of_variance(text: str, shares: Mapping[str, float]) -> float:
-    """A quantity of a search, from the `variance_shares` of an arm."""
+    """A quantity of a search, from the `variance.variance_shares` of an arm."""
     _, _, (form, option) = _parse(text)
     if option == _INTERACTIONS:
         return 1 - sum(shares.values())
     return shares[option] - (max(value for key, value in shares.items() if key != option) if form == "lead" else 0.0)
-
-
-def variance_shares(runs: Sequence[Run], search: Mapping[str, str], seed: int = 0) -> dict[str, float]:
-    """The share of the variance of the validation score over a search that each option explains by itself.
-
-    fANOVA: a random forest is fitted to the scores, and the variance of its marginals is decomposed exactly (Hutter, Hoos &
-    Leyton-Brown 2014, ICML). What interactions explain is in no single share. A score worse than chance counts as chance, and so
-    does a run that diverged: how far off it is says nothing, and would be most of the variance.
-
-    Args:
-        runs: the trials of one arm.
-        search: option to interval, all that were searched over. The variance is over the distribution drawn from: an option drawn
-            log-uniformly counts by its logarithm. (Optuna by itself integrates over the option as it is.)
-        seed: of the forest.
-
-    Returns:
-        By option; nan if all scores are the same.
-
-    Raises:
-        UserError: optuna is not installed, or there are too few trials.
-    """
-    try:
-        import optuna
-        from optuna.importance import FanovaImportanceEvaluator
-    except ImportError as error:
-        raise UserError("Variance shares need optuna and scikit-learn: pip install 'gatelab[papers]'") from error
-    if len(runs) < 4:
-        raise UserError(f"Variance shares need at least 4 trials, and there are {len(runs)}")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    rows: list[dict[str, float | str]] = []
-    for run in runs:
-        plain = flat(run.config)
-        rows.append({option: _as_drawn(plain.get(option) or plain[f"{option}.name"], text) for option, text in search.items()})
-    scores = _scores_or_chance(runs)
-    if len(set(scores)) == 1:
-        return dict.fromkeys(search, math.nan)
-    study = optuna.create_study(direction="minimize")
-    ranges: dict[str, Any] = {}
-    for option in search:
-        values: list[Any] = [row[option] for row in rows]
-        if isinstance(values[0], float):
-            ranges[option] = optuna.distributions.FloatDistribution(min(values), max(values))
-        else:
-            ranges[option] = optuna.distributions.CategoricalDistribution(sorted(set(values)))
-    for row, score in zip(rows, scores, strict=True):
-        study.add_trial(optuna.trial.create_trial(params=row, distributions=ranges, value=score))
-    return {option: float(share) for option, share in FanovaImportanceEvaluator(seed=seed).evaluate(study).items()}
-
-
-def _scores_or_chance(runs: Sequence[Run]) -> list[float]:
-    """The validation score of each run; chance where that is better, or the run diverged."""
-    summaries = [None if run.diverged else run.summary() for run in runs]
-    known = next((summary for summary in summaries if summary is not None), None)
-    if known is None:
-        return [math.nan]
-    chance, better = float(known["chance"]), max if known["higher_is_better"] else min
-    return [chance if one is None else better(chance, float(one["val"][one["metric"]])) for one in summaries]
-
-
-def _as_drawn(text: str, domain: str) -> float | str:
-    """The value on the line on which it was drawn uniformly; the domain is written as for a search. A choice stays text."""
-    if "interval" not in domain:
-        return text
-    value = float(text)
-    if "one_minus" in domain:
-        value = 1 - value
-    return math.log(value) if "log" in domain else value
 
 
 def _steps(run: Run, key: str, below: bool, level: float) -> float:

@@ -10,8 +10,9 @@ from gatelab.analysis.claims import COMPARISONS, FAILS, HOLDS, UNDECIDED, Verdic
 from gatelab.analysis.differences import Sample
 from gatelab.analysis.groups import read_provenance
 from gatelab.analysis.papers import Claim, Paper
-from gatelab.analysis.quantities import of_search, of_variance, quantity, variance_shares
+from gatelab.analysis.quantities import of_search, of_variance, quantity
 from gatelab.analysis.statistics import Interval
+from gatelab.analysis.variance import variance_shares
 from gatelab.runs import Run
 
 # What stands beside the scores of an arm, by the names of a summary: H, parameters, FLOPs of a time step, seconds.

@@ -1,16 +1,19 @@
-"""What the launchers of clusters, `slurm` and `ray`, share: what they need, which jobs they are given, and what became of those."""
+"""What the launchers `local`, `slurm` and `ray` share: the jobs they are given, how one is run, what became of all of them."""
 
 import contextlib
 import functools
 import importlib.util
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.types import HydraContext
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
 
 from gatelab.cli import compose
 from gatelab.config import Config
@@ -64,6 +67,75 @@ def fit_when_free(config: Config, launcher: str | None) -> Run:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def launch(
+    launcher: str,
+    overrides: Sequence[Sequence[str]],
+    context: HydraContext,
+    config: DictConfig,
+    train: Callable[[list[compose.Job], Callable[[], list[int]]], object],
+) -> list[JobReturn]:
+    """Trains the runs of these overrides, in the way of one launcher.
+
+    Args:
+        launcher: its name.
+        overrides: of every job.
+        context: Hydra's loader of configurations and its callbacks.
+        config: the configuration of the sweep.
+        train: trains the jobs that it is given and returns when all of them have ended. The second argument is called once it is
+            sure that they can be trained: it notes in the directories of those that have not ended that they are waiting, and
+            returns their places among the jobs.
+
+    Returns:
+        What became of every job, in their order: its score, nan where there is none. Configurations are left out: a sampler wants
+        none, and those of a thousand jobs are a gigabyte.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    jobs = jobs_of(overrides, context, config)
+    train(jobs, functools.partial(queue, jobs, launcher))
+    return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
+
+
+def run_one(
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    singletons: Mapping[Any, Any],
+    overrides: Sequence[str],
+    number: int,
+    path: Path | None = None,
+) -> JobReturn:
+    """Composes and runs one job, in a process of its own.
+
+    Args:
+        context, config: as in `launch`.
+        task: the function of a job.
+        singletons: the state of Hydra in the launching process.
+        overrides: of the job.
+        number: of the job in the sweep.
+        path: the directory that the run had when the sweep began; None: whatever it has now.
+
+    Raises:
+        UserError: it is no longer the run that it was when the sweep began.
+    """
+    setup_globals()
+    Singleton.set_state(dict(singletons))
+    composed = context.config_loader.load_sweep_config(config, [*overrides])
+    if path is not None and (now := compose.directory(composed)) != path:
+        raise UserError(f"It would be {now.name} now: a file of its plugins has changed since the sweep began. Begin it again.")
+    with open_dict(composed):
+        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
+        composed.hydra.job.num = number
+    HydraConfig.instance().set_config(composed)
+    return run_job(
+        hydra_context=context,
+        config=composed,
+        task_function=task,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
 
 
 def jobs_of(overrides: Sequence[Sequence[str]], context: HydraContext, config: DictConfig) -> list[compose.Job]:

@@ -59,6 +59,7 @@ _offer_hydra_plugins()  # at import: Hydra looks once, before the first configur
 def register_schemas() -> None:
     """Tells Hydra the options of every cell, task and other choice, the shape of a whole run and where its directory is."""
     register_resolver()
+    _compositions.clear()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config, **_REPLACE)
     for group, choices in GROUPS.items():
@@ -113,6 +114,7 @@ class Job:
 
 
 _planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
+_compositions: list[Compositions] = []  # one at most; none where Hydra has been told of other schemas since
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -195,13 +197,24 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     """
     check_groups(overrides)
     _planned.clear()
-    compositions = Compositions(_composed, _groups(), RUN_DIRECTORY)
     with composing():
         for job in map(tuple, expand(overrides, sweep)):
-            config, path = _read(compositions, job)
+            config, path = _read(_quickly(), job)
             needs_of(config)
-            _planned[job] = Job(config, path, job)
+            _planned[_key(job)] = Job(config, path, job)
     return [*_planned.values()]
+
+
+def _quickly() -> Compositions:
+    """What composes many jobs, with all that it has composed before."""
+    if not _compositions:
+        _compositions.append(Compositions(_composed, _groups(), RUN_DIRECTORY))
+    return _compositions[0]
+
+
+def _key(overrides: Sequence[str]) -> tuple[str, ...]:
+    """What tells the jobs of a command apart. Hydra keeps its own options, the same for all of them, from its launchers."""
+    return tuple(item for item in overrides if not item.lstrip("+~").startswith(("hydra.", "hydra/")))
 
 
 def directory(composed: DictConfig) -> Path:
@@ -211,7 +224,7 @@ def directory(composed: DictConfig) -> Path:
 
 def is_planned(overrides: Sequence[str]) -> bool:
     """Whether the last call of `compose_jobs` composed and checked this job."""
-    return tuple(overrides) in _planned
+    return _key(overrides) in _planned
 
 
 def job_of(overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
@@ -220,11 +233,11 @@ def job_of(overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
     Raises:
         UserError: a value is out of bounds, or it cannot be trained here.
     """
-    key = tuple(overrides)
+    key = _key(overrides)
     if key not in _planned:
-        config, path = _read(lambda _: composed(), key)
+        config, path = _read(lambda _: composed(), overrides)
         needs_of(config)
-        return Job(config, path, key)
+        return Job(config, path, tuple(overrides))
     return _planned[key]
 
 
@@ -235,7 +248,7 @@ def further_job(overrides: Sequence[str]) -> Job:
         UserError: as `job_of`.
     """
     with composing():
-        return _planned.setdefault(tuple(overrides), job_of(overrides, lambda: _composed([*overrides])))
+        return _planned.setdefault(_key(overrides), job_of(overrides, lambda: _quickly()(overrides)))
 
 
 def compose_job(overrides: list[Override]) -> Config:

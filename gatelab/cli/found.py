@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.quantities import variance_shares
+from gatelab.analysis.variance import variance_shares
 from gatelab.cli.searches import Search
 from gatelab.cli.studies import Variant
 from gatelab.registry import UserError

@@ -7,23 +7,21 @@ import contextlib
 import functools
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from joblib import cpu_count
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from gatelab.cli import clusters, compose
 from gatelab.cli.needs import needs_of
 from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
 from gatelab.ledger import mark
-from gatelab.registry import UserError
 
 # What jobs import: it is done once, before they are forked.
 MODULES = ("gatelab.cli.train", "gatelab.cli.warm", "wandb")
@@ -57,24 +55,23 @@ def launch(
         n_jobs: most jobs at once; -1: as many as the cores and the free memory of this machine allow.
 
     Returns:
-        What became of every job, in their order: its score, nan where there is none. Configurations are left out: a sampler wants
-        none, and those of a thousand jobs are a gigabyte.
+        What became of every job, as `clusters.launch`.
     """
-    setup_globals()
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    jobs = clusters.jobs_of(overrides, context, config)
-    # Overrides that come to the same run are trained once.
-    left = list({jobs[number].path: number for number in clusters.queue(jobs, "local")}.values())
-    needs = [needs_of(jobs[number].config) for number in left]
-    calls = [(first + number, [*overrides[number]], jobs[number].path) for number in left]
-    work = functools.partial(_work, context, task, config, Singleton.get_state())
-    pool = Pool(MODULES, room(), n_jobs if n_jobs > 0 else None)
-    with contextlib.closing(pool.run(work, calls, [Need(item.threads, item.memory) for item in needs])) as ends:
-        for end in ends:
-            if not isinstance(end.result, float):
-                _mark(calls[end.index][-1], end)
-    return [clusters.outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
+
+    def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
+        Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        # Overrides that come to the same run are trained once.
+        left = list({jobs[number].path: number for number in queue()}.values())
+        needs = [needs_of(jobs[number].config) for number in left]
+        calls = [(first + number, [*overrides[number]], jobs[number].path) for number in left]
+        work = functools.partial(_work, context, task, config, Singleton.get_state())
+        pool = Pool(MODULES, room(), n_jobs if n_jobs > 0 else None)
+        with contextlib.closing(pool.run(work, calls, [Need(item.threads, item.memory) for item in needs])) as ends:
+            for end in ends:
+                if not isinstance(end.result, float):
+                    _mark(calls[end.index][-1], end)
+
+    return clusters.launch("local", overrides, context, config, train)
 
 
 def room() -> Need:
@@ -106,22 +103,7 @@ def _work(
     """
     from gatelab.cli import train
 
-    setup_globals()
-    Singleton.set_state(dict(singletons))
-    composed = context.config_loader.load_sweep_config(config, overrides)
-    if (now := compose.directory(composed)) != path:
-        raise UserError(f"It would be {now.name} now: a file of its plugins has changed since the sweep began. Begin it again.")
-    with open_dict(composed):
-        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
-        composed.hydra.job.num = number
-    HydraConfig.instance().set_config(composed)
-    done = run_job(
-        hydra_context=context,
-        config=composed,
-        task_function=task,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
+    done = clusters.run_one(context, task, config, singletons, overrides, number, path)
     if train.refused:
         raise train.refused[-1]
     return float(done.return_value)

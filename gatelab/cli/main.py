@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "one self-contained HTML page over the runs in one or more folders",
     "dashboard": "the same page, live while runs go on, for the browser of this machine",
     "plot": "one figure of the report for a paper: gatelab plot runs --figure gradient-lag -o flow.pdf",
+    "importance": "which hyper-parameters of a search mattered: gatelab importance runs; shares of the variance, by cell",
     "inspect": "gates, timescales, gradient flow and Lyapunov exponents of a trained model: gatelab inspect runs/<run>",
     "reproduce": "run the experiment of a paper and say which of its claims hold: gatelab reproduce forget2000",
     "list": "the cells or the tasks there are",

@@ -8,20 +8,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray  # pyright: ignore[reportMissingImports] - an extra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from gatelab.cli import compose
-from gatelab.cli.clusters import jobs_of, note, outcome, queue
+from gatelab.cli import clusters, compose
+from gatelab.cli.clusters import note
 from gatelab.cli.needs import needs_of
 from gatelab.registry import UserError
 
@@ -49,31 +48,31 @@ def launch(
         settings: of the launcher, conf/hydra/launcher/ray.yaml.
 
     Returns:
-        What became of every job, in their order.
+        What became of every job, as `clusters.launch`.
 
     Raises:
         UserError: there is no cluster.
     """
-    setup_globals()
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    jobs = jobs_of(overrides, context, config)
-    connect(settings["init"])
-    environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
-    shared = ray.put((context, task, config, Singleton.get_state(), os.getcwd(), environment))
-    running: dict[Any, int] = {}
-    for number in queue(jobs, "ray"):
-        need = needs_of(jobs[number].config)
-        options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
-        running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
-    try:
-        while running:
-            ready, _ = ray.wait([*running])
-            for reference in ready:
-                _settle(jobs[running.pop(reference)], reference)
-    except BaseException:
-        _cancel([*running])
-        raise
-    return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
+
+    def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
+        connect(settings["init"])
+        environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
+        shared = ray.put((context, task, config, Singleton.get_state(), os.getcwd(), environment))
+        running: dict[Any, int] = {}
+        for number in queue():
+            need = needs_of(jobs[number].config)
+            options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
+            running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
+        try:
+            while running:
+                ready, _ = ray.wait([*running])
+                for reference in ready:
+                    _settle(jobs[running.pop(reference)], reference)
+        except BaseException:
+            _cancel([*running])
+            raise
+
+    return clusters.launch("ray", overrides, context, config, train)
 
 
 def connect(options: Mapping[str, Any]) -> None:
@@ -118,20 +117,7 @@ def _work(shared: tuple[Any, ...], overrides: list[str], number: int) -> None:
     context, task, config, singletons, folder, environment = shared
     os.environ.update(environment)
     os.chdir(folder)
-    setup_globals()
-    Singleton.set_state(singletons)
-    composed = context.config_loader.load_sweep_config(config, overrides)
-    with open_dict(composed):
-        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
-        composed.hydra.job.num = number
-    HydraConfig.instance().set_config(composed)
-    done = run_job(
-        hydra_context=context,
-        config=composed,
-        task_function=task,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
+    done = clusters.run_one(context, task, config, singletons, overrides, number)
     done.return_value  # noqa: B018 - raises what the job raised
 
 

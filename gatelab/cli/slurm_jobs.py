@@ -12,20 +12,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import submitit  # pyright: ignore[reportMissingImports] - an extra
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, setup_globals
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf  # pyright: ignore[reportMissingImports]
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher  # pyright: ignore[reportMissingImports]
 from omegaconf import DictConfig
 
-from gatelab.cli import compose
-from gatelab.cli.clusters import ENDED_WELL, jobs_of, note, outcome, queue, state_of
+from gatelab.cli import clusters, compose
+from gatelab.cli.clusters import ENDED_WELL, note, state_of
 from gatelab.cli.needs import needs_of
 from gatelab.registry import Stopped, UserError
 from gatelab.signals import stoppable
@@ -80,28 +80,28 @@ def launch(
         settings: of the launcher, conf/hydra/launcher/slurm.yaml.
 
     Returns:
-        What became of every job, in their order.
+        What became of every job, as `clusters.launch`.
 
     Raises:
         UserError: Slurm does not take the jobs.
     """
-    setup_globals()
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    jobs = jobs_of(overrides, context, config)
-    work = RunJob(**settings)
-    work.setup(hydra_context=context, task_function=task, config=config)
-    executor = _executor(settings, jobs)
-    left = queue(jobs, "slurm")
-    for _ in range(SUBMISSIONS):
-        if not left:
-            break
-        calls = [([*overrides[number]], "hydra.sweep.dir", first + number, str(first + number)) for number in left]
-        submitted = dict(zip(left, _submit(executor, work, calls), strict=True))
-        ends = _wait(submitted)
-        left = [number for number, end in ends.items() if not _settled(jobs[number], submitted[number], end)]
-    for number in left:
-        note(jobs[number], "failed", f"Slurm took it from its node {SUBMISSIONS} times.")
-    return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
+
+    def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
+        work = RunJob(**settings)
+        work.setup(hydra_context=context, task_function=task, config=config)
+        executor = _executor(settings, jobs)
+        left = queue()
+        for _ in range(SUBMISSIONS):
+            if not left:
+                break
+            calls = [([*overrides[number]], "hydra.sweep.dir", first + number, str(first + number)) for number in left]
+            submitted = dict(zip(left, _submit(executor, work, calls), strict=True))
+            ends = _wait(submitted)
+            left = [number for number, end in ends.items() if not _settled(jobs[number], submitted[number], end)]
+        for number in left:
+            note(jobs[number], "failed", f"Slurm took it from its node {SUBMISSIONS} times.")
+
+    return clusters.launch("slurm", overrides, context, config, train)
 
 
 def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submitit.AutoExecutor:

@@ -76,6 +76,7 @@ def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(plugin):
     assert all(columns[column.name]["n"] == 2 for column in row.columns)
 
 
+@pytest.mark.slow  # a process that imports torch
 def test_a_worker_that_ends_is_noticed():
     with Client("found", 1) as client:
         client._process.kill()

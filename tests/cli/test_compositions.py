@@ -56,3 +56,25 @@ def test_what_hydra_refuses_is_refused(value):
 def test_the_expression_of_the_directory_is_the_one_in_the_configuration():
     text = (compose.conf_folder() / "train.yaml").read_text()
     assert f'run: {{dir: "{compose.RUN_DIRECTORY}"}}' in text
+
+
+def test_options_of_hydra_itself_hide_no_job_that_was_composed():
+    compose.register_schemas()
+    given = ["hydra/launcher=basic", "hydra.verbose=false", "cell=lstm", "seed=0,1", "sweep=s"]
+    jobs = compose.compose_jobs(compose.parse(given), sweep=True)
+    assert len(jobs) == 2
+    for seed, job in enumerate(jobs):
+        overrides = ["cell=lstm", f"seed={seed}", "sweep=s"]  # as Hydra tells its launchers
+        assert compose.is_planned(overrides)
+        assert compose.job_of(overrides, lambda: pytest.fail("it was composed again")) is job
+
+
+def test_what_a_search_thinks_of_later_is_composed_once(monkeypatch):
+    compose.register_schemas()
+    calls = []
+    monkeypatch.setattr(compose, "_composed", lambda given, whole=compose._composed: calls.append(given) or whole(given))
+    rates = (0.1, 0.25, 0.5)
+    found = [compose.further_job(["cell=lstm", f"optimizer.lr={rate}", "sweep=s"]) for rate in rates]
+    assert tuple(job.config.optimizer.lr for job in found) == rates
+    assert len({job.path for job in found}) == 3
+    assert len(calls) == 1

@@ -14,7 +14,7 @@ PAPERS = find_papers(papers_folder())
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
-def test_every_paper_runs_at_smoke_scale(paper, shell, tmp_path, request):
+def test_every_paper_runs_at_smoke_scale(paper, shell, gatelab, tmp_path, request, monkeypatch):
     """Whatever the claims say at this scale: all runs finish, and every claim gets a verdict from them."""
     read = read_paper(papers_folder(), paper)
     words = {word for makes in (read.overrides, *read.arms.values()) for word in makes}
@@ -32,9 +32,10 @@ def test_every_paper_runs_at_smoke_scale(paper, shell, tmp_path, request):
     for claim in result["claims"]:
         assert claim["statement"].split()[0] in done.stdout
         assert claim["quantity"].replace("<", "&lt;").replace(">", "&gt;") in picture
-    again = shell("reproduce", paper, "--scale", "smoke")  # everything is there
+    monkeypatch.chdir(tmp_path)
+    again, _, _ = gatelab("reproduce", paper, "--scale", "smoke")  # everything is there
     repeated = json.loads((tmp_path / "runs" / "papers" / f"{paper}-smoke" / "result.json").read_text())
-    assert again.returncode == done.returncode
+    assert again == done.returncode
     assert repeated["claims"] == result["claims"]
 
 

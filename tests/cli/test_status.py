@@ -89,6 +89,7 @@ def test_it_fits_the_terminal(sweep: Path, width: int):
     assert "lstm-adding" in "".join(lines)
 
 
+@pytest.mark.slow  # a process of its own
 def test_watch_goes_on_until_interrupted(sweep: Path):
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "gatelab.cli.main", "status", "--watch", str(sweep)]

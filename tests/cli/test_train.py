@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 TINY = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.batch_size=4", "model.hidden_size=4"]
 
 
-def test_one_run(shell, tmp_path):
+def test_one_run(shell, gatelab, tmp_path, monkeypatch):
     done = shell("train", "cell=cifg", "cell.forget_bias=2", "task=adding", "task.length=6", "seed=3", *TINY)
     assert done.returncode == 0, done.stderr
     assert "test mse" in done.stderr
@@ -30,12 +30,13 @@ def test_one_run(shell, tmp_path):
     assert run.path.name.startswith("cifg-adding-s3-")
     assert list(run.path.glob("wandb/offline-run-*/*.wandb"))
     assert (run.path / ".hydra" / "config.yaml").exists()
-    again = shell("train", "cell=cifg", "cell.forget_bias=2", "task=adding", "task.length=6", "seed=3", *TINY)
-    assert again.returncode == 0
-    assert "finished already" in again.stderr
+    monkeypatch.chdir(tmp_path)
+    status, _, err = gatelab("train", "cell=cifg", "cell.forget_bias=2", "task=adding", "task.length=6", "seed=3", *TINY)
+    assert status == 0
+    assert "finished already" in err
 
 
-def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, plugin, tmp_path):
+def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, gatelab, plugin, tmp_path, monkeypatch):
     arguments = ["train", "-m", f"plugins=[{plugin}]", "cell=damped", "task=adding", "task.length=6", *TINY]
     done = shell(*arguments, "optimizer=sgd", "optimizer.lr=0.1,1e30", "trainer.clip_norm=null", "hydra.launcher.n_jobs=2")
     assert done.returncode == 1
@@ -47,20 +48,21 @@ def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, plugin, tmp_path):
     assert len({run.config["sweep"] for run in runs}) == 1
     (folder,) = (tmp_path / "runs" / "sweeps").iterdir()
     assert len(list(folder.glob("wandb/offline-run-*"))) == 2
-    table = shell("compare", "runs", "--format", "json")
-    rows = json.loads(table.stdout)["rows"]
+    monkeypatch.chdir(tmp_path)
+    rows = json.loads(gatelab("compare", "runs", "--format", "json")[1])["rows"]
     assert sorted((row["n"], row["diverged"], row["failed"]) for row in rows) == [(1, 0, 0), (1, 1, 0)]
-    status = json.loads(shell("status", "runs", "--format", "json").stdout)
+    status = json.loads(gatelab("status", "runs", "--format", "json")[1])
     assert status["counts"] == {"done": 1, "diverged": 1}  # of the plan, too, nothing is left
-    page = shell("report", "runs", "-o", "page.html")
-    assert page.returncode == 0, page.stderr
+    status, _, err = gatelab("report", "runs", "-o", "page.html")
+    assert status == 0, err
     assert "The training loss is" in (tmp_path / "page.html").read_text()
 
 
-def test_a_killed_run_goes_on(shell, tmp_path):
+def test_a_killed_run_goes_on(gatelab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     arguments = ["train", "cell=rnn", "task=adding", "task.length=20", "trainer.max_steps=400", "trainer.val_every=20"]
     arguments += ["model.hidden_size=16", "model.dropout=0.2", "trainer.patience=null", "logger=none"]
-    assert shell(*arguments, "out=whole").returncode == 0
+    assert gatelab(*arguments, "out=whole")[0] == 0
     program = str(Path(sys.executable).parent / "gatelab")
     process = subprocess.Popen([program, *arguments, "out=killed"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -70,7 +72,7 @@ def test_a_killed_run_goes_on(shell, tmp_path):
     process.wait()
     (killed,), _ = find_runs([tmp_path / "killed"])
     assert killed.state == "running"
-    assert shell(*arguments, "out=killed").returncode == 0
+    assert gatelab(*arguments, "out=killed")[0] == 0
     (whole, resumed), _ = find_runs([tmp_path / "killed", tmp_path / "whole"])
     assert {whole.state, resumed.state} == {"finished"}
     assert whole.summary()["test"] == resumed.summary()["test"]
@@ -109,14 +111,16 @@ def test_a_stopped_command_says_so_and_goes_on(number, sweep, shell, tmp_path):
     assert run.metrics()["val/mse"][0] == list(range(20, 401, 20))
 
 
-def test_hydras_own_options_work(shell):
-    done = shell("train", "cell=gru", "--cfg", "job")
-    assert done.returncode == 0
-    assert "name: gru" in done.stdout
+def test_hydras_own_options_work(gatelab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = gatelab("train", "cell=gru", "--cfg", "job")
+    assert status == 0
+    assert "name: gru" in out
 
 
-def test_lstm_beats_the_markov_baseline_on_real_chorales(shell, mirror, tmp_path):
-    done = shell("train", "cell=lstm", "task=jsb", "trainer.max_steps=200", "logger=none")
-    assert done.returncode == 0, done.stderr
+def test_lstm_beats_the_markov_baseline_on_real_chorales(gatelab, mirror, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = gatelab("train", "cell=lstm", "task=jsb", "trainer.max_steps=200", "logger=none")
+    assert status == 0, err
     (run,), _ = find_runs([tmp_path / "runs"])
     assert float(run.summary()["test"]["nll"]) < 10.49  # per-key first-order Markov, computed in tests/tasks/test_jsb.py

@@ -28,6 +28,7 @@ def test_what_is_compared_comes_from_the_registries() -> None:
     assert CELLS.build("lstm").retention in _gates()
 
 
+@pytest.mark.slow  # a whole run
 def test_the_workspace_shows_keys_that_a_run_has(gatelab, tmp_path: Path) -> None:
     status, out, _ = gatelab("wandb", "workspace", "nights", "--entity", "team", "--json", str(tmp_path / "view.json"))
     assert status == 0

@@ -1,14 +1,16 @@
 """A sweep that is disturbed on a cluster, and how it is compared with the one that nothing disturbed."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from hosts import until
 
 from gatelab.registry import UserError
 from gatelab.runs import Run, find_runs, read_run
@@ -22,6 +24,44 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     """A command in the background, its output in a file."""
     with open(folder / "said.txt", "w") as said:
         return subprocess.Popen([GATELAB, *arguments], cwd=folder, stdout=said, stderr=said, text=True, env=environment())
+
+
+@contextmanager
+def sweeping(folder: Path, *arguments: str, log: Callable[[], str] = str) -> Iterator["subprocess.Popen[str]"]:
+    """The sweep in the background, killed behind the block; where the block fails, what it and the cluster said is shown."""
+    process = start(folder, *SWEEP, *arguments)
+    try:
+        yield process
+    except BaseException:
+        print((folder / "said.txt").read_text(), log())
+        raise
+    finally:
+        process.kill()
+
+
+def stopped_by_ctrl_c(folder: Path, seconds: float, *arguments: str) -> Run:
+    """Begins the sweep and stops it with Ctrl-C while a run is being trained, which it must obey in so many seconds.
+
+    Returns:
+        That run, as it was before.
+    """
+    with sweeping(folder, *arguments) as sweep:
+        run = until(lambda: training(folder / "runs"), "a run is being trained")
+        sweep.send_signal(signal.SIGINT)
+        assert sweep.wait(seconds) == 130
+    return run
+
+
+def states(folder: Path) -> set[str]:
+    """Of the runs in a folder."""
+    return {run.state for run in find_runs([folder])[0]}
+
+
+def assert_begun_twice(folder: Path, *twice: Run) -> None:
+    """Asserts that these runs were begun twice, and all others once."""
+    attempts = {run.path.name: run.status["attempts"] for run in find_runs([folder])[0]}
+    assert [attempts.pop(run.path.name) for run in twice] == [2] * len(twice)
+    assert {*attempts.values()} == {1}
 
 
 def environment() -> dict[str, str]:

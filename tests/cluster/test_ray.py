@@ -1,17 +1,16 @@
 """The launcher `ray` on a real Ray cluster of two nodes, one of which dies; Ctrl-C; no cluster."""
 
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hosts import until
-from sweeping import SWEEP, assert_same, start, training
+from sweeping import SWEEP, assert_begun_twice, assert_same, start, states, stopped_by_ctrl_c, sweeping, training
 from virtual_ray import ADDRESS, ENVIRONMENT, Ray
 
-from gatelab.runs import find_runs, read_run
+from gatelab.runs import read_run
 
 ON_RAY = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={ADDRESS}", "sweep=s"]
 
@@ -31,35 +30,20 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
 
 
 def test_the_runs_of_a_dead_node_end_as_if_nothing_had_been(ray, whole, tmp_path):
-    sweep = start(tmp_path, *SWEEP, *ON_RAY)
-    try:
+    with sweeping(tmp_path, *ON_RAY) as sweep:
         lost = until(lambda: training(tmp_path / "runs", lambda run: run.status["host"] == "gr2"), "the second node has a run")
         ray.kill_node("gr2")
         assert sweep.wait(500) == 0
-    except BaseException:
-        print((tmp_path / "said.txt").read_text())
-        raise
-    finally:
-        sweep.kill()
     assert_same(tmp_path / "runs", whole)
-    attempts = {run.path.name: run.status["attempts"] for run in find_runs([tmp_path / "runs"])[0]}
-    assert attempts.pop(lost.path.name) == 2
-    assert {*attempts.values()} == {1}
+    assert_begun_twice(tmp_path / "runs", lost)
     assert read_run(lost.path).status["host"] == "gr1"
 
 
 def test_ctrl_c_stops_the_runs_and_the_sweep_can_go_on(ray, tmp_path):
-    sweep = start(tmp_path, *SWEEP, *ON_RAY)
-    try:
-        stopped = until(lambda: training(tmp_path / "runs"), "a run is being trained")
-        sweep.send_signal(signal.SIGINT)
-        assert sweep.wait(90) == 130
-    finally:
-        sweep.kill()
+    stopped = stopped_by_ctrl_c(tmp_path, 90, *ON_RAY)
     assert read_run(stopped.path).state == "preempted"
-    states = [run.state for run in find_runs([tmp_path / "runs"])[0]]
-    assert "queued" in states
-    assert "running" not in states
+    assert "queued" in states(tmp_path / "runs")
+    assert "running" not in states(tmp_path / "runs")
 
 
 def test_without_a_cluster_it_says_how_to_start_one(tmp_path):

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from hosts import until
-from sweeping import SWEEP, assert_same, start, training
+from sweeping import SWEEP, assert_begun_twice, assert_same, start, states, stopped_by_ctrl_c, sweeping, training
 
 from gatelab.runs import find_runs, read_run
 
@@ -20,8 +20,7 @@ def running_jobs() -> dict[str, str]:
 
 
 def test_preempted_and_orphaned_runs_end_as_if_nothing_had_been(slurm, whole, tmp_path):
-    sweep = start(tmp_path, *SWEEP, *ON_SLURM)
-    try:
+    with sweeping(tmp_path, *ON_SLURM, log=slurm.log) as sweep:
         preempted = until(lambda: training(tmp_path / "runs"), "a run is being trained")
         step = f"{running_jobs()[preempted.status['host']]}.0"  # the whole job would be asked again while it is being requeued
         subprocess.run(["scancel", "--signal=USR2", step], check=True)
@@ -32,16 +31,8 @@ def test_preempted_and_orphaned_runs_end_as_if_nothing_had_been(slurm, whole, tm
         until(lambda: "down" in subprocess.check_output(down, text=True), "Slurm sees that the node is dead", 90)
         slurm.start_node("gl2")
         assert sweep.wait(500) == 0
-    except BaseException:
-        print((tmp_path / "said.txt").read_text(), slurm.log())
-        raise
-    finally:
-        sweep.kill()
     assert_same(tmp_path / "runs", whole)
-    attempts = {run.path.name: run.status["attempts"] for run in find_runs([tmp_path / "runs"])[0]}
-    assert attempts.pop(preempted.path.name) == 2
-    assert attempts.pop(lost.path.name) == 2
-    assert {*attempts.values()} == {1}
+    assert_begun_twice(tmp_path / "runs", preempted, lost)
     assert not running_jobs()
 
 
@@ -67,18 +58,11 @@ def test_jobs_that_fail_or_are_killed_cost_only_themselves(slurm, tmp_path):
 
 
 def test_ctrl_c_cancels_the_jobs_and_the_sweep_can_go_on(slurm, whole, tmp_path):
-    sweep = start(tmp_path, *SWEEP, *ON_SLURM)
-    try:
-        stopped = until(lambda: training(tmp_path / "runs"), "a run is being trained")
-        sweep.send_signal(signal.SIGINT)
-        assert sweep.wait(60) == 130
-    finally:
-        sweep.kill()
+    stopped = stopped_by_ctrl_c(tmp_path, 60, *ON_SLURM)
     until(lambda: read_run(stopped.path).state == "preempted", "the run was stopped", 30)
     until(lambda: not running_jobs(), "the queue is empty", 30)
-    states = {run.state for run in find_runs([tmp_path / "runs"])[0]}
-    assert "queued" in states
-    assert states <= {"queued", "preempted", "finished"}
+    assert "queued" in states(tmp_path / "runs")
+    assert states(tmp_path / "runs") <= {"queued", "preempted", "finished"}
     again = start(tmp_path, *SWEEP, "sweep=s")  # on this machine
     assert again.wait(600) == 0
     assert_same(tmp_path / "runs", whole)

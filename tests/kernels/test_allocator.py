@@ -28,6 +28,7 @@ glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C libr
 
 
 @glibc
+@pytest.mark.slow  # a process that imports torch
 def test_large_blocks_are_mapped_once():
     plain, first, later, said = run(COUNT).out.split()
     assert said == "None"

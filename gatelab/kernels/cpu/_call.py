@@ -151,6 +151,7 @@ class Lease:
         self._pool, self._key, self._block = pool, key, block
 
     def data_ptr(self) -> int:
+        assert self._block is not None
         address = self._block.data_ptr()
         return address + -address % 64
 

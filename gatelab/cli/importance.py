@@ -1,0 +1,149 @@
+"""`gatelab importance`: which options of a search mattered, by shares of the variance of a score."""
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gatelab.analysis.formats import NOTHING
+from gatelab.analysis.importance import RESAMPLES, Importance, importances
+from gatelab.analysis.statistics import Interval
+from gatelab.analysis.terminal import print_skipped
+from gatelab.cli.folders import add_run_folders, sweep_folder
+from gatelab.registry import UserError, unknown
+from gatelab.runs import Run, find_runs, read_run
+from gatelab.sweeps import commands, read_plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Folders or sweeps, cell, metric, and how intervals are made."""
+    add_run_folders(parser)
+    parser.add_argument("--cell", help="of this cell alone")
+    parser.add_argument("--metric", help="'test mse', 'last grad/norm', 'steps val/mse < 0.01'; default: the validation score")
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, metavar="N", help=f"of the bootstrap; default: {RESAMPLES}")
+    parser.add_argument("--seed", type=int, default=0, help="of forests and bootstrap; default: 0")
+    parser.add_argument("--json", action="store_true", help="all numbers, for other programs")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints a table for every cell and task, and on stderr what was left out."""
+    if options.resamples < 0:
+        raise UserError(f"importance: --resamples is {options.resamples}, but must not be negative.")
+    runs: list[Run] = []
+    search: dict[str, dict[str, str]] = {}
+    for given in options.folders:
+        found, sweeps = _found(given)
+        runs += found
+        for sweep in sweeps:
+            search.setdefault(sweep.name, {}).update(_searched(sweep))
+    cells = sorted({one.cell for one in runs})
+    if options.cell is not None and options.cell not in cells:
+        raise UserError(unknown("cell among these runs", options.cell, cells) if cells else "There are no runs here.")
+    kept = [one for one in runs if options.cell in (None, one.cell)]
+    pruned = sum(one.state == "pruned" for one in kept)
+    if pruned:
+        print(f"{pruned} runs that a search ended early (pruned) are left out.", file=sys.stderr)
+    made = importances(kept, search, options.metric, options.resamples, options.seed)
+    if options.json:
+        print(json.dumps([_plain(item) for item in made], indent=1))
+        return 0
+    console = Console()
+    for item in made:
+        _print(item, console)
+    return 0
+
+
+def _found(given: str) -> tuple[list[Run], list[Path]]:
+    """The runs in a folder, or of a sweep by its name or folder, and the folders of their sweeps.
+
+    Raises:
+        UserError: there is no such folder or sweep.
+    """
+    folder = Path(given)
+    if folder.is_dir() and not (folder / "plan.json").is_file():
+        runs, skipped = find_runs([folder])
+        print_skipped(skipped, Console(stderr=True))
+        return runs, sorted(plan.parent for plan in folder.glob("**/sweeps/*/plan.json"))
+    sweep = sweep_folder(given)
+    runs = []
+    for planned in read_plan(sweep):
+        with contextlib.suppress(UserError):  # not begun
+            runs.append(read_run(planned.path))
+    return runs, [sweep]
+
+
+def _searched(sweep: Path) -> dict[str, str]:
+    """What the commands of a sweep drew from: option -> domain, as far as they can be read."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    from gatelab.cli.space import read_domains
+
+    found: dict[str, str] = {}
+    for command in commands(sweep):
+        with contextlib.suppress(UserError, HydraException):  # then it is read off the values
+            words = [word for word in command["arguments"] if "=" in word]
+            overrides = OverridesParser.create().parse_overrides(words)
+            found |= {item.key: item.text for item in read_domains(overrides, _space(words, Path(command["folder"])))}
+    return found
+
+
+def _space(words: Iterable[str], folder: Path) -> Path | None:
+    """The file of the space that a command names."""
+    name = next((word.partition("=")[2] for word in words if word.startswith("hydra.sweeper.space=")), None)
+    if name is None:
+        return None
+    if (folder / name).is_file():
+        return folder / name
+    from gatelab.cli.compose import conf_folder  # here, because it imports torch
+
+    return conf_folder() / "space" / f"{name}.yaml"
+
+
+def _plain(item: Importance) -> dict[str, Any]:
+    whole = asdict(item)
+    whole["shares"] = {option: share._asdict() for option, share in item.shares.items()}
+    whole["interactions"] = item.interactions._asdict()
+    whole["correlated"] = [{"options": [a, b], "correlation": value} for a, b, value in item.correlated]
+    return _finite(whole)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no nan."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _print(item: Importance, console: Console) -> None:
+    where = ", ".join(filter(None, (item.task, item.options)))
+    console.print(f"[bold]{escape(item.cell)}[/bold]  {escape(where)}: {escape(item.metric)} over {item.n} runs", highlight=False)
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("option")
+    table.add_column("share of the variance (95%)", justify="right", no_wrap=True)
+    table.add_column("drawn from", overflow="fold")
+    for option, share in item.shares.items():
+        table.add_row(Text(option), _share(share), Text(item.search[option]))
+    table.add_row("interactions", _share(item.interactions), "")
+    console.print(table)
+    console.print(escape(" ".join([*item.notes, *item.warnings])), highlight=False)
+    console.print()
+
+
+def _share(share: Interval) -> str:
+    if share.value != share.value:
+        return NOTHING
+    if share.low is None or share.high is None:
+        return f"{share.value:.2f}"
+    return f"{share.value:.2f} ({share.low:.2f} to {share.high:.2f})"
