@@ -7,6 +7,7 @@ import signal
 import sys
 
 import gatelab
+from gatelab import processes
 from gatelab.registry import Stopped, UserError, unknown
 from gatelab.signals import stoppable
 
@@ -44,14 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(given)
     except UserError as error:
-        print(f"gatelab: {error}", file=sys.stderr)
+        _say(f"gatelab: {error}")
         return 2
     except KeyboardInterrupt as stop:
-        print("gatelab: interrupted", file=sys.stderr)
+        _say("gatelab: interrupted")
         return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
     except BrokenPipeError:  # `gatelab compare runs | head`
         sys.stderr.close()
         return 141
+
+
+def _say(line: str) -> None:
+    if processes.leads():  # of several that train one run the others say the same
+        print(line, file=sys.stderr)
 
 
 def _dispatch(given: list[str]) -> int:
@@ -64,6 +70,10 @@ def _dispatch(given: list[str]) -> int:
     command, rest = given[0], given[1:]
     if command not in COMMANDS:
         raise UserError(unknown("command", command, COMMANDS))
+    if command != "train" and processes.place() is not None:
+        raise UserError(
+            f"torchrun trains one run in several processes, as in torchrun -m gatelab train ...; start `{command}` without."
+        )
     with stoppable() if command in TRAINING else contextlib.nullcontext():  # before what takes a second to import
         return _run(command, rest)
 
