@@ -46,7 +46,7 @@ T = TypeVar("T")
 JOIN_SECONDS = 300.0  # until all have come
 SILENT_SECONDS = 600.0  # that one may keep the others waiting, for a slow disk or the end of W&B, before it counts as gone
 LEADER_SECONDS = 120.0  # that the others wait for the leader to note the end: a process that exits may take all others with it
-FOLLOWER_SECONDS = 5.0  # that the leader waits until the others know why
+FOLLOWER_SECONDS = 5.0  # that the leader then waits for the others
 _LOOK_SECONDS = 0.05
 _TRY = timedelta(seconds=2)  # of one attempt to reach the store: a signal is seen in between
 
@@ -175,15 +175,16 @@ class _Several(Team):
                 self._store.compare_set(_REASON, "", json.dumps(note))
 
     def leave(self) -> None:
-        """Closes the connections; the leader goes last but for those that are slow to hear why, the others when it has gone."""
+        """Closes the connections. The leader, which may host the store, goes when the others have seen that it noted the end."""
         if dist.is_initialized():
             dist.destroy_process_group()
         with contextlib.suppress(RuntimeError):  # the store is gone with the process that hosted it
-            self._store.set(f"left/{self.rank}", "")
             if self.leader:
+                self._store.set("noted/0", "")
                 self._wait_for("left", range(1, self.size), FOLLOWER_SECONDS)
             else:
-                self._wait_for("left", [0], LEADER_SECONDS)
+                self._wait_for("noted", [0], LEADER_SECONDS)
+                self._store.set(f"left/{self.rank}", "")
 
     def _wait_for(self, what: str, ranks: Iterable[int], seconds: float) -> list[int]:
         """Waits for the marks of these processes and returns whose are missing. Not in one call, which no signal would end."""
