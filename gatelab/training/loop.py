@@ -65,7 +65,9 @@ def train(attempt: Attempt) -> tuple[dict[str, Any], int]:
     folder = attempt.writer.path / "checkpoints"
     best = LeanModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     meter = TrainingMetrics(settings.log_every, attempt.writer)
-    callbacks = [*_callbacks(attempt, meter), best]
+    # Behind the one that keeps the best, whose state it writes.
+    last = LastCheckpoint(folder, config.machine.checkpoint_steps, config.machine.checkpoint_seconds, team)
+    callbacks = [*_callbacks(attempt, meter), best, last]
     if settings.patience is not None:
         callbacks.append(LeanEarlyStopping(monitor, patience=settings.patience, mode=mode))
     with warnings.catch_warnings():
@@ -93,7 +95,7 @@ def train(attempt: Attempt) -> tuple[dict[str, Any], int]:
 
 def _callbacks(attempt: Attempt, meter: TrainingMetrics) -> list[Callback]:
     """In the order in which they are called; what only looks, or asks others, is the leader's."""
-    settings, machine, team, model = attempt.config.trainer, attempt.config.machine, attempt.team, attempt.model
+    settings, team, model = attempt.config.trainer, attempt.team, attempt.model
     inside = InsideProbe(settings.probe_every, model, attempt.task, settings.saturated_below, settings.saturated_above)
     found = [
         *attempt.watchers,
@@ -104,7 +106,6 @@ def _callbacks(attempt: Attempt, meter: TrainingMetrics) -> list[Callback]:
         LastValidation(),
         PruneOnRequest(attempt.writer.path) if team.leader else None,
         TimeLimit(settings.max_seconds, team) if settings.max_seconds else None,
-        LastCheckpoint(attempt.writer.path / "checkpoints", machine.checkpoint_steps, machine.checkpoint_seconds, team),
     ]
     return [callback for callback in found if callback is not None]
 
