@@ -17,9 +17,9 @@ ON_TWO_NODES = ["-m", "hydra/launcher=slurm", "hydra.launcher.nodes=2", "hydra.l
 def test_a_run_on_two_nodes_is_that_of_torchrun(slurm, tmp_path):
     torchrun = [str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node=2", "-m", "gatelab", "train"]
     subprocess.run([*torchrun, *RUN, f"out={tmp_path / 'here'}"], check=True, env=environment(), timeout=300)
-    sweep = start(tmp_path, "train", *RUN, *ON_TWO_NODES)
+    sweep = start(tmp_path, "train", *ON_TWO_NODES, *RUN)
     try:
-        preempted = until(lambda: training(tmp_path / "runs"), "the run is being trained")
+        preempted = until(lambda: training(tmp_path / "runs"), "the run is being trained", 120)
         jobs = subprocess.check_output(["squeue", "-h", "-t", "R", "-o", "%i %D"], text=True).split()
         assert jobs[1] == "2"
         subprocess.run(["scancel", "--signal=USR2", f"{jobs[0]}.0"], check=True)
@@ -41,7 +41,7 @@ def test_a_run_on_two_nodes_is_that_of_torchrun(slurm, tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_out_is_not_submitted(slurm, tmp_path):
-    sweep = start(tmp_path, "train", *RUN, "trainer.batch_size=1", *ON_TWO_NODES)
+    sweep = start(tmp_path, "train", *ON_TWO_NODES, *RUN, "trainer.batch_size=1")
     assert sweep.wait(120) == 2
     said = (tmp_path / "said.txt").read_text()
     assert "A batch of 1 rows cannot be shared out to 2 processes" in said
