@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import os
 import signal
 import sys
 
@@ -42,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 if a run failed, 2 if the input cannot be used, 128 + the number of the signal that ended it.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if not processes.leads():  # torch would print stacks of its C++ when the leader is gone
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         return _dispatch(given)
     except UserError as error:

@@ -16,11 +16,13 @@ from resuming import cut_at, only_run, start
 
 from gatelab.cli.main import main
 from gatelab.runs import Run, read_run
+from gatelab.training import parallel
 
 # A run of half a second.
 SHORT = ["cell=lstm", "model.hidden_size=8", "trainer.max_steps=20", "trainer.val_every=10", "trainer.log_every=5"]
 SHORT += ["trainer.probe_every=10", "machine.progress=false", "hydra.hydra_logging.root.level=ERROR"]
 PATIENCE = 90.0  # seconds; a team that hangs is a failure
+JOIN = 30.0  # seconds until all must have come
 
 Blow = tuple[int, int, Callable[[], object]]  # in which process, behind how many steps, what
 
@@ -97,6 +99,7 @@ def _member(arguments: Sequence[str], place: Mapping[str, str], said: Path, blow
     with open(said, "a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    parallel.JOIN_SECONDS = JOIN
     if blow is not None:
         cut_at(pytest.MonkeyPatch(), blow[0], end=blow[1])
     sys.exit(main(["train", *arguments]))

@@ -1,5 +1,7 @@
 """Several processes that train one run: the same numbers as one, and they end together."""
 
+import os
+import random
 import signal
 import subprocess
 import sys
@@ -155,6 +157,20 @@ def test_another_number_of_processes_goes_on_and_says_so(tmp_path: Path, caplog)
     assert "processes: 2 before, 3 now" in (run.path / "provenance.json").read_text()
 
 
+def test_only_the_leader_writes_a_checkpoint(tmp_path: Path):
+    team = Alone()
+    writer = WholeCheckpoints(team)
+    team.rank = 1
+    writer.save_checkpoint({"some": 1}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
+    team.rank = 0
+    writer.save_checkpoint({"some": 1}, tmp_path / "last.ckpt")
+    assert (tmp_path / "last.ckpt").exists()
+    team.rank = 1
+    writer.remove_checkpoint(tmp_path / "last.ckpt")
+    assert (tmp_path / "last.ckpt").exists()
+
+
 def test_whose_place_is_whose(monkeypatch: pytest.MonkeyPatch):
     """Slurm's variables are in every shell of an allocation: they make nobody one of several."""
     for name, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "3", "WORLD_SIZE": "8", "RANK": "3", "LOCAL_RANK": "1"}.items():
@@ -208,6 +224,29 @@ def test_torchrun(tmp_path: Path, whole: Run):
     done = subprocess.run([*torchrun, f"out={tmp_path}", *NOISY], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert_same(read_run(only_run(tmp_path)), whole)
+
+
+@pytest.mark.slow
+def test_one_is_killed_or_stopped_at_any_moment(tmp_path: Path):
+    """Again and again, by somebody who does not know what it is doing: while they start, meet, train, save and end."""
+    longer = [
+        *NOISY,
+        "trainer.max_steps=200",
+        "trainer.patience=null",
+        "machine.checkpoint_steps=7",
+        "machine.checkpoint_seconds=0.2",
+    ]
+    expected = finished(Team(tmp_path / "whole", *longer))
+    moments = random.Random(1)
+    for _ in range(6):
+        team = Team(tmp_path / "cut", *longer)
+        rank = moments.randrange(2)
+        team.members[rank].join(moments.uniform(0.1, 6))
+        if team.members[rank].exitcode is None:
+            os.kill(team.members[rank].pid, moments.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))  # type: ignore[arg-type]
+        if team.exits() == [0, 0]:
+            break
+    assert_same(finished(Team(tmp_path / "cut", *longer)), expected)
 
 
 def _comparable(run: Run) -> dict[str, Any]:
