@@ -109,7 +109,8 @@ class SequenceModule(LeanModule):
     def _outputs(self, batch: Batch, phase: str) -> Tensor:
         if not self.task.carried:
             return self.model(batch.x, batch.lengths)
-        output, state = self.model.carry(batch.x, batch.lengths, self._carried.get(phase))
+        before = tuple(part.to(batch.x.device) for part in self._carried.get(phase, ()))  # from a checkpoint they are on the CPU
+        output, state = self.model.carry(batch.x, batch.lengths, before or None)
         self._carried[phase] = tuple(part.detach() for part in state)
         return output
 

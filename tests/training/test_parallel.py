@@ -5,8 +5,10 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,11 @@ from gatelab.locks import RunLock
 from gatelab.registry import UserError
 from gatelab.runs import Run, read_run
 from gatelab.tasks import TASKS
+from gatelab.training.callbacks import TimeLimit
+from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints
 from gatelab.training.fit import check
-from gatelab.training.parallel import check_shares
+from gatelab.training.parallel import CHECKPOINT, check_shares
+from gatelab.training.parallel import Team as Alone
 
 NOISY = ["task=adding", "task.length=8", "model.dropout=0.3", "model.input_noise=0.1", "trainer.batch_size=8", "logger=none"]
 BETWEEN = [*NOISY, "machine.checkpoint_steps=3"]
@@ -37,14 +42,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize(
     ("task", "size"),
     [
-        (["task=embedded_reber", "trainer.batch_size=9"], 2),
-        (["task=continual_reber", "trainer.batch_size=5"], 3),
-        (["task=adding", "task.length=8", "trainer.batch_size=6", "model.bidirectional=true"], 2),
+        pytest.param(["task=embedded_reber", "trainer.batch_size=9"], 2),
+        pytest.param(["task=continual_reber", "trainer.batch_size=5"], 3, marks=pytest.mark.slow),
+        pytest.param(
+            ["task=adding", "task.length=8", "trainer.batch_size=6", "model.bidirectional=true"], 2, marks=pytest.mark.slow
+        ),
     ],
     ids=["lengths that vary", "a stream with a carried state, three processes", "two directions"],
 )
 def test_the_numbers_are_those_of_one_process(tmp_path: Path, task: list[str], size: int):
-    one, several = alone(tmp_path / "one", *task, *EXACT), finished(Team(tmp_path / "several", *task, *EXACT, size=size))
+    one, several = (
+        alone(tmp_path / "one", *task.split(), *EXACT),
+        finished(Team(tmp_path / "several", *task.split(), *EXACT, size=size)),
+    )
     _assert_close(_comparable(several), _comparable(one))
     weights, others = (checkpoint(run, "last")["state_dict"] for run in (several, one))
     for name in others:
@@ -59,7 +69,7 @@ def test_each_process_draws_its_own_numbers(whole: Run):
     assert not torch.equal(other["cpu"], found["gatelab_random"]["cpu"])
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_signal_to_one_ends_all_and_the_run_goes_on(tmp_path: Path, whole: Run, rank: int):
     team = Team(tmp_path, *BETWEEN, blow=(rank, 14, partial(send, signal.SIGTERM)))
     assert team.exits() == [143, 143], team.said()
@@ -70,6 +80,7 @@ def test_a_signal_to_one_ends_all_and_the_run_goes_on(tmp_path: Path, whole: Run
     assert (whole.path.parents[1] / "said-1.txt").read_text() == ""  # the first one says everything
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rank", "state"), [(0, "running"), (1, "preempted")])
 def test_the_death_of_one_ends_all_and_the_run_goes_on(tmp_path: Path, whole: Run, rank: int, state: str):
     team = Team(tmp_path, *BETWEEN, blow=(rank, 14, partial(send, signal.SIGKILL)))
@@ -91,6 +102,7 @@ def test_an_error_in_one_is_that_of_the_run(tmp_path: Path):
     assert second == ""
 
 
+@pytest.mark.slow
 def test_they_diverge_together(tmp_path: Path):
     team = Team(tmp_path, *NOISY, "optimizer=sgd", "optimizer.lr=1e30", "trainer.clip_norm=null")
     assert team.exits() == [1, 1]
@@ -104,7 +116,8 @@ def test_what_is_finished_is_not_trained_again(whole: Run):
     assert read_run(whole.path).status["attempts"] == 1
 
 
-def test_a_run_of_others_is_left_alone(tmp_path: Path, small):
+@pytest.mark.slow
+def test_a_run_of_others_is_left_alone(tmp_path: Path):
     whole = finished(Team(tmp_path, *NOISY))
     (whole.path / "status.json").unlink()
     with RunLock(whole.path):
@@ -125,8 +138,7 @@ def test_a_batch_that_is_too_small_is_refused(tmp_path: Path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_one_directory_and_one_record_in_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog):
-    monkeypatch.setenv("WANDB_MODE", "offline")
+def test_one_directory_and_one_record_in_wandb(tmp_path: Path):
     logged = [item for item in BETWEEN if item != "logger=none"]
     team = Team(tmp_path, *logged, "logger=wandb", "logger.mode=offline")
     run = finished(team)
@@ -138,13 +150,15 @@ def test_one_directory_and_one_record_in_wandb(tmp_path: Path, monkeypatch: pyte
     assert run.summary()["steps"] == 20
 
 
+@pytest.mark.slow
 def test_they_end_at_the_same_step_when_time_is_up(tmp_path: Path):
     team = Team(tmp_path, *NOISY, "trainer.max_steps=1000000", "trainer.max_seconds=1", "trainer.patience=null")
     run = finished(team)
     assert 0 < run.summary()["steps"] < 1_000_000
 
 
-def test_another_number_of_processes_goes_on_and_says_so(tmp_path: Path, caplog):
+@pytest.mark.slow
+def test_another_number_of_processes_goes_on_and_says_so(tmp_path: Path):
     stream = ["task=continual_reber", "trainer.batch_size=5", "machine.checkpoint_steps=3", *EXACT]
     expected = alone(tmp_path / "one", *stream)
     team = Team(tmp_path / "several", *stream, blow=(1, 14, partial(send, signal.SIGTERM)))
@@ -217,13 +231,44 @@ def test_a_launcher_declares_its_processes(small):
         processes.declare(None)
 
 
+def test_only_the_leader_s_clock_counts(tmp_path: Path):
+    trainer: Any = SimpleNamespace(should_stop=False)
+    module: Any = None
+    for rank in (1, 0):
+        team = Alone()
+        team.rank = rank
+        limit, last = TimeLimit(1e-9, team), LastCheckpoint(tmp_path, seconds=0.0, team=team)
+        limit.on_train_start(trainer, module)
+        for callback in (limit, last):
+            callback.on_train_batch_start(trainer, module, module, 0)
+        assert not team.granted(CHECKPOINT)  # the others have not been told yet
+        team.mean(0.0, 1.0)
+        limit.on_train_batch_end(trainer, module)
+        assert (trainer.should_stop, team.granted(CHECKPOINT)) == (rank == 0, rank == 0)
+        team.mean(0.0, 1.0)
+        assert not team.granted(CHECKPOINT)
+
+
 @pytest.mark.slow
-def test_torchrun(tmp_path: Path, whole: Run):
-    """The real one, which has a store of its own: the same bits; and its SIGTERM leaves a run that goes on."""
-    torchrun = [str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node=2", "-m", "gatelab", "train", *SHORT]
-    done = subprocess.run([*torchrun, f"out={tmp_path}", *NOISY], capture_output=True, text=True, timeout=120)
+def test_torchrun_is_stopped_and_goes_on(tmp_path: Path):
+    """The real one, which has a store of its own, and sends its processes a signal when it gets one."""
+    longer = [*NOISY, "trainer.max_steps=400", "machine.checkpoint_steps=7"]
+    expected = finished(Team(tmp_path / "whole", *longer))
+    command = [str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node=2", "-m", "gatelab", "train", *SHORT, *longer]
+    command.append(f"out={tmp_path / 'runs'}")
+    torchrun = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while torchrun.poll() is None and not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
+        time.sleep(0.05)
+    torchrun.terminate()
+    _, said = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert said.count("gatelab: interrupted") == 1, said
+    stopped = read_run(only_run(tmp_path / "runs"))
+    assert stopped.state == "preempted"
+    assert stopped.status["step"] < 400
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert_same(read_run(only_run(tmp_path)), whole)
+    assert_same(read_run(stopped.path), expected)
 
 
 @pytest.mark.slow
