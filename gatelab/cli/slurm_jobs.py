@@ -31,6 +31,7 @@ from gatelab.cli.needs import needs_of
 from gatelab.registry import Stopped, UserError
 from gatelab.signals import stoppable
 from gatelab.tasks import TASKS
+from gatelab.training.failures import PeerLostError
 from gatelab.training.parallel import check_shares
 
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
@@ -50,8 +51,10 @@ class RunJob(SlurmLauncher):
         """Trains one run; at a signal it ends it cleanly, and only then has submitit requeue the job.
 
         SIGTERM (scancel, preemption by Slurm itself) ends the job with status 143; submitit's signal (USR2) requeues it. The tasks
-        of a job, where it has several, train its run together.
+        of a job, where it has several, train its run together; when one of them is gone the others fail, and it is submitted again.
         """
+        from gatelab.cli import train
+
         here = submitit.JobEnvironment()
         requeue_signal = here._usr_sig()
         requeue: Any = signal.getsignal(requeue_signal)  # submitit's
@@ -62,7 +65,7 @@ class RunJob(SlurmLauncher):
             overrides = [*overrides, "hydra.output_subdir=null"]
         try:
             with stoppable(requeue_signal):
-                return super().__call__(overrides, *others)
+                done = super().__call__(overrides, *others)
         except Stopped as stopped:
             for number in (requeue_signal, signal.SIGTERM):  # requeueing sends the latter
                 signal.signal(number, signal.SIG_IGN)
@@ -70,6 +73,9 @@ class RunJob(SlurmLauncher):
                 requeue(requeue_signal, None)
                 time.sleep(60)  # of several processes the first requeues the job, which ends the others
             sys.exit(128 + signal.SIGTERM)
+        if any(isinstance(error, PeerLostError) for error in train.failed):
+            sys.exit(1)  # without a result, which would say that there is nothing left to do
+        return done
 
 
 def _place(here: submitit.JobEnvironment) -> processes.Place:

@@ -1,5 +1,8 @@
-"""One run in two processes on the two nodes of a real Slurm, preempted on the way: the same bits as with torchrun."""
+"""One run in two processes on the two nodes of a real Slurm, disturbed on the way: the same bits as with torchrun."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,20 @@ from sweeping import environment, run_of, start, training, weights_of, without_t
 
 from gatelab.runs import read_run
 
-RUN = ["cell=lstm", "task=adding", "task.length=20", "model.hidden_size=16", "model.dropout=0.2", "trainer.max_steps=1000"]
+RUN = ["cell=lstm", "task=adding", "task.length=20", "model.hidden_size=16", "model.dropout=0.2", "trainer.max_steps=1500"]
 RUN += ["trainer.val_every=50", "trainer.patience=null", "logger=none"]
 ON_TWO_NODES = ["-m", "hydra/launcher=slurm", "hydra.launcher.nodes=2", "hydra.launcher.tasks_per_node=1", "sweep=s"]
+
+
+def second_task() -> int:
+    """The process of the job's second task."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            if b"SLURM_PROCID=1" in environ and b"submitit" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return min(found)
 
 
 def test_a_run_on_two_nodes_is_that_of_torchrun(slurm, tmp_path):
@@ -24,6 +38,9 @@ def test_a_run_on_two_nodes_is_that_of_torchrun(slurm, tmp_path):
         assert jobs[1] == "2"
         subprocess.run(["scancel", "--signal=USR2", f"{jobs[0]}.0"], check=True)
         until(lambda: read_run(preempted.path).state == "preempted", "the run is preempted", 30)
+        until(lambda: training(tmp_path / "runs"), "the run goes on", 120)
+        os.kill(second_task(), signal.SIGKILL)
+        until(lambda: read_run(preempted.path).state == "preempted", "the first process sees that the second is gone", 30)
         assert sweep.wait(300) == 0
     except BaseException:
         print((tmp_path / "said.txt").read_text(), slurm.log())
@@ -33,7 +50,7 @@ def test_a_run_on_two_nodes_is_that_of_torchrun(slurm, tmp_path):
         sweep.kill()
     found, expected = read_run(preempted.path), run_of(tmp_path / "here")
     assert found.state == "finished"
-    assert found.status["attempts"] == 2
+    assert found.status["attempts"] == 3
     assert found.summary()["test"] == expected.summary()["test"]
     assert without_times(found) == without_times(expected)
     weights, others = weights_of(found), weights_of(expected)
