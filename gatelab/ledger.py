@@ -158,6 +158,37 @@ class RunWriter:
             self._written = time.monotonic()
 
 
+class SilentWriter(RunWriter):
+    """Stands for a RunWriter in a process that trains a run together with the one that writes: it does nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begun = time.monotonic()
+
+    def start(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    @property
+    def wall_seconds(self) -> float:
+        """Of this process."""
+        return time.monotonic() - self._begun
+
+    def progress(self, step: int) -> None:
+        """Nothing."""
+
+    def append(self, file: str, record: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def finish(self, summary: Mapping[str, Any], step: int) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def _end(self, values: Mapping[str, Any]) -> None:
+        pass
+
+
 def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | None = None) -> bool:
     """Notes that a run is to be trained. One that has a status already is left alone.
 

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatelab.ledger import STATES, RunBusyError, RunWriter, enqueue, mark
+from gatelab.ledger import STATES, RunBusyError, RunWriter, SilentWriter, enqueue, mark
 from gatelab.records import columns, last_record, read_json, records, sorted_columns
 from gatelab.registry import UserError
 
@@ -46,6 +46,7 @@ __all__ = [
     "Run",
     "RunBusyError",
     "RunWriter",
+    "SilentWriter",
     "Skipped",
     "enqueue",
     "find_runs",

@@ -64,6 +64,14 @@ def asked() -> Stopped | None:
     return Stopped(_asked[0]) if _installed and _asked is not None else None
 
 
+def passed_on(number: int) -> Stopped:
+    """As if this signal had come here: another process of the run got it. What is raised for it is returned."""
+    global _asked
+    if _installed and _asked is None:
+        _asked = number, time.monotonic()
+    return Stopped(number)
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     global _asked
     if _dropped(frame):

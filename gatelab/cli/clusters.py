@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from gatelab.cli import compose
 from gatelab.config import Config
-from gatelab.locks import LOCK_SILENT_SECONDS, RunBusyError
+from gatelab.locks import LOCK_SILENT_SECONDS
 from gatelab.registry import UserError
 from gatelab.runs import Run, enqueue, mark, read_run
 from gatelab.training.fit import fit
@@ -59,14 +59,7 @@ def fit_when_free(config: Config, launcher: str | None) -> Run:
         RunBusyError: somebody alive is training this run.
         UserError, RunFailedError, KeyboardInterrupt: as `fit`.
     """
-    deadline = time.monotonic() + (SECONDS_FOR_A_LOCK if launcher in PACKAGES else 0.0)
-    while True:
-        try:
-            return fit(config, launcher=launcher)
-        except RunBusyError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(_SECONDS_BETWEEN_TRIES)
+    return fit(config, launcher=launcher, lock_seconds=SECONDS_FOR_A_LOCK if launcher in PACKAGES else 0.0)
 
 
 def launch(

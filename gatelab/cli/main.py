@@ -3,10 +3,12 @@
 import argparse
 import contextlib
 import importlib
+import os
 import signal
 import sys
 
 import gatelab
+from gatelab import processes
 from gatelab.registry import Stopped, UserError, unknown
 from gatelab.signals import stoppable
 
@@ -42,17 +44,24 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 if a run failed, 2 if the input cannot be used, 128 + the number of the signal that ended it.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if not processes.leads():  # torch would print stacks of its C++ when the leader is gone
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         return _dispatch(given)
     except UserError as error:
-        print(f"gatelab: {error}", file=sys.stderr)
+        _say(f"gatelab: {error}")
         return 2
     except KeyboardInterrupt as stop:
-        print("gatelab: interrupted", file=sys.stderr)
+        _say("gatelab: interrupted")
         return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
     except BrokenPipeError:  # `gatelab compare runs | head`
         sys.stderr.close()
         return 141
+
+
+def _say(line: str) -> None:
+    if processes.leads():  # of several that train one run the others say the same
+        print(line, file=sys.stderr)
 
 
 def _dispatch(given: list[str]) -> int:
@@ -65,6 +74,10 @@ def _dispatch(given: list[str]) -> int:
     command, rest = given[0], given[1:]
     if command not in COMMANDS:
         raise UserError(unknown("command", command, COMMANDS))
+    if command != "train" and processes.place() is not None:
+        raise UserError(
+            f"torchrun trains one run in several processes, as in torchrun -m gatelab train ...; start `{command}` without."
+        )
     with stoppable() if command in TRAINING else contextlib.nullcontext():  # before what takes a second to import
         return _run(command, rest)
 

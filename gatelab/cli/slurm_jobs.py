@@ -24,11 +24,15 @@ from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf  # pyrigh
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher  # pyright: ignore[reportMissingImports]
 from omegaconf import DictConfig
 
+from gatelab import processes
 from gatelab.cli import clusters, compose
 from gatelab.cli.clusters import ENDED_WELL, note, state_of
 from gatelab.cli.needs import needs_of
 from gatelab.registry import Stopped, UserError
 from gatelab.signals import stoppable
+from gatelab.tasks import TASKS
+from gatelab.training.failures import PeerLostError
+from gatelab.training.parallel import check_shares
 
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 COME_BACK = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT")  # not the run's fault
@@ -36,6 +40,7 @@ SUBMISSIONS = 5  # of a run whose job ended so and was not requeued by Slurm
 LOOKS_FOR_A_RESULT = 4  # at the result of a job that has ended: a shared file system shows it late
 SECONDS_BETWEEN_LOOKS = (1.0, 10.0)  # at first, and later
 SHARE_OF_MEMORY = 2.0  # asked for, as a multiple of the estimate: Slurm kills what takes more
+FIRST_PORT, PORTS = 10_000, 20_000  # where the tasks of a job meet
 PROCESS_GB = 1.0  # Python and torch, which here no other run has loaded already
 
 
@@ -45,13 +50,22 @@ class RunJob(SlurmLauncher):
     def __call__(self, *arguments: Any) -> JobReturn:
         """Trains one run; at a signal it ends it cleanly, and only then has submitit requeue the job.
 
-        SIGTERM (scancel, preemption by Slurm itself) ends the job with status 143; submitit's signal (USR2) requeues it.
+        SIGTERM (scancel, preemption by Slurm itself) ends the job with status 143; submitit's signal (USR2) requeues it. The tasks
+        of a job, where it has several, train its run together; when one of them is gone the others fail, and it is submitted again.
         """
-        requeue_signal = submitit.JobEnvironment()._usr_sig()
+        from gatelab.cli import train
+
+        here = submitit.JobEnvironment()
+        requeue_signal = here._usr_sig()
         requeue: Any = signal.getsignal(requeue_signal)  # submitit's
+        overrides, *others = arguments
+        if here.num_tasks > 1:
+            processes.declare(_place(here))
+        if not processes.leads():
+            overrides = [*overrides, "hydra.output_subdir=null"]
         try:
             with stoppable(requeue_signal):
-                return super().__call__(*arguments)
+                done = super().__call__(overrides, *others)
         except Stopped as stopped:
             for number in (requeue_signal, signal.SIGTERM):  # requeueing sends the latter
                 signal.signal(number, signal.SIG_IGN)
@@ -59,6 +73,15 @@ class RunJob(SlurmLauncher):
                 requeue(requeue_signal, None)
                 time.sleep(60)  # of several processes the first requeues the job, which ends the others
             sys.exit(128 + signal.SIGTERM)
+        if any(isinstance(error, PeerLostError) for error in train.failed):
+            sys.exit(1)  # without a result, which would say that there is nothing left to do
+        return done
+
+
+def _place(here: submitit.JobEnvironment) -> processes.Place:
+    """That of this task in its job. Jobs that share a node have ports of their own, below those that systems give to anybody."""
+    port = FIRST_PORT + int(here.raw_job_id) % PORTS
+    return processes.Place(here.global_rank, here.num_tasks, here.local_rank, here.hostnames[0], port)
 
 
 def launch(
@@ -105,13 +128,21 @@ def launch(
 
 
 def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submitit.AutoExecutor:
-    """submitit's, with processors and memory from the runs where they are not given."""
+    """submitit's, with processors and memory from the runs where they are not given.
+
+    Raises:
+        UserError: these are no settings of Slurm's, or a batch cannot be shared out to the tasks of a job.
+    """
     given = dict(settings)
     needs = [needs_of(job.config) for job in jobs]
+    on_node, nodes = (int(given.get(name) or 1) for name in ("tasks_per_node", "nodes"))
+    if on_node * nodes > 1:
+        for job in jobs:
+            check_shares(job.config, TASKS.build(**job.config.task), on_node * nodes)
     if given.get("cpus_per_task") is None:
         given["cpus_per_task"] = max(need.threads for need in needs)
     if all(given.get(name) is None for name in ("mem_gb", "mem_per_cpu", "mem_per_gpu")):
-        given["mem_gb"] = math.ceil(PROCESS_GB + SHARE_OF_MEMORY * max(need.memory for need in needs) / 2**30)
+        given["mem_gb"] = math.ceil(on_node * (PROCESS_GB + SHARE_OF_MEMORY * max(need.memory for need in needs) / 2**30))
     folder, timeouts = given.pop("submitit_folder"), given.pop("max_num_timeout")
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=timeouts)

@@ -6,14 +6,17 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from gatelab import processes
 from gatelab.cli import clusters, compose, local
-from gatelab.cli.preflight import preflight
+from gatelab.cli.preflight import Preflight, preflight
 from gatelab.cli.progress import Progress
 from gatelab.cli.storage import without_passwords
 from gatelab.cli.studies import search_name
@@ -23,19 +26,28 @@ from gatelab.signals import stoppable
 from gatelab.sweeps import write_plan
 from gatelab.training.fit import RunFailedError
 
+if TYPE_CHECKING:
+    from gatelab.cli.searches import Search
+
 DRY_RUN = "--dry-run"  # not Hydra's
 
 _log = logging.getLogger(__name__)
-refused: list[UserError] = []  # by jobs of this process; Hydra would turn them into a traceback
+# By jobs of this process; Hydra would turn them into a traceback.
+refused: list[UserError] = []
+failed: list[RunFailedError] = []
 
 compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call `job`
 
 
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
+    leading = processes.leads()
+    if not leading:
+        logging.disable()  # what is to be said, and written to the log of the run, is the leader's
     try:
         run = clusters.fit_when_free(compose.to_config(composed), _launcher())
-    except RunFailedError:
+    except RunFailedError as error:
+        failed.append(error)
         return float("nan")
     except RunBusyError as error:  # it is another's, who says what becomes of it
         if HydraConfig.get().mode != RunMode.MULTIRUN:
@@ -45,6 +57,8 @@ def job(composed: DictConfig) -> float:
         refused.append(error)
         if _launcher() not in (None, "local"):  # they say it themselves
             _log.error("%s", error)
+        return float("nan")
+    if not leading:  # on another node, where the result may not be seen yet
         return float("nan")
     summary = run.summary()
     return float(summary["val"][summary["metric"]])
@@ -77,6 +91,8 @@ def train(arguments: list[str]) -> int:
     inspecting = given.help or given.hydra_help or given.cfg or given.info or given.shell_completion
     if inspecting or given.config_name or given.config_dir or given.config_path:
         return _hydra(arguments)
+    if given.multirun and processes.place() is not None:
+        raise UserError("torchrun trains one run in several processes, -m several runs: leave out one of the two.")
     searching = given.multirun and compose.sweeper(overrides) == "optuna"
     if given.multirun and not any(override.key_or_group == "sweep" for override in overrides):
         # A search goes on when its command is given again, so its name follows from what it searches.
@@ -89,6 +105,32 @@ def train(arguments: list[str]) -> int:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
     ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
+    if not processes.leads():
+        return 0 if dry else _follow(arguments)
+    progress, search = _watched(jobs, ahead, overrides, arguments, launcher, searching, given.multirun or dry)
+    if dry:
+        return 0
+    if given.multirun and not searching:
+        _plan(jobs, arguments)
+    broken = _train(jobs, arguments, progress, given.multirun)
+    status = progress.summarise() or broken
+    if search is not None:
+        from gatelab.cli.found import print_found
+
+        print_found(search)
+    return status
+
+
+def _watched(
+    jobs: Sequence[compose.Job],
+    ahead: Preflight,
+    overrides: list[Override],
+    arguments: Sequence[str],
+    launcher: str,
+    searching: bool,
+    tell: bool,
+) -> "tuple[Progress, Search | None]":
+    """The progress bar of what is ahead, which it says, and the search if it is one; tell: also where it is all to be trained."""
     show = all(item.config.machine.progress for item in jobs)
     requeued = launcher in clusters.PACKAGES
     search = None
@@ -101,32 +143,45 @@ def train(arguments: list[str]) -> int:
         progress.say(*search.lines())
     else:
         progress = Progress([item.path for item in jobs], show, requeued=requeued)
-    if sum(ahead.counts.values()) and (given.multirun or dry or ahead.runs_finished):
+    if sum(ahead.counts.values()) and (tell or ahead.runs_finished):
         progress.say(*ahead.lines())
-    if dry:
-        return 0
-    if given.multirun and not searching:
-        _plan(jobs, arguments)
+    return progress, search
+
+
+def _train(jobs: Sequence[compose.Job], arguments: list[str], progress: Progress, multirun: bool) -> int:
+    """Hands over to Hydra, and watches.
+
+    Returns:
+        1 if Hydra gave up, else 0.
+
+    Raises:
+        UserError: what a launcher, or the single run, refused.
+    """
     # One thread a process also for what is not torch; the configuration decides about torch itself.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     try:
         with progress, stoppable():
             broken = _hydra(arguments)
     except KeyboardInterrupt:
-        if given.multirun:
+        if multirun:
             name = jobs[0].config.sweep
             progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
         raise
     if clusters.refused:
         raise clusters.refused.pop()
-    if refused and not given.multirun:
+    if refused and not multirun:
         raise refused.pop()
-    status = progress.summarise() or broken
-    if search is not None:
-        from gatelab.cli.found import print_found
+    return broken
 
-        print_found(search)
-    return status
+
+def _follow(arguments: list[str]) -> int:
+    """As `_train` where another process leads, which writes and says everything; returns the exit status."""
+    failed.clear()
+    with stoppable():
+        broken = _hydra([*arguments, "hydra.output_subdir=null"])
+    if refused:
+        raise refused.pop()
+    return 1 if failed else broken
 
 
 def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str]) -> None:

@@ -31,7 +31,11 @@ class Batch(NamedTuple):
 
     def first(self, rows: int) -> "Batch":
         """The first rows alone."""
-        return Batch(*(None if value is None else value[:rows] for value in self))  # type: ignore[arg-type]
+        return self.rows(slice(rows))
+
+    def rows(self, rows: slice) -> "Batch":
+        """Some of the rows alone."""
+        return Batch(*(None if value is None else value[rows] for value in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,14 @@ class Task(Options):
             output: (B, T, output_size), or (B, output_size) when `readout` is "last".
             batch: what the output was computed from.
         """
+
+    def weight(self, batch: Batch) -> float:
+        """What the loss of a batch is a mean over: here the valid steps if each has a target, else the rows.
+
+        The loss of a batch is that of its parts, weighted so: this is how several processes train one run. A task whose loss is
+        a mean over anything else has to say so.
+        """
+        return float(len(batch.x) if batch.lengths is None or self.readout == "last" else batch.lengths.sum())
 
     @abstractmethod
     def metrics(self, output: Tensor, batch: Batch) -> Mapping[str, tuple[Tensor, Tensor]]:

@@ -1,20 +1,24 @@
 """Thin callbacks around a step: its metrics, and what lets a run end, go on and repeat itself."""
 
+import hashlib
 import math
 import random
 import statistics
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 
 from gatelab import signals
 from gatelab.diagnostics import keys
 from gatelab.runs import RunWriter
 from gatelab.tasks import Batch
+from gatelab.training.parallel import END, Team
 
 
 def _log(trainer: Trainer, metrics: dict[str, float]) -> None:
@@ -43,7 +47,7 @@ class TrainingMetrics(Callback):
         self.seconds.append(now - self._started)
         if trainer.global_step % self.every == 0:
             recent = statistics.median(self.seconds[-self.every :])
-            metrics = {keys.score("train", "loss"): outputs["loss"].item(), keys.LEARNING_RATE: self._rate}
+            metrics: dict[str, Any] = {keys.score("train", "loss"): pl_module.loss, keys.LEARNING_RATE: self._rate}
             _log(trainer, metrics | {keys.STEPS_PER_SECOND: 1 / recent})
         self.writer.progress(trainer.global_step)
         signals.check()
@@ -62,13 +66,23 @@ class LastValidation(Callback):
 
 
 class RandomState(Callback):
-    """Carries every random state through checkpoints, so that a run that goes on draws what it would have drawn."""
+    """Carries every random state through checkpoints, so that a run that goes on draws what it would have drawn.
+
+    Args:
+        team: each of its processes has its own states. One that the checkpoint has none for begins its anew.
+    """
+
+    def __init__(self, team: Team | None = None) -> None:
+        self.team = team or Team()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["gatelab_random"] = random_state()
+        checkpoint["gatelab_random"], *others = self.team.gather(random_state())
+        if others:
+            checkpoint["gatelab_random_others"] = others
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._loaded = checkpoint["gatelab_random"]
+        states = [checkpoint["gatelab_random"], *checkpoint.get("gatelab_random_others", ())]
+        self._loaded = states[self.team.rank] if self.team.rank < len(states) else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loaded = getattr(self, "_loaded", None)
@@ -76,8 +90,34 @@ class RandomState(Callback):
             set_random_state(loaded)
 
 
-def seed_everything(seed: int) -> None:
-    """Seeds torch, Python and NumPy. Nothing of gatelab draws from the last two, but a task of the user's may."""
+class TimeLimit(Timer):
+    """Ends the run when its time is up: at one step for all processes, by the leader's clock."""
+
+    def __init__(self, seconds: float, team: Team) -> None:
+        super().__init__(timedelta(seconds=seconds))
+        self.team = team
+
+    @property
+    def state_key(self) -> str:
+        return "Timer"  # as in checkpoints of earlier versions
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        left = self.time_remaining()
+        if left is not None and left <= 0:
+            self.team.wish(END)
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        trainer.should_stop = trainer.should_stop or self.team.granted(END)
+
+
+def seed_everything(seed: int, rank: int = 0) -> None:
+    """Seeds torch, Python and NumPy. Nothing of gatelab draws from the last two, but a task of the user's may.
+
+    Args:
+        rank: of this process; each draws its own numbers, the first those of a run in one process.
+    """
+    if rank:
+        seed = int.from_bytes(hashlib.sha256(f"{seed}/{rank}".encode()).digest()[:7])
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)

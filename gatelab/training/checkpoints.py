@@ -9,6 +9,7 @@ checkpoints/
 ```
 """
 
+import functools
 import hashlib
 import io
 import logging
@@ -28,6 +29,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from gatelab.records import read_json, replacing, write_json
 from gatelab.registry import UserError
 from gatelab.tasks import Batch
+from gatelab.training.parallel import CHECKPOINT, Team
 
 BEST, LAST, PREVIOUS, HASHES = "best.ckpt", "last.ckpt", "previous.ckpt", "sha256.json"
 _KEPT = 2  # hashes of a name
@@ -39,10 +41,26 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Writes checkpoints for Lightning: a reader, and a process that comes after a kill, sees the old one or the new one.
 
     Nothing waits for the disk: after a loss of power, other than after a kill, the last may be damaged, which the hash shows.
+
+    Args:
+        team: its leader alone writes and reads, and hands on what it read: another node may still see an older file.
     """
+
+    def __init__(self, team: Team | None = None) -> None:
+        super().__init__()
+        self.team = team or Team()
+
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return self.team.from_leader(functools.partial(super().load_checkpoint, *args, **kwargs))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        if self.team.leader:
+            super().remove_checkpoint(path)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Raises OSError if it cannot be written, on a full disk for example; what was there then stays as it was."""
+        if not self.team.leader:
+            return
         path = Path(path)
         buffer = io.BytesIO()  # torch's own writer turns every error of the disk into one that says nothing
         torch.save(checkpoint, buffer)
@@ -67,22 +85,25 @@ class LastCheckpoint(Checkpoint):
     Args:
         folder: where to.
         steps: optimiser steps between two; None: only as the other settings say.
-        seconds: wall-clock seconds between two; None: likewise.
+        seconds: wall-clock seconds between two, by the clock of the team's leader; None: likewise.
     """
 
-    def __init__(self, folder: Path, steps: int | None = None, seconds: float | None = None) -> None:
-        self.path, self.steps, self.seconds = folder / LAST, steps, seconds
+    def __init__(self, folder: Path, steps: int | None = None, seconds: float | None = None, team: Team | None = None) -> None:
+        self.path, self.steps, self.seconds, self.team = folder / LAST, steps, seconds, team or Team()
         self._saved = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        if self.seconds is not None and time.monotonic() - self._saved >= self.seconds:
+            self.team.wish(CHECKPOINT)
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
         step = trainer.global_step
         if trainer.should_stop or step % trainer.val_check_batch == 0:  # type: ignore[operator] - a number, see fit
             return  # validation comes first: what goes on from here would leave it out
-        by_time = self.seconds is not None and time.monotonic() - self._saved >= self.seconds
-        if by_time or (self.steps is not None and step % self.steps == 0):
+        if self.team.granted(CHECKPOINT) or (self.steps is not None and step % self.steps == 0):
             self._save(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -1,12 +1,12 @@
 """Batches from tasks: an endless stream for training, a fixed list for validation and test."""
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from gatelab.tasks import Batch, Task
 from gatelab.tasks._task import Split
+from gatelab.training.parallel import Team
 
 EVALUATION_BATCH = 256  # sequences; evaluation keeps no activations, so that larger batches cost little memory
 
@@ -22,21 +22,22 @@ class TrainingStream:
         seed: the data seed.
         batch_size: B.
         start: called when iteration begins; the number of batches already seen.
+        team: whose rows; a batch has those of this process.
     """
 
-    def __init__(self, task: Task, seed: int, batch_size: int, start: Callable[[], int]) -> None:
-        self.task, self.seed, self.start = task, seed, start
+    def __init__(self, task: Task, seed: int, batch_size: int, start: Callable[[], int], team: Team | None = None) -> None:
+        self.task, self.seed, self.start, self.team = task, seed, start, team or Team()
         self.size = task.size("train")
         self.batch_size = batch_size if self.size is None else min(batch_size, self.size)
 
     def __iter__(self) -> Iterator[Batch]:
         number = self.start()
         while True:
-            yield self.task.batch("train", self.seed, self.indices(number))
+            yield self.task.batch("train", self.seed, self.indices(number)[self.team.rows(self.batch_size)])
             number += 1
 
     def indices(self, number: int) -> np.ndarray:
-        """The sequences of batch `number`."""
+        """The sequences of batch `number`, those of all processes."""
         if self.size is None:
             return np.arange(number * self.batch_size, (number + 1) * self.batch_size)
         epoch, place = divmod(number, self.size // self.batch_size)
@@ -45,18 +46,24 @@ class TrainingStream:
 
 
 class EvaluationBatches:
-    """All sequences of a fixed split, in order."""
+    """All sequences of a fixed split, in order; of each batch the rows of this process, if it has any."""
 
-    def __init__(self, task: Task, split: Split) -> None:
+    def __init__(self, task: Task, split: Split, team: Team | None = None) -> None:
         self.task: Task = task
         self.split: Split = split
         size = task.size(split)
         assert size is not None, f"the {split} split of a task is finite"
-        self.size = size
+        self.size, self.team = size, team or Team()
 
     def __len__(self) -> int:
-        return math.ceil(self.size / EVALUATION_BATCH)
+        return len(self._indices())
 
     def __iter__(self) -> Iterator[Batch]:
-        for first in range(0, self.size, EVALUATION_BATCH):
-            yield self.task.batch(self.split, 0, np.arange(first, min(first + EVALUATION_BATCH, self.size)))
+        for indices in self._indices():
+            yield self.task.batch(self.split, 0, indices)
+
+    def _indices(self) -> list[np.ndarray]:
+        firsts = range(0, self.size, EVALUATION_BATCH)
+        whole = [np.arange(first, min(first + EVALUATION_BATCH, self.size)) for first in firsts]
+        shares = [indices[self.team.rows(len(indices))] for indices in whole]
+        return [indices for indices in shares if len(indices)]

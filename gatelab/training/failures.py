@@ -6,9 +6,34 @@ from pathlib import Path
 
 import torch
 
-from gatelab.training.module import NonFiniteLossError
-
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")  # torch on a CPU has no class for it
+
+
+class RunFailedError(RuntimeError):
+    """A run ended without a result. Its directory says why."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss is nan or infinite."""
+
+
+class PeerLostError(RunFailedError):
+    """Another process that trained the same run was killed, or its node is lost."""
+
+
+class PeerFailedError(RunFailedError):
+    """An error in another process that trained the same run.
+
+    Args:
+        text: one sentence.
+        cause: as in `explain`.
+        trace: its traceback.
+    """
+
+    def __init__(self, text: str, cause: str, trace: str) -> None:
+        super().__init__(text)
+        self.cause = cause
+        self.add_note(f"In another process of the run:\n{trace}")
 
 
 def explain(error: BaseException, path: Path) -> tuple[str, str]:
@@ -22,6 +47,8 @@ def explain(error: BaseException, path: Path) -> tuple[str, str]:
         The cause is "diverged", "disk" (full), "memory" (not enough) or "error".
     """
     for one in _chain(error):
+        if isinstance(one, PeerFailedError):
+            return one.cause, str(one)
         if isinstance(one, NonFiniteLossError):
             return "diverged", str(one)
         if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -2,60 +2,56 @@
 
 import contextlib
 import logging
+import time
 import traceback
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 
+from gatelab import processes
 from gatelab.cells import CELLS
 from gatelab.config import Config
-from gatelab.diagnostics import keys
-from gatelab.diagnostics.cost import model_flops_per_step
 from gatelab.kernels import check_backend
 from gatelab.kernels.allocator import keep_memory
 from gatelab.models import RNN, SequenceModel, initialize, matched_size
 from gatelab.records import read_json
 from gatelab.registry import UserError, load_plugin
-from gatelab.runs import Run, RunBusyError, RunWriter, identity, read_run, run_name
+from gatelab.runs import Run, RunBusyError, RunWriter, SilentWriter, identity, read_run, run_name
 from gatelab.signals import asked, stoppable
 from gatelab.tasks import TASKS, Task
 from gatelab.training import failures
-from gatelab.training.callbacks import LastValidation, RandomState, TrainingMetrics, seed_everything
-from gatelab.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints, resumable
-from gatelab.training.data import EvaluationBatches, TrainingStream
-from gatelab.training.lean import LeanEarlyStopping, LeanModelCheckpoint, NoProfiler
+from gatelab.training.callbacks import seed_everything
+from gatelab.training.checkpoints import LAST, resumable
+from gatelab.training.failures import PeerLostError, RunFailedError
+from gatelab.training.loop import Attempt, train
 from gatelab.training.mirrors import build_loggers
-from gatelab.training.module import SequenceModule
-from gatelab.training.probes import GradientProbe, InsideProbe
+from gatelab.training.parallel import Team, check_shares, together
 from gatelab.training.provenance import differences, provenance
-from gatelab.training.pruning import PruneOnRequest, RunPrunedError
+from gatelab.training.pruning import RunPrunedError
 
 PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
+
+_SECONDS_BETWEEN_TRIES = 2.0  # to get a lock
 
 _log = logging.getLogger(__name__)
 
 
-class RunFailedError(RuntimeError):
-    """A run ended without a result. Its directory says why."""
-
-
-def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None = None) -> Run:
+def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None = None, lock_seconds: float = 0.0) -> Run:
     """Trains, validates and tests one run, and records it in its directory.
 
     A finished run is returned as it is. A run that was cut off goes on from its last checkpoint and ends bit for bit where it would
-    have ended (same machine, same number of threads).
+    have ended (same machine, same numbers of threads and processes). Several processes that torchrun or a launcher has started
+    together train it together (see `gatelab.training.parallel`), and get and raise the same.
 
     Args:
         config: what to compute, checked.
         watchers: callbacks in front of our own. They are not part of the run's identity and must not change what is computed.
         launcher: what started this process, if it is one of a sweep's; noted in the status.
+        lock_seconds: how long to wait for a process that has the run's lock, and may be dead.
 
     Returns:
         The finished run.
@@ -64,49 +60,84 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
         UserError: the configuration cannot be built.
         RunBusyError: another process is training this run.
         RunFailedError: training broke down; the directory has state `failed`, the error and the last good checkpoint. Or it did so
-            before, and is left alone (machine.retry). Or a search ended it early: it has state `pruned`.
+            before, and is left alone (machine.retry). Or a search ended it early: it has state `pruned`. Or one of several
+            processes was killed: it has state `preempted`.
         KeyboardInterrupt: it was stopped, by Ctrl-C or (`Stopped`) a signal; the directory has state `preempted`.
     """
     plugins = {path: load_plugin(path, (CELLS, TASKS)) for path in config.plugins}
     resolved = asdict(config)
     run_id = identity(resolved, plugins.values())
     path = Path(config.out) / run_name(resolved, run_id)
-    ended = _ended(path)
-    if ended is not None and ended.state == "finished":
-        _log.info("%s is finished already; delete it to train it again.", path)
-        return ended
-    if ended is not None and (reason := left_alone(ended, config.machine.retry)):
-        raise RunFailedError(reason)
+    with stoppable(), together() as team:
+        ended = team.from_leader(lambda: _ended(path))
+        if ended is not None and ended.state == "finished":
+            _log.info("%s is finished already; delete it to train it again.", path)
+            return ended
+        if ended is not None and (reason := left_alone(ended, config.machine.retry)):
+            raise RunFailedError(reason)
+        task, model, options = _built(config, team)
+        origin = provenance(task.data_hashes(), plugins, team.size)
+        with contextlib.closing(_writer(path, team, lock_seconds)) as writer:
+            ended = team.from_leader(lambda: _ended(path))
+            if ended is not None and ended.state == "finished":  # by somebody else, just now
+                return ended
+            resume = team.from_leader(lambda: resumable(path / "checkpoints"))
+            if resume is not None:
+                origin |= _changed(path, origin)
+            attempt = Attempt(config, model, task, writer, team, watchers, options, resume)
+            _record(attempt, resolved, origin, run_id, launcher)
+        return team.from_leader(lambda: read_run(path))
 
+
+def _built(config: Config, team: Team) -> tuple[Task, SequenceModel, dict[str, Any]]:
+    """Task, model and Lightning's arguments, with this process set up for them."""
     torch.set_num_threads(config.machine.threads)
     if config.machine.allocator == "keep" and (reason := keep_memory()):
         _log.info("%s", reason)
-    seed_everything(config.seed)
     task = TASKS.build(**config.task)
+    if team.size > 1:
+        check_shares(config, task, team.size)
+    seed_everything(config.seed)
     model = build_model(config, task)
-    trainer_options = accelerator(config)
-    origin = provenance(task.data_hashes(), plugins)
-    with stoppable(), contextlib.closing(RunWriter(path)) as writer:
-        ended = _ended(path)
-        if ended is not None and ended.state == "finished":  # by somebody else, just now
-            return ended
-        resume = resumable(path / "checkpoints")
-        if resume is not None:
-            origin |= _changed(path, origin)
-        exit_code = 1
-        loggers = []
+    team.equalise(model)
+    if not team.leader:
+        seed_everything(config.seed, team.rank)
+    return task, model, accelerator(config, team)
+
+
+def _writer(path: Path, team: Team, lock_seconds: float) -> RunWriter:
+    """Takes the run directory, if this process leads.
+
+    Raises:
+        RunBusyError, UserError: as RunWriter.
+    """
+    if not team.leader:
+        return SilentWriter(path)
+    deadline = time.monotonic() + lock_seconds
+    while True:
         try:
-            writer.start(resolved, origin, run_id, launcher, config.machine.threads)
-            loggers = build_loggers(config, writer, run_id, resolved)
-            summary, step = _train(config, model, task, writer, loggers, [*watchers], trainer_options, resume)
-            writer.finish(summary, step)
-            exit_code = 0
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
-            _note_end(writer, error)
-        finally:
-            for logger in loggers:
-                logger.close(exit_code)
-    return read_run(path)
+            return RunWriter(path)
+        except RunBusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def _record(attempt: Attempt, resolved: Mapping[str, Any], origin: Mapping[str, Any], run_id: str, launcher: str | None) -> None:
+    """Trains, and writes down what came of it."""
+    exit_code, writer, config = 1, attempt.writer, attempt.config
+    try:
+        writer.start(resolved, origin, run_id, launcher, config.machine.threads)
+        if attempt.team.leader:
+            attempt.loggers = build_loggers(config, writer, run_id, resolved)
+        summary, step = train(attempt)
+        writer.finish(summary, step)
+        exit_code = 0
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        _note_end(writer, error)
+    finally:
+        for logger in attempt.loggers:
+            logger.close(exit_code)
 
 
 def _ended(path: Path) -> Run | None:
@@ -155,6 +186,10 @@ def _note_end(writer: RunWriter, error: BaseException) -> NoReturn:
         writer.preempt("Interrupted; the same command goes on from the last checkpoint.")
         # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
         raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
+    if isinstance(error, PeerLostError):
+        _log.warning("%s: %s", writer.path, error)
+        writer.preempt(str(error))
+        raise error
     if isinstance(error, RunPrunedError):
         writer.prune(str(error))
         raise RunFailedError(f"{writer.path} ended early: {error}") from error
@@ -176,6 +211,9 @@ def check(config: Config) -> None:
     with torch.device("meta"):
         build_model(config, task)
     check_backend(config.model.backend)
+    here = processes.place()
+    if here is not None:
+        check_shares(config, task, here.size)
     accelerator(config)
 
 
@@ -213,11 +251,11 @@ def build_model(config: Config, task: Task) -> SequenceModel:
     return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout, shape.input_noise)
 
 
-def accelerator(config: Config) -> dict[str, Any]:
-    """Lightning's arguments for device and number format.
+def accelerator(config: Config, team: Team | None = None) -> dict[str, Any]:
+    """Lightning's arguments for device and number format. Of the GPUs of a node each of its processes has one.
 
     Raises:
-        UserError: the device is not there, or cannot compute in this format.
+        UserError: the device is not there, cannot compute in this format, or cannot be used by several processes.
     """
     device = config.machine.device
     if device == "auto":
@@ -228,97 +266,13 @@ def accelerator(config: Config) -> dict[str, Any]:
         )
     if config.trainer.precision == "f16" and device == "cpu":
         raise UserError("trainer.precision is f16, but float16 trains only on a GPU. Use f32, f64 or bf16 on the CPU.")
-    return {"accelerator": device, "devices": 1, "precision": PRECISIONS[config.trainer.precision]}
-
-
-def _train(
-    config: Config,
-    model: SequenceModel,
-    task: Task,
-    writer: RunWriter,
-    loggers: list[Any],
-    callbacks: list[Callback],
-    trainer_options: dict[str, Any],
-    resume: Path | None,
-) -> tuple[dict[str, Any], int]:
-    """Runs Lightning; returns the summary and the optimiser steps made."""
-    settings = config.trainer
-    if settings.precision == "f64":
-        model.double()  # Lightning would do so only when it has put the weights of a checkpoint into float32
-    module = SequenceModule(model, task, config)
-    monitor = keys.score("val", task.metric)
-    mode = "max" if task.higher_is_better else "min"
-    folder = writer.path / "checkpoints"
-    best = LeanModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
-    meter = TrainingMetrics(settings.log_every, writer)
-    callbacks += [
-        meter,
-        InsideProbe(settings.probe_every, model, task, settings.saturated_below, settings.saturated_above),
-        GradientProbe(settings.log_every, settings.probe_every, model, settings.clip_norm),
-        RandomState(),
-        LastValidation(),
-        PruneOnRequest(writer.path),
-        best,
-        LastCheckpoint(folder, config.machine.checkpoint_steps, config.machine.checkpoint_seconds),
-    ]
-    if settings.patience is not None:
-        callbacks.append(LeanEarlyStopping(monitor, patience=settings.patience, mode=mode))
-    with warnings.catch_warnings():
-        _quiet()
-        trainer = Trainer(
-            max_steps=settings.max_steps,
-            max_time={"seconds": settings.max_seconds} if settings.max_seconds else None,  # type: ignore[arg-type]
-            val_check_interval=settings.val_every,
-            check_val_every_n_epoch=None,
-            gradient_clip_val=settings.clip_norm,
-            logger=loggers,
-            callbacks=callbacks,
-            profiler=NoProfiler(),
-            # The second: Lightning would take a job of Slurm for a part of a larger training, and requeue it in a way of its own.
-            plugins=[WholeCheckpoints(), LightningEnvironment()],
-            default_root_dir=writer.path,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            detect_anomaly=settings.detect_anomaly,
-            **trainer_options,
-        )
-        seed = config.seed if config.data_seed is None else config.data_seed
-        stream = TrainingStream(task, seed, settings.batch_size, start=lambda: trainer.global_step)
-        trainer.fit(module, stream, EvaluationBatches(task, "val"), ckpt_path=resume, weights_only=True)
-        step = trainer.global_step
-        kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
-        trainer.test(module, EvaluationBatches(task, "test"), ckpt_path=best.best_model_path, weights_only=True, verbose=False)
-    summary = _summary(config, model, task, writer) | {
-        "seconds_per_step": meter.seconds_per_step(),
-        "wall_seconds": writer.wall_seconds,
-        "steps": step,
-        "best_step": kept["global_step"],
-        "val": kept["gatelab_scores"],
-        "test": {key.partition("/")[2]: value for key, value in module.scores.items()},
-    }
-    return summary, step
-
-
-def _summary(config: Config, model: SequenceModel, task: Task, writer: RunWriter) -> dict[str, Any]:
-    """What a summary says of the model and the task, and the last record of the gates."""
-    recorded = Run(writer.path, {}, {}).metrics("gate")
-    return {
-        "cell": config.cell["name"],
-        "task": config.task["name"],
-        "metric": task.metric,
-        "higher_is_better": task.higher_is_better,
-        "chance": task.chance,
-        "solved": task.solved,
-        "hidden_size": model.rnn.hidden_size,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops_per_step": model_flops_per_step(model, task.batch("val", 0, np.arange(1)).x.shape[1]),
-        # From the file and not from the probe: the last record may be of the process before an interruption.
-        "gates": {key: values[-1] for key, (_, values) in recorded.items() if key.startswith("gate/")},
-    }
-
-
-def _quiet() -> None:
-    """Keeps back Lightning's advice on workers and folders, which does not fit our loader, and what torch deprecates in it."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
+    devices: int | list[int] = 1
+    if team is not None and team.size > 1:
+        if device == "mps":
+            raise UserError(
+                "machine.device is 'mps', which several processes cannot share. Use one process, or machine.device=cpu."
+            )
+        if device == "cuda":
+            devices = [team.local_rank % torch.cuda.device_count()]
+            torch.cuda.set_device(devices[0])
+    return {"accelerator": device, "devices": devices, "precision": PRECISIONS[config.trainer.precision]}

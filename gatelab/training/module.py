@@ -14,12 +14,10 @@ from gatelab.config import Config
 from gatelab.diagnostics import keys
 from gatelab.models import SequenceModel
 from gatelab.tasks import Batch, Task
+from gatelab.training.failures import NonFiniteLossError
 from gatelab.training.lean import LeanModule
 from gatelab.training.optimizer import build_optimizer, rate_factor
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss is nan or infinite."""
+from gatelab.training.parallel import Team
 
 
 class SequenceModule(LeanModule):
@@ -29,11 +27,16 @@ class SequenceModule(LeanModule):
         model: from inputs to outputs.
         task: loss and metrics.
         config: optimiser and schedule.
+        team: the processes that train it, each on its rows of every batch.
+
+    Attributes:
+        loss, share: of the last step: the loss of the whole batch, and the share of the rows of this process in it.
     """
 
-    def __init__(self, model: SequenceModel, task: Task, config: Config) -> None:
+    def __init__(self, model: SequenceModel, task: Task, config: Config, team: Team | None = None) -> None:
         super().__init__()
-        self.model, self.task, self.config = model, task, config
+        self.model, self.task, self.config, self.team = model, task, config, team or Team()
+        self.loss, self.share = math.nan, 1.0
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
         self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
         self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -42,10 +45,11 @@ class SequenceModule(LeanModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = self.task.loss(self._outputs(batch, "train"), batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise NonFiniteLossError(f"The training loss is {value} at step {self.global_step}.")
-        return loss
+        weight = 1.0 if self.team.size == 1 else self.task.weight(batch)
+        self.loss, self.share = self.team.mean(loss.item(), weight)
+        if not math.isfinite(self.loss):
+            raise NonFiniteLossError(f"The training loss is {self.loss} at step {self.global_step}.")
+        return loss if self.team.size == 1 else loss * self.share
 
     # Lightning looks at the signature in every step, and inspect would work it out anew each time.
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
@@ -53,6 +57,9 @@ class SequenceModule(LeanModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         # Batches are made on the CPU: there Lightning would only walk through them.
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def on_after_backward(self) -> None:
+        self.team.sum_gradients(self.model.parameters())
 
     def configure_optimizers(self) -> Any:
         config = self.config
@@ -91,16 +98,19 @@ class SequenceModule(LeanModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gatelab_scores"] = {key.partition("/")[2]: value for key, value in self.scores.items()}
-        checkpoint["gatelab_carried"] = list(self._carried.get("train", ()))
+        # Of all rows, whoever has them: another number of processes can go on.
+        parts = zip(*self.team.gather([part.cpu() for part in self._carried.get("train", ())]), strict=True)
+        checkpoint["gatelab_carried"] = [torch.cat(rows, 1) for rows in parts]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint.get("gatelab_carried"):
-            self._carried["train"] = tuple(checkpoint["gatelab_carried"])
+            self._carried["train"] = tuple(part[:, self.team.rows(part.shape[1])] for part in checkpoint["gatelab_carried"])
 
     def _outputs(self, batch: Batch, phase: str) -> Tensor:
         if not self.task.carried:
             return self.model(batch.x, batch.lengths)
-        output, state = self.model.carry(batch.x, batch.lengths, self._carried.get(phase))
+        before = tuple(part.to(batch.x.device) for part in self._carried.get(phase, ()))  # from a checkpoint they are on the CPU
+        output, state = self.model.carry(batch.x, batch.lengths, before or None)
         self._carried[phase] = tuple(part.detach() for part in state)
         return output
 
@@ -111,7 +121,10 @@ class SequenceModule(LeanModule):
             self._sums[name][1] += float(weight)
 
     def _finish_evaluation(self, split: str) -> None:
-        self.scores = {keys.score(split, name): total / weight for name, (total, weight) in self._sums.items()}
+        parts = self.team.gather(dict(self._sums))
+        # By the leader's names: of a small split the others may have no row.
+        sums = {name: [sum(part[name][place] for part in parts if name in part) for place in (0, 1)] for name in parts[0]}
+        self.scores = {keys.score(split, name): total / weight for name, (total, weight) in sums.items()}
         self._sums.clear()
         self._carried.pop("evaluation", None)
         for logger in self.trainer.loggers:

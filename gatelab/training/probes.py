@@ -16,7 +16,8 @@ class InsideProbe(Callback):
     """Gates, states and gradient flow every `every` optimiser steps, on the training batch and in its own two passes.
 
     Where the task reads out at every step, a loss at the last one alone takes a pass more, of a few rows; and a batch that is too
-    large to be looked at whole is sampled (see `diagnostics.observe`). Weights, gradients and random state are left alone.
+    large to be looked at whole is sampled (see `diagnostics.observe`). Weights, gradients and random state are left alone. Where
+    several processes share out the rows, it is the first one's that are looked at.
 
     Args:
         every: optimiser steps; 0: never.
@@ -49,7 +50,8 @@ class InsideProbe(Callback):
         rnn, batch = self.model.rnn, self._batch
         if rnn.following:
             rnn.following = False
-            own = observe.followed(rnn, len(batch.x) / _loss_scale(trainer))
+            share: float = pl_module.share  # type: ignore[assignment]
+            own = observe.followed(rnn, len(batch.x) / (_loss_scale(trainer) * share))
             rnn.followed = {}
             end = own
             if self.model.readout == "all":
@@ -69,7 +71,7 @@ class InsideProbe(Callback):
 
 class GradientProbe(Callback):
     """Gradient norms before clipping: the global one and the share of clipped steps every `every` steps, of parameters and gates
-    every `probe_every`.
+    every `probe_every`. They are of the whole batch, however many processes have its rows.
 
     Args:
         clip_norm: the global norm that gradients are clipped at, or None.

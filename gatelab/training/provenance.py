@@ -28,12 +28,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(data_hashes: Mapping[str, str], plugin_hashes: Mapping[str, str]) -> dict[str, Any]:
+def provenance(data_hashes: Mapping[str, str], plugin_hashes: Mapping[str, str], processes: int = 1) -> dict[str, Any]:
     """What a reader needs to get the same numbers again.
 
     Args:
         data_hashes: SHA-256 by data file.
         plugin_hashes: SHA-256 by path of the user's own files.
+        processes: how many train the run together.
     """
     return {
         "versions": versions(),
@@ -44,11 +45,12 @@ def provenance(data_hashes: Mapping[str, str], plugin_hashes: Mapping[str, str])
         **machine(),
         "compiler": compiler_name(),
         "threads": torch.get_num_threads(),
+        "processes": processes,
     }
 
 
 # What decides the last bits of a result.
-_BITS = ("threads", "cpu", "gpu", "compiler", "versions.torch", "versions.numpy", "versions.gatelab")
+_BITS = ("threads", "processes", "cpu", "gpu", "compiler", "versions.torch", "versions.numpy", "versions.gatelab")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

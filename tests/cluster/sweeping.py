@@ -90,14 +90,22 @@ def assert_same(folder: Path, whole: Path) -> None:
     for run, undisturbed in zip(found, expected, strict=True):
         assert run.state == "finished", run.status
         assert run.summary()["test"] == undisturbed.summary()["test"]
-        assert _without_times(run) == _without_times(undisturbed)
-        weights, others = (_weights(each) for each in (run, undisturbed))
+        assert without_times(run) == without_times(undisturbed)
+        weights, others = (weights_of(each) for each in (run, undisturbed))
         assert all(torch.equal(weights[name], others[name]) for name in others)
 
 
-def _without_times(run: Run) -> dict[str, Any]:
+def run_of(folder: Path) -> Run:
+    """The only run in a folder."""
+    (run,), _ = find_runs([folder])
+    return run
+
+
+def without_times(run: Run) -> dict[str, Any]:
+    """Its metrics but for what no two runs share."""
     return {key: value for key, value in run.metrics().items() if not key.startswith("time/")}
 
 
-def _weights(run: Run) -> dict[str, torch.Tensor]:
+def weights_of(run: Run) -> dict[str, torch.Tensor]:
+    """The last ones."""
     return torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

@@ -88,7 +88,7 @@ def kill_oneself() -> None:
 def start(target: Callable[..., object], *arguments: Any) -> BaseProcess:
     """A process that has imported everything before it begins."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gatelab.training.fit"])
+    context.set_forkserver_preload(["gatelab.training.fit", "gatelab.cli.train"])
     process = context.Process(target=target, args=arguments)
     process.start()
     return process

@@ -1,0 +1,60 @@
+"""Which process of how many this is, where several train one run together.
+
+That several belong together is never guessed from what a scheduler leaves in the environment: whoever types `gatelab train` in an
+allocation of eight tasks wants one process. It is so where torchrun started this process, or where a launcher has declared it.
+"""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of this process among those that train a run.
+
+    Attributes:
+        rank: 0 .. size - 1; process 0 leads: it alone writes.
+        size: how many there are, at least 2.
+        local_rank: which it is of those on its node.
+        address, port: where their common store is found.
+        hosted: whether process 0 has to host that store; torchrun does so itself.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+    address: str
+    port: int
+    hosted: bool = True
+
+
+_declared: Place | None = None
+
+
+def declare(place: Place | None) -> None:
+    """Says what this process is, for a launcher that knows; None: again what the environment says."""
+    global _declared
+    _declared = place
+
+
+def place() -> Place | None:
+    """The place of this process; None if it trains alone."""
+    if _declared is not None:
+        return _declared
+    found = os.environ
+    if "TORCHELASTIC_RUN_ID" not in found or int(found.get("WORLD_SIZE", "1")) < 2:
+        return None
+    return Place(
+        rank=int(found["RANK"]),
+        size=int(found["WORLD_SIZE"]),
+        local_rank=int(found["LOCAL_RANK"]),
+        address=found["MASTER_ADDR"],
+        port=int(found["MASTER_PORT"]),
+        hosted=found.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
+    )
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    here = place()
+    return here is None or here.rank == 0

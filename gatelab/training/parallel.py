@@ -1,0 +1,310 @@
+"""Several processes that train one run: the rows of every batch are shared out, and all make the same step.
+
+```
+rows       process r of n has the rows ceil(r B / n) .. ceil((r + 1) B / n) - 1 of every batch; batches are those of one process
+loss       L = sum_r w_r L_r / sum_r w_r        w_r: what the loss L_r of its rows is a mean over (Task.weight)
+gradient   dL = sum_r (w_r / w) dL_r            exact but for the order of the additions; every process has the same bits
+scores     sums and weights of a split are added up over the processes
+```
+
+Process 0 leads: it alone holds the lock, writes and decides by clocks and files. Each step begins with an exchange of a few numbers
+through gloo, which notices when a process is gone; gradients go through nccl on a GPU.
+
+Whichever process ends, by an error or a signal, says why in the common store and closes its connections; that breaks off what the
+others wait for, and they end for the same reason. One that says nothing was killed.
+"""
+
+import contextlib
+import functools
+import itertools
+import json
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed.distributed_c10d import PrefixStore, Store
+
+from gatelab import processes, signals
+from gatelab.config import Config
+from gatelab.locks import RunBusyError
+from gatelab.registry import Stopped, UserError
+from gatelab.tasks import Batch, Task
+from gatelab.training import failures
+from gatelab.training.failures import PeerFailedError, PeerLostError
+
+T = TypeVar("T")
+
+JOIN_SECONDS = 300.0  # until all have come
+SILENT_SECONDS = 600.0  # that one may keep the others waiting, for a slow disk or the end of W&B, before it counts as gone
+LEADER_SECONDS = 120.0  # that the others wait for the leader to note the end: a process that exits may take all others with it
+FOLLOWER_SECONDS = 5.0  # that the leader then waits for the others
+_LOOK_SECONDS = 0.05
+_TRY = timedelta(seconds=2)  # of one attempt to reach the store: a signal is seen in between
+
+CHECKPOINT, END = "checkpoint", "end"  # what the leader may wish, by its clock
+_WISHES = (CHECKPOINT, END)
+_REASON = "reason"
+
+_groups = itertools.count()  # every run has keys of its own in the store
+
+
+class Team:
+    """The processes of a run, here a single one; `together` gives what fits.
+
+    Attributes:
+        rank, size, local_rank: as in `gatelab.processes.Place`.
+    """
+
+    rank, size, local_rank = 0, 1, 0
+
+    def __init__(self) -> None:
+        self._wished: set[str] = set()
+        self._granted: set[str] = set()
+
+    @property
+    def leader(self) -> bool:
+        """Whether this process writes and decides."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> slice:
+        """The rows of this process in a batch of `count`; their numbers differ by one at most, process 0 has the most."""
+        first, stop = (-(-place * count // self.size) for place in (self.rank, self.rank + 1))
+        return slice(first, stop)
+
+    def wish(self, what: str) -> None:
+        """Asks, as the leader, for CHECKPOINT or END at the end of the step that is about to begin."""
+        if self.leader:
+            self._wished.add(what)
+
+    def granted(self, what: str) -> bool:
+        """Whether all processes are to do it at the end of this step."""
+        return what in self._granted
+
+    def mean(self, value: float, weight: float) -> tuple[float, float]:
+        """The mean of a value over all processes by weight, and the share of this one in it; passes on what is wished.
+
+        Raises:
+            RunFailedError, KeyboardInterrupt, UserError: another process has ended; so here and in all methods that exchange.
+        """
+        self._granted, self._wished = self._wished, set()
+        return value, 1.0
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replaces every gradient by its sum over all processes."""
+
+    def equalise(self, module: nn.Module) -> None:
+        """Gives all processes the weights and buffers of the leader: initial values may differ by a bit between processors."""
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, by rank."""
+        return [value]
+
+    def from_leader(self, work: Callable[[], T]) -> T:
+        """What the leader gets from a function that only it calls."""
+        return work()
+
+
+class _Several(Team):
+    """A team of several processes, connected."""
+
+    def __init__(self, here: processes.Place) -> None:
+        super().__init__()
+        self.rank, self.size, self.local_rank = here.rank, here.size, here.local_rank
+        self._store = PrefixStore(f"gatelab/{next(_groups)}", _store(here))
+        self._store.set(f"here/{self.rank}", "")
+        missing = self._wait_for("here", range(self.size), JOIN_SECONDS)
+        if missing:
+            raise UserError(
+                f"{self.size} processes were to train this run together, but {', '.join(map(str, missing))} did not come within "
+                f"{JOIN_SECONDS:.0f} s. Their own output says why."
+            )
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        with self._exchange():
+            dist.init_process_group(
+                backend, store=self._store, rank=self.rank, world_size=self.size, timeout=timedelta(seconds=SILENT_SECONDS)
+            )
+
+    def mean(self, value: float, weight: float) -> tuple[float, float]:
+        told = torch.tensor([weight, weight * value, *(wish in self._wished for wish in _WISHES)], dtype=torch.float64)
+        with self._exchange():
+            dist.all_reduce(told)
+        total, summed, *wished = told.tolist()
+        self._granted, self._wished = {wish for wish, said in zip(_WISHES, wished, strict=True) if said}, set()
+        return summed / total, weight / total
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        gradients = [value.grad for value in parameters if value.grad is not None]
+        whole = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        with self._exchange():
+            dist.all_reduce(whole)
+        for gradient, summed in zip(gradients, whole.split([each.numel() for each in gradients]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
+
+    def equalise(self, module: nn.Module) -> None:
+        values = [value.detach() for value in (*module.parameters(), *module.buffers())]
+        given = self.from_leader(lambda: [value.cpu() for value in values])
+        for value, one in zip(values, given, strict=True):
+            value.copy_(one)
+
+    def gather(self, value: T) -> list[T]:
+        found: list[Any] = [None] * self.size
+        with self._exchange():
+            dist.all_gather_object(found, value)
+        return found
+
+    def from_leader(self, work: Callable[[], T]) -> T:
+        told = [work() if self.leader else None]
+        with self._exchange():
+            dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
+        return told[0]  # type: ignore[return-value]
+
+    def tell(self, error: BaseException) -> None:
+        """Says in the store what ends this process; what was said first counts."""
+        note = _note(error)
+        if note is not None:
+            with contextlib.suppress(RuntimeError):
+                self._store.compare_set(_REASON, "", json.dumps(note))
+
+    def leave(self) -> None:
+        """Closes the connections. The leader, which may host the store, goes when the others have seen that it noted the end."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        with contextlib.suppress(RuntimeError):  # the store is gone with the process that hosted it
+            if self.leader:
+                self._store.set("noted/0", "")
+                self._wait_for("left", range(1, self.size), FOLLOWER_SECONDS)
+            else:
+                self._wait_for("noted", [0], LEADER_SECONDS)
+                self._store.set(f"left/{self.rank}", "")
+
+    def _wait_for(self, what: str, ranks: Iterable[int], seconds: float) -> list[int]:
+        """Waits for the marks of these processes and returns whose are missing. Not in one call, which no signal would end."""
+        deadline = time.monotonic() + seconds
+        missing = [*ranks]
+        while missing := [rank for rank in missing if not self._store.check([f"{what}/{rank}"])]:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK_SECONDS)
+        return missing
+
+    @contextlib.contextmanager
+    def _exchange(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # gloo has no class of its own for a connection that was closed
+            raise self._why() from error
+
+    def _why(self) -> BaseException:
+        """What ended another process."""
+        try:
+            note = json.loads(self._store.get(_REASON)) if self._store.check([_REASON]) else {}
+        except RuntimeError:
+            note = {}
+        match note.get("kind"):
+            case "stopped":
+                return signals.passed_on(note["number"])
+            case "busy":
+                return RunBusyError(note["text"])
+            case "refused":
+                return UserError(note["text"])
+            case "failed":
+                return PeerFailedError(note["text"], note["cause"], note["trace"])
+            case _:
+                return PeerLostError(
+                    f"One of the {self.size} processes that trained it is gone. The same command goes on from the last checkpoint."
+                )
+
+
+@contextlib.contextmanager
+def together() -> Iterator[Team]:
+    """The processes of the run that this process is to train; all of them call it, and end together.
+
+    Raises:
+        UserError: not all have come.
+        RunFailedError, KeyboardInterrupt, UserError: what ended another one.
+    """
+    here = processes.place()
+    if here is None:
+        yield Team()
+        return
+    team = _Several(here)
+    try:
+        yield team
+    except BaseException as error:
+        team.tell(error)
+        raise
+    finally:
+        team.leave()
+
+
+def check_shares(config: Config, task: Task, size: int) -> None:
+    """Refuses to share out the batches of a run to so many processes where that cannot be done, or would be another run.
+
+    Raises:
+        UserError: a batch has fewer rows than there are processes, or the loss is not the mean that the task says it is.
+    """
+    available = task.size("train")
+    rows = config.trainer.batch_size if available is None else min(config.trainer.batch_size, available)
+    if rows < size:
+        raise UserError(
+            f"A batch of {rows} rows cannot be shared out to {size} processes. Use trainer.batch_size={size} or more, or fewer "
+            "processes."
+        )
+    batch = task.batch("train", 0, np.arange(min(rows, 2 * size)))
+    output = torch.randn(task.constant(batch).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    parts = [_cut(output, batch, place) for place in range(2)]
+    weights = [task.weight(part) for _, part in parts]
+    mean = sum(weight * task.loss(*part).item() for weight, part in zip(weights, parts, strict=True)) / sum(weights)
+    if not abs(mean - task.loss(output, batch).item()) <= 1e-6 * abs(mean):
+        raise UserError(
+            f"The loss of task '{config.task['name']}' is not the mean that its method `weight` says, so that its batches cannot "
+            f"be shared out to {size} processes. Have `weight` return what the loss of a batch is a mean over, or use one process."
+        )
+
+
+def _cut(output: Tensor, batch: Batch, half: int) -> tuple[Tensor, Batch]:
+    """One half of a batch, with the output that belongs to it."""
+    middle = (len(batch.x) + 1) // 2
+    rows = slice(0, middle) if half == 0 else slice(middle, None)
+    return output[rows], batch.rows(rows)
+
+
+@functools.cache
+def _store(here: processes.Place) -> Store:
+    """The common store; process 0 keeps it until it exits, for those that still look for the reason of an end."""
+    deadline = time.monotonic() + JOIN_SECONDS
+    while True:
+        try:
+            return TCPStore(here.address, here.port, None, here.hosted and here.rank == 0, timeout=_TRY, wait_for_workers=False)
+        except RuntimeError as error:
+            if time.monotonic() >= deadline or (here.hosted and here.rank == 0):
+                raise UserError(
+                    f"Process {here.rank} of {here.size} cannot {'host' if here.rank == 0 else 'reach'} the store of its run at "
+                    f"{here.address}, port {here.port}: {str(error).partition(chr(10))[0]}."
+                ) from error
+
+
+def _note(error: BaseException) -> dict[str, Any] | None:
+    """What the other processes are told of an error; None where there is nothing to tell."""
+    if isinstance(error, (PeerFailedError, PeerLostError)):
+        return None
+    if isinstance(error, KeyboardInterrupt):
+        return {"kind": "stopped", "number": error.number if isinstance(error, Stopped) else int(signal.SIGINT)}
+    if isinstance(error, UserError):
+        return {"kind": "busy" if isinstance(error, RunBusyError) else "refused", "text": str(error)}
+    if not isinstance(error, Exception):
+        return None
+    origin = error.__cause__ or error
+    if isinstance(origin, (PeerFailedError, PeerLostError)):
+        return None
+    cause, text = failures.explain(origin, Path())
+    return {"kind": "failed", "text": text, "cause": cause, "trace": "".join(traceback.format_exception(origin))}
