@@ -1,6 +1,7 @@
 """The project as a whole: its wheel, its layout."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,25 @@ def test_no_file_is_longer_than_400_lines():
         and (lines := len((ROOT / path).read_text().splitlines())) > 400
     }
     assert not long
+
+
+def shown() -> list[tuple[str, str]]:
+    """What pages show to be typed into a shell: README's blocks, and commands in the comments of configuration."""
+    blocks = []
+    for path in tracked():
+        if path.suffix == ".md":
+            blocks += [(str(path), block) for block in re.findall(r"^```bash\n(.*?)^```", (ROOT / path).read_text(), re.M | re.S)]
+        elif path.suffix == ".yaml":
+            lines = re.findall(r"^# (gatelab .*)", (ROOT / path).read_text(), re.M)
+            blocks += [(str(path), line) for line in lines]
+    assert len(blocks) > 5
+    return blocks
+
+
+def test_a_shell_takes_the_commands_that_are_shown():
+    for path, block in shown():
+        done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+        assert done.returncode == 0, f"{path}: {done.stderr}"
 
 
 @pytest.mark.slow
