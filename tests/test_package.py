@@ -53,6 +53,7 @@ def test_a_shell_takes_the_commands_that_are_shown():
     for path, block in shown():
         done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
         assert done.returncode == 0, f"{path}: {done.stderr}"
+        assert not re.search(r"<\w+>", block), f"{path}: a shell would read from a file where something is to be filled in: {block}"
 
 
 @pytest.mark.slow
