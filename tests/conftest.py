@@ -23,3 +23,8 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip(f"no data mirror at {folder}; set GATELAB_DATA_MIRROR to a folder with the data files")
     monkeypatch.setenv("GATELAB_DATA_MIRROR", str(folder))
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is slow comes first: a long test among the last ones would leave all other cores idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
