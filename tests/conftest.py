@@ -5,13 +5,18 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
-
-torch.set_num_threads(1)  # the tensors here are small, and test processes run beside each other
 
 # What a shell starts in the background ignores SIGINT, and so would all programs that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread: the tensors here are small, and test processes run beside each other."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # who only hands out tests needs no torch
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -23,3 +28,8 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip(f"no data mirror at {folder}; set GATELAB_DATA_MIRROR to a folder with the data files")
     monkeypatch.setenv("GATELAB_DATA_MIRROR", str(folder))
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is slow comes first: a long test among the last ones would leave all other cores idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

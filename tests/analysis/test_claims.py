@@ -135,6 +135,7 @@ def test_the_number_of_runs_that_would_decide_does():
     assert held / 400 == pytest.approx(0.8, abs=4 * 0.4 / 20)
 
 
+@pytest.mark.slow  # a simulation
 def test_false_claims_hold_in_one_of_forty():
     """The advantage is exactly the margin, so that the claim is not true: its interval lies above in 2.5% of all cases."""
     generator = np.random.default_rng(1)

@@ -173,6 +173,7 @@ def test_hedges_g_is_not_there_for_everything():
         assert effect[1:] == (None, None)
 
 
+@pytest.mark.slow  # a simulation
 def test_hedges_g_is_unbiased():
     rng = np.random.default_rng(1)
     found = [hedges_g(rng.normal(1, 1, 4), rng.normal(0, 1, 4)).value for _ in range(1000)]

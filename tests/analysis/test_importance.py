@@ -70,7 +70,7 @@ def test_an_interval_is_of_the_runs_and_narrower_with_more_of_them(search: MakeS
     noisy = lambda lr, dropout: weighted(lr, dropout) / 2 + 0.2 * np.sin(1e6 * lr)  # noqa: E731
     widths = []
     for count in (16, 64):
-        (found,) = importances(search(count, noisy), {"s": SEARCH}, resamples=30)
+        (found,) = importances(search(count, noisy), {"s": SEARCH}, resamples=12)
         for share in (*found.shares.values(), found.interactions):
             assert share.low is not None and share.high is not None
             assert share.low <= share.value <= share.high

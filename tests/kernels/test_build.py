@@ -120,6 +120,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow  # three processes and two compilations each
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_what_cannot_be_trusted_is_compiled_again_and_replaced(damage, cache, wrap):
     compilations = wrap()
