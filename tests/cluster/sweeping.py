@@ -33,7 +33,7 @@ def training(folder: Path, on: Callable[[Run], bool] = lambda run: True) -> Run 
     for path in sorted(folder.glob("*-adding-s*")):
         with suppress(UserError):
             run = read_run(path)
-            if not on(run):
+            if run.state == "queued" or not on(run):  # one that is queued is on no host
                 continue
             assert run.state != "failed", run.status
             far = run.status["step"] < 0.5 * run.status["max_steps"]
