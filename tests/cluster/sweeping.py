@@ -73,9 +73,11 @@ def training(folder: Path, on: Callable[[Run], bool] = lambda run: True) -> Run 
     for path in sorted(folder.glob("*-adding-s*")):
         with suppress(UserError):
             run = read_run(path)
-            assert run.state != "failed" or not on(run), run.status
+            if run.state == "queued" or not on(run):  # one that is queued is on no host
+                continue
+            assert run.state != "failed", run.status
             far = run.status["step"] < 0.5 * run.status["max_steps"]
-            if run.state == "running" and on(run) and far and (path / "checkpoints" / "last.ckpt").exists():
+            if run.state == "running" and far and (path / "checkpoints" / "last.ckpt").exists():
                 return run
     return None
 

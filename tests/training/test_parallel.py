@@ -42,19 +42,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize(
     ("task", "size"),
     [
-        pytest.param(["task=embedded_reber", "trainer.batch_size=9"], 2),
-        pytest.param(["task=continual_reber", "trainer.batch_size=5"], 3, marks=pytest.mark.slow),
-        pytest.param(
-            ["task=adding", "task.length=8", "trainer.batch_size=6", "model.bidirectional=true"], 2, marks=pytest.mark.slow
-        ),
+        pytest.param("task=embedded_reber trainer.batch_size=9", 2, id="lengths that vary"),
+        pytest.param("task=continual_reber trainer.batch_size=5", 3, id="a stream, three processes", marks=pytest.mark.slow),
+        pytest.param("task=adding model.bidirectional=true trainer.batch_size=6", 2, id="two directions", marks=pytest.mark.slow),
     ],
-    ids=["lengths that vary", "a stream with a carried state, three processes", "two directions"],
 )
-def test_the_numbers_are_those_of_one_process(tmp_path: Path, task: list[str], size: int):
-    one, several = (
-        alone(tmp_path / "one", *task.split(), *EXACT),
-        finished(Team(tmp_path / "several", *task.split(), *EXACT, size=size)),
-    )
+def test_the_numbers_are_those_of_one_process(tmp_path: Path, task: str, size: int):
+    arguments = [*task.split(), *EXACT]
+    one, several = alone(tmp_path / "one", *arguments), finished(Team(tmp_path / "several", *arguments, size=size))
     _assert_close(_comparable(several), _comparable(one))
     weights, others = (checkpoint(run, "last")["state_dict"] for run in (several, one))
     for name in others:
