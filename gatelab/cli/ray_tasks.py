@@ -14,6 +14,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray  # pyright: ignore[reportMissingImports] - an extra
+import ray.exceptions  # pyright: ignore[reportMissingImports]
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction

@@ -17,6 +17,7 @@ from dataclasses import fields
 from typing import Any
 
 import submitit  # pyright: ignore[reportMissingImports] - an extra
+import submitit.core.utils  # pyright: ignore[reportMissingImports]
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
