@@ -89,9 +89,15 @@ def start(target: Callable[..., object], *arguments: Any) -> BaseProcess:
     """A process that has imported everything before it begins."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gatelab.training.fit", "gatelab.cli.train"])
-    process = context.Process(target=target, args=arguments)
+    process = context.Process(target=_heard, args=(target, *arguments))
     process.start()
     return process
+
+
+def _heard(target: Callable[..., object], *arguments: Any) -> None:
+    """Calls the function where signals come through: the server may be the one that gatelab started, which blocks them."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    target(*arguments)
 
 
 def train(config: Config, step: int | None = None, place: str = "training_step", saving: tuple[str, int] | None = None) -> None:

@@ -39,12 +39,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return finished(Team(tmp_path_factory.mktemp("whole"), *NOISY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "size"),
     [
         pytest.param("task=embedded_reber trainer.batch_size=9", 2, id="lengths that vary"),
-        pytest.param("task=continual_reber trainer.batch_size=5", 3, id="a stream, three processes", marks=pytest.mark.slow),
-        pytest.param("task=adding model.bidirectional=true trainer.batch_size=6", 2, id="two directions", marks=pytest.mark.slow),
+        pytest.param("task=continual_reber trainer.batch_size=5", 3, id="a stream, three processes"),
+        pytest.param("task=adding model.bidirectional=true trainer.batch_size=6", 2, id="two directions"),
     ],
 )
 def test_the_numbers_are_those_of_one_process(tmp_path: Path, task: str, size: int):
@@ -58,13 +59,15 @@ def test_the_numbers_are_those_of_one_process(tmp_path: Path, task: str, size: i
     assert several.path.name == one.path.name  # how many train it is not part of what a run is
 
 
+@pytest.mark.slow
 def test_each_process_draws_its_own_numbers(whole: Run):
     found = checkpoint(whole, "last")
     (other,) = found["gatelab_random_others"]
     assert not torch.equal(other["cpu"], found["gatelab_random"]["cpu"])
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_signal_to_one_ends_all_and_the_run_goes_on(tmp_path: Path, whole: Run, rank: int):
     team = Team(tmp_path, *BETWEEN, blow=(rank, 14, partial(send, signal.SIGTERM)))
     assert team.exits() == [143, 143], team.said()
@@ -86,6 +89,7 @@ def test_the_death_of_one_ends_all_and_the_run_goes_on(tmp_path: Path, whole: Ru
     assert_same(finished(Team(tmp_path, *BETWEEN)), whole)
 
 
+@pytest.mark.slow
 def test_an_error_in_one_is_that_of_the_run(tmp_path: Path):
     team = Team(tmp_path, *NOISY, blow=(1, 3, breaks))
     assert team.exits() == [1, 1]
@@ -106,6 +110,7 @@ def test_they_diverge_together(tmp_path: Path):
     assert team.run().status["attempts"] == 1  # left alone, by both
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(whole: Run):
     finished(Team(whole.path.parents[1], *NOISY))
     assert read_run(whole.path).status["attempts"] == 1
@@ -123,6 +128,7 @@ def test_a_run_of_others_is_left_alone(tmp_path: Path):
     assert second == ""
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_too_small_is_refused(tmp_path: Path):
     team = Team(tmp_path, *NOISY, "trainer.batch_size=1")
     assert team.exits() == [2, 2]
@@ -133,6 +139,7 @@ def test_a_batch_that_is_too_small_is_refused(tmp_path: Path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_one_directory_and_one_record_in_wandb(tmp_path: Path):
     logged = [item for item in BETWEEN if item != "logger=none"]
     team = Team(tmp_path, *logged, "logger=wandb", "logger.mode=offline")
