@@ -1,5 +1,6 @@
 """How far the runs of a sweep have come, and how long the rest will take."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from gatelab.runs import Run, Skipped, find_runs
+from gatelab.registry import UserError
+from gatelab.runs import Run, Skipped, find_runs, read_run
 from gatelab.sweeps import Planned, live_state, read_plan, read_plans
 
 # In the order in which they are told. Done is what needs no further work, a diverged run included.
@@ -92,7 +94,12 @@ def overview(folders: Iterable[str | Path], now: float | None = None) -> Overvie
 
 
 def _standing(run: Run, now: float) -> Standing:
-    status, live = run.status, live_state(run, now)
+    live = live_state(run, now)
+    if live == "interrupted":  # or it has ended since its status was read: what it wrote last is there now
+        with contextlib.suppress(UserError):
+            run = read_run(run.path)
+            live = live_state(run, now)
+    status = run.status
     state = "diverged" if run.diverged else _SHOWN.get(live, live)
     started, updated = (_number(status.get(key)) for key in ("started", "updated"))
     step, last, first = (_count(status.get(key)) for key in ("step", "max_steps", "from_step"))

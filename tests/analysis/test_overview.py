@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from gatelab.analysis import status
 from gatelab.analysis.status import Overview, duration, overview
+from gatelab.runs import find_runs
 from gatelab.sweeps import STALE_SECONDS, write_plan
 
 START = 1_000_000.0
@@ -48,6 +50,18 @@ def test_every_state(make_run, tmp_path: Path):
     assert only(found, "preempted").reason == "Interrupted; the same command goes on"
     assert only(found, "stale").reason == "no sign of life for 3 min 40 s; process 7 on elsewhere"
     assert only(found, "done").seconds == 50
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_done(make_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = noted(make_run(state="running"), updated=START, pid=2**22 + 1)
+
+    def read_before_the_end(folders: Any) -> Any:
+        found = find_runs(folders)
+        noted(path, state="finished")
+        return found
+
+    monkeypatch.setattr(status, "find_runs", read_before_the_end)
+    assert overview([tmp_path], START).counts == {"done": 1}
 
 
 def test_time_left_of_the_running(make_run, tmp_path: Path):
