@@ -241,9 +241,19 @@ def together() -> Iterator[Team]:
         yield team
     except BaseException as error:
         team.tell(error)
+        _let_go(error)
         raise
     finally:
         team.leave()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Empties the frames that an error came through: those of torch hold the group, and others would wait for its connections."""
+    found: list[BaseException | None] = [error]
+    for one in found:  # it grows
+        if one is not None:
+            traceback.clear_frames(one.__traceback__)
+            found += [each for each in (one.__cause__, one.__context__) if each is not None and each not in found]
 
 
 def check_shares(config: Config, task: Task, size: int) -> None:

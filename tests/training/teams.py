@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from resuming import cut_at, only_run, start
 
 from gatelab.cli.main import main
@@ -86,6 +87,13 @@ def finished(team: Team) -> Run:
 def send(number: signal.Signals) -> None:
     """Sends a signal to this process."""
     os.kill(os.getpid(), number)
+
+
+def stopped_in_an_exchange() -> None:
+    """SIGTERM to this process while a function of torch is at work on the group."""
+    group = dist.distributed_c10d._get_default_group()
+    send(signal.SIGTERM)
+    del group
 
 
 def breaks() -> None:

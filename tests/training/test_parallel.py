@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from resuming import assert_same, checkpoint, only_run, without_times
-from teams import SHORT, Team, alone, breaks, finished, send
+from teams import SHORT, Team, alone, breaks, finished, send, stopped_in_an_exchange
 
 from gatelab import processes
 from gatelab.locks import RunLock
@@ -25,7 +25,7 @@ from gatelab.tasks import TASKS
 from gatelab.training.callbacks import TimeLimit
 from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints
 from gatelab.training.fit import check
-from gatelab.training.parallel import CHECKPOINT, check_shares
+from gatelab.training.parallel import CHECKPOINT, LEADER_SECONDS, check_shares
 from gatelab.training.parallel import Team as Alone
 
 NOISY = ["task=adding", "task.length=8", "model.dropout=0.3", "model.input_noise=0.1", "trainer.batch_size=8", "logger=none"]
@@ -76,6 +76,17 @@ def test_a_signal_to_one_ends_all_and_the_run_goes_on(tmp_path: Path, whole: Run
     assert_same(again, whole)
     assert again.status["attempts"] == 2
     assert (whole.path.parents[1] / "said-1.txt").read_text() == ""  # the first one says everything
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_in_the_middle_of_an_exchange(tmp_path: Path, rank: int):
+    """What torch was just using must not keep the connections open on which the other one waits."""
+    begun = time.monotonic()
+    team = Team(tmp_path, *BETWEEN, blow=(rank, 14, stopped_in_an_exchange))
+    assert team.exits() == [143, 143], team.said()
+    assert time.monotonic() - begun < 0.5 * LEADER_SECONDS
+    assert team.run().state == "preempted"
 
 
 @pytest.mark.slow
@@ -285,7 +296,7 @@ def test_one_is_killed_or_stopped_at_any_moment(tmp_path: Path):
     ]
     expected = finished(Team(tmp_path / "whole", *longer))
     moments = random.Random(1)
-    for _ in range(6):
+    for _ in range(4):
         team = Team(tmp_path / "cut", *longer)
         rank = moments.randrange(2)
         team.members[rank].join(moments.uniform(0.1, 6))
