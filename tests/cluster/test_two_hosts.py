@@ -40,7 +40,7 @@ def test_no_run_is_trained_twice_and_those_of_a_dead_host_go_on(whole, tmp_path)
     states = {run.path: run.state for run in find_runs([tmp_path / "runs"])[0]}
     assert states.pop(begun[dead].path) == "running"  # nobody was there to note anything else
     assert {*states.values()} == {"finished"}
-    assert "another" in said[living].read_text()
+    assert f"on {dead}." in said[living].read_text()
     # From here another host can only tell by its silence that the holder of the lock is dead.
     time.sleep(max(0.0, killed + LOCK_SILENT_SECONDS + 5 - time.monotonic()))
     again = subprocess.run([GATELAB, *SHARED], cwd=tmp_path, capture_output=True, text=True, env=environment())
