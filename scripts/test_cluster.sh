@@ -19,4 +19,5 @@ fi
 
 . scripts/setup.sh cluster
 export OMP_NUM_THREADS=1
-exec "${root[@]}" env PATH="$PATH" CI="$CI" OMP_NUM_THREADS=1 python -m pytest tests/cluster "$@"
+# Files side by side: there is one Slurm on a machine, and one Ray.
+exec "${root[@]}" env PATH="$PATH" CI="$CI" OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile tests/cluster "$@"

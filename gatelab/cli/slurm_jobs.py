@@ -171,7 +171,8 @@ def _submit(executor: submitit.AutoExecutor, work: RunJob, calls: Sequence[tuple
         _cancel(submitted)
         raise
     numbers = ", ".join(sorted({job.job_id.partition("_")[0] for job in submitted}))
-    print(f"{len(calls)} runs are Slurm's job {numbers} now; Ctrl-C here cancels them.", file=sys.stderr)
+    runs = "1 run is" if len(calls) == 1 else f"{len(calls)} runs are"
+    print(f"{runs} Slurm's job {numbers} now; Ctrl-C here cancels them.", file=sys.stderr)
     return submitted
 
 

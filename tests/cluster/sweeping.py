@@ -90,11 +90,16 @@ def assert_same(folder: Path, whole: Path) -> None:
     assert [run.path.name for run in found] == [run.path.name for run in expected]
     assert len(found) == 12
     for run, undisturbed in zip(found, expected, strict=True):
-        assert run.state == "finished", run.status
-        assert run.summary()["test"] == undisturbed.summary()["test"]
-        assert without_times(run) == without_times(undisturbed)
-        weights, others = (weights_of(each) for each in (run, undisturbed))
-        assert all(torch.equal(weights[name], others[name]) for name in others)
+        assert_same_run(run, undisturbed)
+
+
+def assert_same_run(run: Run, undisturbed: Run) -> None:
+    """Asserts that a run ended with the bits of the undisturbed one."""
+    assert run.state == "finished", run.status
+    assert run.summary()["test"] == undisturbed.summary()["test"]
+    assert without_times(run) == without_times(undisturbed)
+    weights, others = (weights_of(each) for each in (run, undisturbed))
+    assert all(torch.equal(weights[name], others[name]) for name in others)
 
 
 def run_of(folder: Path) -> Run:

@@ -32,6 +32,8 @@ ReturnToService=2
 SlurmdTimeout=10
 KillWait=10
 JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 StateSaveLocation={base}/state
 SlurmdSpoolDir={base}/spool.%n
 SlurmctldPidFile={base}/slurmctld.pid
@@ -43,6 +45,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=5
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+PartitionName=urgent Nodes=ALL PriorityTier=10 MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 NODE = "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=6000 State=UNKNOWN"
 ACCOUNTING = """\
@@ -99,7 +102,9 @@ class Slurm:
         _run("slurmctld", "-c")
         for name in NODES:
             self.start_node(name)
-        until(lambda: _says("sinfo", "-h", "-N", "-o", "%T").split().count("idle") == len(NODES), "the nodes are idle")
+        until(
+            lambda: _says("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split() == ["idle"] * len(NODES), "the nodes are idle", 60
+        )
 
     def _start_accounting(self, folder: Path) -> None:
         if not _works("mariadb-admin", "ping"):
@@ -131,28 +136,34 @@ class Slurm:
     def stop(self) -> None:
         """Ends everything that this object started."""
         _works("scancel", "--user=root")
-        for name in [*(f"slurmd.{node}" for node in NODES), "slurmctld", "slurmdbd"]:
-            pid = _read(self.base / f"{name}.pid").strip()
-            if pid.isdecimal():
-                _end(int(pid))
+        _end(*(self.base / f"{name}.pid" for name in [*(f"slurmd.{node}" for node in NODES), "slurmctld"]))
+        _end(self.base / "slurmdbd.pid")  # has heard it all now
         if self._database is not None:
             _works("mariadb", "-e", "drop database if exists gatelab_slurm")
             _works("mariadb-admin", "shutdown")
             self._database.wait(30)
         if getattr(self, "_munged", False):
-            pid = _read(Path("/run/munge/munged.pid")).strip()
-            if pid.isdecimal():
-                _end(int(pid))
+            _end(Path("/run/munge/munged.pid"))
 
 
-def _end(pid: int) -> None:
+def _end(*files: Path) -> None:
+    """Stops the daemons with these files, together; kills what is left of them after ten seconds."""
+    left = [int(pid) for file in files if (pid := _read(file).strip()).isdecimal()]
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for _ in range(100):
-            try:
-                os.kill(pid, number if _ == 0 else 0)
-            except ProcessLookupError:
-                return
+        left = [pid for pid in left if _sent(pid, number)]
+        deadline = time.monotonic() + 10
+        while left and time.monotonic() < deadline:
             time.sleep(0.1)
+            left = [pid for pid in left if _sent(pid, 0)]
+
+
+def _sent(pid: int, number: int) -> bool:
+    """Whether there is a process to send it to."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _run(*command: str) -> None:
