@@ -187,6 +187,7 @@ def _count(directory: str, times: int) -> None:
             counter.write_text(str(int(counter.read_text()) + 1))
 
 
+@pytest.mark.slow
 def test_processes_take_turns(tmp_path: Path):
     (tmp_path / "counter").write_text("0")
     context = multiprocessing.get_context("spawn")

@@ -79,6 +79,7 @@ def test_an_interval_is_of_the_runs_and_narrower_with_more_of_them(search: MakeS
     assert widths[1] < 0.8 * widths[0]
 
 
+@pytest.mark.slow
 def test_what_is_printed(search: MakeSearch, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     search(20, states={3: "diverged"})
     monkeypatch.chdir(tmp_path)
@@ -94,6 +95,7 @@ def test_what_is_printed(search: MakeSearch, tmp_path: Path, capsys: pytest.Capt
         assert "not drawn independently" not in said
 
 
+@pytest.mark.slow
 def test_numbers_for_other_programs(search: MakeSearch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = search(12)
     status = runs[5].path / "status.json"
@@ -112,6 +114,7 @@ def test_numbers_for_other_programs(search: MakeSearch, tmp_path: Path, capsys: 
     assert capsys.readouterr().out == out  # the same seed, the same numbers
 
 
+@pytest.mark.slow
 def test_without_a_plan_the_values_say_how_they_were_drawn(search: MakeSearch) -> None:
     runs = search(30, plan=False)
     (found,) = importances(runs, {}, resamples=0)

@@ -280,6 +280,7 @@ def test_five_hundred_runs(make_run, tmp_path: Path):
     assert len(page.source) < 8_000_000
 
 
+@pytest.mark.slow
 def test_reading_never_imports_torch():
     program = "import sys, gatelab.analysis.report; sys.exit(any(name in sys.modules for name in ('torch', 'lightning', 'hydra')))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

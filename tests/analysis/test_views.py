@@ -19,6 +19,7 @@ def strings(value: Any) -> set[str]:
     return {value} if isinstance(value, str) else set()
 
 
+@pytest.mark.slow
 def test_the_workspace_compares_variants() -> None:
     made = views.workspace("team", "project", {"mse": "min", "accuracy": "max"}, ["forget", "update"], 2)
     model = made._to_model()

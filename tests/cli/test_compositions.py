@@ -46,6 +46,7 @@ def test_many_seeds_are_composed_once(monkeypatch):
     assert not any("seed" in item for call in calls for item in call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["model.hidden_size=8,x", "model.hiden_size=8,9", "seed=0,1.5"])
 def test_what_hydra_refuses_is_refused(value):
     compose.register_schemas()

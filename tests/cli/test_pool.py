@@ -45,6 +45,7 @@ def test_one_that_is_terminated_alone_says_143():
     assert end.exit_status == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("needs", "options", "at_once"),
     [
@@ -80,6 +81,7 @@ def test_a_process_has_the_environment_of_this_moment(monkeypatch):
     assert end.result == ("now", None, os.getcwd(), "")
 
 
+@pytest.mark.slow
 def test_closing_ends_what_is_running(tmp_path):
     def work(number: int) -> None:
         if number:
@@ -96,6 +98,7 @@ def test_closing_ends_what_is_running(tmp_path):
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(METHOD != "forkserver", reason="there is no fork here")
 def test_a_killed_server_costs_only_what_was_running():
     def work(number: int) -> int:

@@ -84,6 +84,7 @@ def test_as_many_at_once_as_fit(tmp_path, monkeypatch):
         assert look(jobs, launcher, n_jobs).at_once == expected
 
 
+@pytest.mark.slow
 def test_needs_grow_with_what_decides_them(tmp_path):
     small, large = (needs_of(jobs_of(tmp_path, f"model.hidden_size={size}")[0].config) for size in (4, 400))
     assert large.memory > small.memory

@@ -71,6 +71,7 @@ def test_tpe_finds_the_optimum_of_a_toy_and_gathers_there(search):
     assert later["tpe"] < later["random"] / 3
 
 
+@pytest.mark.slow
 def test_variants_have_equal_budgets_and_begin_with_the_same_draws(search, tmp_path):
     both = search("cell=lstm,gru", "seed=0,1", LR, n_trials=3)
     both.run(launcher(tmp_path / "log"))
@@ -96,6 +97,7 @@ def test_the_same_command_goes_on_and_trains_nothing_twice(search, tmp_path):
     assert len(trained(log)) == 6  # and finished runs of another study are told without being trained
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_tried_again_by_the_next_command_only(search, tmp_path):
     log = tmp_path / "log"
     one = search("cell=lstm", LR)
@@ -111,6 +113,7 @@ def test_a_failed_trial_is_tried_again_by_the_next_command_only(search, tmp_path
     assert again.trials_left() == 0
 
 
+@pytest.mark.slow
 def test_a_failure_that_lasts_ends(search, tmp_path):
     log = tmp_path / "log"
     for command in (1, 2):
@@ -119,6 +122,7 @@ def test_a_failure_that_lasts_ends(search, tmp_path):
     assert len(set(trained(log))) == 4
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_search_that_goes_on(search, tmp_path):
     log = tmp_path / "log"
 
@@ -137,6 +141,7 @@ def test_ctrl_c_leaves_a_search_that_goes_on(search, tmp_path):
     assert Counter(Counter(trained(log)).values()) == {1: 3, 2: 1}  # the one that was stopped began twice
 
 
+@pytest.mark.slow
 def test_trials_of_a_process_that_was_killed_are_settled_by_their_runs(search, tmp_path):
     one = search("cell=lstm", LR)
     batch = one._batch()  # and it dies before it tells anything
@@ -152,6 +157,7 @@ def test_trials_of_a_process_that_was_killed_are_settled_by_their_runs(search, t
     assert batch[0].job.path.name not in trained(tmp_path / "log")
 
 
+@pytest.mark.slow
 def test_a_trial_of_another_machine_is_left_alone_until_it_is_silent(search, tmp_path, monkeypatch):
     one = search("cell=lstm", LR)
     (first, _) = one._batch()
@@ -170,6 +176,7 @@ def test_a_trial_of_another_machine_is_left_alone_until_it_is_silent(search, tmp
     assert first.job.path.name in trained(tmp_path / "log")
 
 
+@pytest.mark.slow
 def test_diverged_and_pruned_runs_are_pruned_trials_and_not_tried_again(search, tmp_path):
     one = search("cell=lstm", LR, "hydra.sweeper.pruner=median")
     train = launcher(tmp_path / "log")

@@ -90,6 +90,7 @@ def test_the_command_line_takes_the_place_of_the_file(file):
     assert [domain.key for domain in lstm.space.domains][:2] == ["optimizer", "optimizer.lr"]
 
 
+@pytest.mark.slow
 def test_a_study_is_named_by_what_is_computed_and_searched(file):
     (base,) = found("cell=lstm", space=file)
     (elsewhere,) = found("machine.device=cpu", "cell=lstm", "out=there", space=file)
@@ -99,6 +100,7 @@ def test_a_study_is_named_by_what_is_computed_and_searched(file):
     assert len({base.name, other.name, wider.name}) == 3
 
 
+@pytest.mark.slow
 def test_the_space_that_comes_with_gatelab_is_accepted_for_every_optimiser():
     jobs = probes(found("cell=attention", space="optimizer"))
     given = ["hydra/sweeper=optuna", "hydra.sweeper.space=optimizer", "cell=attention", "task=adding", "task.length=6", "sweep=s"]
@@ -135,6 +137,7 @@ def test_what_is_no_space_is_refused(lines, message, tmp_path):
         found("cell=lstm", space=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

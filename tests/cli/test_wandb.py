@@ -74,6 +74,7 @@ def test_bad_input_is_refused(gatelab) -> None:
         assert said in err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # that package's own, where it is imported here first
 def test_a_server_that_refuses_is_one_sentence(gatelab, monkeypatch: pytest.MonkeyPatch) -> None:
     from wandb_workspaces.workspaces import Workspace

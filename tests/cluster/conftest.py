@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweeping import SWEEP, start
+from hosts import until
+from sweeping import SWEEP, start, states
 from virtual_slurm import PROGRAMS, Slurm
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep on this machine, undisturbed."""
+    """The sweep on this machine, undisturbed; by several pytest processes, where there are, as two commands share one."""
+    shared = tmp_path_factory.getbasetemp()
+    runs = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "undisturbed"
     folder = tmp_path_factory.mktemp("whole")
-    process = start(folder, *SWEEP)
+    process = start(folder, *SWEEP, f"out={runs}")
     assert process.wait(600) == 0, (folder / "said.txt").read_text()
-    return folder / "runs"
+    until(lambda: states(runs) == {"finished"}, "the others have finished their share")
+    return runs
 
 
 @pytest.fixture(params=[True], ids=["accounting"])

@@ -38,5 +38,5 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 300.0) -> An
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"It was not seen that {what} within {seconds} s."
-        time.sleep(0.1)
+        time.sleep(0.2)
     return found

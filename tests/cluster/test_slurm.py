@@ -69,14 +69,16 @@ def undisturbed_on_second(run: Run) -> bool:
 
 
 def test_a_run_that_needs_more_time_than_a_job_has(slurm, tmp_path):
-    longer = ["train", "-m", *(item for item in RUN if not item.startswith("trainer.max_steps")), "trainer.max_steps=15000"]
-    jobs = [*ON_SLURM, "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30"]
+    longer = ["train", "-m", *(item for item in RUN if not item.startswith("trainer.max_steps")), "trainer.max_steps=12000"]
+    jobs = [*ON_SLURM, "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=15"]
+    sweeps = []
     for name, more in (("cut", jobs), ("whole", [])):
         (tmp_path / name).mkdir()
-        sweep = start(tmp_path / name, *longer, *more)
-        try:
-            assert sweep.wait(500) == 0, (tmp_path / name / "said.txt").read_text()
-        finally:
+        sweeps.append(start(tmp_path / name, *longer, *more))
+    try:
+        assert [sweep.wait(500) for sweep in sweeps] == [0, 0], (tmp_path / "cut" / "said.txt").read_text()
+    finally:
+        for sweep in sweeps:
             sweep.kill()
     cut, whole = (run_of(tmp_path / name / "runs") for name in ("cut", "whole"))
     assert cut.status["attempts"] > 1

@@ -115,6 +115,7 @@ def test_sizes(task: Task) -> None:
         assert len(task.batch(split, 0, np.array([size - 1])).x) == 1
 
 
+@pytest.mark.slow
 def test_a_constant_predictor_scores_chance(task: Task) -> None:
     """Exactly on real data, up to float32; on generated data within four standard errors, which are 0 where chance has no noise."""
     size = task.size("test")

@@ -39,6 +39,7 @@ def cut(config: Config, step: int = 14) -> Path:
 BETWEEN = Machine(checkpoint_steps=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damaged", "said"),
     [
@@ -130,6 +131,7 @@ def test_other_threads_than_before_are_noted(small: Make, caplog: pytest.LogCapt
     assert run.status["threads"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "cause", "said"),
     [

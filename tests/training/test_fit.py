@@ -171,6 +171,7 @@ def test_scores_that_are_not_finite_never_reach_a_checkpoint(small, monkeypatch)
     assert not list(Path(config.out).rglob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_two_processes_never_train_the_same_run(small):
     config = small()
     run = fit(config)

@@ -40,6 +40,7 @@ def resumed(small: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Re
     return check
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cuts",
     [(0,), (9,), (10,), (14, 14, 16), ((10, "_evaluate"),), ((20, "on_test_epoch_end"),), ((20, "_evaluate"), (20, "_evaluate"))],
@@ -49,6 +50,7 @@ def test_wherever_it_was_cut_off(resumed: Resumed, cuts: tuple[Any, ...]):
     resumed(*cuts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["write_json", "_copy", "_note"])
 def test_while_a_checkpoint_is_written(small, monkeypatch: pytest.MonkeyPatch, place: str):
     """Behind the content, between the names: the hashes of what is there are always among those noted."""
