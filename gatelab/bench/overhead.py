@@ -20,8 +20,9 @@ from gatelab.config import Trainer as Training
 from gatelab.tasks import TASKS, Batch
 from gatelab.training.callbacks import TrainingMetrics
 from gatelab.training.data import TrainingStream
-from gatelab.training.fit import build_model, fit
+from gatelab.training.fit import fit
 from gatelab.training.optimizer import build_optimizer
+from gatelab.training.prepare import build_model
 from gatelab.training.probes import GradientProbe, InsideProbe
 
 BLOCK = 50  # steps; five lines of metrics and one probe at the default settings

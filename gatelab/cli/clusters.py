@@ -20,7 +20,6 @@ from gatelab.config import Config
 from gatelab.locks import LOCK_SILENT_SECONDS
 from gatelab.registry import UserError
 from gatelab.runs import Run, enqueue, mark, read_run
-from gatelab.training.fit import fit
 
 PACKAGES = {"slurm": "submitit", "ray": "ray"}  # launcher -> what its extra brings
 ENDED_WELL = ("finished", "pruned")
@@ -59,6 +58,8 @@ def fit_when_free(config: Config, launcher: str | None) -> Run:
         RunBusyError: somebody alive is training this run.
         UserError, RunFailedError, KeyboardInterrupt: as `fit`.
     """
+    from gatelab.training.fit import fit  # with Lightning, of which a process that only hands out jobs has no need
+
     return fit(config, launcher=launcher, lock_seconds=SECONDS_FOR_A_LOCK if launcher in PACKAGES else 0.0)
 
 

@@ -16,7 +16,7 @@ from gatelab.kernels import BACKENDS
 from gatelab.kernels.allocator import keep_memory
 from gatelab.kernels.cpu import _build
 from gatelab.tasks import TASKS, data_status
-from gatelab.training.mirrors import wandb_offline
+from gatelab.training.accounts import wandb_offline
 from gatelab.training.provenance import cpu_name, versions
 
 Row = tuple[str, str, str]  # what, how it is, what to do

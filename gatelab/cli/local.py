@@ -19,12 +19,9 @@ from omegaconf import DictConfig
 
 from gatelab.cli import clusters, compose
 from gatelab.cli.needs import needs_of
-from gatelab.cli.pool import Ended, Need, Pool, describe, start_server
+from gatelab.cli.pool import MODULES, Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
 from gatelab.ledger import mark
-
-# What jobs import: it is done once, before they are forked.
-MODULES = ("gatelab.cli.train", "gatelab.cli.warm", "wandb")
 
 _log = logging.getLogger(__name__)
 

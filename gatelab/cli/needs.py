@@ -13,7 +13,7 @@ from gatelab.config import Config
 from gatelab.config import build as build_config
 from gatelab.diagnostics.cost import model_flops_per_step
 from gatelab.tasks import TASKS
-from gatelab.training.fit import build_model, check
+from gatelab.training.prepare import build_model, check
 
 # Measured on x86-64 with torch 2.13 and one thread. What they are used for wants the right order of magnitude.
 PROCESS_BYTES = 200 * 2**20  # of its own, beside what it shares with the server that it was forked from
@@ -44,7 +44,7 @@ def needs_of(config: Config) -> Needs:
     """Checks that a run can be trained here, and estimates what it needs.
 
     Raises:
-        UserError: as `gatelab.training.fit.check`.
+        UserError: as `gatelab.training.prepare.check`.
     """
     return _needs(json.dumps(_relevant(config), sort_keys=True))
 

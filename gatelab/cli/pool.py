@@ -26,6 +26,7 @@ from gatelab.signals import stoppable
 GRACE_SECONDS = 20.0  # for a job that was asked to end, to write its state
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 LOST = 255  # what multiprocessing says of a process whose server was killed
+MODULES = ("gatelab.cli.train", "gatelab.training.fit", "gatelab.cli.warm", "wandb")  # what the jobs of a sweep import
 _context: Any = multiprocessing.get_context(METHOD)
 
 

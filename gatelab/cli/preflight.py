@@ -23,8 +23,8 @@ from gatelab.cli.needs import SECONDS_A_RUN, Needs, kind_of, needs_of
 from gatelab.locks import holder
 from gatelab.registry import UserError
 from gatelab.runs import read_run
-from gatelab.training.fit import left_alone
-from gatelab.training.mirrors import wandb_key, wandb_offline
+from gatelab.training.accounts import wandb_key, wandb_offline
+from gatelab.training.failures import left_alone
 
 RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
 WANDB_SECONDS = 5.0  # for an answer of its server

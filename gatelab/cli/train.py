@@ -24,7 +24,7 @@ from gatelab.locks import RunBusyError
 from gatelab.registry import UserError
 from gatelab.signals import stoppable
 from gatelab.sweeps import write_plan
-from gatelab.training.fit import RunFailedError
+from gatelab.training.failures import RunFailedError
 
 if TYPE_CHECKING:
     from gatelab.cli.searches import Search

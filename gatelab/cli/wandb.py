@@ -8,7 +8,7 @@ from gatelab.analysis import views
 from gatelab.cells import CELLS, Parts
 from gatelab.registry import UserError
 from gatelab.tasks import TASKS
-from gatelab.training.mirrors import wandb_key
+from gatelab.training.accounts import wandb_key
 
 VIEWS = {"workspace": views.workspace, "report": views.report}
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from gatelab.runs import Run
+
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")  # torch on a CPU has no class for it
 
 
@@ -34,6 +36,16 @@ class PeerFailedError(RunFailedError):
         super().__init__(text)
         self.cause = cause
         self.add_note(f"In another process of the run:\n{trace}")
+
+
+def left_alone(run: Run, retry: str) -> str | None:
+    """Why a run that failed is not tried again; None if it is."""
+    failed = f"{run.path} failed before: {run.status.get('error')}"
+    if run.diverged and retry != "all":
+        return f"{failed} It would diverge again, and is left alone; machine.retry=all trains it nevertheless."
+    if run.state == "failed" and retry == "none":
+        return f"{failed} It is left alone (machine.retry=none)."
+    return None
 
 
 def explain(error: BaseException, path: Path) -> tuple[str, str]:

@@ -12,12 +12,10 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback
 
-from gatelab import processes
 from gatelab.cells import CELLS
 from gatelab.config import Config
-from gatelab.kernels import check_backend
 from gatelab.kernels.allocator import keep_memory
-from gatelab.models import RNN, SequenceModel, initialize, matched_size
+from gatelab.models import SequenceModel
 from gatelab.records import read_json
 from gatelab.registry import UserError, load_plugin
 from gatelab.runs import Run, RunBusyError, RunWriter, SilentWriter, identity, read_run, run_name
@@ -26,14 +24,13 @@ from gatelab.tasks import TASKS, Task
 from gatelab.training import failures
 from gatelab.training.callbacks import seed_everything
 from gatelab.training.checkpoints import LAST, resumable
-from gatelab.training.failures import PeerLostError, RunFailedError
+from gatelab.training.failures import PeerLostError, RunFailedError, left_alone
 from gatelab.training.loop import Attempt, train
 from gatelab.training.mirrors import build_loggers
 from gatelab.training.parallel import Team, check_shares, together
+from gatelab.training.prepare import accelerator, build_model
 from gatelab.training.provenance import differences, provenance
 from gatelab.training.pruning import RunPrunedError
-
-PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
 
 _SECONDS_BETWEEN_TRIES = 2.0  # to get a lock
 
@@ -153,16 +150,6 @@ def _ended(path: Path) -> Run | None:
     return run if run.state in ("finished", "failed") else None
 
 
-def left_alone(run: Run, retry: str) -> str | None:
-    """Why a run that failed is not tried again; None if it is."""
-    failed = f"{run.path} failed before: {run.status.get('error')}"
-    if run.diverged and retry != "all":
-        return f"{failed} It would diverge again, and is left alone; machine.retry=all trains it nevertheless."
-    if run.state == "failed" and retry == "none":
-        return f"{failed} It is left alone (machine.retry=none)."
-    return None
-
-
 def _changed(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
     """What is not as it was when the run began, for its provenance; says so."""
     try:
@@ -197,82 +184,3 @@ def _note_end(writer: RunWriter, error: BaseException) -> NoReturn:
     last = writer.path / "checkpoints" / LAST
     writer.fail(reason, "".join(traceback.format_exception(error)), str(last) if last.exists() else None, cause)
     raise RunFailedError(f"{writer.path} failed: {reason}") from error
-
-
-def check(config: Config) -> None:
-    """Refuses what cannot be trained here, before anything is written.
-
-    Raises:
-        UserError: an unknown cell, task, option or backend, a value that is not accepted, or data or a device that is not there.
-    """
-    task = TASKS.build(**config.task)
-    task.size("train")  # a data set that cannot be had is refused here
-    CELLS.build(**config.cell).check(config.cell["name"])
-    with torch.device("meta"):
-        build_model(config, task)
-    check_backend(config.model.backend)
-    here = processes.place()
-    if here is not None:
-        check_shares(config, task, here.size)
-    accelerator(config)
-
-
-def build_model(config: Config, task: Task) -> SequenceModel:
-    """The model of a run; its weights depend on torch's random state.
-
-    Raises:
-        UserError: the cell or one of its options does not exist, it lacks what `init` sets, no hidden size makes it as large as
-            `match` asks, or a stream is to be read backwards.
-    """
-    if task.carried and config.model.bidirectional:
-        raise UserError(
-            f"model.bidirectional is true, but task '{config.task['name']}' is a stream without end, which cannot be read from "
-            "there. Use model.bidirectional=false."
-        )
-    shape, cell = config.model, CELLS.build(**config.cell)
-    directions = 2 if shape.bidirectional else 1
-    hidden_size = shape.hidden_size
-    if shape.match == "parameters":
-        sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, directions)
-        hidden_size = matched_size(cell, CELLS.build(shape.match_to), *sizes, shape.bias)
-    rnn = RNN(
-        cell,
-        task.input_size,
-        hidden_size,
-        shape.num_layers,
-        shape.bias,
-        True,
-        shape.dropout,
-        shape.bidirectional,
-        shape.backend,
-        config.machine.checkpoint_every,
-    )
-    initialize(rnn, config.init)
-    return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout, shape.input_noise)
-
-
-def accelerator(config: Config, team: Team | None = None) -> dict[str, Any]:
-    """Lightning's arguments for device and number format. Of the GPUs of a node each of its processes has one.
-
-    Raises:
-        UserError: the device is not there, cannot compute in this format, or cannot be used by several processes.
-    """
-    device = config.machine.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if (device == "cuda" and not torch.cuda.is_available()) or (device == "mps" and not torch.backends.mps.is_available()):
-        raise UserError(
-            f"machine.device is '{device}', but torch {torch.__version__} finds no such device here. Use machine.device=cpu."
-        )
-    if config.trainer.precision == "f16" and device == "cpu":
-        raise UserError("trainer.precision is f16, but float16 trains only on a GPU. Use f32, f64 or bf16 on the CPU.")
-    devices: int | list[int] = 1
-    if team is not None and team.size > 1:
-        if device == "mps":
-            raise UserError(
-                "machine.device is 'mps', which several processes cannot share. Use one process, or machine.device=cpu."
-            )
-        if device == "cuda":
-            devices = [team.local_rank % torch.cuda.device_count()]
-            torch.cuda.set_device(devices[0])
-    return {"accelerator": device, "devices": devices, "precision": PRECISIONS[config.trainer.precision]}

@@ -18,7 +18,7 @@ from gatelab.runs import Run
 from gatelab.tasks import TASKS, Batch, Task
 from gatelab.tasks._task import Split
 from gatelab.training.data import EvaluationBatches
-from gatelab.training.fit import build_model
+from gatelab.training.prepare import build_model
 
 EXPONENTS = 8  # the largest ones
 ROWS = 8  # whose exponents are averaged

@@ -1,14 +1,10 @@
 """Mirrors of a run's metrics: W&B and CSV. A mirror that breaks never ends the run."""
 
-import contextlib
 import logging
-import netrc
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import WandbLogger
 
@@ -18,6 +14,7 @@ from gatelab.diagnostics import keys
 from gatelab.runs import Run, RunWriter
 from gatelab.tasks import TASKS
 from gatelab.training import media
+from gatelab.training.accounts import wandb_offline
 from gatelab.training.loggers import CSVMirror, MetricsLogger, RunLogger
 
 if TYPE_CHECKING:
@@ -140,27 +137,6 @@ class WandbMirror(MetricsLogger):
                 return
             self._said = True
             _log.warning("W&B is left out of this run from here on: %s: %s", type(error).__name__, error)
-
-
-def wandb_offline(mode: str) -> bool:
-    """Whether W&B writes to disk only: asked for, by WANDB_MODE, or because no key is configured (never a prompt)."""
-    if mode != "auto":
-        return mode == "offline"
-    if os.environ.get("WANDB_MODE"):
-        return os.environ["WANDB_MODE"] != "online"
-    return not wandb_key()
-
-
-def wandb_key() -> bool:
-    """Whether there is a key for the server in use: WANDB_API_KEY, or what `wandb login` left."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    for path in (os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
-        with contextlib.suppress(OSError, netrc.NetrcParseError):
-            if path and netrc.netrc(str(path)).authenticators(host):
-                return True
-    return False
 
 
 def build_loggers(config: Config, writer: RunWriter, run_id: str, resolved: Mapping[str, Any]) -> list[MetricsLogger]:

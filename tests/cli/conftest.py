@@ -54,7 +54,8 @@ def gatelab(
 ) -> Callable[..., tuple[int, str, str]]:
     """Calls a command in this process: exit status, stdout, stderr."""
     # Most sweeps here are refused or have another launcher; the server of the jobs need not import for seconds ahead of them.
-    monkeypatch.setattr("gatelab.cli.local.start", lambda: None)
+    for start in ("gatelab.cli.main._import_ahead", "gatelab.cli.local.start"):
+        monkeypatch.setattr(start, lambda: None)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         status = main(list(arguments))

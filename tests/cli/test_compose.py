@@ -9,7 +9,7 @@ from gatelab.cells import CELLS
 from gatelab.cli import compose
 from gatelab.config import GROUPS, Config
 from gatelab.tasks import TASKS
-from gatelab.training.fit import build_model
+from gatelab.training.prepare import build_model
 
 FOLDER = compose.conf_folder()
 CHOICES = [

@@ -21,7 +21,8 @@ from gatelab.config import SGD, Config, Logger, Machine
 from gatelab.registry import Stopped, UserError
 from gatelab.runs import find_runs, read_run
 from gatelab.training import checkpoints
-from gatelab.training.fit import RunFailedError, fit
+from gatelab.training.failures import RunFailedError
+from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
 
 Make = Callable[..., Config]

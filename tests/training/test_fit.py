@@ -19,8 +19,10 @@ from gatelab.registry import UserError
 from gatelab.runs import Run, RunWriter, identity, read_run
 from gatelab.tasks import TASKS
 from gatelab.training.data import EvaluationBatches, TrainingStream
-from gatelab.training.fit import RunFailedError, build_model, check, fit
+from gatelab.training.failures import RunFailedError
+from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
+from gatelab.training.prepare import build_model, check
 
 
 def without_times(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import pytest
 
 from gatelab.cells import CELLS
 from gatelab.config import SGD, Logger, Model
-from gatelab.training.fit import RunFailedError, fit
-from gatelab.training.mirrors import wandb_offline
+from gatelab.training.accounts import wandb_offline
+from gatelab.training.failures import RunFailedError
+from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
 
 

@@ -24,9 +24,9 @@ from gatelab.runs import Run, read_run
 from gatelab.tasks import TASKS
 from gatelab.training.callbacks import TimeLimit
 from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints
-from gatelab.training.fit import check
 from gatelab.training.parallel import CHECKPOINT, LEADER_SECONDS, check_shares
 from gatelab.training.parallel import Team as Alone
+from gatelab.training.prepare import check
 
 NOISY = ["task=adding", "task.length=8", "model.dropout=0.3", "model.input_noise=0.1", "trainer.batch_size=8", "logger=none"]
 BETWEEN = [*NOISY, "machine.checkpoint_steps=3"]
@@ -265,7 +265,7 @@ def test_only_the_leader_s_clock_counts(tmp_path: Path):
 @pytest.mark.slow
 def test_torchrun_is_stopped_and_goes_on(tmp_path: Path):
     """The real one, which has a store of its own, and sends its processes a signal when it gets one."""
-    longer = [*NOISY, "trainer.max_steps=400", "machine.checkpoint_steps=7"]
+    longer = [*NOISY, "trainer.max_steps=200", "machine.checkpoint_steps=7"]
     expected = finished(Team(tmp_path / "whole", *longer))
     command = [str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node=2", "-m", "gatelab", "train", *SHORT, *longer]
     command.append(f"out={tmp_path / 'runs'}")
@@ -278,7 +278,7 @@ def test_torchrun_is_stopped_and_goes_on(tmp_path: Path):
     assert said.count("gatelab: interrupted") == 1, said
     stopped = read_run(only_run(tmp_path / "runs"))
     assert stopped.state == "preempted"
-    assert stopped.status["step"] < 400
+    assert stopped.status["step"] < 200
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert_same(read_run(stopped.path), expected)
@@ -289,14 +289,14 @@ def test_one_is_killed_or_stopped_at_any_moment(tmp_path: Path):
     """Again and again, by somebody who does not know what it is doing: while they start, meet, train, save and end."""
     longer = [
         *NOISY,
-        "trainer.max_steps=200",
+        "trainer.max_steps=100",
         "trainer.patience=null",
         "machine.checkpoint_steps=7",
         "machine.checkpoint_seconds=0.2",
     ]
     expected = finished(Team(tmp_path / "whole", *longer))
     moments = random.Random(1)
-    for _ in range(4):
+    for _ in range(3):
         team = Team(tmp_path / "cut", *longer)
         rank = moments.randrange(2)
         team.members[rank].join(moments.uniform(0.1, 6))

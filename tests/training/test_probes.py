@@ -7,7 +7,8 @@ from gatelab.cells import CELLS
 from gatelab.config import Model, Trainer
 from gatelab.diagnostics import observe
 from gatelab.runs import Run
-from gatelab.training.fit import build_model, fit
+from gatelab.training.fit import fit
+from gatelab.training.prepare import build_model
 
 
 def trained(run: Run) -> dict[str, torch.Tensor]:

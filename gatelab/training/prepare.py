@@ -1,0 +1,97 @@
+"""What is known of a run before it is trained: whether it can be, its model, its device. Without Lightning, which takes seconds to
+import: a sweep is looked at in a process that trains nothing.
+"""
+
+from typing import Any
+
+import torch
+
+from gatelab import processes
+from gatelab.cells import CELLS
+from gatelab.config import Config
+from gatelab.kernels import check_backend
+from gatelab.models import RNN, SequenceModel, initialize, matched_size
+from gatelab.registry import UserError
+from gatelab.tasks import TASKS, Task
+from gatelab.training.parallel import Team, check_shares
+
+PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
+
+
+def check(config: Config) -> None:
+    """Refuses what cannot be trained here, before anything is written.
+
+    Raises:
+        UserError: an unknown cell, task, option or backend, a value that is not accepted, or data or a device that is not there.
+    """
+    task = TASKS.build(**config.task)
+    task.size("train")  # a data set that cannot be had is refused here
+    CELLS.build(**config.cell).check(config.cell["name"])
+    with torch.device("meta"):
+        build_model(config, task)
+    check_backend(config.model.backend)
+    here = processes.place()
+    if here is not None:
+        check_shares(config, task, here.size)
+    accelerator(config)
+
+
+def build_model(config: Config, task: Task) -> SequenceModel:
+    """The model of a run; its weights depend on torch's random state.
+
+    Raises:
+        UserError: the cell or one of its options does not exist, it lacks what `init` sets, no hidden size makes it as large as
+            `match` asks, or a stream is to be read backwards.
+    """
+    if task.carried and config.model.bidirectional:
+        raise UserError(
+            f"model.bidirectional is true, but task '{config.task['name']}' is a stream without end, which cannot be read from "
+            "there. Use model.bidirectional=false."
+        )
+    shape, cell = config.model, CELLS.build(**config.cell)
+    directions = 2 if shape.bidirectional else 1
+    hidden_size = shape.hidden_size
+    if shape.match == "parameters":
+        sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, directions)
+        hidden_size = matched_size(cell, CELLS.build(shape.match_to), *sizes, shape.bias)
+    rnn = RNN(
+        cell,
+        task.input_size,
+        hidden_size,
+        shape.num_layers,
+        shape.bias,
+        True,
+        shape.dropout,
+        shape.bidirectional,
+        shape.backend,
+        config.machine.checkpoint_every,
+    )
+    initialize(rnn, config.init)
+    return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout, shape.input_noise)
+
+
+def accelerator(config: Config, team: Team | None = None) -> dict[str, Any]:
+    """Lightning's arguments for device and number format. Of the GPUs of a node each of its processes has one.
+
+    Raises:
+        UserError: the device is not there, cannot compute in this format, or cannot be used by several processes.
+    """
+    device = config.machine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if (device == "cuda" and not torch.cuda.is_available()) or (device == "mps" and not torch.backends.mps.is_available()):
+        raise UserError(
+            f"machine.device is '{device}', but torch {torch.__version__} finds no such device here. Use machine.device=cpu."
+        )
+    if config.trainer.precision == "f16" and device == "cpu":
+        raise UserError("trainer.precision is f16, but float16 trains only on a GPU. Use f32, f64 or bf16 on the CPU.")
+    devices: int | list[int] = 1
+    if team is not None and team.size > 1:
+        if device == "mps":
+            raise UserError(
+                "machine.device is 'mps', which several processes cannot share. Use one process, or machine.device=cpu."
+            )
+        if device == "cuda":
+            devices = [team.local_rank % torch.cuda.device_count()]
+            torch.cuda.set_device(devices[0])
+    return {"accelerator": device, "devices": devices, "precision": PRECISIONS[config.trainer.precision]}
