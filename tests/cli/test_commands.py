@@ -9,7 +9,7 @@ import pytest
 
 from gatelab.bench import measured
 from gatelab.cells import CELLS
-from gatelab.cli.main import COMMANDS
+from gatelab.cli.main import COMMANDS, main
 from gatelab.runs import RunWriter
 from gatelab.tasks import TASKS
 
@@ -25,6 +25,31 @@ def test_every_command_has_help(command, gatelab):
     with pytest.raises(SystemExit) as stop:
         gatelab(command, "--help")
     assert stop.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ahead"),
+    [
+        (["-m", "seed=0,1"], True),
+        (["seed=0,1", "--multirun", "hydra/launcher=local"], True),
+        (["seed=0"], False),
+        (["-m", "seed=0,1", "hydra/launcher=slurm"], False),
+        (["-m", "seed=0,1", "--dry-run"], False),
+        (["-m", "--cfg", "job"], False),
+    ],
+)
+def test_only_a_sweep_on_this_machine_has_its_server_import_ahead(arguments, ahead, monkeypatch):
+    begun = []
+    monkeypatch.setattr("gatelab.cli.main._import_ahead", lambda: begun.append(True))
+    monkeypatch.setattr("gatelab.cli.train.train", lambda given: 0)
+    assert main(["train", *arguments]) == 0
+    assert begun == [True] * ahead
+
+
+@pytest.mark.slow
+def test_who_only_hands_out_jobs_never_imports_lightning():
+    code = "import sys, gatelab.cli.train; sys.exit('lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.parametrize("name", CELLS.names())
