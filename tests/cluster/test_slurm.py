@@ -85,7 +85,7 @@ def test_a_run_that_needs_more_time_than_a_job_has(slurm, tmp_path):
     assert_same_run(cut, whole)
 
 
-@pytest.mark.parametrize("slurm", [False], ids=["no accounting"], indirect=True)
+@pytest.mark.parametrize("slurm", [True, False], ids=["accounting", "no accounting"], indirect=True)
 def test_jobs_that_fail_or_are_killed_cost_only_themselves(slurm, tmp_path):
     arguments = ["cell=rnn", "task=adding", "task.length=20", "trainer.val_every=20", "logger=none", "optimizer=sgd"]
     arguments += ["trainer.max_steps=2000", "trainer.clip_norm=null", "trainer.patience=null", "optimizer.lr=1e30,0.01,0.02"]

@@ -289,14 +289,14 @@ def test_one_is_killed_or_stopped_at_any_moment(tmp_path: Path):
     """Again and again, by somebody who does not know what it is doing: while they start, meet, train, save and end."""
     longer = [
         *NOISY,
-        "trainer.max_steps=100",
+        "trainer.max_steps=200",
         "trainer.patience=null",
         "machine.checkpoint_steps=7",
         "machine.checkpoint_seconds=0.2",
     ]
     expected = finished(Team(tmp_path / "whole", *longer))
     moments = random.Random(1)
-    for _ in range(3):
+    for _ in range(4):
         team = Team(tmp_path / "cut", *longer)
         rank = moments.randrange(2)
         team.members[rank].join(moments.uniform(0.1, 6))
