@@ -223,7 +223,7 @@ def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
                 status = read_json(path / "status.json")
             except UserError:
                 status = {"step": 0}
-            if status.get("state") in ("finished", "failed", "preempted"):
+            if status.get("state") in ("finished", "pruned", "failed", "preempted"):
                 return False
             status |= {"state": state, "error": error} | ({"cause": cause} if state == "failed" else {})
             write_json(path / "status.json", status)

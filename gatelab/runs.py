@@ -52,6 +52,7 @@ __all__ = [
     "find_runs",
     "identity",
     "mark",
+    "outcome_of",
     "read_run",
     "run_name",
 ]
@@ -93,6 +94,31 @@ class Run:
         state = self.status["state"]
         # Earlier versions took a run that was stopped for one that failed.
         return "preempted" if state == "failed" and self.status.get("cause") == "interrupted" else state
+
+    @property
+    def outcome(self) -> str:
+        """The state by which training decides what to do with a run; nothing else decides whether a run is finished.
+
+        As `state`, but `preempted` if the run says that it is finished and its results are damaged: the next command completes it
+        from its last checkpoint.
+        """
+        return "preempted" if self.damage() else self.state
+
+    def damage(self) -> str | None:
+        """What is wrong with the results of a run that says it is finished; None if they are whole or it does not say so."""
+        if self.state != "finished":
+            return None
+        try:
+            summary = self.summary()
+            for split in ("val", "test"):
+                float(summary[split][summary["metric"]])
+        except UserError as error:
+            return str(error)
+        except KeyError as error:
+            return f"summary.json lacks {error}"
+        except (TypeError, ValueError) as error:
+            return f"summary.json is damaged: {error}"
+        return None
 
     @property
     def diverged(self) -> bool:
@@ -182,6 +208,14 @@ def read_run(path: Path) -> Run:
     except (KeyError, TypeError) as error:
         raise UserError(f"config.json or status.json lacks {error}") from error
     return run
+
+
+def outcome_of(path: Path) -> str | None:
+    """The `outcome` of the run in a directory; None if there is no run that can be read."""
+    try:
+        return read_run(path).outcome
+    except UserError:
+        return None
 
 
 def find_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[Skipped]]:

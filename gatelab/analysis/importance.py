@@ -81,7 +81,7 @@ def importances(
     """
     if metric is not None:
         check_quantity(metric)
-    ended = [run for run in runs if run.state == "finished" or run.diverged]
+    ended = [run for run in runs if run.outcome == "finished" or run.diverged]
     groups = _groups(ended, search)
     if not groups:
         raise UserError(

@@ -100,6 +100,9 @@ def _standing(run: Run, now: float) -> Standing:
             run = read_run(run.path)
             live = live_state(run, now)
     status = run.status
+    damage = run.damage()
+    if damage is not None:
+        live = "interrupted"
     state = "diverged" if run.diverged else _SHOWN.get(live, live)
     started, updated = (_number(status.get(key)) for key in ("started", "updated"))
     step, last, first = (_count(status.get(key)) for key in ("step", "max_steps", "from_step"))
@@ -115,6 +118,8 @@ def _standing(run: Run, now: float) -> Standing:
     reason, look = "", ""
     if state == "stale":
         reason = f"no sign of life for {duration(now - (updated or 0.0))}; process {status.get('pid')} on {status.get('host')}"
+    elif damage is not None:
+        reason = f"{damage.rstrip('.')}; the same command completes it from the last checkpoint"
     elif state == "interrupted":
         reason = f"its process {status.get('pid')} is gone; the same command goes on from the last checkpoint"
     elif state in ("failed", "diverged", "preempted"):

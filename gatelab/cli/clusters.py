@@ -19,7 +19,7 @@ from gatelab.cli import compose
 from gatelab.config import Config
 from gatelab.locks import LOCK_SILENT_SECONDS
 from gatelab.registry import UserError
-from gatelab.runs import Run, enqueue, mark, read_run
+from gatelab.runs import Run, enqueue, mark, outcome_of, read_run
 
 PACKAGES = {"slurm": "submitit", "ray": "ray"}  # launcher -> what its extra brings
 ENDED_WELL = ("finished", "pruned")
@@ -143,24 +143,17 @@ def jobs_of(overrides: Sequence[Sequence[str]], context: HydraContext, config: D
 
 def queue(jobs: Sequence[compose.Job], launcher: str) -> list[int]:
     """Notes in the directories of runs that have not ended that they are waiting; returns their places in `jobs`."""
-    left = [number for number, job in enumerate(jobs) if state_of(job) not in ENDED_WELL]
+    left = [number for number, job in enumerate(jobs) if outcome_of(job.path) not in ENDED_WELL]
     for number in left:
         resolved = asdict(jobs[number].config)
         enqueue(jobs[number].path, resolved, jobs[number].path.name.rpartition("-")[2], launcher)
     return left
 
 
-def state_of(job: compose.Job) -> str | None:
-    """What the directory of a run says; None if it says nothing."""
-    with contextlib.suppress(UserError):
-        return read_run(job.path).state
-    return None
-
-
 def note(job: compose.Job, state: str, error: str, cause: str = "killed") -> None:
     """As `mark`, for a process that was killed on another machine: waits until its lock is silent."""
     deadline = time.monotonic() + SECONDS_FOR_A_LOCK
-    while not mark(job.path, state, error, cause) and state_of(job) == "running" and time.monotonic() < deadline:
+    while not mark(job.path, state, error, cause) and outcome_of(job.path) == "running" and time.monotonic() < deadline:
         time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
@@ -170,7 +163,7 @@ def outcome(overrides: Sequence[str], job: compose.Job) -> JobReturn:
     done.return_value = float("nan")
     with contextlib.suppress(UserError):
         run = read_run(job.path)
-        if run.state == "finished":
+        if run.outcome == "finished":
             summary: dict[str, Any] = run.summary()
             done.return_value = float(summary["val"][summary["metric"]])
     return done

@@ -168,7 +168,7 @@ def _state(path: Path, retry: str) -> str:
         run = read_run(path)
     except UserError:
         return NEW
-    if run.state in ("finished", "pruned"):
+    if run.outcome in ("finished", "pruned"):
         return FINISHED
     if run.state == "running" and holder(path) is not None:
         return ELSEWHERE

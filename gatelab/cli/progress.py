@@ -73,8 +73,8 @@ class Progress:
                 mark = _mark(path)
                 watched = _Watched(before=mark, seen=mark)
                 run = None if mark is None else _look(path)
-                if run is not None and run.state in GOOD:
-                    watched.state = run.state
+                if run is not None and run.outcome in GOOD:
+                    watched.state = run.outcome
                 else:
                     self._open[path] = watched
                 self._watched[path] = watched
@@ -126,8 +126,8 @@ class Progress:
             run = _look(path)
             if run is None:  # half of a run: its process was killed, or is about to write the rest
                 continue
-            watched.seen, watched.state = seen, run.state
-            if run.state in self._ends:
+            watched.seen, watched.state = seen, run.outcome
+            if run.outcome in self._ends:
                 watched.done = 1.0
                 del self._open[path]
                 self.say(_line(run))

@@ -60,11 +60,11 @@ def launch(
         environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
         shared = ray.put((context, task, config, Singleton.get_state(), os.getcwd(), environment))
         running: dict[Any, int] = {}
-        for number in queue():
-            need = needs_of(jobs[number].config)
-            options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
-            running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
         try:
+            for number in queue():
+                need = needs_of(jobs[number].config)
+                options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
+                running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
             while running:
                 ready, _ = ray.wait([*running])
                 for reference in ready:

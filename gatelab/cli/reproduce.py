@@ -1,6 +1,7 @@
 """`gatelab reproduce`: runs a paper's experiment and says which of its claims hold."""
 
 import argparse
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,8 +113,11 @@ def _overrides(paper: Paper, name: str, arm: str, seeds: int | None) -> list[str
 
 def _results(paths: Sequence[Path]) -> list[Run]:
     """The runs that finished or diverged, which they would do again."""
-    found = [read_run(path) for path in paths if (path / "status.json").exists()]
-    return [run for run in found if run.state == "finished" or run.diverged]
+    found = []
+    for path in paths:
+        with contextlib.suppress(UserError):  # not begun, or damaged: it is trained
+            found.append(read_run(path))
+    return [run for run in found if run.outcome == "finished" or run.diverged]
 
 
 def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mapping[str, Any], console: Console) -> None:

@@ -172,7 +172,7 @@ class Search:
     def _told(self, item: Pending) -> bool:
         """Tells a trial whose run came to its end before."""
         run = item.run()
-        ended = run is not None and (run.state == "finished" or run.diverged or (run.state == "pruned" and self._prunes))
+        ended = run is not None and (run.outcome == "finished" or run.diverged or (run.state == "pruned" and self._prunes))
         if ended:
             self._tell(item, run)
         return ended
@@ -263,7 +263,7 @@ class Search:
 
 def _outcome(run: Run | None, metric: str) -> tuple[TrialState, float | None]:
     """What a run in its present state is as a trial."""
-    if run is not None and run.state == "finished":
+    if run is not None and run.outcome == "finished":
         return TrialState.COMPLETE, float(run.summary()["val"][metric])
     if run is not None and (run.state == "pruned" or run.diverged):
         return TrialState.PRUNED, None

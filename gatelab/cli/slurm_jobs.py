@@ -27,9 +27,10 @@ from omegaconf import DictConfig
 
 from gatelab import processes
 from gatelab.cli import clusters, compose
-from gatelab.cli.clusters import ENDED_WELL, note, state_of
+from gatelab.cli.clusters import ENDED_WELL, note
 from gatelab.cli.needs import needs_of
 from gatelab.registry import Stopped, UserError
+from gatelab.runs import outcome_of
 from gatelab.signals import stoppable
 from gatelab.tasks import TASKS
 from gatelab.training.failures import PeerLostError
@@ -235,7 +236,7 @@ def _has_result(job: submitit.Job[Any]) -> bool:
 
 def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
     """Whether a run has come to its end, by its directory; where its process could not note it, that is done here."""
-    state = state_of(job)
+    state = outcome_of(job.path)
     if state not in ENDED_WELL and (end in COME_BACK or (end == "FAILED" and state == "preempted")):
         return False
     if state in (*ENDED_WELL, "failed"):

@@ -81,6 +81,8 @@ def train(arguments: list[str]) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
+    for mailbox in (refused, failed, clusters.refused):  # what an earlier call in this process left
+        mailbox.clear()
     arguments = without_passwords(arguments)
     dry = DRY_RUN in arguments
     arguments = [item for item in arguments if item != DRY_RUN]
@@ -176,7 +178,6 @@ def _train(jobs: Sequence[compose.Job], arguments: list[str], progress: Progress
 
 def _follow(arguments: list[str]) -> int:
     """As `_train` where another process leads, which writes and says everything; returns the exit status."""
-    failed.clear()
     with stoppable():
         broken = _hydra([*arguments, "hydra.output_subdir=null"])
     if refused:

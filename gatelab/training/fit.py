@@ -138,16 +138,17 @@ def _record(attempt: Attempt, resolved: Mapping[str, Any], origin: Mapping[str, 
 
 
 def _ended(path: Path) -> Run | None:
-    """The run if its directory says that it has ended, and can be read."""
+    """The run if it has ended and can be read; says what is damaged."""
     try:
         run = read_run(path)
-        if run.state == "finished":
-            run.summary()
+        damage = run.damage()
     except UserError as error:
-        if (path / "status.json").exists():
-            _log.warning("%s: %s. The run goes on from its last checkpoint.", path, error)
-        return None
-    return run if run.state in ("finished", "failed") else None
+        if not (path / "status.json").exists():
+            return None
+        run, damage = None, str(error)
+    if damage is not None:
+        _log.warning("%s: %s. The run is completed from its last checkpoint.", path, damage)
+    return run if run is not None and run.outcome in ("finished", "failed") else None
 
 
 def _changed(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:

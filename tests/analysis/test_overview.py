@@ -57,6 +57,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_done(make_run, tmp_path: Path,
 
     def read_before_the_end(folders: Any) -> Any:
         found = find_runs(folders)
+        (path / "summary.json").write_text('{"metric": "mse", "val": {"mse": 0.5}, "test": {"mse": 0.5}}')
         noted(path, state="finished")
         return found
 
@@ -141,7 +142,7 @@ def test_a_status_with_next_to_nothing_in_it(make_run, tmp_path: Path):
 
 def test_a_messy_folder(messy: Path):
     found = overview([messy])
-    assert found.counts == {"done": 17, "running": 1, "failed": 2}
+    assert found.counts == {"done": 16, "running": 1, "interrupted": 1, "failed": 2}  # one has half a summary
     assert {item.path.name for item in found.skipped} >= {"half-written", "notes"}
 
 

@@ -29,7 +29,8 @@ def write(job: compose.Job, end: str, seconds: float = 8.0, step: int = 40) -> N
     writer = RunWriter(job.path)
     writer.start(asdict(job.config), {}, job.run_id)
     if end == "finished":
-        writer.finish({"wall_seconds": seconds, "steps": step}, step)
+        scores = {"metric": "mse", "val": {"mse": 0.5}, "test": {"mse": 0.5}}
+        writer.finish(scores | {"wall_seconds": seconds, "steps": step}, step)
     elif end == "failed":
         writer.fail("The disk is full.", "", None)
     else:

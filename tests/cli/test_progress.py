@@ -12,7 +12,7 @@ from gatelab.cli.progress import Progress
 from gatelab.runs import RunWriter
 
 CONFIG = {"cell": {"name": "lstm"}, "task": {"name": "adding"}, "seed": 0, "trainer": {"max_steps": 10}}
-SUMMARY = {"metric": "mse", "chance": 1 / 6, "test": {"mse": 0.0123456}, "steps": 10, "wall_seconds": 3.2}
+SUMMARY = {"metric": "mse", "chance": 1 / 6, "val": {"mse": 0.5}, "test": {"mse": 0.0123456}, "steps": 10, "wall_seconds": 3.2}
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from gatelab.cli.status import _view
 from gatelab.runs import RunWriter
 from gatelab.sweeps import write_plan
 
+SUMMARY = {"metric": "mse", "val": {"mse": 0.5}, "test": {"mse": 0.5}}
+
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
@@ -39,7 +41,7 @@ def sweep(tmp_path: Path) -> Path:
         writer.start(config, {}, str(seed))
         writer.progress(1)
         if state == "done":
-            writer.finish({}, 1000)
+            writer.finish(SUMMARY, 1000)
         elif state == "failed":
             writer.fail("No [bold]memory[/].", "Traceback", None)
         writer.close()
@@ -104,6 +106,7 @@ def test_watch_goes_on_until_interrupted(sweep: Path):
             if b"1 done" in seen and not looked:  # drawn once; now a run ends
                 looked = True
                 path = sweep / "lstm-adding-s1-x" / "status.json"
+                path.with_name("summary.json").write_text(json.dumps(SUMMARY))
                 path.write_text(json.dumps(json.loads(path.read_text()) | {"state": "finished"}))
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0

@@ -1,0 +1,72 @@
+"""The launcher `ray` where submitting fails, with a stand-in for Ray; tests/cluster/test_ray.py has a real one."""
+
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from gatelab.cli import clusters, compose
+
+TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s", "seed=0,1,2"]
+
+
+class Ray(types.ModuleType):
+    """Takes as many tasks as it is told to, and remembers which were taken back."""
+
+    def __init__(self, takes: int) -> None:
+        super().__init__("ray")
+        self.takes = takes
+        self.submitted: list[int] = []
+        self.cancelled: list[int] = []
+        self.exceptions = types.ModuleType("ray.exceptions")
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def put(self, value: Any) -> Any:
+        return value
+
+    def remote(self, **options: Any) -> Any:
+        return lambda function: types.SimpleNamespace(remote=self._submit)
+
+    def _submit(self, *arguments: Any) -> int:
+        if len(self.submitted) == self.takes:
+            raise ConnectionError("The head is gone.")
+        self.submitted.append(len(self.submitted))
+        return self.submitted[-1]
+
+    def cancel(self, reference: int) -> None:
+        self.cancelled.append(reference)
+
+    def wait(self, references: list[Any], **options: Any) -> Any:
+        return references, []
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
+    module = Ray(takes=2)
+    monkeypatch.setitem(sys.modules, "ray", module)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", module.exceptions)
+    monkeypatch.delitem(sys.modules, "gatelab.cli.ray_tasks", raising=False)
+    yield module
+    sys.modules.pop("gatelab.cli.ray_tasks", None)
+
+
+def test_what_was_submitted_before_an_error_is_taken_back(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    launcher = importlib.import_module("gatelab.cli.ray_tasks")
+    compose.register_schemas()
+    jobs = compose.compose_jobs(compose.parse([*TINY, f"out={tmp_path}"]), sweep=True)
+    assert len(jobs) == 3
+
+    def hand_over(name: str, overrides: Any, context: Any, config: Any, train: Any) -> Any:
+        return train(jobs, lambda: [0, 1, 2])
+
+    monkeypatch.setattr(clusters, "launch", hand_over)
+    config = OmegaConf.create({})
+    with pytest.raises(ConnectionError, match="The head is gone"):
+        launcher.launch([job.overrides for job in jobs], 0, None, None, config, {"init": {}, "remote": {}})
+    assert ray.cancelled == [0, 1]
