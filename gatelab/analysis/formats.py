@@ -17,9 +17,11 @@ from gatelab.analysis.series import Curve
 from gatelab.analysis.sparklines import WIDTH, sparklines
 from gatelab.analysis.statistics import Interval
 from gatelab.analysis.table import Row
+from gatelab.output import visible
 from gatelab.registry import UserError, unknown
 
 NOTHING = "–"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -303,13 +305,18 @@ def _csv(rows: Iterable[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _joined(value) for key, value in dataclasses.asdict(row).items()} for row in rows)
+    writer.writerows({key: _csv_cell(value) for key, value in dataclasses.asdict(row).items()} for row in rows)
     return text.getvalue()
 
 
-def _joined(value: Any) -> Any:
-    """A field with several values, as text between blanks."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+def _csv_cell(value: Any) -> Any:
+    """A field of a row; several values (which are numbers) are joined by blanks.
+
+    A spreadsheet runs text that begins like a formula, so such text gets an apostrophe in front. A number stays a number.
+    """
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _markdown(rows: list[Row], baseline: str | None, curves: Sequence[Curve] | None) -> str:
@@ -331,6 +338,7 @@ def _line(cells: Iterable[str]) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is."""
+    text = visible(text)
     for character in "\\`*_|[]":
         text = text.replace(character, "\\" + character)
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +10,7 @@ from gatelab.analysis.formats import Section, caption, overall_section, sections
 from gatelab.analysis.series import Curve
 from gatelab.analysis.table import Row
 from gatelab.analysis.verdict import verdicts
+from gatelab.console import Console
 from gatelab.runs import Skipped
 
 
@@ -31,21 +30,21 @@ def print_table(rows: Iterable[Row], console: Console, baseline: str | None = No
     for section, verdict in zip(sections(rows, curves), verdicts(rows, baseline), strict=True):
         _print_section(section, console)
         for note in section.notes:
-            console.print(escape(note), style="dim", highlight=False)
+            console.print(Text(note), style="dim")
         if baseline is not None and verdict.sentences:
-            console.print(escape(" ".join(verdict.sentences)), highlight=False)
+            console.print(Text(" ".join(verdict.sentences)))
         console.print()
     together = overall_section(rows)
     if together is not None:
         _print_section(together, console)
         console.print()
-    console.print(escape(caption(rows, baseline)), style="dim", highlight=False)
+    console.print(Text(caption(rows, baseline)), style="dim")
     if baseline is None and len(rows) > 1:
         console.print("Differences are tested against the cell given by --baseline.", style="dim", highlight=False)
 
 
 def _print_section(section: Section, console: Console) -> None:
-    console.print(f"[bold]{escape(section.title)}[/bold]  {escape(section.subtitle)}", highlight=False)
+    console.print(Text.assemble((section.title, "bold"), f"  {section.subtitle}"))
     for table in _tables(section, console.width):
         console.print(table, crop=False)
 
@@ -53,7 +52,7 @@ def _print_section(section: Section, console: Console) -> None:
 def print_skipped(skipped: Iterable[Skipped], console: Console) -> None:
     """Prints what could not be read, one line each."""
     for item in skipped:
-        console.print(f"Skipped {escape(str(item.path))}: {escape(item.reason)}.", highlight=False, soft_wrap=True)
+        console.print(Text(f"Skipped {item.path}: {item.reason}."), soft_wrap=True)
 
 
 def _tables(section: Section, width: int) -> Iterator[Table]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from gatelab.bench import measured, overhead, plan
 from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
 from gatelab.cli.list import KINDS
+from gatelab.console import Console
 from gatelab.records import write_json
 from gatelab.registry import UserError, load_plugin
 from gatelab.training.provenance import machine, versions
@@ -93,7 +93,7 @@ def _head(threads: int, repeats: int) -> dict[str, Any]:
 
 
 def _say(line: str) -> None:
-    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def _console() -> Console:
@@ -134,8 +134,8 @@ def print_kernels(result: dict[str, Any], console: Console) -> None:
         console.print()
     refused = {(name, of["refused"]) for row in result["rows"] for name, of in row["columns"].items() if "refused" in of}
     for name, reason in sorted(refused):
-        console.print(f"{name}: {reason}", highlight=False, markup=False)
-    console.print(_legend(result), highlight=False, markup=False)
+        console.print(f"{name}: {reason}", highlight=False)
+    console.print(_legend(result), highlight=False)
 
 
 def _headings(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -211,4 +211,4 @@ def print_training(result: dict[str, Any], console: Console) -> None:
         whole = result["milliseconds"][name]
         table.add_row(f"whole step, logger={name}", f"{whole:.3f}", f"{whole / bare - 1:+.1%}")
     console.print(table)
-    console.print(overhead.LEGEND.format(**result), highlight=False, markup=False)
+    console.print(overhead.LEGEND.format(**result), highlight=False)

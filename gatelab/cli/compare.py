@@ -1,16 +1,15 @@
 """`gatelab compare`: a table over whatever runs lie under the folders given."""
 
 import argparse
-import sys
 import textwrap
-
-from rich.console import Console
 
 from gatelab.analysis.formats import EXPLANATIONS, render
 from gatelab.analysis.sparklines import validation_curves
 from gatelab.analysis.table import compare
 from gatelab.analysis.terminal import print_skipped, print_table
 from gatelab.cli.folders import add_folders
+from gatelab.console import Console
+from gatelab.output import say
 from gatelab.runs import find_runs
 
 
@@ -30,10 +29,10 @@ def run(options: argparse.Namespace) -> int:
     result = compare(runs, options.baseline)
     print_skipped([*skipped, *result.skipped], Console(stderr=True))
     if result.pruned:
-        print(f"{result.pruned} runs that a search ended early (pruned) are left out.", file=sys.stderr)
+        say(f"{result.pruned} runs that a search ended early (pruned) are left out.", stderr=True)
     curves = validation_curves(result.rows, result.groups) if options.format in ("table", "markdown") else None
     if options.format == "table":
         print_table(result.rows, Console(), options.baseline, curves)
     else:
-        print(render(result.rows, options.format, options.baseline, curves), end="")
+        say(render(result.rows, options.format, options.baseline, curves).removesuffix("\n"))
     return 0

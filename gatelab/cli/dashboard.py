@@ -5,6 +5,7 @@ import shlex
 
 from gatelab.analysis.live import HOST, Source, serve
 from gatelab.cli.folders import add_folders, report_command
+from gatelab.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +18,9 @@ def run(options: argparse.Namespace) -> int:
     """Serves until Ctrl-C."""
     source = Source(options.folders, options.baseline, report_command(options))
     with serve(source, options.port) as server:
-        print(f"Dashboard of {shlex.join(options.folders)}: http://{HOST}:{server.server_port}/    (Ctrl-C ends it)", flush=True)
+        say(f"Dashboard of {shlex.join(options.folders)}: http://{HOST}:{server.server_port}/    (Ctrl-C ends it)")
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            print("\nThe dashboard has ended; runs go on.")
+            say("\nThe dashboard has ended; runs go on.")
     return 0

@@ -6,12 +6,12 @@ import platform
 from importlib.metadata import entry_points
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from gatelab.cells import CELLS
 from gatelab.cli.compose import conf_folder
 from gatelab.cli.kernels import amount
+from gatelab.console import Console
 from gatelab.kernels import BACKENDS
 from gatelab.kernels.allocator import keep_memory
 from gatelab.kernels.cpu import _build

@@ -4,12 +4,12 @@ import argparse
 import inspect
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from gatelab.bench import measured
 from gatelab.cells import CELLS, Cell
 from gatelab.cli import compose
+from gatelab.console import Console
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
 from gatelab.registry import UserError, describe
 from gatelab.tasks import TASKS, Task
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     for kind in named:
         entry = CELLS.build(**config.cell) if kind == "cell" else TASKS.build(**config.task)
         console.rule(f"{kind} {config.cell['name'] if kind == 'cell' else config.task['name']}", align="left")
-        console.print(inspect.getdoc(type(entry)) or "", markup=False, highlight=False)
+        console.print(inspect.getdoc(type(entry)) or "", highlight=False)
         console.print()
         _print_options(console, kind, entry)
         rows = _cell_rows(entry) if isinstance(entry, Cell) else _task_rows(entry)
@@ -92,7 +92,7 @@ def _print_speed(console: Console, name: str, cell: Cell) -> None:
     run, rows = measured.figures(name, cell)
     console.print()
     if not rows:
-        console.print(f"Speed: not measured. `gatelab bench --cells {name}` does it here.", markup=False, highlight=False)
+        console.print(f"Speed: not measured. `gatelab bench --cells {name}` does it here.", highlight=False)
         return
     versus = dict.fromkeys(key for row in rows for key in row["ratios"])
     headings = ["cell", "B x T x D x H", "ms", *(f"times\n{key.replace('_', chr(10))}" for key in versus), "GFLOP\n/s", "peak"]
@@ -111,7 +111,6 @@ def _print_speed(console: Console, name: str, cell: Cell) -> None:
     with_what = f"torch {run['versions']['torch']}, backend {', '.join(sorted({str(row['backend']) for row in rows}))}"
     console.print(
         f"Measured {run['date'][:10]} on {where}, threads {run['threads']}, {run['dtype']}, {with_what}. {LEGEND}",
-        markup=False,
         highlight=False,
     )
 

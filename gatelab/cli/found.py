@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gatelab.analysis.variance import variance_shares
 from gatelab.cli.searches import Search
 from gatelab.cli.studies import Variant
+from gatelab.console import Console
 from gatelab.registry import UserError
 from gatelab.runs import NOT_IDENTITY, read_run
 

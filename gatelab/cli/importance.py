@@ -3,14 +3,11 @@
 import argparse
 import contextlib
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +16,8 @@ from gatelab.analysis.importance import RESAMPLES, Importance, importances
 from gatelab.analysis.statistics import Interval
 from gatelab.analysis.terminal import print_skipped
 from gatelab.cli.folders import add_run_folders, sweep_folder
+from gatelab.console import Console
+from gatelab.output import say
 from gatelab.registry import UserError, unknown
 from gatelab.runs import Run, find_runs, read_run
 from gatelab.sweeps import commands, read_plan
@@ -51,10 +50,10 @@ def run(options: argparse.Namespace) -> int:
     kept = [one for one in runs if options.cell in (None, one.cell)]
     pruned = sum(one.state == "pruned" for one in kept)
     if pruned:
-        print(f"{pruned} runs that a search ended early (pruned) are left out.", file=sys.stderr)
+        say(f"{pruned} runs that a search ended early (pruned) are left out.", stderr=True)
     made = importances(kept, search, options.metric, options.resamples, options.seed)
     if options.json:
-        print(json.dumps([_plain(item) for item in made], indent=1))
+        say(json.dumps([_plain(item) for item in made], indent=1))
         return 0
     console = Console()
     for item in made:
@@ -128,7 +127,7 @@ def _finite(value: Any) -> Any:
 
 def _print(item: Importance, console: Console) -> None:
     where = ", ".join(filter(None, (item.task, item.options)))
-    console.print(f"[bold]{escape(item.cell)}[/bold]  {escape(where)}: {escape(item.metric)} over {item.n} runs", highlight=False)
+    console.print(Text.assemble((item.cell, "bold"), f"  {where}: {item.metric} over {item.n} runs"))
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("option")
     table.add_column("share of the variance (95%)", justify="right", no_wrap=True)
@@ -137,7 +136,7 @@ def _print(item: Importance, console: Console) -> None:
         table.add_row(Text(option), _share(share), Text(item.search[option]))
     table.add_row("interactions", _share(item.interactions), "")
     console.print(table)
-    console.print(escape(" ".join([*item.notes, *item.warnings])), highlight=False)
+    console.print(Text(" ".join([*item.notes, *item.warnings])))
     console.print()
 
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from gatelab.console import Console
 from gatelab.diagnostics import keys
 from gatelab.registry import UserError
 from gatelab.runs import Run, find_runs
@@ -41,7 +41,7 @@ def _print(console: Console, run: Run, found: dict[str, Any]) -> None:
     text = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
 
     def say(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, highlight=False, soft_wrap=True)
 
     say(f"{found['checkpoint']} checkpoint, step {found['step']}; {found['split']}: {text}")
     slots = [value for name, value in found["scores"].items() if name.startswith("recall/")]

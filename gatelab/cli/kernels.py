@@ -4,13 +4,14 @@ import argparse
 import time
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from gatelab.cells import CELLS
 from gatelab.cli import compose
+from gatelab.console import Console
 from gatelab.kernels import cpu
 from gatelab.kernels.cpu import _build
+from gatelab.output import say
 from gatelab.registry import UserError
 
 EXAMPLE = "`gatelab kernels show cifg cell.peepholes=true`"
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints C on stdout, or a line for each file of the cache, or what was removed."""
     if options.action == "show":
-        print(_source(options.cell, getattr(torch, options.dtype)).rstrip("\n"))
+        say(_source(options.cell, getattr(torch, options.dtype)).rstrip("\n"))
         return 0
     if options.cell:
         raise UserError(f"kernels {options.action}: '{options.cell[0]}' is too much; the cache is listed and emptied as a whole.")
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         _list()
     else:
         size = sum(entry.size for entry in _build.entries())
-        print(f"{amount(_build.clear(), size)} removed from {_build.cache_folder()}.")
+        say(f"{amount(_build.clear(), size)} removed from {_build.cache_folder()}.")
     return 0
 
 

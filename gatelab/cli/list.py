@@ -3,10 +3,10 @@
 import argparse
 import inspect
 
-from rich.console import Console
 from rich.table import Table
 
 from gatelab.cells import CELLS
+from gatelab.console import Console
 from gatelab.registry import Registry, UserError, load_plugin
 from gatelab.tasks import TASKS
 

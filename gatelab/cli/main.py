@@ -3,12 +3,14 @@
 import argparse
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import sys
 
 import gatelab
 from gatelab import processes
+from gatelab.output import LogFormatter, say
 from gatelab.registry import Stopped, UserError, unknown
 from gatelab.signals import stoppable
 
@@ -44,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 if a run failed, 2 if the input cannot be used, 128 + the number of the signal that ended it.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if logging.lastResort is not None:  # what prints a warning where no command sets up logs
+        logging.lastResort.setFormatter(LogFormatter())
     if not processes.leads():  # torch would print stacks of its C++ when the leader is gone
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
@@ -61,15 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _say(line: str) -> None:
     if processes.leads():  # of several that train one run the others say the same
-        print(line, file=sys.stderr)
+        say(line, stderr=True)
 
 
 def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
-        print(_usage())
+        say(_usage())
         return 0
     if given[0] == "--version":
-        print(f"gatelab {gatelab.__version__}")
+        say(f"gatelab {gatelab.__version__}")
         return 0
     command, rest = given[0], given[1:]
     if command not in COMMANDS:

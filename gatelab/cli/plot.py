@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from gatelab.analysis.figures import FIGURES
 from gatelab.analysis.paper import write_figure
 from gatelab.analysis.terminal import print_skipped
 from gatelab.cli.folders import add_run_folders
+from gatelab.console import Console
+from gatelab.output import say
 from gatelab.registry import UserError, unknown
 from gatelab.runs import find_runs
 
@@ -29,5 +29,5 @@ def run(options: argparse.Namespace) -> int:
     path = Path(options.output)
     left_out = write_figure(runs, options.figure, path, options.task)
     print_skipped([*skipped, *left_out], Console(stderr=True))
-    print(f"Figure {options.figure}: {path.resolve()}")
+    say(f"Figure {options.figure}: {path.resolve()}")
     return 0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from gatelab.console import Console
 from gatelab.locks import holder
 from gatelab.registry import UserError
 from gatelab.runs import Run, read_run
@@ -143,7 +143,7 @@ class Progress:
     def say(self, *lines: str) -> None:
         """Prints lines above the bar."""
         for line in lines:
-            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+            self.console.print(line, highlight=False, soft_wrap=True)
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

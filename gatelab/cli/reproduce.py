@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 import gatelab
@@ -21,6 +19,8 @@ from gatelab.analysis.reproduction import COSTS, Outcome, as_record, evaluate, e
 from gatelab.analysis.status import duration
 from gatelab.cli import compose
 from gatelab.cli.train import train
+from gatelab.console import Console
+from gatelab.output import say
 from gatelab.records import write_json
 from gatelab.registry import UserError, unknown
 from gatelab.runs import Run, read_run
@@ -89,7 +89,7 @@ def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Ru
         given += [f"out={options.out / f'{paper.name}-{options.scale}'}", f"sweep={arm}"]
         if options.jobs:
             given.append(f"hydra.launcher.n_jobs={options.jobs}")
-        print(f"{paper.name}: {arm}", flush=True)
+        say(f"{paper.name}: {arm}")
         compose.register_schemas()
         paths = [job.path for job in compose.compose_jobs(compose.parse(given[1:]), sweep=True)]
         if len(_results(paths)) < len(paths):
@@ -121,7 +121,7 @@ def _results(paths: Sequence[Path]) -> list[Run]:
 
 
 def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mapping[str, Any], console: Console) -> None:
-    console.print(f"\n{paper.citation}\n{paper.link}   scale: {scale}\n", markup=False, highlight=False)
+    console.print(f"\n{paper.citation}\n{paper.link}   scale: {scale}\n", highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("claim", "in the paper", "here", "n", "verdict"):
         table.add_column(heading, overflow="fold")
@@ -152,7 +152,7 @@ def _costs(arms: Mapping[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for name, arm in arms.items():
         costs = [NOTHING if arm[key] is None else engineering(arm[key]) for key in COSTS]
-        table.add_row(escape(name), str(arm["finished"]), *costs)
+        table.add_row(name, str(arm["finished"]), *costs)
     return table
 
 

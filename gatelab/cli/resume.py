@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from gatelab.cli.folders import sweep_folder
 from gatelab.cli.train import train
+from gatelab.output import say
 from gatelab.registry import UserError
 from gatelab.sweeps import commands, failed_runs
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         for one in failed_runs(folder):
             error = " ".join(str(one.status.get("error", "no error was recorded")).split())
             step, file = one.status.get("step", 0), one.path / "status.json"
-            print(f"{one.path.name}  failed at step {step}: {error} See {file}. --failed trains it again.", file=sys.stderr)
+            say(f"{one.path.name}  failed at step {step}: {error} See {file}. --failed trains it again.", stderr=True)
     worst = 0
     for command in found:
         given = [*command["arguments"], f"machine.retry={'all' if options.failed else 'none'}"]

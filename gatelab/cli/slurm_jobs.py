@@ -29,6 +29,7 @@ from gatelab import processes
 from gatelab.cli import clusters, compose
 from gatelab.cli.clusters import ENDED_WELL, note
 from gatelab.cli.needs import needs_of
+from gatelab.output import say
 from gatelab.registry import Stopped, UserError
 from gatelab.runs import outcome_of
 from gatelab.signals import stoppable
@@ -173,7 +174,7 @@ def _submit(executor: submitit.AutoExecutor, work: RunJob, calls: Sequence[tuple
         raise
     numbers = ", ".join(sorted({job.job_id.partition("_")[0] for job in submitted}))
     runs = "1 run is" if len(calls) == 1 else f"{len(calls)} runs are"
-    print(f"{runs} Slurm's job {numbers} now; Ctrl-C here cancels them.", file=sys.stderr)
+    say(f"{runs} Slurm's job {numbers} now; Ctrl-C here cancels them.", stderr=True)
     return submitted
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -16,6 +16,8 @@ from rich.text import Text
 
 from gatelab.analysis.status import Overview, Standing, duration, overview
 from gatelab.analysis.terminal import print_skipped
+from gatelab.console import Console
+from gatelab.output import say
 
 SECONDS_BETWEEN_LOOKS = 1.0
 WIDTH_FOR_BARS = 70  # columns; narrower, they would take the names' place
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints where the runs stand, and on stderr what cannot be read; that is no failure, whatever became of the runs."""
     folders = [_sweep_or_folder(given) for given in options.folders]
     if options.format == "json":
-        print(json.dumps(_plain(overview(folders)), indent=1))
+        say(json.dumps(_plain(overview(folders)), indent=1))
         return 0
     console = Console()
     if not options.watch or not console.is_terminal:  # a file or a pipe gets one look

@@ -6,6 +6,7 @@ from typing import Any
 
 from gatelab.analysis import views
 from gatelab.cells import CELLS, Parts
+from gatelab.output import say
 from gatelab.registry import UserError
 from gatelab.tasks import TASKS
 from gatelab.training.accounts import wandb_key
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
             raise UserError("wandb: --json goes with workspace; a report can only be built by asking the server for its runs.")
         view = make(options.entity or "entity", options.project, metrics, gates, options.layers)
         Path(options.json).write_text(view._to_model().model_dump_json(by_alias=True, indent=1))
-        print(f"Workspace: {Path(options.json).resolve()}")
+        say(f"Workspace: {Path(options.json).resolve()}")
         return 0
     if not wandb_key():
         raise UserError(
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             f"wandb {options.view}: the server refused: {what}. Check `wandb login --verify` and that the project "
             f"'{options.project}' exists."
         ) from error
-    print(view.url)
+    say(view.url)
     return 0
 
 

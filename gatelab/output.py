@@ -1,0 +1,38 @@
+"""Lines for the terminal and for logs, in which text from outside is shown and never obeyed.
+
+Names, labels and error texts of runs come from files that others may have written. An escape sequence among them could rewrite
+the screen, and a carriage return could replace the line that it stands in. See `console.py` for what Rich draws.
+"""
+
+import logging
+import re
+import sys
+
+# All control characters but the tab and the line feed; marks that reverse the order of characters; halves of surrogate pairs,
+# which Python makes of file names that are not UTF-8 and no terminal can be sent.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with every character that a terminal would obey written out: "\\x1b[31m" for the escape sequence of red."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def say(*lines: str, stderr: bool = False) -> None:
+    """Prints lines as they are, of any length.
+
+    Args:
+        lines: without a line break at their end.
+        stderr: print to the standard error.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    for line in lines:
+        print(visible(line), file=stream, flush=True)
+
+
+class LogFormatter(logging.Formatter):
+    """Formats a record as `logging.Formatter` does, with what a terminal would obey written out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line or lines of a record."""
+        return visible(super().format(record))
