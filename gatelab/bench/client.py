@@ -36,7 +36,7 @@ class Client:
         home = str(Path(gatelab.__file__).parents[1])
         path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
         environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "gatelab.bench.worker", kind, str(threads), *plugins]
+        command = [sys.executable, "-P", "-m", "gatelab.bench.worker", kind, str(threads), *plugins]
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

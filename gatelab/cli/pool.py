@@ -21,6 +21,7 @@ from typing import Any
 
 import cloudpickle
 
+from gatelab.cli import orphan
 from gatelab.signals import stoppable
 
 GRACE_SECONDS = 20.0  # for a job that was asked to end, to write its state
@@ -66,15 +67,15 @@ def start_server(modules: Sequence[str]) -> None:
         return
     from multiprocessing import forkserver, resource_tracker
 
-    _context.set_forkserver_preload([*modules])
-    resource_tracker.ensure_running()  # by itself: it unblocks signals
-    # What is blocked here is blocked in the server: a signal to a whole group must not take the one who knows how its jobs end.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
-    try:
-        with _without_main():
+    _context.set_forkserver_preload([orphan.__name__, *modules])
+    with _starting():
+        resource_tracker.ensure_running()  # by itself: it unblocks signals
+        # What is blocked here is blocked in the server: a signal to a whole group must not take the one who knows how its jobs end.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
+        try:
             forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Pool:
         start_server(self._modules)  # again, should somebody have killed it
         reader, writer = _context.Pipe(duplex=False)
         process = _context.Process(target=_child, args=(shared, cloudpickle.dumps(arguments), writer))
-        with _without_main():
+        with _starting():
             process.start()
         writer.close()
         self._running[index] = _Running(process, reader, need)
@@ -240,14 +241,26 @@ def _become(environment: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hides the main module, which multiprocessing would run again in every process: a script need not be written for that."""
+def _starting() -> Iterator[None]:
+    """For the start of an interpreter by multiprocessing: what it is not to do, and what it needs to know.
+
+    The main module is hidden, which multiprocessing would run again in every process: a script need not be written for that. The
+    current folder, where `python -c` looks for modules first, is no place for them: a file there must not replace one.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
+    own = {"PYTHONSAFEPATH": "1", orphan.LAUNCHER: str(os.getpid())}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def describe(status: int) -> str:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -20,6 +21,7 @@ from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+import gatelab
 from gatelab.cli import clusters, compose
 from gatelab.cli.clusters import note
 from gatelab.cli.needs import needs_of
@@ -27,6 +29,7 @@ from gatelab.registry import UserError
 
 SECONDS_TO_JOIN = 40.0  # a cluster answers within two
 SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
+HOME = Path(gatelab.__file__).parents[1]  # where gatelab is imported from
 OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task takes over from here
 
 
@@ -92,7 +95,8 @@ def connect(options: Mapping[str, Any]) -> None:
             "hydra.launcher.ray.init.address=null for this machine alone."
         )
     try:
-        ray.init(**options)
+        with contextlib.chdir(HOME):  # from where it is called Ray's workers would import modules first
+            ray.init(**options)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         raise UserError(f"Ray does not start: {_first_line(error)}") from error
 
@@ -102,7 +106,7 @@ def _refused(options: Mapping[str, Any]) -> str | None:
 
     Tried in a process of its own: where nobody listens, or listens with another RAY_AUTH_MODE, `ray.init` does not come back.
     """
-    command = [sys.executable, "-c", "import json, sys, ray; ray.init(**json.loads(sys.argv[1]))", json.dumps(options)]
+    command = [sys.executable, "-P", "-c", "import json, sys, ray; ray.init(**json.loads(sys.argv[1]))", json.dumps(options)]
     try:
         tried = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_JOIN)
     except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ accounting, which calls a job COMPLETED whose Python raised and is not there on 
 import contextlib
 import math
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -148,7 +149,8 @@ def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submi
         given["mem_gb"] = math.ceil(on_node * (PROCESS_GB + SHARE_OF_MEMORY * max(need.memory for need in needs) / 2**30))
     folder, timeouts = given.pop("submitit_folder"), given.pop("max_num_timeout")
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=timeouts)
+        python = f"{shlex.quote(sys.executable)} -P"  # a file in the current folder must not replace a module
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=timeouts, slurm_python=python)
         shared = {field.name for field in fields(BaseQueueConf)}
         executor.update_parameters(**{name if name in shared else f"slurm_{name}": value for name, value in given.items()})
     except (RuntimeError, ValueError) as error:

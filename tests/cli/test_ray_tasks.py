@@ -4,11 +4,13 @@ import importlib
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
+import gatelab
 from gatelab.cli import clusters, compose
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s", "seed=0,1,2"]
@@ -25,7 +27,10 @@ class Ray(types.ModuleType):
         self.exceptions = types.ModuleType("ray.exceptions")
 
     def is_initialized(self) -> bool:
-        return True
+        return False
+
+    def init(self, **options: Any) -> None:
+        self.folder = Path.cwd()
 
     def put(self, value: Any) -> Any:
         return value
@@ -54,6 +59,14 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
     monkeypatch.delitem(sys.modules, "gatelab.cli.ray_tasks", raising=False)
     yield module
     sys.modules.pop("gatelab.cli.ray_tasks", None)
+
+
+def test_workers_do_not_import_from_the_current_folder(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """Ray puts the folder of whoever joins in front of the path of its workers."""
+    monkeypatch.chdir(tmp_path)
+    importlib.import_module("gatelab.cli.ray_tasks").connect({})
+    assert ray.folder == Path(gatelab.__file__).parents[1]
+    assert Path.cwd() == tmp_path
 
 
 def test_what_was_submitted_before_an_error_is_taken_back(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
