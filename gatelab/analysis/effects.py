@@ -11,6 +11,9 @@ from gatelab.analysis.statistics import LEVEL, Interval, failures_last, moments,
 
 POWER = 0.8
 _MOST_SEEDS = 100_000
+_FAR = 1000.0
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 def probability_of_improvement(a: ArrayLike, b: ArrayLike, higher_is_better: bool, level: float = LEVEL) -> Interval:
@@ -140,14 +143,29 @@ def _wins(x: NDArray[np.float64], y: NDArray[np.float64], higher_is_better: bool
 
 def _noncentrality(t: float, degrees: float, share: float) -> float:
     """The noncentrality at which noncentral t is below t with this probability."""
+    if t < 0:
+        return -_noncentrality(-t, degrees, 1 - share)
 
     def excess(shift: float) -> float:
-        return float(stats.nct.cdf(t, degrees, shift)) - share
+        return _below(t, degrees, shift) - share
 
     width = 1.0
     while excess(t - width) < 0 or excess(t + width) > 0:
         width *= 2
     return _root(excess, t - width, t + width)
+
+
+def _below(t: float, degrees: float, shift: float) -> float:
+    """P(T <= t) of noncentral t, at t >= 0.
+
+    T = (Z + shift) / s with s^2 = chi^2 / degrees. SciPy is exact to 1e-11 up to t = 1000, worse beyond, and wrong at 1e6. From
+    there on this is the expectation of P(s >= (Z + shift) / t) over Z, which is smooth on the scale of Z: Gauss's quadrature
+    is exact to 1e-6 at one degree of freedom and to 1e-15 from two on (measured against adaptive integration).
+    """
+    if t < _FAR:
+        return float(stats.nct.cdf(t, degrees, shift))
+    s = np.maximum(_NODES + shift, 0) / t
+    return float(_WEIGHTS @ special.chdtrc(degrees, degrees * s**2))
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 
-from gatelab.analysis.live import HOST, Source, serve
+from gatelab.analysis.live import Source, serve
 from gatelab.cli.folders import add_folders, report_command
 from gatelab.output import say
 
@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     """Serves until Ctrl-C."""
     source = Source(options.folders, options.baseline, report_command(options))
     with serve(source, options.port) as server:
-        say(f"Dashboard of {shlex.join(options.folders)}: http://{HOST}:{server.server_port}/    (Ctrl-C ends it)")
+        say(f"Dashboard of {shlex.join(options.folders)}: {server.address}    (Ctrl-C ends it)")
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:

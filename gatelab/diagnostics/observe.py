@@ -90,7 +90,7 @@ def sampled(
     before = None
     if T * rnn.hidden_size > limit and not rnn.bidirectional and rnn.cell.memory is None:
         before = _before(model, small, max(1, limit // rnn.hidden_size))
-    with _evaluating(model), _recording(rnn):
+    with _evaluating(model), recording(rnn):
         own = _flow(model, task, small, False, before)
         layers = recorded(rnn)
     if before is not None:
@@ -134,7 +134,7 @@ def _before(model: SequenceModel, batch: Batch, window: int) -> _Before:
     state: tuple[Tensor, ...] = ()
     outputs = []
     seen: dict[str, list[tuple[dict[str, Tensor], dict[str, Tensor]]]] = {name: [] for name in model.rnn.layers}
-    with _evaluating(model), torch.no_grad(), _recording(model.rnn):
+    with _evaluating(model), torch.no_grad(), recording(model.rnn):
         for first in range(0, start, window):
             output, state = model.rnn(model.encode(batch.x[:, first : min(first + window, start)]), state or None)
             if model.readout == "all":
@@ -192,7 +192,8 @@ def _evaluating(model: SequenceModel) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _recording(rnn: RNN) -> Iterator[None]:
+def recording(rnn: RNN) -> Iterator[None]:
+    """Has the forward passes inside recorded; behind it, also after an error, nothing is recorded or kept."""
     rnn.recording = True
     try:
         yield

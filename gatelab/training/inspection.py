@@ -105,10 +105,10 @@ def _dynamics(model: SequenceModel, batch: Batch) -> tuple[Findings, dict[str, s
         reason = "a cell with a memory of earlier states is no map from one state to the next"
         return found, dict.fromkeys((keys.lyapunov("*", "*"), keys.jacobian("*", "*")), reason)
     T = min(STEPS, batch.x.shape[1] if batch.lengths is None else int(batch.lengths.min()))
-    rnn.recording = True
-    with torch.no_grad():
+    with torch.no_grad(), observe.recording(rnn):
         rnn(model.encode(batch.x[:, :T]))
-    for name, (record, _) in rnn.recorded.items():
+        recorded = rnn.recorded
+    for name, (record, _) in recorded.items():
         weights = rnn.layers[name].weights()  # type: ignore[operator]
         n = len(rnn.cell.state) * rnn.hidden_size
         like = next(iter(record.s.values()))
@@ -123,7 +123,6 @@ def _dynamics(model: SequenceModel, batch: Batch) -> tuple[Findings, dict[str, s
         found.array(keys.jacobian(name, "singular_values"), values.mean(0))
         found.scalar(keys.jacobian(name, "largest"), values[:, 0].mean().item())
         found.scalar(keys.jacobian(name, "smallest"), values[:, -1].mean().item())
-    rnn.recording, rnn.recorded = False, {}
     return found, {}
 
 

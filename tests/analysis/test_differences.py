@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gatelab.analysis import effects
 from gatelab.analysis.differences import Sample, differences, holm, paired_interval, rank_test
 from gatelab.analysis.effects import hedges_g, power, probability_of_improvement, seeds_needed, smallest_difference
 from gatelab.analysis.statistics import quantile
@@ -164,6 +165,36 @@ def test_hedges_g_by_hand():
     t = -4 / math.sqrt(2.5) / math.sqrt(2 / 3)
     shifts = [bound / 0.7978846 / math.sqrt(2 / 3) for bound in effect[1:] if bound is not None]
     assert stats.nct.cdf(t, 4, shifts) == pytest.approx([0.975, 0.025], rel=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("t", [1e4, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize(
+    ("degrees", "chi_low", "chi_high"),  # quantiles of chi^2 at 2.5% and 97.5%, from printed tables
+    [(1, 0.000982, 5.0239), (4, 0.4844, 11.1433), (18, 8.2307, 31.5264), (60, 40.4817, 83.2977)],
+)
+def test_far_out_the_noncentrality_is_a_quantile_of_chi(degrees: int, chi_low: float, chi_high: float, t: float, sign: int):
+    # The normal part of t is nothing beside it: t s with s^2 = chi^2 / degrees.
+    low, high = sorted(effects._noncentrality(sign * t, degrees, share) * sign for share in (0.975, 0.025))
+    assert low / t == pytest.approx(math.sqrt(chi_low / degrees), rel=1e-3)
+    assert high / t == pytest.approx(math.sqrt(chi_high / degrees), rel=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 4, 18, 98])
+def test_noncentral_t_has_no_jump_where_the_method_changes(degrees: int):
+    t = effects._FAR * (1 - 1e-12)
+    for share in (0.975, 0.5, 0.025):
+        near = effects._noncentrality(t, degrees, share)
+        assert stats.nct.cdf(t, degrees, near) == pytest.approx(share, abs=1e-9)
+        assert effects._noncentrality(effects._FAR, degrees, share) == pytest.approx(near, rel=1e-4)
+
+
+def test_hedges_g_of_a_huge_difference():
+    a, b = np.array([0.0, 1.0, 2.0]) * 1e-6, np.array([0.0, 1.0, 2.0]) * 1e-6 + 1.0
+    effect = hedges_g(a, b)
+    assert effect.value == pytest.approx(-0.7978846e6, rel=1e-6)
+    assert effect.low == pytest.approx(effect.value * math.sqrt(11.1433 / 4), rel=1e-4)
+    assert effect.high == pytest.approx(effect.value * math.sqrt(0.4844 / 4), rel=1e-3)
 
 
 def test_hedges_g_is_not_there_for_everything():

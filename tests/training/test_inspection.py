@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from gatelab.cli.main import main
 from gatelab.config import Model
 from gatelab.registry import UserError
 from gatelab.training.fit import fit
-from gatelab.training.inspection import inspect, load
+from gatelab.training.inspection import _dynamics, inspect, load
 
 
 @pytest.mark.slow
@@ -81,3 +82,16 @@ def test_a_checkpoint_of_another_model_is_refused(small):
     torch.save(kept, path)
     with pytest.raises(UserError, match=re.escape("best.ckpt cannot be loaded into the model of its own configuration: Error")):
         load(run, "best")
+
+
+def test_a_model_records_no_more_after_an_error(small, monkeypatch):
+    run = fit(small(task={"name": "copying", "length": 3}, trainer={"max_steps": 10}))
+    model, task, _ = load(run, "best")
+
+    def fails(x):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(model, "encode", fails)
+    with pytest.raises(RuntimeError, match="a fault"):
+        _dynamics(model, task.batch("test", 0, np.arange(4)))
+    assert (model.rnn.recording, model.rnn.recorded) == (False, {})

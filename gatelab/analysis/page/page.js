@@ -147,9 +147,9 @@
     const note = (text) => (document.getElementById("live").textContent = text);
     setInterval(async () => {
       try {
-        const state = await (await fetch("/state")).json();
+        const state = await (await fetch("state")).json();
         if (known !== null && state.version !== known) {
-          const page = new DOMParser().parseFromString(await (await fetch("/")).text(), "text/html");
+          const page = new DOMParser().parseFromString(await (await fetch("./")).text(), "text/html");
           const [focus, top] = [document.activeElement?.id, scrollY];
           const folds = [...document.querySelectorAll("main details")].map((fold) => fold.open);
           document.getElementById("report").replaceWith(page.getElementById("report"));
