@@ -10,6 +10,8 @@ import sys
 import threading
 from types import TracebackType
 
+from gatelab.output import say
+
 LAUNCHER = "GATELAB_LAUNCHER"  # in the environment of the server: the process that started it
 SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -36,7 +38,7 @@ def _watch(launcher: int) -> None:
 def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """In a job that is being started: what its launcher had not sent when it was killed is not worth a traceback."""
     if isinstance(error, (EOFError, pickle.UnpicklingError)):
-        print("gatelab: the command was killed while it started a job, which ends, too.", file=sys.stderr)
+        say("gatelab: the command was killed while it started a job, which ends, too.", stderr=True)
     else:
         sys.__excepthook__(kind, error, trace)
 
