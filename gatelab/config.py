@@ -8,6 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from gatelab.plugins import absolute
 from gatelab.registry import Options, UserError, option, unknown
 
 
@@ -170,6 +171,11 @@ class Config:
     plugins: list[str] = dataclasses.field(default_factory=list)
     out: str = "runs"
     sweep: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.plugins, (list, tuple)):
+            raise UserError(f"plugins is {self.plugins!r}, but it must be a list of files, as in ['path/to/mycell.py'].")
+        self.plugins = [str(absolute(path)) for path in self.plugins]  # they are found from any folder, later
 
 
 # Parts of a run that are one of several classes, by the name of the choice.

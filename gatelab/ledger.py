@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.locks import HEARTBEAT_SECONDS, RunBusyError, RunLock, this_process
-from gatelab.records import Lines, check_writable, overwrite_json, read_json, write_json, write_new_json
+from gatelab.records import Lines, check_writable, overwrite_json, read_json, replacing, write_json, write_new_json
 from gatelab.registry import UserError
 
 STATES = ("queued", "preempted", "running", "pruned", "failed", "finished")  # in the order in which a run comes further on
@@ -16,7 +16,15 @@ STATES = ("queued", "preempted", "running", "pruned", "failed", "finished")  # i
 _MOMENT_SECONDS = 0.5
 _SHORT = 2000  # characters of a traceback on a full disk
 # What a process that was killed leaves of files it was writing.
-_LEFTOVERS = (".status.json.*", ".config.json.*", ".provenance.json.*", ".summary.json.*", ".*.jsonl.*", "checkpoints/.*.ckpt.*")
+_LEFTOVERS = (
+    ".status.json.*",
+    ".config.json.*",
+    ".provenance.json.*",
+    ".summary.json.*",
+    ".*.jsonl.*",
+    "checkpoints/.*.ckpt.*",
+    "plugins/**/.*.py.*",
+)
 
 
 class RunWriter:
@@ -45,13 +53,20 @@ class RunWriter:
             self._lock = RunLock(path, self._beat)
 
     def start(
-        self, config: Mapping[str, Any], provenance: Mapping[str, Any], run_id: str, launcher: str | None = None, threads: int = 1
+        self,
+        config: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+        run_id: str,
+        launcher: str | None = None,
+        threads: int = 1,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         """Records what is about to be computed and marks the run as running.
 
         Args:
             launcher: what started this process, of a sweep.
             threads: of torch.
+            files: further files to keep, by path within the run directory.
         """
         for pattern in _LEFTOVERS:  # by a process that was killed while it wrote
             for file in self.path.glob(pattern):
@@ -62,6 +77,9 @@ class RunWriter:
             before = {}
         write_json(self.path / "config.json", config)
         write_json(self.path / "provenance.json", provenance)
+        for name, content in (files or {}).items():
+            with replacing(self.path / name) as temporary:
+                temporary.write_bytes(content)
         seconds = _number(before.get("wall_seconds"))
         self._status = {
             "state": "running",

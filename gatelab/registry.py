@@ -1,6 +1,7 @@
 """Names to classes: a folder is scanned, a file stem is the name, users' own files can be added.
 
-The whole of gatelab finds its own objects through this module: `cell=cifg` is the class in `gatelab/cells/cifg.py`. It also
+The whole of gatelab finds its own objects through this module: `cell=cifg` is the class in `gatelab/cells/cifg.py`
+(`gatelab.plugins` loads files of users). It also
 holds what cells and tasks declare their hyper-parameters with (`option`, `Options`), so that a field is at once a constructor
 argument, a Hydra option, a line of documentation and a check.
 """
@@ -8,17 +9,13 @@ argument, a Hydra option, a line of documentation and a check.
 import dataclasses
 import difflib
 import functools
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
-import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -197,12 +194,30 @@ class Registry(Generic[T]):
         Raises:
             UserError: the name is taken by something else.
         """
-        if name in self.names() and self._added.get(name, (None, None))[1] != source:
+        other = self.source(name)
+        if name in self.names() and other != source:
+            whose = "which exists already" if other is None else f"which '{other}' defines"
             raise UserError(
-                f"{source} would replace the {self.kind} '{name}', which exists already. Give the file another name: "
+                f"{source} would replace the {self.kind} '{name}', {whose}. Give the file another name: "
                 "the file stem is the name in the registry."
             )
         self._added[name] = (self._checked(cls, source), source)
+
+    def source(self, name: str) -> str | None:
+        """What `add` was given as the source of a name; None for a name that was not added."""
+        return self._added[name][1] if name in self._added else None
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether the name comes with gatelab, or is not known at all: neither a user's file nor another package has it."""
+        return name not in self._added and (name in self._files() or name not in self._installed)
+
+    def added(self) -> dict[str, tuple[type[T], str]]:
+        """All that was added, for `restore`."""
+        return dict(self._added)
+
+    def restore(self, entries: Mapping[str, tuple[type[T], str]]) -> None:
+        """Makes these what was added, and nothing else."""
+        self._added = dict(entries)
 
     def entries(self, module: types.ModuleType) -> list[type[T]]:
         """The public classes of this registry's kind that a module itself defines."""
@@ -223,46 +238,6 @@ class Registry(Generic[T]):
         if not (inspect.isclass(cls) and issubclass(cls, self.base) and "__dataclass_params__" in vars(cls)):
             raise UserError(f"{source} is not a {self.kind}: it must be a dataclass derived from {self.base.__name__}.")
         return cls
-
-
-def load_plugin(path: str | Path, registries: Iterable[Registry[Any]]) -> str:
-    """Loads a user's file and adds what it defines under its file stem.
-
-    Args:
-        path: a Python file that defines one entry of at least one of the registries.
-        registries: where to look for a home for the classes found.
-
-    Returns:
-        The SHA-256 of the file, which enters the identity of a run: other equations are another run.
-
-    Raises:
-        UserError: the file is missing, cannot be imported or defines nothing that fits.
-    """
-    file = Path(path).expanduser().resolve()
-    if not file.is_file() or file.suffix != ".py":
-        raise UserError(f"plugins: '{path}' is not a Python file. Give the path of a .py file that defines a cell or a task.")
-    name = f"gatelab_plugin_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # a .py file always has both
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look the module up by name
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise UserError(f"plugins: '{path}' cannot be imported: {type(error).__name__}: {error}") from error
-    added = 0
-    for registry in registries:
-        found = registry.entries(module)
-        if len(found) > 1:
-            raise UserError(f"plugins: '{path}' must define one {registry.kind}, but it defines {len(found)}.")
-        for cls in found:
-            registry.add(file.stem, cls, str(file))
-            added += 1
-    if not added:
-        kinds = " or ".join(f"a {registry.kind} (a subclass of {registry.base.__name__})" for registry in registries)
-        raise UserError(f"plugins: '{path}' defines neither: it must define {kinds}.")
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def describe(cls: type) -> list[Mapping[str, Any]]:

@@ -10,6 +10,7 @@
     inspect.json       what `gatelab inspect` found of the trained model
     summary.json       what `compare` needs of a finished run
     provenance.json    versions, git commit, data and plugin hashes, CPU, GPU
+    plugins/<role>/    the user's files that define its cell or its task, as they were when it was trained
     checkpoints/       best.ckpt, last.ckpt and previous.ckpt, and their hashes
     lock-<n>           who is training it (gatelab.locks)
     train.log .hydra/  the run's own log and what Hydra composed it from
@@ -54,6 +55,7 @@ __all__ = [
     "mark",
     "outcome_of",
     "read_run",
+    "roles",
     "run_name",
 ]
 
@@ -61,18 +63,30 @@ __all__ = [
 NOT_IDENTITY = ("machine", "logger", "out", "sweep", "plugins")
 
 
-def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = ()) -> str:
-    """The run id: ten hexadecimal digits of the SHA-256 of the configuration without machine settings.
+def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = (), data_hashes: Mapping[str, str] | None = None) -> str:
+    """The run id: ten hexadecimal digits of the SHA-256 of what decides the result.
 
     Args:
-        config: the resolved configuration, plain containers.
-        plugin_hashes: SHA-256 of the user's own files: other equations are another run.
+        config: the resolved configuration, plain containers; machine settings do not count.
+        plugin_hashes: digests of the user's own files that the run is made of: other equations are another run.
+        data_hashes: SHA-256 by data file, of data that are not fixed in gatelab: other data are another run.
     """
     kept: dict[str, Any] = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
     hashes = sorted(plugin_hashes)
     if hashes:
         kept["plugins"] = hashes
+    if data_hashes:
+        kept["data"] = dict(data_hashes)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def roles(config: Mapping[str, Any]) -> dict[str, str]:
+    """The names that a run finds in the registries: of its cell, its task and, where it counts, the cell that it is sized by."""
+    found = {"cell": config["cell"]["name"], "task": config["task"]["name"]}
+    model = config.get("model")
+    if isinstance(model, Mapping) and model.get("match") == "parameters":
+        found["match_to"] = model.get("match_to", "lstm")
+    return found
 
 
 def run_name(config: Mapping[str, Any], run_id: str) -> str:

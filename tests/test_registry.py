@@ -1,7 +1,6 @@
 """Names to classes: what is there, users' files, installed packages."""
 
 import dataclasses
-import hashlib
 import importlib
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ import torch
 
 from gatelab.cells import CELLS, Cell
 from gatelab.models import RNN
-from gatelab.registry import Registry, UserError, load_plugin, unknown
+from gatelab.plugins import load_plugin
+from gatelab.registry import Registry, UserError, unknown
 from gatelab.tasks import TASKS, Task
 
 REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TASKS)
@@ -131,7 +131,7 @@ def test_a_file_defines_exactly_one(tmp_path: Path) -> None:
 
 def test_a_cell_of_a_file(tmp_path: Path) -> None:
     file = write(tmp_path / "damped.py", CELL)
-    assert load_plugin(file, REGISTRIES) == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert load_plugin(file, REGISTRIES).sources == {"damped.py": file.read_bytes()}
     assert "damped" in CELLS
     assert "damped" not in TASKS
     assert CELLS.name_of(CELLS.get("damped")) == "damped"
@@ -171,10 +171,11 @@ def test_future_annotations(tmp_path: Path) -> None:
 def test_loading_twice_replaces(tmp_path: Path) -> None:
     """A run in the process of its command line loads each file twice; an edited file is another file."""
     file = write(tmp_path / "damped.py", CELL)
-    first = load_plugin(file, REGISTRIES)
+    first, cls = load_plugin(file, REGISTRIES), CELLS.get("damped")
     assert load_plugin(file, REGISTRIES) == first
+    assert CELLS.get("damped") is cls  # what did not change is not executed again
     write(file, CELL.replace("0.5", "0.75"))
-    assert load_plugin(file, REGISTRIES) != first
+    assert load_plugin(file, REGISTRIES).digest != first.digest
     assert CELLS.build("damped").leak == 0.75  # type: ignore[attr-defined]
     assert CELLS.names().count("damped") == 1
 
@@ -182,7 +183,7 @@ def test_loading_twice_replaces(tmp_path: Path) -> None:
 def test_the_same_name_from_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     load_plugin(write(tmp_path / "damped.py", CELL), REGISTRIES)
-    with pytest.raises(UserError, match=r"other/damped\.py would replace the cell 'damped', which exists already"):
+    with pytest.raises(UserError, match=r"other/damped\.py would replace the cell 'damped', which '/.*/damped\.py' defines\. Give"):
         load_plugin(write(tmp_path / "other" / "damped.py", CELL.replace("0.5", "0.75")), REGISTRIES)
     assert CELLS.build("damped").leak == 0.5  # type: ignore[attr-defined]
 
@@ -201,12 +202,22 @@ def test_a_built_in_name_is_refused(registry: Registry[Any], name: str, tmp_path
         ("", r"defines neither: it must define a cell \(a subclass of Cell\) or a task \(a subclass of Task\)"),
         ("from gatelab.cells.lstm import LSTM", "defines neither"),
         (CELL + CELL.replace("Damped", "Leakier"), "must define one cell, but it defines 2"),
-        ("def (", "cannot be imported: SyntaxError: "),
-        ("import no_such_module", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
-        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("def (", r"cannot be imported: SyntaxError: invalid syntax \(wrong\.py, line 6\)$"),
+        ("x = 1\n  y = 2", r"cannot be imported: IndentationError: unexpected indent \(wrong\.py, line 7\)$"),
+        ("x = " + "(" * 300 + ")" * 300, r"cannot be imported: \w+Error: too many nested parentheses \(wrong\.py, line 6\)$"),
+        ("x = '\0'", "cannot be imported: "),
+        ("import no_such_module", r"cannot be imported: ModuleNotFoundError: No module named '.*' \(wrong\.py, line 6\)$"),
+        ("1 / 0", r"cannot be imported: ZeroDivisionError: division by zero \(wrong\.py, line 6\)$"),
+        ("raise ValueError", r"cannot be imported: ValueError \(wrong\.py, line 6\)$"),
+        ("def f(): f()\nf()", r"cannot be imported: RecursionError: maximum recursion depth.* \(wrong\.py, line 6\)$"),
+        ("class End(BaseException): ...\nraise End('a\\nb')", r"cannot be imported: End: a b \(wrong\.py, line 7\)$"),
+        (
+            "import sys\nsys.exit(7)",
+            r"ends the program when it is imported: sys\.exit\(7\) \(wrong\.py, line 7\)\. Remove the call",
+        ),
+        ("raise SystemExit", r"ends the program when it is imported: sys\.exit\(None\) \(wrong\.py, line 6\)\. Remove"),
         (CELL.replace("(frozen=True)", ""), "cannot be imported: TypeError: cannot inherit non-frozen dataclass"),
     ],
-    ids=["neither", "only imported", "two cells", "syntax error", "missing import", "raises", "not frozen"],
 )
 def test_a_file_that_does_not_fit(text: str, message: str, tmp_path: Path) -> None:
     file = write(tmp_path / "wrong.py", text)
@@ -215,14 +226,41 @@ def test_a_file_that_does_not_fit(text: str, message: str, tmp_path: Path) -> No
         load_plugin(file, REGISTRIES)
     assert (CELLS.names(), TASKS.names()) == before
     if "cannot be imported" in message:
-        assert "gatelab_plugin_wrong" not in sys.modules
+        assert not [name for name in sys.modules if name.endswith(".wrong")]
 
 
-@pytest.mark.parametrize("name", ["missing.py", ".", "notes.txt"])
-def test_what_is_no_python_file(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("missing.py", r"was not found; there is no file '/.*/missing\.py'\."),
+        ("dampd.py", r"was not found; .* Did you mean 'damped\.py'\?"),
+        (".", r"is not a Python file\."),
+        ("notes.txt", r"is not a Python file\."),
+        ("folder.py", r"is not a Python file\."),
+    ],
+)
+def test_what_is_not_a_python_file(name: str, what: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"is not a Python file. Give the path of a \.py file that defines a cell or a task\.$"):
+    (tmp_path / "folder.py").mkdir()
+    write(tmp_path / "damped.py", CELL)
+    with pytest.raises(UserError, match=rf"^plugins: '.*' {what} Give the path of a \.py file that defines a cell or a task\.$"):
         load_plugin(tmp_path / name, REGISTRIES)
+
+
+@pytest.mark.parametrize("name", ["my cell.py", "my.cell.py", "a=b.py"])
+def test_a_name_that_a_cell_cannot_have(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has a name that a cell or a task cannot have"):
+        load_plugin(write(tmp_path / name, CELL), REGISTRIES)
+
+
+def test_a_link_has_the_name_that_it_was_given(tmp_path: Path) -> None:
+    write(tmp_path / "version3.py", CELL)
+    (tmp_path / "damped.py").symlink_to("version3.py")
+    assert load_plugin(tmp_path / "damped.py", REGISTRIES).path == tmp_path / "damped.py"
+    assert "damped" in CELLS
+    assert "version3" not in CELLS
+    (tmp_path / "linked").symlink_to(tmp_path)
+    load_plugin(tmp_path / "linked" / "damped.py", REGISTRIES)  # the same file by another path is not another cell
 
 
 def test_a_path_may_be_relative_or_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatelab.runs import NOT_IDENTITY, STATES, Run, Skipped
+from gatelab.runs import NOT_IDENTITY, STATES, Run, Skipped, roles
 
 _SEEDS = ("seed", "data_seed")
 
@@ -86,13 +86,32 @@ def _preference(run: Run) -> tuple[int, float]:
 def _configuration(run: Run) -> dict[str, Any]:
     """What the run computes, apart from its seeds."""
     config = {key: value for key, value in run.config.items() if key not in (*NOT_IDENTITY, *_SEEDS)}
-    hashes = read_provenance(run).get("plugin_sha256") if run.config.get("plugins") else None
-    if isinstance(hashes, Mapping):
-        # Other equations under the same name are another cell. The file stem is the name; the path does not matter, the hash does.
-        own = sorted(str(digest) for path, digest in hashes.items() if Path(path).stem in (run.cell, run.task))
-        if own:
-            config["plugins"] = " ".join(digest[:10] for digest in own)
+    if run.config.get("plugins"):
+        # Other equations under the same name are another cell, other data another problem. Where the files lie does not matter.
+        origin = read_provenance(run)
+        hashes, data = _plugin_hashes(run, origin), origin.get("data_sha256")
+        if hashes:
+            config["plugins"] = _short(hashes)
+        if "task" in hashes and isinstance(data, Mapping) and data:
+            config["task"] = config["task"] | {"data_sha256": _short(data)}
     return config
+
+
+def _plugin_hashes(run: Run, origin: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the plugins that a run is made of, by role."""
+    plugins, hashes = origin.get("plugins"), origin.get("plugin_sha256")
+    if isinstance(plugins, Mapping):
+        return {role: str(item["sha256"]) for role, item in plugins.items() if isinstance(item, Mapping) and "sha256" in item}
+    if not isinstance(hashes, Mapping):
+        return {}
+    # An earlier version noted all plugins of the command; the file stem is the name.
+    return {
+        role: str(digest) for role, name in roles(run.config).items() for path, digest in hashes.items() if Path(path).stem == name
+    }
+
+
+def _short(hashes: Mapping[str, Any]) -> str:
+    return " ".join(digest[:10] for digest in sorted({str(digest) for digest in hashes.values()}))
 
 
 def _named(members: Mapping[str, list[Run]]) -> list[Group]:

@@ -46,7 +46,7 @@ class Worker:
 
         from gatelab.cells import CELLS
         from gatelab.kernels.allocator import keep_memory
-        from gatelab.registry import load_plugin
+        from gatelab.plugins import load_plugin
         from gatelab.tasks import TASKS
 
         torch.set_num_threads(threads)

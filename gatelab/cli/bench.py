@@ -15,8 +15,9 @@ from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
 from gatelab.cli.list import KINDS
 from gatelab.console import Console
+from gatelab.plugins import load_plugin
 from gatelab.records import write_json
-from gatelab.registry import UserError, load_plugin
+from gatelab.registry import UserError
 from gatelab.training.provenance import machine, versions
 
 WIDTH = 132  # characters of the tables where the output is no terminal

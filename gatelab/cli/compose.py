@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-import hashlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -26,9 +26,11 @@ from gatelab.cli.needs import needs_of
 from gatelab.cli.search import split
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
-from gatelab.registry import Registry, UserError, load_plugin, schema, unknown
-from gatelab.runs import identity, run_name
+from gatelab.plugins import absolute, load_plugin
+from gatelab.registry import Registry, UserError, schema, unknown
+from gatelab.runs import run_name
 from gatelab.tasks import TASKS
+from gatelab.training.identity import identify, remembering
 
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
@@ -75,7 +77,7 @@ def register_resolver() -> None:
 
     def run_directory(folder: str | None, *, _root_: DictConfig) -> str:
         plain = {key: _plain(_root_, key) for key in (field.name for field in fields(Config))}
-        name = run_name(plain, identity(plain, map(_file_hash, plain["plugins"])))
+        name = run_name(plain, identify(plain).run_id)
         return name if folder is None else str(Path(folder) / name)
 
     _register("gatelab_run", run_directory, replace=True)
@@ -84,10 +86,6 @@ def register_resolver() -> None:
 def _plain(root: DictConfig, key: str) -> Any:
     value = OmegaConf.select(root, key)
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
-def _file_hash(path: str) -> str:
-    return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -134,12 +132,45 @@ def parse(arguments: list[str]) -> list[Override]:
 def load_plugins(overrides: list[Override]) -> None:
     """Loads the files of `plugins=[...]`, whose classes Hydra must know before it composes anything."""
     for override in overrides:
-        if override.key_or_group == "plugins":
-            value = override.value()
-            if not isinstance(value, list):
-                raise UserError("plugins must be a list of files, as in 'plugins=[path/to/mycell.py]'.")
-            for path in value:
-                load_plugin(str(path), REGISTRIES.values())
+        for path in plugins_of(override):
+            load_plugin(path, REGISTRIES.values())
+
+
+def plugins_of(override: Override) -> list[str]:
+    """The files that an override names, if it is `plugins=[...]`.
+
+    Raises:
+        UserError: it is, but not with a list.
+    """
+    if override.key_or_group != "plugins" or override.is_delete():
+        return []
+    value = override.value()
+    if not isinstance(value, list):
+        raise UserError("plugins must be a list of files, as in 'plugins=[path/to/mycell.py]'.")
+    return list(map(str, value))
+
+
+def with_absolute_plugins(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command with paths of plugins that hold in any folder: workers, and `gatelab resume`, may be elsewhere.
+
+    Raises:
+        UserError: as `plugins_of`.
+    """
+    found = []
+    for item in arguments:
+        key = item.partition("=")[0]
+        if key.lstrip("+") == "plugins":
+            files = [quoted(str(absolute(path))) for override in parse([item]) for path in plugins_of(override)]
+            item = f"{key}=[{','.join(files)}]"
+        found.append(item)
+    return found
+
+
+def quoted(text: str) -> str:
+    """A path as a value of Hydra's grammar, whatever is in it."""
+    if re.fullmatch(r"/[\w./-]+", text, re.ASCII):
+        return text
+    return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
 
 
 def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
@@ -197,7 +228,7 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     """
     check_groups(overrides)
     _planned.clear()
-    with composing():
+    with composing(), remembering():
         for job in map(tuple, expand(overrides, sweep)):
             config, path = _read(_quickly(), job)
             needs_of(config)
@@ -271,7 +302,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     try:
         return _composed([*overrides])
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error, [*overrides])) from error
+        raise _refusal(error, overrides) from error
 
 
 def _composed(overrides: list[str]) -> DictConfig:
@@ -283,7 +314,13 @@ def _read(composed: Callable[[Any], DictConfig], overrides: Sequence[str]) -> tu
         found = composed([*overrides])
         return to_config(found), directory(found)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error, [*overrides])) from error
+        raise _refusal(error, overrides) from error
+
+
+def _refusal(error: Exception, overrides: Sequence[str]) -> UserError:
+    """In our words; what our own code refused while Hydra composed has them already."""
+    root = _root(error)
+    return root if isinstance(root, UserError) else UserError(_explain(error, [*overrides]))
 
 
 def _groups() -> dict[str, list[str]]:

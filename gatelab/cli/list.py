@@ -7,7 +7,8 @@ from rich.table import Table
 
 from gatelab.cells import CELLS
 from gatelab.console import Console
-from gatelab.registry import Registry, UserError, load_plugin
+from gatelab.plugins import load_plugin
+from gatelab.registry import Registry, UserError
 from gatelab.tasks import TASKS
 
 KINDS: dict[str, Registry] = {"cells": CELLS, "tasks": TASKS}

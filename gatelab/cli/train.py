@@ -86,6 +86,7 @@ def train(arguments: list[str]) -> int:
     arguments = without_passwords(arguments)
     dry = DRY_RUN in arguments
     arguments = [item for item in arguments if item != DRY_RUN]
+    arguments = compose.with_absolute_plugins(arguments)
     given = get_args_parser().parse_args(arguments)
     overrides = compose.parse(given.overrides)
     compose.load_plugins(overrides)

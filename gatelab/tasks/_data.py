@@ -7,6 +7,7 @@ hash is never used. Two environment variables say where files are:
 - `GATELAB_DATA_MIRROR`: a folder that already holds the files; it is read instead of the cache and the network.
 """
 
+import functools
 import hashlib
 import os
 from pathlib import Path
@@ -28,6 +29,26 @@ FILES = {
         "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4",
     ),
 }
+
+
+def file_hash(path: str | Path) -> str:
+    """The SHA-256 of a file, for `Task.data_hashes`; computed again only when the size or the time of the file has changed.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    file = Path(path).expanduser()
+    try:
+        stat = file.stat()
+        return _hash_of(file.absolute(), stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"The data file '{file}' cannot be read: {error.strerror}. Check its path and its permissions.") from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _hash_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they tell one state of the file from another
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class FileStatus(NamedTuple):

@@ -9,21 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gatelab.registry import UserError
 from gatelab.tasks import _stream
 from gatelab.tasks._losses import cross_entropy
 from gatelab.tasks._task import Batch, Split, Task
 
 _CLASSES = 10
 _SIZES = {"train": 1197, "val": 300, "test": 300}
+_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"  # of pixels, then classes, as loaded
 
 
 @lru_cache(maxsize=1)
 def _images() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (1797, 64), integers 0 .. 16, and classes (1797,) in scikit-learn's order; both uint8."""
+    """Pixels (1797, 64), integers 0 .. 16, and classes (1797,) in scikit-learn's order; both uint8.
+
+    Raises:
+        UserError: scikit-learn comes with other data than those that scores are known for.
+    """
     from sklearn.datasets import load_digits  # a second of import that other tasks need not pay
 
     pixels, classes = load_digits(return_X_y=True)
-    return pixels.astype(np.uint8), classes.astype(np.uint8)
+    pixels, classes = pixels.astype(np.uint8), classes.astype(np.uint8)
+    if (found := hashlib.sha256(pixels.tobytes() + classes.tobytes()).hexdigest()) != _SHA256:
+        raise UserError(f"The digits of scikit-learn have the SHA-256 {found}, but it must be {_SHA256}. Install another version.")
+    return pixels, classes
 
 
 @lru_cache(maxsize=1)
@@ -109,5 +118,4 @@ class Digits(Task):
 
     def data_hashes(self) -> Mapping[str, str]:
         """Of the pixels and labels as loaded: where scikit-learn keeps its file is its own affair."""
-        pixels, classes = _images()
-        return {"sklearn.datasets.load_digits": hashlib.sha256(pixels.tobytes() + classes.tobytes()).hexdigest()}
+        return {"sklearn.datasets.load_digits": _SHA256}

@@ -12,19 +12,19 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback
 
-from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.kernels.allocator import keep_memory
 from gatelab.models import SequenceModel
 from gatelab.records import read_json
-from gatelab.registry import UserError, load_plugin
-from gatelab.runs import Run, RunBusyError, RunWriter, SilentWriter, identity, read_run, run_name
+from gatelab.registry import UserError
+from gatelab.runs import Run, RunBusyError, RunWriter, SilentWriter, read_run, run_name
 from gatelab.signals import asked, stoppable
 from gatelab.tasks import TASKS, Task
 from gatelab.training import failures
 from gatelab.training.callbacks import seed_everything
 from gatelab.training.checkpoints import LAST, resumable
 from gatelab.training.failures import PeerLostError, RunFailedError, left_alone
+from gatelab.training.identity import Identity, identify
 from gatelab.training.loop import Attempt, train
 from gatelab.training.mirrors import build_loggers
 from gatelab.training.parallel import Team, check_shares, together
@@ -61,10 +61,9 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
             processes was killed: it has state `preempted`.
         KeyboardInterrupt: it was stopped, by Ctrl-C or (`Stopped`) a signal; the directory has state `preempted`.
     """
-    plugins = {path: load_plugin(path, (CELLS, TASKS)) for path in config.plugins}
     resolved = asdict(config)
-    run_id = identity(resolved, plugins.values())
-    path = Path(config.out) / run_name(resolved, run_id)
+    own = identify(resolved)
+    path = Path(config.out) / run_name(resolved, own.run_id)
     with stoppable(), together() as team:
         ended = team.from_leader(lambda: _ended(path))
         if ended is not None and ended.state == "finished":
@@ -73,7 +72,7 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
         if ended is not None and (reason := left_alone(ended, config.machine.retry)):
             raise RunFailedError(reason)
         task, model, options = _built(config, team)
-        origin = provenance(task.data_hashes(), plugins, team.size)
+        origin = provenance(own.data_hashes or task.data_hashes(), own.plugins, team.size)
         with contextlib.closing(_writer(path, team, lock_seconds)) as writer:
             ended = team.from_leader(lambda: _ended(path))
             if ended is not None and ended.state == "finished":  # by somebody else, just now
@@ -82,7 +81,7 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
             if resume is not None:
                 origin |= _changed(path, origin)
             attempt = Attempt(config, model, task, writer, team, watchers, options, resume)
-            _record(attempt, resolved, origin, run_id, launcher)
+            _record(attempt, resolved, origin, own, launcher)
         return team.from_leader(lambda: read_run(path))
 
 
@@ -120,13 +119,13 @@ def _writer(path: Path, team: Team, lock_seconds: float) -> RunWriter:
             time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
-def _record(attempt: Attempt, resolved: Mapping[str, Any], origin: Mapping[str, Any], run_id: str, launcher: str | None) -> None:
+def _record(attempt: Attempt, resolved: Mapping[str, Any], origin: Mapping[str, Any], own: Identity, launcher: str | None) -> None:
     """Trains, and writes down what came of it."""
     exit_code, writer, config = 1, attempt.writer, attempt.config
     try:
-        writer.start(resolved, origin, run_id, launcher, config.machine.threads)
+        writer.start(resolved, origin, own.run_id, launcher, config.machine.threads, own.copies())
         if attempt.team.leader:
-            attempt.loggers = build_loggers(config, writer, run_id, resolved)
+            attempt.loggers = build_loggers(config, writer, own.run_id, resolved)
         summary, step = train(attempt)
         writer.finish(summary, step)
         exit_code = 0

@@ -12,8 +12,9 @@ from gatelab.config import build
 from gatelab.diagnostics import findings, keys, lyapunov, observe
 from gatelab.diagnostics.findings import Findings
 from gatelab.models import SequenceModel
+from gatelab.plugins import load_plugin
 from gatelab.records import write_json
-from gatelab.registry import UserError, load_plugin
+from gatelab.registry import UserError
 from gatelab.runs import Run
 from gatelab.tasks import TASKS, Batch, Task
 from gatelab.tasks._task import Split

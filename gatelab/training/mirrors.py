@@ -117,8 +117,8 @@ class WandbMirror(MetricsLogger):
         package = Path(gatelab.__file__).parent
         for path in sorted(package.rglob("*.py")):
             code.add_file(str(path), str(path.relative_to(package.parent)), policy="immutable")
-        for plugin in self._run.config.get("plugins", ()):
-            code.add_file(str(Path(plugin).resolve()), f"plugins/{Path(plugin).name}", policy="immutable")
+        for path in sorted((self._run.path / "plugins").rglob("*.py")):
+            code.add_file(str(path.resolve()), str(path.relative_to(self._run.path)), policy="immutable")
         experiment.log_artifact(code)
 
     @property

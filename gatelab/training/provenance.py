@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from gatelab.kernels.cpu._compiler import BuildError, compiler, compiler_version
+from gatelab.plugins import Plugin
 
 PACKAGES = ("gatelab", "torch", "lightning", "hydra-core", "omegaconf", "wandb", "numpy", "scipy", "scikit-learn")
 
@@ -28,19 +29,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(data_hashes: Mapping[str, str], plugin_hashes: Mapping[str, str], processes: int = 1) -> dict[str, Any]:
+def provenance(data_hashes: Mapping[str, str], plugins: Mapping[str, Plugin], processes: int = 1) -> dict[str, Any]:
     """What a reader needs to get the same numbers again.
 
     Args:
         data_hashes: SHA-256 by data file.
-        plugin_hashes: SHA-256 by path of the user's own files.
+        plugins: the user's files that the run is made of, by role.
         processes: how many train the run together.
     """
     return {
         "versions": versions(),
         "git": git_state(Path.cwd()),
         "data_sha256": dict(data_hashes),
-        "plugin_sha256": dict(plugin_hashes),
+        "plugins": {role: {"path": str(plugin.path), "sha256": plugin.digest} for role, plugin in plugins.items()},
         "command": sys.argv,
         **machine(),
         "compiler": compiler_name(),

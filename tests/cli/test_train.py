@@ -37,7 +37,13 @@ def test_one_run(shell, gatelab, tmp_path, monkeypatch):
 
 
 def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, gatelab, plugin, tmp_path, monkeypatch):
-    arguments = ["train", "-m", f"plugins=[{plugin}]", "cell=damped", "task=adding", "task.length=6", *TINY]
+    (plugin.with_name("squash.py")).write_text("from torch import tanh as squash\n")  # found in the processes of the jobs, too
+    plugin.write_text(
+        plugin.read_text().replace(
+            "from torch import sigmoid, tanh", "from squash import squash as tanh\nfrom torch import sigmoid"
+        )
+    )
+    arguments = ["train", "-m", f"plugins=[{plugin.name}]", "cell=damped", "task=adding", "task.length=6", *TINY]
     done = shell(*arguments, "optimizer=sgd", "optimizer.lr=0.1,1e30", "trainer.clip_norm=null", "hydra.launcher.n_jobs=2")
     assert done.returncode == 1
     assert "1 of 2 runs finished" in done.stderr

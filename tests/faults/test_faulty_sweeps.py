@@ -165,7 +165,7 @@ class Breaking(Cell):
 
 @pytest.mark.parametrize(
     ("then", "reason"),
-    [(None, "No such file"), ("raise RuntimeError('no such library')\n", "has changed since the sweep began")],
+    [(None, "was not found"), ("raise RuntimeError('no such library')\n", "has changed since the sweep began")],
     ids=["vanished", "raises"],
 )
 def test_a_plugin_that_changes_in_mid_sweep(then, reason, sweep, tmp_path):

@@ -311,7 +311,7 @@ def test_a_plugin_that_vanished(small: Make, tmp_path: Path, monkeypatch: pytest
     cut(config)
     text = plugin.read_text()
     plugin.unlink()
-    with pytest.raises(UserError, match=r"own\.py' is not a Python file. Give the path"):
+    with pytest.raises(UserError, match=r"own\.py' was not found; there is no file .* Give the path"):
         fit(config)
     plugin.write_text(text)
     assert fit(config).status["attempts"] == 2

@@ -86,7 +86,7 @@ def test_a_dashboard_finds_everything_that_is_promised(small, tmp_path, monkeypa
     )
     monkeypatch.setattr(CELLS, "_added", dict(CELLS._added))
     logger = Logger(name="wandb", notes="for the tests", tags=["night"], media_every=10)
-    run = fit(small(logger=logger, model=Model(hidden_size=4, num_layers=2), plugins=[str(plugin)]))
+    run = fit(small(cell={"name": "own"}, logger=logger, model=Model(hidden_size=4, num_layers=2), plugins=[str(plugin)]))
     (file,) = (run.path / "wandb").glob("offline-run-*/*.wandb")
     records = inspect(file)
 
@@ -94,7 +94,7 @@ def test_a_dashboard_finds_everything_that_is_promised(small, tmp_path, monkeypa
         return [record[kind] for record in records if record["type"] == kind]
 
     assert of("run")[0]["notes"] == "for the tests"
-    assert of("run")[0]["tags"] == ["lstm", "adding", "night"]
+    assert of("run")[0]["tags"] == ["own", "adding", "night"]
     axes = {metric.get("name", metric.get("glob_name")): metric for metric in of("metric")}
     assert axes["*"]["step_metric"] == axes["val/mse"]["step_metric"] == "trainer/global_step"
     assert axes["val/mse"]["summary"] == {"min": True, "last": True}
@@ -126,7 +126,7 @@ def test_a_dashboard_finds_everything_that_is_promised(small, tmp_path, monkeypa
     assert files["best.ckpt"] == run.path / "checkpoints" / "best.ckpt"
     assert files.keys() == {"best.ckpt", "config.json", "provenance.json", "summary.json"}
     code = {entry["path"] for entry in artifacts["code"]["manifest"]["contents"]}
-    assert {"gatelab/cells/lstm.py", "gatelab/training/fit.py", "plugins/own.py"} <= code
+    assert {"gatelab/cells/lstm.py", "gatelab/training/fit.py", "plugins/cell/own.py"} <= code
     assert (file.parent / "files" / "requirements.txt").read_text()
     assert of("environment")[0]["python"].startswith("CPython")
 

@@ -1,0 +1,97 @@
+"""What a run is: the one place that works out its identity, for the command line and for training alike."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gatelab.cells import CELLS
+from gatelab.plugins import Plugin, load_plugin, loaded
+from gatelab.registry import Registry, UserError
+from gatelab.runs import identity, roles
+from gatelab.tasks import TASKS
+
+KINDS: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS, "match_to": CELLS}  # by role
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides the result of a run.
+
+    Attributes:
+        run_id: the hash of it, in the name of the run directory.
+        plugins: the files of the user that define what the run is made of, by role: "cell", "task", "match_to".
+        data_hashes: SHA-256 by data file, of a task that does not come with gatelab. Those of the others are fixed in gatelab.
+    """
+
+    run_id: str
+    plugins: Mapping[str, Plugin]
+    data_hashes: Mapping[str, str]
+
+    def copies(self) -> dict[str, bytes]:
+        """What the run directory keeps of the plugins: contents by path."""
+        kept = {path: role for role, path in reversed([(role, plugin.path) for role, plugin in self.plugins.items()])}
+        return {
+            f"plugins/{role}/{name}": content
+            for path, role in kept.items()
+            for plugin in (self.plugins[role],)
+            for name, content in plugin.sources.items()
+        }
+
+
+_remembered: list[dict[str, tuple[dict[str, Plugin], dict[str, str]]]] = []  # one at most
+
+
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """Files are read and data are hashed once for all configurations that share them, until the end of the block."""
+    _remembered.append({})
+    try:
+        yield
+    finally:
+        _remembered.pop()
+
+
+def identify(config: Mapping[str, Any]) -> Identity:
+    """Loads the plugins that a run is made of, and works out its identity; other plugins of its command are not touched.
+
+    Args:
+        config: the resolved configuration, plain containers.
+
+    Raises:
+        UserError: a plugin cannot be loaded, or the task cannot hash its data.
+    """
+    plugins, data = _origin(config)
+    return Identity(identity(config, {plugin.digest for plugin in plugins.values()}, data), plugins, data)
+
+
+def _origin(config: Mapping[str, Any]) -> tuple[dict[str, Plugin], dict[str, str]]:
+    key = json.dumps([config["plugins"], roles(config), config["task"]], sort_keys=True)
+    if _remembered and key in _remembered[-1]:
+        return _remembered[-1][key]
+    names = roles(config)
+    for path in config["plugins"]:
+        if Path(path).stem in names.values():
+            load_plugin(path, (CELLS, TASKS))
+    found = {role: loaded(KINDS[role].source(name) or "") for role, name in names.items()}
+    plugins = {role: plugin for role, plugin in found.items() if plugin is not None}
+    data = {} if TASKS.is_built_in(names["task"]) else _data_hashes(config["task"])
+    if _remembered:
+        _remembered[-1][key] = plugins, data
+    return plugins, data
+
+
+def _data_hashes(options: Mapping[str, Any]) -> dict[str, str]:
+    task = TASKS.build(**options)
+    try:
+        found = task.data_hashes()
+        return {str(name): str(digest) for name, digest in found.items()}
+    except UserError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"Task '{options['name']}': data_hashes() must return the SHA-256 of every data file by name, but it raised {what}"
+        ) from error
