@@ -12,8 +12,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from gatelab.cli import compose
 from gatelab.config import Config
@@ -99,7 +101,7 @@ def run_one(
     singletons: Mapping[Any, Any],
     overrides: Sequence[str],
     number: int,
-    path: Path | None = None,
+    path: Path,
 ) -> JobReturn:
     """Composes and runs one job, in a process of its own.
 
@@ -109,16 +111,12 @@ def run_one(
         singletons: the state of Hydra in the launching process.
         overrides: of the job.
         number: of the job in the sweep.
-        path: the directory that the run had when the sweep began; None: whatever it has now.
+        path: the directory that the run had when the sweep began.
 
     Raises:
         UserError: it is no longer the run that it was when the sweep began.
     """
-    setup_globals()
-    Singleton.set_state(dict(singletons))
-    composed = context.config_loader.load_sweep_config(config, [*overrides])
-    if path is not None and (now := compose.directory(composed)) != path:
-        raise UserError(f"It would be {now.name} now: a file of its plugins has changed since the sweep began. Begin it again.")
+    composed = compose_again(context, config, singletons, overrides, path)
     with open_dict(composed):
         composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
         composed.hydra.job.num = number
@@ -130,6 +128,26 @@ def run_one(
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
+
+
+def compose_again(
+    context: HydraContext, config: DictConfig, singletons: Mapping[Any, Any], overrides: Sequence[str], path: Path
+) -> DictConfig:
+    """The configuration of a job, in a process of its own; the arguments are those of `run_one`.
+
+    Raises:
+        UserError: it is no longer the run that it was when the sweep began.
+    """
+    setup_globals()
+    Singleton.set_state(dict(singletons))
+    try:
+        composed = context.config_loader.load_sweep_config(config, [*overrides])
+        now = compose.directory(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise compose.refusal(error, overrides) from error
+    if now != path:
+        raise UserError(f"It would be {now.name} now: its plugin or its data have changed since the sweep began. Begin it again.")
+    return composed
 
 
 def jobs_of(overrides: Sequence[Sequence[str]], context: HydraContext, config: DictConfig) -> list[compose.Job]:

@@ -302,7 +302,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     try:
         return _composed([*overrides])
     except (HydraException, OmegaConfBaseException) as error:
-        raise _refusal(error, overrides) from error
+        raise refusal(error, overrides) from error
 
 
 def _composed(overrides: list[str]) -> DictConfig:
@@ -314,11 +314,11 @@ def _read(composed: Callable[[Any], DictConfig], overrides: Sequence[str]) -> tu
         found = composed([*overrides])
         return to_config(found), directory(found)
     except (HydraException, OmegaConfBaseException) as error:
-        raise _refusal(error, overrides) from error
+        raise refusal(error, overrides) from error
 
 
-def _refusal(error: Exception, overrides: Sequence[str]) -> UserError:
-    """In our words; what our own code refused while Hydra composed has them already."""
+def refusal(error: Exception, overrides: Sequence[str]) -> UserError:
+    """What Hydra or OmegaConf refused, in our words; what our own code refused meanwhile has them already."""
     root = _root(error)
     return root if isinstance(root, UserError) else UserError(_explain(error, [*overrides]))
 

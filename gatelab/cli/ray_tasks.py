@@ -67,7 +67,8 @@ def launch(
             for number in queue():
                 need = needs_of(jobs[number].config)
                 options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
-                running[ray.remote(**options)(_work).remote(shared, [*overrides[number]], first + number)] = number
+                arguments = shared, [*overrides[number]], first + number, jobs[number].path
+                running[ray.remote(**options)(_work).remote(*arguments)] = number
             while running:
                 ready, _ = ray.wait([*running])
                 for reference in ready:
@@ -117,12 +118,12 @@ def _refused(options: Mapping[str, Any]) -> str | None:
     return lines[-1].partition(": ")[2] or lines[-1]
 
 
-def _work(shared: tuple[Any, ...], overrides: list[str], number: int) -> None:
+def _work(shared: tuple[Any, ...], overrides: list[str], number: int, path: Path) -> None:
     """One job, in a process of its own on some node."""
     context, task, config, singletons, folder, environment = shared
     os.environ.update(environment)
     os.chdir(folder)
-    done = clusters.run_one(context, task, config, singletons, overrides, number)
+    done = clusters.run_one(context, task, config, singletons, overrides, number, path)
     done.return_value  # noqa: B018 - raises what the job raised
 
 

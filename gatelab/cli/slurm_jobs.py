@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import submitit  # pyright: ignore[reportMissingImports] - an extra
@@ -49,7 +50,13 @@ PROCESS_GB = 1.0  # Python and torch, which here no other run has loaded already
 
 
 class RunJob(SlurmLauncher):
-    """What a job of Slurm calls, unpickled from the submitting process."""
+    """What a job of Slurm calls, unpickled from the submitting process.
+
+    Attributes:
+        planned: the directory that every run had when it was submitted, by its overrides.
+    """
+
+    planned: Mapping[tuple[str, ...], Path]
 
     def __call__(self, *arguments: Any) -> JobReturn:
         """Trains one run; at a signal it ends it cleanly, and only then has submitit requeue the job.
@@ -65,6 +72,8 @@ class RunJob(SlurmLauncher):
         overrides, *others = arguments
         if here.num_tasks > 1:
             processes.declare(_place(here))
+        assert self.hydra_context is not None and self.config is not None  # after `setup`
+        clusters.compose_again(self.hydra_context, self.config, others[-1], overrides, self.planned[tuple(overrides)])
         if not processes.leads():
             overrides = [*overrides, "hydra.output_subdir=null"]
         try:
@@ -116,6 +125,7 @@ def launch(
     def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
         work = RunJob(**settings)
         work.setup(hydra_context=context, task_function=task, config=config)
+        work.planned = {tuple(item): job.path for item, job in zip(overrides, jobs, strict=True)}
         executor = _executor(settings, jobs)
         left = queue()
         for _ in range(SUBMISSIONS):
