@@ -21,8 +21,11 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class UserError(ValueError):
-    """What the user gave cannot be used. The message is one sentence or a few; the command line prints it and exits with 2."""
+class UserError(ValueError, RuntimeError):
+    """What the user gave cannot be used. The message is one sentence or a few; the command line prints it and exits with 2.
+
+    A RuntimeError as well, which is what torch's own modules raise for a shape that does not fit.
+    """
 
 
 class Stopped(KeyboardInterrupt):

@@ -2,12 +2,14 @@
 
 import logging
 from types import ModuleType
-from typing import cast
+from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels import cpu, eager
+from gatelab.kernels._gate import check, check_lengths, special
 from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, replay
 from gatelab.registry import UserError, unknown
 
@@ -22,6 +24,25 @@ def check_backend(name: str) -> None:
     """Raises UserError if there is no backend of that name."""
     if name != "auto" and name not in BACKENDS:
         raise UserError(unknown("backend", name, ["auto", *BACKENDS]))
+
+
+class Served(NamedTuple):
+    """Attributes:
+    backend: the name of the backend that computes.
+    passed_over: why one that comes earlier in `BACKENDS` does not, in a sentence; empty if there is none.
+    """
+
+    backend: str
+    passed_over: str
+
+
+def serving(cell: Cell, dtype: torch.dtype, device: torch.device | str = "cpu", backend: str = "auto") -> Served:
+    """The backend that an ordinary call with these equations, this number format and this device gets; compiles if it has to.
+
+    Raises:
+        UserError: there is no such backend, or it cannot serve.
+    """
+    return _choose(cell, dtype, torch.device(device), backend, None)
 
 
 def scan(
@@ -47,7 +68,7 @@ def scan(
         weights: the parameters of N replicas.
         x: inputs (N, T, B, D).
         s0: initial state in the order of `cell.state`, (N, B, H) each.
-        backend: "auto" takes the first that can serve and says once why it passed over another.
+        backend: "auto" takes the first that can serve and says once why it skips another.
         lengths: valid steps of each row (B,), or None. A finished row keeps its state and puts out zeros.
         record: also return what `step` was given, for `replay`.
         checkpoint_every: steps between two states that are kept for the backward pass, which computes the rest again; a backend
@@ -56,22 +77,31 @@ def scan(
         flow: filled with the derivatives by all states when the backward pass runs.
 
     Raises:
-        UserError: the backend does not exist or cannot serve this cell, dtype or machine.
+        UserError: a tensor is absent or does not fit the others (`_gate.check`); the backend does not exist or cannot serve this
+            cell, number format, machine or transformation.
     """
+    check(cell, weights, x, s0, lengths)
+    why = special((x, *weights.named().values(), *s0, lengths))
+    chosen = BACKENDS[_choose(cell, x.dtype, x.device, backend, why).backend]
+    return cast(Backend, chosen).scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow)
+
+
+def _choose(cell: Cell, dtype: torch.dtype, device: torch.device, backend: str, why: str | None) -> Served:
     check_backend(backend)
+    reasons: list[str] = []
     for name, module in BACKENDS.items():
         if backend not in ("auto", name):
             continue
-        chosen = cast(Backend, module)
-        reason = chosen.refuses(cell, weights, x)
+        reason = cast(Backend, module).refuses(cell, dtype, device, why)
         if reason is None:
-            return chosen.scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow)
+            return Served(name, " ".join(reasons))
         if backend == name:
             raise UserError(f"Backend '{name}' cannot run this: {reason}")
-        if reason not in _said:
-            _said.add(reason)
-            _log.warning("Backend '%s' is passed over: %s", name, reason)
+        reasons.append(f"Skipping backend '{name}': {reason}")
+        if reasons[-1] not in _said and not torch.compiler.is_compiling():  # a graph cannot hold a message
+            _said.add(reasons[-1])
+            _log.warning("%s", reasons[-1])
     raise AssertionError("the eager backend serves everything")
 
 
-__all__ = ["BACKENDS", "Flow", "Record", "Scan", "Weights", "check_backend", "replay", "scan"]
+__all__ = ["BACKENDS", "Flow", "Record", "Scan", "Served", "Weights", "check_backend", "check_lengths", "replay", "scan", "serving"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from gatelab.cells import Cell, Parts
@@ -26,10 +27,11 @@ class Weights:
     p: dict[str, Tensor]
     memory: dict[str, Tensor]
 
-    def tensors(self) -> list[Tensor]:
-        """All that there are."""
-        given = (self.W, self.R, self.b, *self.p.values(), *self.memory.values())
-        return [value for value in given if value is not None]
+    def named(self) -> dict[str, Tensor]:
+        """All that there are, by the names that `cell.shapes` gives them."""
+        products = {"W": self.W, "R": self.R, "b": self.b}
+        read = {f"memory_{name}": value for name, value in self.memory.items()}
+        return {name: value for name, value in products.items() if value is not None} | self.p | read
 
 
 @dataclass
@@ -72,8 +74,12 @@ class Scan(NamedTuple):
 class Backend(Protocol):
     """A way to run the time loop."""
 
-    def refuses(self, cell: Cell, weights: Weights, x: Tensor) -> str | None:
-        """One sentence that says why this backend cannot serve, or None if it can."""
+    def refuses(self, cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None) -> str | None:
+        """One sentence that says why this backend cannot serve, or None if it can.
+
+        Args:
+            special: why the memory of the tensors cannot be read, or None (`_gate.special`).
+        """
         ...
 
     def scan(

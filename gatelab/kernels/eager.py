@@ -8,8 +8,8 @@ from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels._tape import Tape
 
 
-def refuses(cell: Cell, weights: Weights, x: Tensor) -> str | None:  # noqa: ARG001 - the signature of every backend
-    """The eager loop serves everything."""
+def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None) -> str | None:  # noqa: ARG001
+    """The eager loop serves everything that the gate lets through."""
     return None
 
 

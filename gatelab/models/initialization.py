@@ -43,15 +43,16 @@ def _set(rnn: RNN, name: str, bias_of: Callable[[Tensor], Tensor]) -> None:
             f"init={name} sets the bias of the gate that keeps the state, and {type(cell).__name__} has none "
             f"(its pre-activations: {', '.join(cell.gates.values())}). Use init=standard."
         )
-    for layer in rnn.layers.values():
-        b = dict(layer.named_parameters()).get("b")
-        if b is None:
+    for layer in rnn.stack():
+        if "b" not in layer.shapes:
             raise UserError(f"init={name} sets biases, and there are none with model.bias=false. Use model.bias=true.")
+        b = layer.read("b").clone()
         bias = bias_of(torch.rand(H, device=b.device, dtype=b.dtype))
         for row in keeping:
             b[row * H : (row + 1) * H] = bias
         for row in writing:
             b[row * H : (row + 1) * H] = -bias
+        layer.write("b", b)
 
 
 def matched_size(

@@ -1,14 +1,19 @@
 """The drop-in for `torch.nn.LSTM`, for any cell."""
 
-import math
-from collections.abc import Iterator
+import dataclasses
+import warnings
+from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from gatelab.cells import CELLS, Cell
-from gatelab.kernels import Flow, Record, Weights, check_backend, replay, scan
+from gatelab.kernels import Flow, Record, Weights, check_backend, check_lengths, replay
+from gatelab.models._layer import Layer
+from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
 from gatelab.registry import UserError
 
 
@@ -26,41 +31,17 @@ class LayerTrace(NamedTuple):
     states: dict[str, Tensor]
 
 
-class _Layer(nn.Module):
-    """The parameters of one layer and direction."""
-
-    def __init__(self, cell: Cell, input_size: int, hidden_size: int, bias: bool, factory: dict[str, Any]) -> None:
-        super().__init__()
-        self.cell, self.hidden_size = cell, hidden_size
-        for name, shape in cell.shapes(input_size, hidden_size, bias).items():
-            self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
-        self.reset_parameters()
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Weights and vectors from U(-1/sqrt(H), 1/sqrt(H)), as in torch.nn.LSTM; biases from the cell's `initial_bias`."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for name, parameter in self.named_parameters():
-            if name == "b":
-                values = [self.cell.initial_bias.get(gate, 0.0) for gate in self.cell.gates]
-                parameter.copy_(torch.tensor(values).repeat_interleave(self.hidden_size))
-            else:
-                parameter.uniform_(-bound, bound)
-
-    def weights(self) -> Weights:
-        """The parameters as one replica."""
-        own = {name: parameter[None] for name, parameter in self.named_parameters()}
-        return Weights(
-            own.get("W"),
-            own.get("R"),
-            own.get("b"),
-            {name: own[name] for name in self.cell.vectors},
-            {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")},
-        )
-
-
 class RNN(nn.Module):
     """A stack of recurrent layers: `torch.nn.LSTM` with any cell of the registry.
+
+    What differs from torch's modules, and what to write instead:
+
+    - The state is always a tuple, `output, (h,) = rnn(x)`; `nn.GRU` and `nn.RNN` put out a bare tensor, which is accepted as input.
+    - It is not an `nn.RNNBase`: parameters are not called `weight_ih_l0`, so code that looks for such names finds nothing. Use
+      `rnn.layers` and the names below, `from_torch`, `to_torch`.
+    - What does not fit raises a UserError, which is a RuntimeError and a ValueError.
+    - `lengths` does what packing does, without sorting; a PackedSequence is accepted and put out as well.
+    - Not available: `proj_size`, `nonlinearity="relu"`, `torch.jit.script` (use `torch.export` or `torch.jit.trace`).
 
     Parameters of layer k lie under `layers.<k>` (`layers.<k>_reverse`): `W` (I*H, D), `R` (J*H, F*H), `b` (G*H), the cell's
     vectors (H,) and, for a cell with `memory`, `memory_*`. `gatelab explain cell=<name>` prints them. There is one bias for
@@ -107,10 +88,18 @@ class RNN(nn.Module):
         check_backend(backend)
         counts = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         for name, value in (counts | {"checkpoint_every": checkpoint_every}).items():
-            if value is not None and value < 1:
-                raise UserError(f"RNN: {name} is {value}, but it must be at least 1.")
-        if not 0 <= dropout <= 1:
-            raise UserError(f"RNN: dropout is {dropout}, but it is a probability between 0 and 1.")
+            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
+                raise UserError(f"RNN: {name} is {value!r}, but it must be a whole number of at least 1.")
+        for name, value in {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}.items():
+            if not isinstance(value, bool):
+                raise UserError(f"RNN: {name} is {value!r} of type {type(value).__name__}, but it must be True or False.")
+        if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+            raise UserError(f"RNN: dropout is {dropout!r}, but it is a probability between 0 and 1.")
+        if dropout and num_layers == 1:
+            warnings.warn(f"RNN: dropout={dropout} has no effect with num_layers=1; it acts between layers.", stacklevel=2)
+        if cell_options:
+            known = {field.name for field in dataclasses.fields(cell if isinstance(cell, Cell) else CELLS.get(cell))}
+            cell_options = without_torch_arguments(cell, cell_options, known)
         if isinstance(cell, Cell) and cell_options:
             raise UserError(f"RNN: give {', '.join(cell_options)} to the Cell itself; options here go with the name of a cell.")
         self.cell = cell if isinstance(cell, Cell) else CELLS.build(cell, **cell_options)
@@ -128,54 +117,77 @@ class RNN(nn.Module):
             size = input_size if depth == 0 else hidden_size * len(directions)
             for suffix in directions:
                 factory = {"device": device, "dtype": dtype}
-                self.layers[f"{depth}{suffix}"] = _Layer(self.cell, size, hidden_size, bias, factory)
+                self.layers[f"{depth}{suffix}"] = Layer(self.cell, size, hidden_size, bias, factory)
 
     def reset_parameters(self) -> None:
-        """Draws all parameters anew."""
-        for layer in self.layers.values():
-            layer.reset_parameters()  # type: ignore[operator]
+        """Draws all parameters again."""
+        for layer in self.stack():
+            layer.reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """Does nothing: no kernel wants the parameters in one piece. torch's modules have it."""
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The weights of every layer and direction, in the order in which its cell declares them."""
+        return [[layer.read(name) for name in layer.shapes] for layer in self.stack()]
 
     def forward(
-        self, x: Tensor, state: tuple[Tensor, ...] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - as in torch
+        hx: Tensor | Sequence[Tensor] | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> tuple[Any, tuple[Tensor, ...]]:
         """Runs the stack over a batch of sequences.
 
         Args:
-            x: inputs (T, B, D), or (B, T, D) with `batch_first`, or one sequence (T, D).
-            state: initial state, a tuple in the order of `cell.state`, (L * directions, B, H) each, layer by layer; zeros when
+            input: (T, B, D), or (B, T, D) with `batch_first`, or one sequence (T, D), or a PackedSequence.
+            hx: initial state, a tuple in the order of `cell.state`, (L * directions, B, H) each, layer by layer; zeros when
                 None. A single tensor is accepted for a cell with one part.
             lengths: valid steps of each row (B,), integers from 1 to T. A finished row keeps its state and puts out zeros; the
                 reverse direction starts at its last valid step.
 
         Returns:
-            The outputs of the last layer, in the layout of the input with directions * H features, and the last state.
+            The outputs of the last layer, in the layout of the input with directions * H features (packed if the input is), and
+            the last state.
 
         Raises:
-            UserError: a shape or a length does not fit.
+            UserError: a shape, a number format, a device or a length does not fit.
         """
-        output, last, records, lengths = self._run(x, state, lengths, self.recording)
+        if not isinstance(input, Tensor):
+            if isinstance(input, PackedSequence):
+                return self._packed(input, hx, lengths)
+            if isinstance(input, fx.Proxy):  # symbolic tracing does not look inside, as for torch's own modules
+                arguments = {"hx": hx, "lengths": lengths}
+                path = input.tracer.path_of_module(self)  # type: ignore[attr-defined]
+                return input.tracer.create_proxy("call_module", path, (input,), arguments)  # type: ignore[return-value]
+            raise UserError(f"RNN: the input is of type {type(input).__name__}, but it must be a tensor or a PackedSequence.")
+        output, last, records, ends = self._run(input, hx, lengths, self.recording)
         if self.recording:
             self.recorded = {
-                name: (Record(*({key: value.detach() for key, value in part.items()} for part in record)), lengths)
-                for name, record in records.items()
+                name: (Record(*({key: value.detach() for key, value in part.items()} for part in record)), ends)
+                for name, (record, _) in records.items()
             }
         return output, last
 
     def trace(
-        self, x: Tensor, state: tuple[Tensor, ...] | None = None, lengths: Tensor | None = None
+        self,
+        input: Tensor,  # noqa: A002
+        hx: Tensor | Sequence[Tensor] | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, LayerTrace]]:
         """As `forward`, and everything inside: all gates and states of every layer, differentiable.
 
         Returns:
             Output and last state as from `forward`, and a LayerTrace for every layer: "0", "0_reverse", "1", ...
         """
-        output, last, records, lengths = self._run(x, state, lengths, True)
+        output, last, records, ends = self._run(input, hx, lengths, True)
         traces = {}
-        for name, record in records.items():
-            states, gates = replay(self.cell, self.layers[name].weights(), record)  # type: ignore[operator]
+        for name, (record, weights) in records.items():
+            states, gates = replay(self.cell, weights, record)
             ordered = (
                 {
-                    key: self._restore(_reversed(value, lengths) if name.endswith("_reverse") else value, x.dim() == 2)
+                    key: self._restore(_reversed(value[0], ends) if name.endswith("_reverse") else value[0], input.dim() == 2)
                     for key, value in part.items()
                 }
                 for part in (gates, states)
@@ -228,10 +240,37 @@ class RNN(nn.Module):
             device=module.weight_ih_l0.device,  # type: ignore[arg-type]
             dtype=module.weight_ih_l0.dtype,  # type: ignore[arg-type]
         )
-        with torch.no_grad():
-            for name, layer in own.layers.items():
-                _copy_torch(module, f"l{name}", own.cell, layer)
+        for name, layer in own.layers.items():
+            copy_from(module, f"l{name}", own.cell, layer)  # type: ignore[arg-type]
         return own.train(module.training)
+
+    def to_torch(self) -> nn.RNNBase:
+        """The torch module with the same equations and weights: where torch has two biases that are added, the second is 0.
+
+        Raises:
+            UserError: torch has no module for these equations.
+        """
+        peer = self.cell.peer
+        if peer is None:
+            known = ", ".join(name for name in CELLS.names() if CELLS.get(name).peer is not None)
+            raise UserError(f"to_torch: torch has no module with the equations of {self.cell_name}. It has one for {known}.")
+        like = self.stack()[0].read("W")
+        with warnings.catch_warnings():  # about dropout with one layer, which was said when this module was made
+            warnings.simplefilter("ignore")
+            other: nn.RNNBase = peer(  # type: ignore[call-arg]
+                self.input_size,
+                self.hidden_size,
+                num_layers=self.num_layers,
+                bias=self.bias,
+                batch_first=self.batch_first,
+                dropout=self.dropout,
+                bidirectional=self.bidirectional,
+                device=like.device,
+                dtype=like.dtype,
+            )
+        for name, layer in self.layers.items():
+            copy_to(other, f"l{name}", self.cell, layer)  # type: ignore[arg-type]
+        return other.train(self.training)
 
     def extra_repr(self) -> str:
         text = f"{self.cell_name}, {self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
@@ -240,81 +279,92 @@ class RNN(nn.Module):
     def _directions(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
 
+    def stack(self) -> list[Layer]:
+        """Layers and directions in the order of the state."""
+        return [*self.layers.values()]  # type: ignore[list-item]
+
+    def _packed(
+        self, packed: PackedSequence, hx: Tensor | Sequence[Tensor] | None, lengths: Tensor | Sequence[int] | None
+    ) -> tuple[PackedSequence, tuple[Tensor, ...]]:
+        if lengths is not None:
+            raise UserError("RNN: a PackedSequence knows its lengths; leave out `lengths`.")
+        values, ends = padded(packed, self.batch_first)
+        output, last = self.forward(values, hx, ends)
+        return packed_as(output, ends, packed, self.batch_first), last
+
     def _run(
-        self, x: Tensor, state: tuple[Tensor, ...] | None, lengths: Tensor | None, record: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Record], Tensor | None]:
+        self, x: Tensor, state: Tensor | Sequence[Tensor] | None, lengths: Tensor | Sequence[int] | None, record: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, tuple[Record, Weights]], Tensor | None]:
         single = self._check_input(x)
         inner = x.unsqueeze(1) if single else x.transpose(0, 1) if self.batch_first else x
         T, B = inner.shape[:2]
         s0 = self._initial_state(state, B, single, inner)
-        lengths = self._check_lengths(lengths, T, B, inner.device)
-        if lengths is not None:  # what lies behind the end may be anything, but 0 * NaN would reach the weight gradients
-            inner = torch.where((torch.arange(T, device=inner.device)[:, None] < lengths)[..., None], inner, 0)
+        ends = self._check_lengths(lengths, T, B, inner.device)
+        if ends is not None:  # what lies behind the end may be anything, but 0 * NaN would reach the weight gradients
+            inner = torch.where((torch.arange(T, device=inner.device)[:, None] < ends)[..., None], inner, 0)
         lasts: list[tuple[Tensor, ...]] = []
-        records: dict[str, Record] = {}
+        records: dict[str, tuple[Record, Weights]] = {}
         self.followed = {}
+        directions = self._directions()
+        alone = len(self.layers) == 1  # then the state of the stack is that of the layer
         for depth in range(self.num_layers):
             outputs = []
-            for suffix in self._directions():
-                name = f"{depth}{suffix}"
-                given = _reversed(inner, lengths) if suffix else inner
-                start = tuple(part[len(lasts)][None] for part in s0)
-                weights = self.layers[name].weights()  # type: ignore[operator]
+            for suffix in directions:
+                name, at = f"{depth}{suffix}", len(lasts)
+                given = _reversed(inner, ends) if suffix else inner
+                start = s0 if alone else tuple(part[at : at + 1] for part in s0)
                 flow = Flow() if self.following else None
-                every = self.checkpoint_every
-                result = scan(self.cell, weights, given[None], start, self.backend, lengths, record, every, flow)
+                result, weights = self.layers[name](given[None], start, self.backend, ends, record, self.checkpoint_every, flow)
                 if flow is not None:
-                    self.followed[name] = (flow, lengths)
-                outputs.append(_reversed(result.output.squeeze(0), lengths) if suffix else result.output.squeeze(0))
-                lasts.append(tuple(part.squeeze(0) for part in result.state))
+                    self.followed[name] = (flow, ends)
+                outputs.append(_reversed(result.output.squeeze(0), ends) if suffix else result.output.squeeze(0))
+                lasts.append(result.state)
                 if result.record is not None:
-                    records[name] = result.record
+                    records[name] = (result.record, weights)
             inner = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
             if depth < self.num_layers - 1:
                 inner = nn.functional.dropout(inner, self.dropout, self.training)
-        last = tuple(torch.stack(parts) for parts in zip(*lasts, strict=True))
+        last = lasts[0] if alone else tuple(torch.cat(parts) for parts in zip(*lasts, strict=True))
         if single:
             last = tuple(part.squeeze(1) for part in last)
-        return self._restore(inner[None], single), last, records, lengths
+        return self._restore(inner, single), last, records, ends
 
     def _restore(self, value: Tensor, single: bool) -> Tensor:
-        """(1, T, B, ...) in the layout of the input."""
-        value = value.squeeze(0)  # whose derivative is a view, where that of an index fills and copies
+        """(T, B, ...) in the layout of the input."""
         return value.squeeze(1) if single else value.transpose(0, 1) if self.batch_first else value
 
     def _check_input(self, x: Tensor) -> bool:
         """Whether x is a single sequence."""
-        if not isinstance(x, Tensor):
-            raise UserError(f"RNN: the input is a {type(x).__name__}, but it must be a tensor; give `lengths` instead of packing.")
         layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
-        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size or 0 in x.shape:
+        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
             raise UserError(
                 f"RNN: the input has shape {tuple(x.shape)}, but it must be {layout} or (T, D) with D = {self.input_size}."
             )
-        return x.dim() == 2
+        single = x.dim() == 2
+        if x.shape[1 if self.batch_first and not single else 0] == 0:
+            raise UserError(f"RNN: the input of shape {tuple(x.shape)} has no steps; give at least one.")
+        return single
 
-    def _initial_state(self, state: tuple[Tensor, ...] | None, B: int, single: bool, like: Tensor) -> tuple[Tensor, ...]:
-        shape = (self.num_layers * len(self._directions()), B, self.hidden_size)
+    def _initial_state(self, state: Any, B: int, single: bool, like: Tensor) -> tuple[Tensor, ...]:
+        shape = (len(self.layers), B, self.hidden_size)
         if state is None:
-            dtype = next(self.parameters()).dtype
+            dtype = next(self.parameters(), like).dtype
             return (torch.zeros(shape, device=like.device, dtype=dtype),) * len(self.cell.state)
         parts = (state,) if isinstance(state, Tensor) else tuple(state)
         expected = (shape[0], self.hidden_size) if single else shape
-        if len(parts) != len(self.cell.state) or any(part.shape != expected for part in parts):
-            given = [tuple(part.shape) for part in parts]
+        if len(parts) != len(self.cell.state) or any(not isinstance(part, Tensor) or part.shape != expected for part in parts):
+            given = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
             raise UserError(
                 f"RNN: the state has shapes {given}, but it must be {', '.join(self.cell.state)} of shape {expected} each."
             )
         return tuple(part.unsqueeze(1) for part in parts) if single else parts
 
-    def _check_lengths(self, lengths: Tensor | None, T: int, B: int, device: torch.device) -> Tensor | None:
+    def _check_lengths(self, lengths: Any, T: int, B: int, device: torch.device) -> Tensor | None:
         if lengths is None:
             return None
-        lengths = torch.as_tensor(lengths, device=device)
-        whole = not lengths.is_floating_point() and lengths.dtype != torch.bool
-        if lengths.shape != (B,) or not whole or int(lengths.min()) < 1 or int(lengths.max()) > T:
-            raise UserError(f"RNN: lengths must be {B} integers from 1 to {T}, but they are {lengths.tolist()}.")
-        return lengths
+        ends = torch.as_tensor(lengths, device=device)
+        check_lengths(ends, T, B)
+        return ends
 
 
 def _reversed(value: Tensor, lengths: Tensor | None) -> Tensor:
@@ -324,18 +374,3 @@ def _reversed(value: Tensor, lengths: Tensor | None) -> Tensor:
     steps = torch.arange(value.shape[-3], device=value.device)[:, None]
     index = torch.where(steps < lengths, lengths - 1 - steps, steps)
     return value.gather(-3, index[..., None].expand_as(value))
-
-
-def _copy_torch(module: nn.RNNBase, suffix: str, cell: Cell, layer: nn.Module) -> None:
-    """Copies one layer: torch's blocks are in our order, its input and hidden parts apart."""
-    H = module.hidden_size
-    own = dict(layer.named_parameters())
-    own["W"].copy_(getattr(module, f"weight_ih_{suffix}"))
-    own["R"].copy_(getattr(module, f"weight_hh_{suffix}"))
-    if not module.bias:
-        return
-    own["b"].zero_()
-    for kind, gates in (("ih", cell.input_gates), ("hh", cell.recurrent_gates)):
-        for gate, block in zip(gates, getattr(module, f"bias_{kind}_{suffix}").split(H), strict=True):
-            start = list(cell.gates).index(gate) * H
-            own["b"][start : start + H] += block

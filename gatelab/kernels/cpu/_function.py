@@ -1,15 +1,22 @@
 """The compiled loop as a function that autograd knows."""
 
-from dataclasses import dataclass
+import functools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
+from gatelab.kernels import eager
+from gatelab.kernels._gate import readable, special
 from gatelab.kernels._scan import Flow, Weights
 from gatelab.kernels.cpu._call import POOL, Lease, Library, Plan
 from gatelab.registry import UserError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,10 @@ class Inputs:
 
     @classmethod
     def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...]) -> "Inputs":
-        W, R, b = (None if value is None else value.contiguous() for value in (weights.W, weights.R, weights.b))
-        rows = x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
-        p = tuple(weights.p[name].contiguous() for name in cell.vectors)
-        memory = tuple(weights.memory[name].contiguous() for name in read_weights(cell))
-        return cls(rows, W, R, b, p, memory, tuple(part.contiguous() for part in s0))
+        W, R, b = (None if value is None else _dense(value) for value in (weights.W, weights.R, weights.b))
+        p = tuple(_dense(weights.p[name]) for name in cell.vectors)
+        memory = tuple(_dense(weights.memory[name]) for name in read_weights(cell))
+        return cls(_rows(x), W, R, b, p, memory, tuple(map(_dense, s0)))
 
     @classmethod
     def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
@@ -77,12 +83,24 @@ class Inputs:
         return (*self.x.shape, self.s0[0].shape[-1])  # type: ignore[return-value]
 
 
+def _dense(value: Tensor) -> Tensor:
+    return readable(value).contiguous()
+
+
+def _rows(value: Tensor) -> Tensor:
+    """With the features of a row side by side, which is all that the loop asks of (N, T, B, F)."""
+    value = readable(value)
+    return value if value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
+
+
 def _like_input(x: Tensor, H: int) -> Tensor:
-    """An empty (N, T, B, H) whose rows lie as those of x: the output of a batch-first input is batch-first, too."""
+    """An empty (N, T, B, H) whose rows lie as those of x: the output of a batch-first input is batch-first, too.
+
+    Not a view, which nobody could modify in place when a function has returned it.
+    """
     N, T, B, _ = x.shape
-    if x.stride(2) > x.stride(1):
-        return x.new_empty(N, B, T, H).transpose(1, 2)
-    return x.new_empty(N, T, B, H)
+    strides = (B * T * H, H, T * H, 1) if x.stride(2) > x.stride(1) else (T * B * H, B * H, H, 1)
+    return x.new_empty_strided((N, T, B, H), strides)
 
 
 def _strides(prefix: str, value: Tensor) -> dict[str, int]:
@@ -128,32 +146,37 @@ class TimeLoop(torch.autograd.Function):
     def forward(ctx: Any, run: Run, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         results, ctx.held = forward(run, Inputs.back(run.cell, tensors))
         ctx.run = run
-        ctx.save_for_backward(*tensors, results[0])
+        ctx.save_for_backward(*tensors)
+        # The adjoint reads the output, but the user may do with it what they like: `_output` finds out whether they did.
+        ctx.out = results[0].detach()
+        ctx.version = ctx.out._version
         ctx.set_materialize_grads(False)
         return results
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         run: Run = ctx.run
-        if torch.is_grad_enabled():
-            raise UserError("Backend 'cpu' has no second derivatives (create_graph=True); use backend='eager' for them.")
-        *tensors, out = ctx.saved_tensors  # raises if the graph was freed
-        inputs = Inputs.back(run.cell, tuple(tensors))
-        made = [_empty(value, wanted) for value, wanted in zip(tensors, ctx.needs_input_grad[1:], strict=True)]
+        tensors: tuple[Tensor | None, ...] = ctx.saved_tensors  # raises if the graph was freed
+        wanted = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
+            return (None, *_eagerly(run, tensors, wanted, cotangents))
+        inputs = Inputs.back(run.cell, tensors)
+        out = _output(ctx, inputs)
+        made = [_empty(value, wish) for value, wish in zip(tensors, wanted, strict=True)]
         if inputs.W is None and run.cell.memory is None:  # no equation reads the input
             made[0] = None
-        d_out, *others = cotangents
         of = Inputs.back(run.cell, tuple(made))
         values: dict[str, Any] = ctx.held | {"dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
         values |= {f"d{name}": value for name, value in zip(read_weights(run.cell), of.memory, strict=True)}
         if made[0] is not None:
             values |= _strides("dx", made[0])
         # Kept by name until the call is over: the argument block holds addresses only.
+        d_out, *others = _checked(run, inputs, cotangents)
         if d_out is not None:
-            d_out = d_out if d_out.stride(-1) == 1 or d_out.shape[-1] == 1 else d_out.contiguous()
+            d_out = _rows(d_out)
             values |= {"d_out": d_out} | _strides("d_out", d_out)
         parts = len(run.cell.state)
-        others = [None if value is None else value.contiguous() for value in others]
+        others = [None if value is None else _dense(value) for value in others]
         values["d_last"] = others[:parts]
         values |= dict(zip(("d_record_a", "d_record_s"), others[parts:], strict=False))
         flow = None
@@ -166,8 +189,66 @@ class TimeLoop(torch.autograd.Function):
         block.work = work.data_ptr()
         run.library.backward(block)
         if not _graph_is_kept():
-            ctx.held = {}
+            ctx.held, ctx.out = {}, None
         return (None, *made)
+
+
+def _output(ctx: Any, inputs: Inputs) -> Tensor:
+    """What the loop put out, computed again if it was modified in place since."""
+    if ctx.out._version == ctx.version:
+        return ctx.out
+    return forward(replace(ctx.run, save=False, record=False), inputs)[0][0]
+
+
+def _checked(run: Run, inputs: Inputs, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The cotangents, which hooks on tensors may have replaced by anything.
+
+    Raises:
+        UserError: one has another shape, number format or device than what it is the derivative by.
+    """
+    N, T, B, _, H = inputs.sizes
+    state = [(f"the last state {name}", (N, B, H)) for name in run.cell.state]
+    records = [("a record", (count, N, T, B, H)) for count in (len(run.cell.gates), len(run.cell.state))]
+    for (name, shape), value in zip([("the output", (N, T, B, H)), *state, *records], cotangents, strict=False):
+        if value is not None and (value.shape, value.dtype, value.device) != (shape, inputs.x.dtype, inputs.x.device):
+            raise UserError(
+                f"The gradient of {name} has shape {tuple(value.shape)}, {value.dtype} and device {value.device}, but the backward "
+                f"pass needs {shape}, {inputs.x.dtype} and {inputs.x.device}; look for a hook that replaces it."
+            )
+    return list(cotangents)
+
+
+def _eagerly(
+    run: Run, tensors: tuple[Tensor | None, ...], wanted: Sequence[bool], cotangents: Sequence[Tensor | None]
+) -> Iterator[Tensor | None]:
+    """The gradients by the eager loop: with a graph of their own (create_graph=True), or of cotangents that are not plain."""
+    _log_once()
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():  # a tensor may be given twice, as h and as c: each gets a name and a gradient of its own
+        aliases = [None if value is None else value.view_as(value) for value in tensors]
+    inputs = Inputs.back(run.cell, tuple(aliases))
+    weights = Weights(
+        inputs.W,
+        inputs.R,
+        inputs.b,
+        dict(zip(run.cell.vectors, inputs.p, strict=True)),
+        dict(zip(read_weights(run.cell), inputs.memory, strict=True)),
+    )
+    with torch.enable_grad():
+        result = eager.scan(run.cell, weights, inputs.x, inputs.s0, run.lengths, run.record, flow=run.flow)
+    results = [result.output, *result.state]
+    if result.record is not None:
+        results += [torch.stack([*part.values()]) for part in result.record]
+    pairs = [(value, of) for value, of in zip(results, cotangents, strict=True) if of is not None and value.requires_grad]
+    sources = [value for value, wish in zip(aliases, wanted, strict=True) if wish and value is not None]
+    values = [value for value, _ in pairs]
+    found = iter(torch.autograd.grad(values, sources, [of for _, of in pairs], create_graph=again, allow_unused=True))
+    return (next(found) if wish and value is not None else None for value, wish in zip(aliases, wanted, strict=True))
+
+
+@functools.cache
+def _log_once() -> None:
+    _log.warning("Backend 'cpu' has no second or batched derivatives; the eager loop computes them.")
 
 
 def _empty(value: Tensor | None, wanted: bool) -> Tensor | None:

@@ -1,0 +1,150 @@
+"""The gate in front of every backend: the one place that looks at every tensor of a call before a kernel reads its memory."""
+
+import functools
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from gatelab.cells import Cell
+from gatelab.kernels._scan import Weights
+from gatelab.registry import UserError
+
+# Tensors whose memory is what it looks like. Any other class may hold no memory at all, or mean something else by it.
+_PLAIN = frozenset({Tensor, nn.Parameter, nn.Buffer})
+
+
+def check(
+    cell: Cell,
+    weights: Weights,
+    x: Tensor,
+    s0: tuple[Tensor, ...],
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+    restart: tuple[Tensor, ...] | None = None,
+) -> None:
+    """Refuses what no backend can compute: a tensor that is absent, or of the wrong shape, layout, device or number format.
+
+    Raises:
+        UserError: one sentence with the name of the argument and what to do.
+    """
+    _is_tensor("input", x)
+    if x.dim() != 4:
+        raise UserError(f"The input has shape {tuple(x.shape)}, but the time loop takes (N, T, B, D).")
+    N, T, B, D = x.shape
+    if len(s0) != len(cell.state):
+        raise UserError(f"The state has {len(s0)} parts, but {type(cell).__name__} carries {', '.join(cell.state)}.")
+    _is_tensor(f"state {cell.state[0]}", s0[0])
+    H = s0[0].shape[-1]
+    given = weights.named()
+    for name, shape in _shapes(cell, D, H, "b" in given).items():
+        _fits(f"weight {name}", given.get(name), (N, *shape))
+    parts = {f"initial state {name}": part for name, part in zip(cell.state, s0, strict=True)}
+    if restart is not None:
+        if len(restart) != len(cell.state):
+            raise UserError(f"The restart has {len(restart)} parts, but {type(cell).__name__} carries {', '.join(cell.state)}.")
+        parts |= {f"restart state {name}": part for name, part in zip(cell.state, restart, strict=True)}
+    for name, part in parts.items():
+        _fits(name, part, (N, B, H))
+    named = {f"weight {name}": value for name, value in given.items()} | {"input": x} | parts
+    like = next(iter(named.values()))
+    for name, value in named.items():
+        if value.layout is not torch.strided:
+            raise UserError(f"The {name} has the layout {value.layout}, but the time loop reads dense tensors; use .to_dense().")
+        if value.dtype != like.dtype and not _converted(value):
+            raise UserError(_differs(name, value, like, next(iter(named))))
+        if value.device != like.device:
+            raise UserError(
+                f"The {name} is on {value.device}, but the {next(iter(named))} is on {like.device}; "
+                f"move one of them, as in .to('{like.device}')."
+            )
+    if not like.is_floating_point():
+        raise UserError(f"The {next(iter(named))} is {_word(like)}, but the time loop computes in floating point; use .float().")
+    if lengths is not None:
+        check_lengths(lengths, T, B)
+    if resets is not None:
+        _is_tensor("resets", resets)
+        if resets.shape != (B, T) or resets.dtype != torch.bool:
+            raise UserError(
+                f"resets must be booleans of shape (B, T) = {(B, T)}, but they are {_word(resets)} of shape {tuple(resets.shape)}."
+            )
+
+
+def check_lengths(lengths: Tensor, T: int, B: int) -> None:
+    """Refuses lengths that are not B integers from 1 to T.
+
+    Their values are not looked at where they cannot be: while a graph is captured or transformed.
+
+    Raises:
+        UserError: they are not.
+    """
+    whole = not (lengths.is_floating_point() or lengths.is_complex()) and lengths.dtype != torch.bool
+    fits = lengths.shape == (B,) and whole
+    if fits and B and special((lengths,)) is None and lengths.device.type != "meta":
+        least, most = torch.aminmax(lengths)
+        fits = int(least) >= 1 and int(most) <= T
+    if not fits:
+        shown = lengths.tolist() if special((lengths,)) is None and lengths.device.type != "meta" else tuple(lengths.shape)
+        raise UserError(f"lengths must be {B} integers from 1 to {T}, but they are {shown}.")
+
+
+def special(tensors: Iterable[Tensor | None]) -> str | None:
+    """What keeps a kernel from reading these tensors' memory in this moment, in a few words, or None.
+
+    A transformation, a capture or a class of its own makes tensors stand for something else than the numbers at their address.
+    """
+    if torch.compiler.is_compiling():
+        return "torch.export captures a graph" if torch.compiler.is_exporting() else "torch.compile captures a graph"
+    if torch._C._get_tracing_state() is not None:
+        return "torch.jit.trace captures a graph"
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]
+        return "torch.func or torch.vmap transforms this call"
+    if torch._C._len_torch_dispatch_stack():
+        mode = type(torch._C._get_dispatch_stack_at(torch._C._len_torch_dispatch_stack() - 1)).__name__
+        return f"the mode {mode} watches every operator"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation is on"
+    for value in tensors:
+        if value is not None and type(value) not in _PLAIN:
+            return f"a tensor is of the class {type(value).__name__}"
+    return None
+
+
+def readable(value: Tensor) -> Tensor:
+    """The same numbers with nothing pending: no lazy negation, and not the zeros that autograd makes without memory."""
+    return value.clone() if value.is_neg() or value._is_zerotensor() else value
+
+
+@functools.lru_cache(maxsize=1024)
+def _shapes(cell: Cell, D: int, H: int, bias: bool) -> Mapping[str, tuple[int, ...]]:
+    return cell.shapes(D, H, bias)
+
+
+def _is_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise UserError(f"The {name} is of type {type(value).__name__}, but it must be a tensor.")
+
+
+def _fits(name: str, value: Tensor | None, shape: tuple[int, ...]) -> None:
+    if value is None:
+        raise UserError(f"The {name} is missing; its shape is {shape[1:]}.")
+    _is_tensor(name, value)
+    if value.shape != shape:
+        raise UserError(f"The {name} has shape {tuple(value.shape[1:])}, but it must be {shape[1:]}.")
+
+
+def _converted(value: Tensor) -> bool:
+    """Whether autocast is on, which converts where it has to."""
+    return value.is_floating_point() and value.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(value.device.type)
+
+
+def _word(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _differs(name: str, value: Tensor, like: Tensor, of: str) -> str:
+    sentence = f"The {name} is {_word(value)}, but the {of} is {_word(like)}."
+    if name == "input":
+        sentence = f"The input is {_word(value)}, but the parameters are {_word(like)}."
+    return f"{sentence} Convert one of them, as in .to({like.dtype})."

@@ -1,0 +1,97 @@
+"""One layer and direction: its weights by their declared names, and its time loop."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from gatelab.cells import Cell
+from gatelab.kernels import Flow, Scan, Weights, scan
+from gatelab.registry import UserError
+
+
+class Layer(nn.Module):
+    """The weights of one layer and direction.
+
+    They are read as attributes by the names that `cell.shapes` declares, so that whatever stands under such a name is used: a
+    parameter, a parametrisation, a pruned or normalised weight that a hook computes, a tensor that was computed elsewhere.
+    """
+
+    def __init__(self, cell: Cell, input_size: int, hidden_size: int, bias: bool, factory: dict[str, Any]) -> None:
+        super().__init__()
+        self.cell, self.hidden_size = cell, hidden_size
+        self.shapes = cell.shapes(input_size, hidden_size, bias)
+        for name, shape in self.shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Weights and vectors from U(-1/sqrt(H), 1/sqrt(H)), as in torch.nn.LSTM; biases from the cell's `initial_bias`."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for name in self.shapes:
+            drawn = torch.empty_like(self.read(name), memory_format=torch.contiguous_format)
+            if name == "b":
+                values = [self.cell.initial_bias.get(gate, 0.0) for gate in self.cell.gates]
+                drawn.copy_(torch.tensor(values).repeat_interleave(self.hidden_size))
+            else:
+                drawn.uniform_(-bound, bound)
+            self.write(name, drawn)
+
+    def read(self, name: str) -> Tensor:
+        """The weight of that name, whatever it is computed from.
+
+        Raises:
+            UserError: there is none.
+        """
+        value = getattr(self, name, None)
+        if not isinstance(value, Tensor):
+            state = "missing" if value is None else f"of type {type(value).__name__}"
+            raise UserError(f"RNN: the weight '{name}' of a layer is {state}; assign a tensor of shape {self.shapes[name]} to it.")
+        return value
+
+    @torch.no_grad()
+    def write(self, name: str, value: Tensor) -> None:
+        """Gives a weight new values: a parameter, or a parametrisation that can be inverted.
+
+        Raises:
+            UserError: it is computed from something that this module does not know.
+        """
+        if name in self._parameters:
+            self.read(name).copy_(value)
+            return
+        reason = "it is computed, by a hook or from another tensor"
+        if parametrize.is_parametrized(self, name):
+            try:
+                setattr(self, name, value)
+                return
+            except (NotImplementedError, RuntimeError, ValueError) as error:
+                reason = f"its parametrisation cannot take a value ({str(error).strip().splitlines()[0]})"
+        raise UserError(f"RNN: the weight '{name}' cannot be set: {reason}. Set it first, and change how it is computed then.")
+
+    def weights(self) -> Weights:
+        """All weights as one replica."""
+        own = {name: self.read(name)[None] for name in self.shapes}
+        return Weights(
+            own.get("W"),
+            own.get("R"),
+            own.get("b"),
+            {name: own[name] for name in self.cell.vectors},
+            {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")},
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        s0: tuple[Tensor, ...],
+        backend: str,
+        lengths: Tensor | None,
+        record: bool,
+        every: int | None,
+        flow: Flow | None,
+    ) -> tuple[Scan, Weights]:
+        """The time loop over (1, T, B, D), and the weights that it used."""
+        weights = self.weights()
+        return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow), weights
