@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,7 +10,13 @@ from torch import Tensor
 
 from gatelab.registry import Options, UserError, option
 
-Parts = SimpleNamespace  # tensors by name: a.i, s.c, p.p_f
+
+class Parts:
+    """Tensors by name: a.i, s.c, p.p_f. A plain class, into which torch.compile and torch.export can look."""
+
+    def __init__(self, **tensors: Any) -> None:
+        for name, value in tensors.items():
+            setattr(self, name, value)
 
 
 def bias_option(gate: str, default: float, help: str) -> Any:  # noqa: A002 - as in `option`

@@ -1,7 +1,8 @@
 """The gate in front of every backend: the one place that looks at every tensor of a call before a kernel reads its memory."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,16 @@ from gatelab.kernels._scan import Weights
 from gatelab.registry import UserError
 
 # Tensors whose memory is what it looks like. Any other class may hold no memory at all, or mean something else by it.
+F = TypeVar("F", bound=Callable[..., Any])
+
+CAPTURED = "torch.compile captures a graph"
 _PLAIN = frozenset({Tensor, nn.Parameter, nn.Buffer})
+
+
+def constant(function: F) -> F:
+    """Marks a function that torch.compile calls while it captures a graph, and whose result is a constant of the graph."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what torch.compiler.assume_constant_result does
+    return function
 
 
 def check(
@@ -38,7 +48,7 @@ def check(
     _is_tensor(f"state {cell.state[0]}", s0[0])
     H = s0[0].shape[-1]
     given = weights.named()
-    for name, shape in _shapes(cell, D, H, "b" in given).items():
+    for name, shape in _shapes(cell, D, H, "b" in given):
         _fits(f"weight {name}", given.get(name), (N, *shape))
     parts = {f"initial state {name}": part for name, part in zip(cell.state, s0, strict=True)}
     if restart is not None:
@@ -95,7 +105,7 @@ def special(tensors: Iterable[Tensor | None]) -> str | None:
     A transformation, a capture or a class of its own makes tensors stand for something else than the numbers at their address.
     """
     if torch.compiler.is_compiling():
-        return "torch.export captures a graph" if torch.compiler.is_exporting() else "torch.compile captures a graph"
+        return "torch.export captures a graph" if torch.compiler.is_exporting() else CAPTURED
     if torch._C._get_tracing_state() is not None:
         return "torch.jit.trace captures a graph"
     if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]
@@ -106,8 +116,12 @@ def special(tensors: Iterable[Tensor | None]) -> str | None:
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
     for value in tensors:
-        if value is not None and type(value) not in _PLAIN:
+        if value is None:
+            continue
+        if type(value) not in _PLAIN:
             return f"a tensor is of the class {type(value).__name__}"
+        if not torch._C._has_storage(value):  # one of many that autograd batches (is_grads_batched)
+            return "a tensor stands for a batch of tensors"
     return None
 
 
@@ -116,9 +130,14 @@ def readable(value: Tensor) -> Tensor:
     return value.clone() if value.is_neg() or value._is_zerotensor() else value
 
 
+@constant
+def _shapes(cell: Cell, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return _shapes_once(cell, D, H, bias)
+
+
 @functools.lru_cache(maxsize=1024)
-def _shapes(cell: Cell, D: int, H: int, bias: bool) -> Mapping[str, tuple[int, ...]]:
-    return cell.shapes(D, H, bias)
+def _shapes_once(cell: Cell, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple(cell.shapes(D, H, bias).items())
 
 
 def _is_tensor(name: str, value: object) -> None:

@@ -23,7 +23,7 @@ class Tape:
         self._attention = attention
         self._K, self._P = weights["K"].mT, weights["P"].mT
         self._v = weights["v"][:, None] if attention.score == "additive" else None
-        self._queries = (x.reshape(N, T * B, D) @ weights["Q"].mT).view(N, T, B, -1).unbind(1)
+        self._queries = (x.reshape(N, T * B, D) @ weights["Q"].mT).view(N, T, B, s0[0].shape[-1]).unbind(1)
         self._parts = len(s0)
         self._entries: list[Tensor] = []
         self._summary = s0[0]

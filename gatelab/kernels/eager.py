@@ -37,7 +37,7 @@ def scan(
     """
     T = x.shape[1]
     alone, joint = _input_parts(cell, weights, x, s0)
-    R = weights.R.mT if weights.R is not None else None
+    R = _transposed(weights.R) if weights.R is not None else None
     p = Parts(**{name: value[:, None] for name, value in weights.p.items()})
     tape = Tape(cell.memory, weights.memory, x, s0) if cell.memory is not None else None
     alive = None if lengths is None else (torch.arange(T, device=x.device)[:, None] < lengths.to(x.device))[..., None]
@@ -84,12 +84,13 @@ def _input_parts(
     if weights.W is not None:
         flat = x.reshape(N, T * B, D)
         if biases:
-            flat = torch.baddbmm(torch.cat([biases[name] for name in cell.input_gates], -1), flat, weights.W.mT)
+            flat = torch.baddbmm(torch.cat([biases[name] for name in cell.input_gates], -1), flat, _transposed(weights.W))
         else:
-            flat = flat @ weights.W.mT
+            flat = flat @ _transposed(weights.W)
+        flat = flat.view(N, T, B, len(cell.input_gates) * H)
         if cell.input_gates == cell.recurrent_gates:
-            return {}, flat.view(N, T, B, -1).unbind(1)
-        parts = dict(zip(cell.input_gates, flat.view(N, T, B, -1).chunk(len(cell.input_gates), -1), strict=True))
+            return {}, flat.unbind(1)
+        parts = dict(zip(cell.input_gates, flat.chunk(len(cell.input_gates), -1), strict=True))
     for name in cell.recurrent_gates:
         if name not in parts:
             bias = biases[name][:, None] if biases else x.new_zeros(1)
@@ -97,6 +98,14 @@ def _input_parts(
     alone = {name: parts[name].unbind(1) for name in cell.gates if name not in cell.recurrent_gates}
     joint = torch.cat([parts[name] for name in cell.recurrent_gates], -1).unbind(1) if cell.recurrent_gates else ()
     return alone, joint
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    """A weight (N, rows, columns) as products take it; its gradient comes back in the layout of the weight."""
+    if weight.requires_grad and not torch.compiler.is_compiling():
+        weight = weight.view_as(weight)
+        weight.register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
+    return weight.mT
 
 
 def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) -> Record:

@@ -88,8 +88,10 @@ class RNN(nn.Module):
         check_backend(backend)
         counts = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         for name, value in (counts | {"checkpoint_every": checkpoint_every}).items():
-            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
-                raise UserError(f"RNN: {name} is {value!r}, but it must be a whole number of at least 1.")
+            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
+                raise UserError(f"RNN: {name} is {value!r} of type {type(value).__name__}, but it must be an integer.")
+            if value is not None and value < 1:
+                raise UserError(f"RNN: {name} is {value}, but it must be at least 1.")
         for name, value in {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}.items():
             if not isinstance(value, bool):
                 raise UserError(f"RNN: {name} is {value!r} of type {type(value).__name__}, but it must be True or False.")
@@ -161,7 +163,6 @@ class RNN(nn.Module):
                 arguments = {"hx": hx, "lengths": lengths}
                 path = input.tracer.path_of_module(self)  # type: ignore[attr-defined]
                 return input.tracer.create_proxy("call_module", path, (input,), arguments)  # type: ignore[return-value]
-            raise UserError(f"RNN: the input is of type {type(input).__name__}, but it must be a tensor or a PackedSequence.")
         output, last, records, ends = self._run(input, hx, lengths, self.recording)
         if self.recording:
             self.recorded = {
@@ -335,6 +336,11 @@ class RNN(nn.Module):
 
     def _check_input(self, x: Tensor) -> bool:
         """Whether x is a single sequence."""
+        if not isinstance(x, Tensor):
+            raise UserError(
+                f"RNN: the input is of type {type(x).__name__}, but it must be a tensor"
+                + (" here; pad it and give `lengths`." if isinstance(x, PackedSequence) else " or a PackedSequence.")
+            )
         layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
         if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
             raise UserError(

@@ -61,7 +61,7 @@ def build_model(config: Config, task: Task) -> SequenceModel:
         shape.num_layers,
         shape.bias,
         True,
-        shape.dropout,
+        shape.dropout if shape.num_layers > 1 else 0.0,  # of a single layer it acts in front of the head alone
         shape.bidirectional,
         shape.backend,
         config.machine.checkpoint_every,

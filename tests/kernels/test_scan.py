@@ -189,7 +189,7 @@ def stub(reason: str | None, calls: list[str]) -> SimpleNamespace:
         calls.append("stub")
         return eager.scan(*arguments)
 
-    return SimpleNamespace(refuses=lambda cell, weights, x: reason, scan=answer)
+    return SimpleNamespace(refuses=lambda *arguments: reason, scan=answer)
 
 
 REASON = "it speaks Fortran only."
@@ -211,12 +211,7 @@ def run(backend: str) -> Scan:
 
 def test_eager_serves_everything_and_is_the_last_resort() -> None:
     assert list(BACKENDS)[-1] == "eager"
-    assert (
-        BACKENDS["eager"].refuses(
-            Crossed(), Weights(None, None, None, {}, {}), torch.zeros(1, 1, 1, 1, dtype=torch.bfloat16, device="meta")
-        )
-        is None
-    )
+    assert BACKENDS["eager"].refuses(Crossed(), torch.bfloat16, torch.device("meta"), "nothing can be read") is None
 
 
 def test_unknown_backend(backends: dict[str, Any]) -> None:
@@ -248,12 +243,12 @@ def test_auto_passes_over_a_refusal_and_says_so_once(backends: dict[str, Any], c
     with caplog.at_level(logging.WARNING):
         close(run("auto").output, run("eager").output, EXACT)
         run("auto")
-        backends["fortran"].refuses = lambda cell, weights, x: "it is asleep."
+        backends["fortran"].refuses = lambda *arguments: "it is asleep."
         run("auto")
     assert calls == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", f"Backend 'fortran' is passed over: {REASON}"),
-        ("WARNING", "Backend 'fortran' is passed over: it is asleep."),
+        ("WARNING", f"Skipping backend 'fortran': {REASON}"),
+        ("WARNING", "Skipping backend 'fortran': it is asleep."),
     ]
     assert {record.name for record in caplog.records} == {"gatelab.kernels"}
 
@@ -275,7 +270,7 @@ def test_a_backend_gets_what_the_module_was_given(backends: dict[str, Any]) -> N
         seen.append(arguments)
         return eager.scan(*arguments)
 
-    backends["fortran"] = SimpleNamespace(refuses=lambda cell, weights, x: None, scan=answer)
+    backends["fortran"] = SimpleNamespace(refuses=lambda *arguments: None, scan=answer)
     rnn = Variant("peephole", {}).rnn(D, H, backend="fortran", checkpoint_every=7, batch_first=True, bidirectional=True)
     rnn(normal(B, T, D), lengths=LENGTHS)
     rnn.trace(normal(B, T, D))

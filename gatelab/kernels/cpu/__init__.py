@@ -1,23 +1,24 @@
 """The time loop as C, printed from a cell's equations: forward and backward in one call each."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels import eager
+from gatelab.kernels._gate import CAPTURED, constant
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels.cpu._build import BuildError
-from gatelab.kernels.cpu._call import DTYPES, default_segment, library, plan
+from gatelab.kernels.cpu._call import DTYPES, POOL, library, plan, segment_of
 from gatelab.kernels.cpu._function import Inputs, Run, TimeLoop, forward
+from gatelab.kernels.cpu._operator import captured
 from gatelab.kernels.cpu._source import source
 from gatelab.registry import UserError
 
 
+@constant
 def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None) -> str | None:
     """Why the compiled loop cannot serve: the device, the number format, a transformation of torch, or the equations."""
-    if special is not None:
+    if special is not None and special != CAPTURED:
         return f"it needs tensors whose memory it can read, but {special}."
     if device.type != "cpu":
         return f"it runs on a CPU, but the tensors are on {device.type}."
@@ -46,15 +47,16 @@ def scan(
     if not x.numel():  # no rows: nothing to divide among threads
         return eager.scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow)
     inputs = Inputs.of(cell, weights, x, s0)
+    if torch.compiler.is_compiling():
+        return captured(cell, inputs, lengths, record, checkpoint_every)
+    inputs = inputs.laid_out()
     N, T, B, _, H = inputs.sizes
     divided = plan(N, B, torch.get_num_threads())
-    kernels = library(cell, x.dtype)
     save = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs.flat())
-    steps = checkpoint_every or (default_segment(cell, N * B * H * x.element_size(), T) if save else T)
-    segment = min(T, math.ceil(steps / divided.chunk) * divided.chunk)
+    segment = segment_of(cell, divided, N * B * H * x.element_size(), T, checkpoint_every, save)
     ends = None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
-    run = Run(kernels, cell, divided, segment, ends, record, save, flow)
-    results = TimeLoop.apply(run, *inputs.flat()) if save else forward(run, inputs)[0]
+    run = Run(library(cell, x.dtype), cell, divided, segment, ends, record, save, flow)
+    results = TimeLoop.apply(run, *inputs.flat()) if save else forward(run, inputs, POOL.take)[0]
     parts = len(cell.state)
     made = None
     if record:

@@ -115,6 +115,12 @@ def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
     return max(1, round(math.sqrt(T * state * part_bytes / step)))
 
 
+def segment_of(cell: Cell, divided: Plan, part_bytes: int, T: int, every: int | None, save: bool) -> int:
+    """Steps between two kept states: what was asked for or `default_segment`, in whole chunks; T where nothing is kept."""
+    steps = every or (default_segment(cell, part_bytes, T) if save else T)
+    return min(T, math.ceil(steps / divided.chunk) * divided.chunk)
+
+
 class Pool:
     """Blocks of memory that are used again: a step allocates what the step before gave back, and nothing is mapped anew.
 

@@ -2,19 +2,18 @@
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels import eager
-from gatelab.kernels._gate import readable, special
+from gatelab.kernels._gate import check, constant, readable, special
 from gatelab.kernels._scan import Flow, Weights
-from gatelab.kernels.cpu._call import POOL, Lease, Library, Plan
-from gatelab.registry import UserError
+from gatelab.kernels.cpu._call import POOL, Library, Plan
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +42,27 @@ class Run:
     save: bool
     flow: Flow | None
 
+    @property
+    def ended(self) -> bool:
+        """Whether rows may end before T."""
+        return self.lengths is not None
 
+    def window(self, T: int) -> int:
+        """Entries of the tape that are read."""
+        memory = self.cell.memory
+        return 0 if memory is None else min(memory.window or T, T)
+
+
+class Memory(Protocol):
+    """A block of numbers."""
+
+    def data_ptr(self) -> int: ...
+
+
+M = TypeVar("M", bound=Memory)
+
+
+@constant
 def read_weights(cell: Cell) -> tuple[str, ...]:
     """Names of the weights of the read, in the order in which autograd is given them."""
     return () if cell.memory is None else tuple(cell.memory.parameters(1, 1))
@@ -63,16 +82,26 @@ class Inputs:
 
     @classmethod
     def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...]) -> "Inputs":
-        W, R, b = (None if value is None else _dense(value) for value in (weights.W, weights.R, weights.b))
-        p = tuple(_dense(weights.p[name]) for name in cell.vectors)
-        memory = tuple(_dense(weights.memory[name]) for name in read_weights(cell))
-        return cls(_rows(x), W, R, b, p, memory, tuple(map(_dense, s0)))
+        p = tuple(weights.p[name] for name in cell.vectors)
+        memory = tuple(weights.memory[name] for name in read_weights(cell))
+        return cls(x, weights.W, weights.R, weights.b, p, memory, s0)
 
     @classmethod
     def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
         x, W, R, b, *others = tensors
         vectors, state = len(cell.vectors), len(others) - len(cell.state)
         return cls(x, W, R, b, tuple(others[:vectors]), tuple(others[vectors:state]), tuple(others[state:]))
+
+    def laid_out(self) -> "Inputs":
+        """The same numbers as the loop reads them."""
+        W, R, b = (None if value is None else _dense(value) for value in (self.W, self.R, self.b))
+        p, memory, s0 = (tuple(map(_dense, part)) for part in (self.p, self.memory, self.s0))
+        return Inputs(_rows(self.x), W, R, b, p, memory, s0)
+
+    def weights(self, cell: Cell) -> Weights:
+        """What is not input or state."""
+        p, memory = zip(cell.vectors, self.p, strict=True), zip(read_weights(cell), self.memory, strict=True)
+        return Weights(self.W, self.R, self.b, dict(p), dict(memory))
 
     def flat(self) -> tuple[Tensor | None, ...]:
         return (self.x, self.W, self.R, self.b, *self.p, *self.memory, *self.s0)
@@ -109,9 +138,7 @@ def _strides(prefix: str, value: Tensor) -> dict[str, int]:
 
 def _block(run: Run, inputs: Inputs, out: Tensor, **values: Any) -> Any:
     sizes = dict(zip("NTBDH", inputs.sizes, strict=True))
-    memory = run.cell.memory
-    if memory is not None:
-        sizes["window"] = min(memory.window or sizes["T"], sizes["T"])
+    sizes["window"] = run.window(sizes["T"])
     plan = {"blocks": run.plan.blocks, "threads": run.plan.threads, "chunk": run.plan.chunk, "segment": run.segment}
     given = {name: getattr(inputs, name) for name in ("x", "W", "R", "b", "p", "s0")}
     given |= zip(read_weights(run.cell), inputs.memory, strict=True)
@@ -119,24 +146,73 @@ def _block(run: Run, inputs: Inputs, out: Tensor, **values: Any) -> Any:
     return run.library.call(**sizes, **plan, **given, **strides, out=out, lengths=run.lengths, **values)
 
 
-def forward(run: Run, inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Lease]]:
-    """Output, last states and, on request, records; then what the backward pass needs: everything, or a state per segment."""
+def results(run: Run, inputs: Inputs) -> tuple[Tensor, ...]:
+    """Where output, last states and, on request, records will stand."""
     N, T, B, _, H = inputs.sizes
-    dtype = inputs.x.dtype
     out = _like_input(inputs.x, H)
-    last = tuple(out.new_empty(N, B, H) for _ in run.cell.state)
-    make = torch.zeros if run.lengths is not None else torch.empty
     counts = (len(run.cell.gates), len(run.cell.state)) if run.record else ()
-    records = tuple(make(count, N, T, B, H, dtype=dtype) for count in counts)
-    block = _block(run, inputs, out, last=last, **dict(zip(("record_a", "record_s"), records, strict=False)))
-    names = [] if not run.save else ["saved" if run.segment >= T else "kept", *(["tape"] if run.cell.memory is not None else [])]
-    held = {name: POOL.take(run.library.size(f"{name}_size", block), dtype) for name in names}
-    for name, lease in held.items():
-        setattr(block, name, lease.data_ptr())
-    work = POOL.take(run.library.size("workspace", block, 0), dtype)
+    make = out.new_zeros if run.ended else out.new_empty
+    return (out, *(out.new_empty(N, B, H) for _ in run.cell.state), *(make(count, N, T, B, H) for count in counts))
+
+
+def held_names(run: Run, T: int) -> list[str]:
+    """What the backward pass needs besides: everything, or a state for each segment; and the tape."""
+    if not run.save:
+        return []
+    return ["saved" if run.segment >= T else "kept", *(["tape"] if run.cell.memory is not None else [])]
+
+
+def forward(run: Run, inputs: Inputs, take: Callable[[int, torch.dtype], M]) -> tuple[tuple[Tensor, ...], dict[str, M]]:
+    """Output, last states and records; then what the backward pass needs, in memory that is taken as `take` does it."""
+    out, *others = made = results(run, inputs)
+    parts = len(run.cell.state)
+    block = _block(run, inputs, out, last=others[:parts], **dict(zip(("record_a", "record_s"), others[parts:], strict=False)))
+    names = held_names(run, inputs.sizes[1])
+    held = {name: take(run.library.size(f"{name}_size", block), out.dtype) for name in names}
+    for name, memory in held.items():
+        setattr(block, name, memory.data_ptr())
+    work = POOL.take(run.library.size("workspace", block, 0), out.dtype)
     block.work = work.data_ptr()
     run.library.forward(block)
-    return (out, *last, *records), held
+    return made, held
+
+
+def adjoint(
+    run: Run,
+    inputs: Inputs,
+    out: Tensor,
+    held: Mapping[str, Memory],
+    cotangents: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """The gradients of the tensors of `inputs` that are wanted, in the order of `Inputs.flat`."""
+    made = [_empty(value, wish) for value, wish in zip(inputs.flat(), wanted, strict=True)]
+    if inputs.W is None and run.cell.memory is None:  # no equation reads the input
+        made[0] = None
+    of = Inputs.back(run.cell, tuple(made))
+    values: dict[str, Any] = {**held, "dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
+    values |= {f"d{name}": value for name, value in zip(read_weights(run.cell), of.memory, strict=True)}
+    if made[0] is not None:
+        values |= _strides("dx", made[0])
+    # Kept by name until the call is over: the argument block holds addresses only.
+    d_out, *others = cotangents
+    if d_out is not None:
+        d_out = _rows(d_out)
+        values |= {"d_out": d_out} | _strides("d_out", d_out)
+    parts = len(run.cell.state)
+    others = [None if value is None else _dense(value) for value in others]
+    values["d_last"] = others[:parts]
+    values |= dict(zip(("d_record_a", "d_record_s"), others[parts:], strict=False))
+    flow = None
+    if run.flow is not None:
+        N, T, B, _, H = inputs.sizes
+        flow = out.new_zeros(parts, N, T, B, H)
+        run.flow.cotangents = dict(zip(run.cell.state, flow, strict=True))
+    block = _block(run, inputs, out, flow=flow, **values)
+    work = POOL.take(run.library.size("workspace", block, 1), out.dtype)
+    block.work = work.data_ptr()
+    run.library.backward(block)
+    return made
 
 
 class TimeLoop(torch.autograd.Function):
@@ -144,14 +220,14 @@ class TimeLoop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, run: Run, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        results, ctx.held = forward(run, Inputs.back(run.cell, tensors))
+        made, ctx.held = forward(run, Inputs.back(run.cell, tensors), POOL.take)
         ctx.run = run
         ctx.save_for_backward(*tensors)
         # The adjoint reads the output, but the user may do with it what they like: `_output` finds out whether they did.
-        ctx.out = results[0].detach()
+        ctx.out = made[0].detach()
         ctx.version = ctx.out._version
         ctx.set_materialize_grads(False)
-        return results
+        return made
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -161,33 +237,9 @@ class TimeLoop(torch.autograd.Function):
         if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
             return (None, *_eagerly(run, tensors, wanted, cotangents))
         inputs = Inputs.back(run.cell, tensors)
-        out = _output(ctx, inputs)
-        made = [_empty(value, wish) for value, wish in zip(tensors, wanted, strict=True)]
-        if inputs.W is None and run.cell.memory is None:  # no equation reads the input
-            made[0] = None
-        of = Inputs.back(run.cell, tuple(made))
-        values: dict[str, Any] = ctx.held | {"dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
-        values |= {f"d{name}": value for name, value in zip(read_weights(run.cell), of.memory, strict=True)}
-        if made[0] is not None:
-            values |= _strides("dx", made[0])
-        # Kept by name until the call is over: the argument block holds addresses only.
-        d_out, *others = _checked(run, inputs, cotangents)
-        if d_out is not None:
-            d_out = _rows(d_out)
-            values |= {"d_out": d_out} | _strides("d_out", d_out)
-        parts = len(run.cell.state)
-        others = [None if value is None else _dense(value) for value in others]
-        values["d_last"] = others[:parts]
-        values |= dict(zip(("d_record_a", "d_record_s"), others[parts:], strict=False))
-        flow = None
-        if run.flow is not None:
-            N, T, B, _, H = inputs.sizes
-            flow = out.new_zeros(parts, N, T, B, H)
-            run.flow.cotangents = dict(zip(run.cell.state, flow, strict=True))
-        block = _block(run, inputs, out, flow=flow, **values)
-        work = POOL.take(run.library.size("workspace", block, 1), out.dtype)
-        block.work = work.data_ptr()
-        run.library.backward(block)
+        check(run.cell, inputs.weights(run.cell), inputs.x, inputs.s0)  # hooks on saved tensors may give back anything
+        inputs = inputs.laid_out()
+        made = adjoint(run, inputs, _output(ctx, inputs), ctx.held, cotangents, wanted)
         if not _graph_is_kept():
             ctx.held, ctx.out = {}, None
         return (None, *made)
@@ -197,25 +249,7 @@ def _output(ctx: Any, inputs: Inputs) -> Tensor:
     """What the loop put out, computed again if it was modified in place since."""
     if ctx.out._version == ctx.version:
         return ctx.out
-    return forward(replace(ctx.run, save=False, record=False), inputs)[0][0]
-
-
-def _checked(run: Run, inputs: Inputs, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """The cotangents, which hooks on tensors may have replaced by anything.
-
-    Raises:
-        UserError: one has another shape, number format or device than what it is the derivative by.
-    """
-    N, T, B, _, H = inputs.sizes
-    state = [(f"the last state {name}", (N, B, H)) for name in run.cell.state]
-    records = [("a record", (count, N, T, B, H)) for count in (len(run.cell.gates), len(run.cell.state))]
-    for (name, shape), value in zip([("the output", (N, T, B, H)), *state, *records], cotangents, strict=False):
-        if value is not None and (value.shape, value.dtype, value.device) != (shape, inputs.x.dtype, inputs.x.device):
-            raise UserError(
-                f"The gradient of {name} has shape {tuple(value.shape)}, {value.dtype} and device {value.device}, but the backward "
-                f"pass needs {shape}, {inputs.x.dtype} and {inputs.x.device}; look for a hook that replaces it."
-            )
-    return list(cotangents)
+    return forward(replace(ctx.run, save=False, record=False), inputs, POOL.take)[0][0]
 
 
 def _eagerly(
@@ -227,19 +261,12 @@ def _eagerly(
     with torch.enable_grad():  # a tensor may be given twice, as h and as c: each gets a name and a gradient of its own
         aliases = [None if value is None else value.view_as(value) for value in tensors]
     inputs = Inputs.back(run.cell, tuple(aliases))
-    weights = Weights(
-        inputs.W,
-        inputs.R,
-        inputs.b,
-        dict(zip(run.cell.vectors, inputs.p, strict=True)),
-        dict(zip(read_weights(run.cell), inputs.memory, strict=True)),
-    )
     with torch.enable_grad():
-        result = eager.scan(run.cell, weights, inputs.x, inputs.s0, run.lengths, run.record, flow=run.flow)
-    results = [result.output, *result.state]
+        result = eager.scan(run.cell, inputs.weights(run.cell), inputs.x, inputs.s0, run.lengths, run.record, flow=run.flow)
+    reached = [result.output, *result.state]
     if result.record is not None:
-        results += [torch.stack([*part.values()]) for part in result.record]
-    pairs = [(value, of) for value, of in zip(results, cotangents, strict=True) if of is not None and value.requires_grad]
+        reached += [torch.stack([*part.values()]) for part in result.record]
+    pairs = [(value, of) for value, of in zip(reached, cotangents, strict=True) if of is not None and value.requires_grad]
     sources = [value for value, wish in zip(aliases, wanted, strict=True) if wish and value is not None]
     values = [value for value, _ in pairs]
     found = iter(torch.autograd.grad(values, sources, [of for _, of in pairs], create_graph=again, allow_unused=True))

@@ -1,0 +1,132 @@
+"""The compiled loop as an operator of torch: what a graph of torch.compile holds, which sees shapes and no Python."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatelab.cells import Cell
+from gatelab.kernels._gate import constant
+from gatelab.kernels._scan import Record, Scan
+from gatelab.kernels.cpu._call import Plan, library, plan, segment_of
+from gatelab.kernels.cpu._function import Inputs, Run, adjoint, forward, held_names, results
+
+_cells: dict[str, Cell] = {}  # a graph knows a cell by a text
+
+
+@constant
+def _settled(cell: Cell, sizes: tuple[int, ...], itemsize: int, every: int | None, save: bool) -> tuple[str, list[int]]:
+    """The text that stands for a cell; blocks, threads, chunk and segment, which the backward pass must share."""
+    N, T, B, H = sizes
+    key = f"{type(cell).__module__}:{cell!r}"
+    _cells[key] = cell
+    divided = plan(N, B, torch.get_num_threads())
+    segment = segment_of(cell, divided, N * B * H * itemsize, T, every, save)
+    return key, [divided.blocks, divided.threads, divided.chunk, segment]
+
+
+def captured(cell: Cell, inputs: Inputs, lengths: Tensor | None, record: bool, every: int | None) -> Scan:
+    """As `gatelab.kernels.scan`, as one node of the graph that is being captured."""
+    N, T, B, _, H = inputs.sizes
+    tensors = [*inputs.flat()]
+    save = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors)
+    key, numbers = _settled(cell, (N, T, B, H), inputs.x.element_size(), every, save)
+    made = torch.ops.gatelab.time_loop(tensors, lengths, key, numbers, record, save)
+    parts = len(cell.state)
+    records = None
+    if record:
+        a, s = made[1 + parts : 3 + parts]
+        records = Record(dict(zip(cell.gates, a.unbind(0), strict=True)), dict(zip(cell.state, s.unbind(0), strict=True)))
+    return Scan(made[0], tuple(made[1 : 1 + parts]), records)
+
+
+def _run_of(
+    key: str, tensors: Sequence[Tensor | None], lengths: Tensor | None, numbers: Sequence[int], record: bool, save: bool
+) -> tuple[Run, Inputs]:
+    inputs = Inputs.back(_cells[key], tuple(tensors))
+    kernels = library(_cells[key], inputs.x.dtype)
+    blocks, threads, chunk, segment = map(int, numbers)
+    return Run(kernels, _cells[key], Plan(blocks, threads, chunk), segment, lengths, record, save, None), inputs
+
+
+def _ends(lengths: Tensor | None) -> Tensor | None:
+    return None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
+
+
+def _plain(value: Tensor) -> Tensor:
+    """In the order of its dimensions: the strides that the graph was told."""
+    return value.contiguous()
+
+
+@torch.library.custom_op("gatelab::time_loop", mutates_args=())
+def _time_loop(
+    tensors: Sequence[Tensor | None], lengths: Tensor | None, key: str, numbers: Sequence[int], record: bool, save: bool
+) -> list[Tensor]:
+    run, inputs = _run_of(key, tensors, _ends(lengths), numbers, record, save)
+    made, held = forward(run, inputs.laid_out(), lambda count, dtype: torch.empty(count, dtype=dtype))
+    return [*map(_plain, made), *held.values()]
+
+
+@_time_loop.register_fake
+def _(
+    tensors: Sequence[Tensor | None], lengths: Tensor | None, key: str, numbers: Sequence[int], record: bool, save: bool
+) -> list[Tensor]:
+    run, inputs = _run_of(key, tensors, lengths, numbers, record, save)
+    N, T, B, D, H = map(int, inputs.sizes)
+    block = run.library.call(
+        N=N, T=T, B=B, D=D, H=H, window=run.window(T), blocks=run.plan.blocks, threads=run.plan.threads, segment=run.segment
+    )
+    sizes = [run.library.size(f"{name}_size", block) for name in held_names(run, T)]
+    return [*(value.new_empty(value.shape) for value in results(run, inputs)), *(inputs.x.new_empty(size) for size in sizes)]
+
+
+@torch.library.custom_op("gatelab::time_loop_backward", mutates_args=())
+def _time_loop_backward(
+    tensors: Sequence[Tensor | None],
+    out: Tensor,
+    held: Sequence[Tensor],
+    cotangents: Sequence[Tensor | None],
+    lengths: Tensor | None,
+    key: str,
+    numbers: Sequence[int],
+    record: bool,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    run, inputs = _run_of(key, tensors, _ends(lengths), numbers, record, True)
+    memory = dict(zip(held_names(run, inputs.sizes[1]), held, strict=True))
+    made = adjoint(run, inputs.laid_out(), out, memory, cotangents, wanted)
+    found = [(value, given) for value, given, wish in zip(made, tensors, wanted, strict=True) if wish and given is not None]
+    return [torch.zeros_like(given) if value is None else _plain(value) for value, given in found]
+
+
+@_time_loop_backward.register_fake
+def _(
+    tensors: Sequence[Tensor | None],
+    out: Tensor,  # noqa: ARG001 - the signature of the operator
+    held: Sequence[Tensor],  # noqa: ARG001
+    cotangents: Sequence[Tensor | None],  # noqa: ARG001
+    lengths: Tensor | None,  # noqa: ARG001
+    key: str,  # noqa: ARG001
+    numbers: Sequence[int],  # noqa: ARG001
+    record: bool,  # noqa: ARG001
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    return [value.new_empty(value.shape) for value, wish in zip(tensors, wanted, strict=True) if wish and value is not None]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    tensors, lengths, *ctx.rest, ctx.save = inputs
+    ctx.counts = len(tensors), 1 + len(_cells[ctx.rest[0]].state) + 2 * ctx.rest[2]
+    ctx.wanted = [value is not None and value.requires_grad for value in tensors]
+    ctx.save_for_backward(*tensors, lengths, output[0], *output[ctx.counts[1] :])
+
+
+def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    count, visible = ctx.counts
+    tensors, (lengths, out, *held) = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+    found = iter(torch.ops.gatelab.time_loop_backward(tensors, out, held, grads[:visible], lengths, *ctx.rest, ctx.wanted))
+    return [next(found) if wish else None for wish in ctx.wanted], None, None, None, None, None
+
+
+_time_loop.register_autograd(_backward, setup_context=_setup)
