@@ -1,18 +1,30 @@
 """The ledger: what is written of a run before, while and after it is trained. `gatelab.runs` says what is in its directory."""
 
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gatelab.locks import HEARTBEAT_SECONDS, RunBusyError, RunLock, this_process
-from gatelab.records import Lines, check_writable, overwrite_json, read_json, replacing, write_json, write_new_json
+from gatelab.locks import HEARTBEAT_SECONDS, RunBusyError, RunLock, holder, this_process
+from gatelab.records import (
+    Lines,
+    check_writable,
+    disk_is_full,
+    full_disk,
+    overwrite_json,
+    read_json,
+    replacing,
+    write_json,
+    write_new_json,
+)
 from gatelab.registry import UserError
 
 STATES = ("queued", "preempted", "running", "pruned", "failed", "finished")  # in the order in which a run comes further on
 
+_ENDS = ("finished", "pruned", "failed", "preempted")
 _MOMENT_SECONDS = 0.5
 _SHORT = 2000  # characters of a traceback on a full disk
 # What a process that was killed leaves of files it was writing.
@@ -41,16 +53,27 @@ class RunWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         check_writable(path)
-        path.mkdir(parents=True, exist_ok=True)
         self._status: dict[str, Any] = {}
         self._writing = threading.RLock()  # the heartbeat writes the status, too
         self._begun, self._written = time.monotonic(), -math.inf
         self._files: dict[str, Lines] = {}
+        self._beginning: list[str] = []
         try:
-            self._lock = RunLock(path, self._beat)
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # unless there is something in it
+            if not disk_is_full(error):
+                raise
+            raise UserError(full_disk(error)) from error
+
+    def _locked(self) -> RunLock:
+        try:
+            return RunLock(self.path, self._beat)
         except RunBusyError:  # perhaps by somebody who notes what became of it, which takes a moment
             time.sleep(_MOMENT_SECONDS)
-            self._lock = RunLock(path, self._beat)
+            return RunLock(self.path, self._beat)
 
     def start(
         self,
@@ -75,11 +98,6 @@ class RunWriter:
             before = read_json(self.path / "status.json")
         except UserError:
             before = {}
-        write_json(self.path / "config.json", config)
-        write_json(self.path / "provenance.json", provenance)
-        for name, content in (files or {}).items():
-            with replacing(self.path / name) as temporary:
-                temporary.write_bytes(content)
         seconds = _number(before.get("wall_seconds"))
         self._status = {
             "state": "running",
@@ -95,6 +113,12 @@ class RunWriter:
             "threads": threads,
         }
         self._begun = time.monotonic()
+        self._beginning = ["config.json", "provenance.json", *(files or ())]
+        write_json(self.path / "config.json", config)
+        write_json(self.path / "provenance.json", provenance)
+        for name, content in (files or {}).items():
+            with replacing(self.path / name) as temporary:
+                temporary.write_bytes(content)
         self._write_status()
 
     @property
@@ -163,7 +187,11 @@ class RunWriter:
             self._write_status()
         except OSError:
             self._status["traceback"] = self._status.get("traceback", "")[-_SHORT:]
-            overwrite_json(self.path / "status.json", self._status)
+            try:
+                overwrite_json(self.path / "status.json", self._status)
+            except FileNotFoundError:  # the disk was full before the run began: half a run is worth nothing
+                for name in self._beginning:
+                    (self.path / name).unlink(missing_ok=True)
 
     def _beat(self) -> None:
         if self._status and time.monotonic() - self._written > HEARTBEAT_SECONDS / 2:
@@ -225,7 +253,8 @@ def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | 
 def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
     """Notes what became of a run whose process could not: it was killed, ran out of memory, or its node is lost.
 
-    A run that somebody alive is training, and one that has come to an end of its own, is left alone.
+    A run that somebody alive is training, and one that has come to an end of its own, is left alone. On a full disk the status that
+    is there is written over.
 
     Args:
         state: "failed" or "preempted"; error: one sentence; cause: of a failure, "killed" or "memory".
@@ -235,19 +264,29 @@ def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
     """
     if not path.is_dir():
         return False
+    change = {"state": state, "error": error} | ({"cause": cause} if state == "failed" else {})
     try:
         with RunLock(path):
-            try:
-                status = read_json(path / "status.json")
-            except UserError:
-                status = {"step": 0}
-            if status.get("state") in ("finished", "pruned", "failed", "preempted"):
-                return False
-            status |= {"state": state, "error": error} | ({"cause": cause} if state == "failed" else {})
-            write_json(path / "status.json", status)
+            return _change_status(path, change, write_json)
     except RunBusyError:
         return False
-    return True
+    except OSError as full:
+        if not disk_is_full(full) or holder(path) is not None:
+            raise
+        return _change_status(path, change, overwrite_json)
+
+
+def _change_status(path: Path, change: Mapping[str, Any], write: Callable[[Path, Any], object]) -> bool:
+    try:
+        status = read_json(path / "status.json")
+    except UserError:
+        status = {"step": 0}
+    if status.get("state") in _ENDS:
+        return False
+    with contextlib.suppress(FileNotFoundError):  # on a full disk, where there was none
+        write(path / "status.json", {**status, **change})
+        return True
+    return False
 
 
 def _number(value: object) -> float:

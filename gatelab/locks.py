@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gatelab.records import new_file
 from gatelab.registry import UserError
 
 HEARTBEAT_SECONDS = 5.0
@@ -215,16 +216,15 @@ def _heard(path: Path) -> tuple[int, float] | None:
         return beat, (os.stat(now.name).st_mtime_ns - beat) / 1e9
 
 
-def _write(path: Path, record: Mapping[str, Any], put: Callable[[str, Path], object]) -> None:
+def _write(path: Path, record: Mapping[str, Any], put: Callable[[Path, Path], object]) -> None:
     """Writes a record to a temporary name and has `put` bring it to its place, so that it is never seen half-written."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".lock.")
+    handle, name = new_file(path.parent, ".lock.")
     try:
         with os.fdopen(handle, "w") as file:
             file.write(json.dumps(record) + "\n")
         put(name, path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        name.unlink(missing_ok=True)
 
 
 def _free(path: Path) -> None:
@@ -236,11 +236,11 @@ def _free(path: Path) -> None:
             file.truncate()
 
 
-def _link(source: str, path: Path) -> None:
+def _link(source: Path, path: Path) -> None:
     try:
         os.link(source, path)
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links
         with open(path, "x") as file:
-            file.write(Path(source).read_text())
+            file.write(source.read_text())

@@ -7,6 +7,8 @@ import logging
 import math
 import os
 import re
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 import orjson
 
 from gatelab.registry import UserError
+
+_BEGINNING = 64 * 1024  # bytes that a run writes before its first step: Hydra's files, the configuration, where it comes from
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +35,36 @@ def replacing(path: Path) -> Iterator[Path]:
 def _temporary(path: Path) -> Iterator[Path]:
     """A new name beside a file, gone at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    handle, name = new_file(path.parent, f".{path.name}.", path.suffix)
     os.close(handle)
     try:
-        os.chmod(name, 0o644)
-        yield Path(name)
+        yield name
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        name.unlink(missing_ok=True)
+
+
+def new_file(folder: Path, prefix: str, suffix: str = "") -> tuple[int, Path]:
+    """A file that was not there, open for reading and writing, with the permissions that the umask leaves.
+
+    `tempfile` makes files for their owner alone, and renaming them takes that along.
+
+    Returns:
+        The descriptor, and the file.
+    """
+    while True:
+        path = folder / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666), path
+
+
+def permissions(folder: Path) -> int:
+    """What a new file in a folder has: the umask alone cannot be asked for without setting it."""
+    handle, path = new_file(folder, ".permissions.")
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -70,18 +96,33 @@ def overwrite_json(path: Path, value: Any) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuses a folder that nothing can be written to; it, and those above it, need not exist yet, and are not made.
+    """Refuses a folder in which no run could begin; it, and those above it, need not exist yet, and are not made.
+
+    Permissions alone do not tell: the super-user has them on a read-only disk as well.
 
     Raises:
         UserError: with the reason.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=there) as file:
-            file.write(b"0")
+            file.write(bytes(_BEGINNING))
     except OSError as error:
-        remedy = "Free some space, or give" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Give"
-        raise UserError(f"'{folder}' cannot be written to: {error.strerror}. {remedy} another folder with out=...") from error
+        remedy = "Free some space, or give" if disk_is_full(error) else "Give"
+        raise UserError(
+            f"'{folder}' cannot be written to: {error.strerror}. {remedy} another folder for the runs, as in out=/path/to/runs."
+        ) from error
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or the share of it that the user has, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def full_disk(error: OSError) -> str:
+    """The sentence for a disk that is full where no run can note it."""
+    what = f"'{error.filename}'" if error.filename else "a file"
+    return f"The disk is full: {what} could not be written. Free some space and repeat the command; it skips what is finished."
 
 
 def _text(value: Any) -> str:

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gatelab.cli import compose
 from gatelab.config import Config
 from gatelab.locks import LOCK_SILENT_SECONDS
+from gatelab.records import disk_is_full, full_disk
 from gatelab.registry import UserError
 from gatelab.runs import Run, enqueue, mark, outcome_of, read_run
 
@@ -45,11 +46,16 @@ def require(launcher: str) -> None:
 
 @contextlib.contextmanager
 def refusing() -> Iterator[None]:
-    """Ends Hydra where the cluster cannot be used, and leaves the reason in `refused`."""
+    """Ends Hydra where the cluster cannot be used or the disk is full, and leaves the reason in `refused`."""
     try:
         yield
     except UserError as error:
         refused.append(error)
+        raise SystemExit(2) from error
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        refused.append(UserError(full_disk(error)))
         raise SystemExit(2) from error
 
 

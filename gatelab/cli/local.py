@@ -22,6 +22,8 @@ from gatelab.cli.needs import needs_of
 from gatelab.cli.pool import MODULES, Ended, Need, Pool, describe, start_server
 from gatelab.kernels.machine import available_bytes
 from gatelab.ledger import mark
+from gatelab.records import disk_is_full, full_disk
+from gatelab.registry import UserError
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +70,8 @@ def launch(
                 if not isinstance(end.result, float):
                     _mark(calls[end.index][-1], end)
 
-    return clusters.launch("local", overrides, context, config, train)
+    with clusters.refusing():
+        return clusters.launch("local", overrides, context, config, train)
 
 
 def room() -> Need:
@@ -100,7 +103,12 @@ def _work(
     """
     from gatelab.cli import train
 
-    done = clusters.run_one(context, task, config, singletons, overrides, number, path)
+    try:
+        done = clusters.run_one(context, task, config, singletons, overrides, number, path)
+    except OSError as error:  # of Hydra, which writes before the run begins
+        if not disk_is_full(error):
+            raise
+        raise UserError(full_disk(error)) from error
     if train.refused:
         raise train.refused[-1]
     return float(done.return_value)

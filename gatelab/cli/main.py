@@ -11,6 +11,7 @@ import sys
 import gatelab
 from gatelab import processes
 from gatelab.output import LogFormatter, say
+from gatelab.records import disk_is_full, full_disk
 from gatelab.registry import Stopped, UserError, unknown
 from gatelab.signals import stoppable
 
@@ -61,6 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `gatelab compare runs | head`
         sys.stderr.close()
         return 141
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        _say(f"gatelab: {full_disk(error)}")
+        return 1
 
 
 def _say(line: str) -> None:

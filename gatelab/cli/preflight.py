@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,11 +20,13 @@ from gatelab.cli.compose import Job
 from gatelab.cli.local import room
 from gatelab.cli.needs import SECONDS_A_RUN, Needs, kind_of, needs_of
 from gatelab.locks import holder
+from gatelab.records import check_writable
 from gatelab.registry import UserError
 from gatelab.runs import read_run
+from gatelab.training import failures
 from gatelab.training.accounts import wandb_key, wandb_offline
-from gatelab.training.failures import left_alone
 
+REASONS = 10  # why runs are left alone, that are named
 RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
 WANDB_SECONDS = 5.0  # for an answer of its server
 SLURM_SECONDS = 60.0  # of its controller, which can be busy
@@ -40,6 +41,7 @@ class Preflight:
         seconds: until all are done, as many at once as `at_once`; `measured`: how many runs of the same kind that rests on.
         disk, free: bytes needed and there; `memory`: of the largest run.
         at_once: runs that go on at the same time; None: not this machine's business.
+        left_alone: a sentence for each run that failed before and is not tried again.
         warnings: sentences on what will not fail, but is worth knowing.
     """
 
@@ -50,6 +52,7 @@ class Preflight:
     free: int
     memory: int
     at_once: int | None
+    left_alone: Sequence[str]
     warnings: Sequence[str]
 
     @property
@@ -62,7 +65,10 @@ class Preflight:
         total = sum(self.counts.values())
         told = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
         lines = [f"{total:,} {'run' if total == 1 else 'runs'}: {told}."]
-        if any(what != FINISHED for what in self.counts):
+        lines += self.left_alone[:REASONS]
+        if len(self.left_alone) > REASONS:
+            lines.append(f"... and {len(self.left_alone) - REASONS:,} more; `gatelab status` names all.")
+        if any(what not in NOTHING_TO_DO for what in self.counts):
             basis = f"from {self.measured:,} like them here" if self.measured else "a guess from their operations"
             work = f"About {duration(self.seconds)}" if self.at_once else f"About {duration(self.seconds)} of one core"
             once = f", {self.at_once} at once" if self.at_once else ""
@@ -82,15 +88,17 @@ class Preflight:
             raise UserError(f"{runs:,} runs need about {decimal(disk)} on disk, and {decimal(self.free)} are free.")
         at_once = min(self.at_once or at_once, at_once)
         seconds = self.seconds * (self.at_once or 1) * runs / each / max(1, min(at_once, runs))
-        return dataclasses.replace(self, counts={NEW: runs}, seconds=seconds, disk=disk, at_once=at_once)
+        return dataclasses.replace(self, counts={NEW: runs}, seconds=seconds, disk=disk, at_once=at_once, left_alone=())
 
 
 FINISHED = "finished already"
 ELSEWHERE = "being trained by another process"
 RETRIED = "failed before and tried again"
 LEFT = "failed before and left alone"
+PRUNED = "ended early by a search and left alone"
 GOING_ON = "going on from a checkpoint"
 NEW = "to train"
+NOTHING_TO_DO = (FINISHED, ELSEWHERE, LEFT, PRUNED)
 
 
 def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
@@ -106,17 +114,13 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     """
     _check_launcher(launcher)
     unique = list({job.path: job for job in jobs}.values())
-    folder = _nearest(unique[0].path.parent)
-    try:
-        with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell: the super-user has them on a read-only disk
-            pass
-    except OSError as error:
-        raise UserError(
-            f"'{folder}' cannot be written to: {error.strerror}. Give another folder for the runs, as in out=/path/to/runs."
-        ) from error
-    states = {job.path: _state(job.path, job.config.machine.retry) for job in unique}
+    folder = unique[0].path.parent
+    check_writable(folder)
+    folder = _nearest(folder)
+    left_alone: list[str] = []
+    states = {job.path: _state(job.path, job.config.machine.retry, launcher, left_alone) for job in unique}
     counts = Counter(states.values())
-    ahead = [job for job in unique if states[job.path] not in (FINISHED, ELSEWHERE, LEFT)]
+    ahead = [job for job in unique if states[job.path] not in NOTHING_TO_DO]
     needs = {job.path: needs_of(job.config) for job in ahead}
     disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
     if disk > free:
@@ -130,13 +134,14 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     seconds, measured = _time(ahead, needs)
     largest = max((item.memory for item in needs.values()), default=0)
     return Preflight(
-        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, LEFT, NEW) if counts[what]},
+        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, LEFT, PRUNED, NEW) if counts[what]},
         seconds=seconds / (at_once or 1),
         measured=measured,
         disk=disk,
         free=free,
         memory=largest,
         at_once=at_once,
+        left_alone=left_alone,
         warnings=_warnings(largest, at_once),
     )
 
@@ -163,17 +168,22 @@ def _nearest(folder: Path) -> Path:
     return folder
 
 
-def _state(path: Path, retry: str) -> str:
+def _state(path: Path, retry: str, launcher: str, left_alone: list[str]) -> str:
+    """What is to be done with a run; adds the reason to `left_alone` if it failed and is not tried again."""
     try:
         run = read_run(path)
     except UserError:
         return NEW
-    if run.outcome in ("finished", "pruned"):
+    if run.outcome == "finished":
         return FINISHED
+    if run.state == "pruned" and launcher not in ("", "basic"):  # these train it to its end
+        return PRUNED
     if run.state == "running" and holder(path) is not None:
         return ELSEWHERE
     if run.state == "failed":
-        return RETRIED if left_alone(run, retry) is None else LEFT
+        reason = failures.left_alone(run, retry)
+        left_alone += [reason] if reason else []
+        return LEFT if reason else RETRIED
     return GOING_ON if (path / "checkpoints" / "last.ckpt").exists() else NEW
 
 

@@ -1,5 +1,6 @@
 """One progress bar over all runs of a command, read from their directories, and the summary at its end."""
 
+import shlex
 import threading
 import time
 from collections.abc import Iterable
@@ -107,8 +108,9 @@ class Progress:
             who = sorted({f"process {item.get('pid')} on {item.get('host')}" for item in elsewhere})
             self.say(f"{len(elsewhere)} left to others, who train them now: {', '.join(who[:3])}{', ...' if len(who) > 3 else ''}.")
         if self._watched:
-            out = next(iter(self._watched)).parent
-            self.say(f"Next: gatelab compare {out}   gatelab report {out} -o report.html")
+            out = str(next(iter(self._watched)).parent)
+            commands = ["gatelab", "compare", out], ["gatelab", "report", out, "-o", "report.html"]
+            self.say(f"Next: {'   '.join(map(shlex.join, commands))}")
         return 0 if finished + pruned + len(elsewhere) == total else 1
 
     def _watch(self) -> None:
@@ -167,6 +169,8 @@ def _line(run: Run) -> str:
     step = run.status.get("step", 0)
     if run.state == "pruned":
         return f"{run.path.name}  pruned at step {step}"
+    if (damage := run.damage()) is not None:
+        return f"{run.path.name}  finished, but {damage.rstrip('.')}; the same command completes it"
     if run.state == "preempted":
         return f"{run.path.name}  stopped at step {step}; the same command goes on with it"
     if run.state == "failed":

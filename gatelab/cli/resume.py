@@ -27,11 +27,8 @@ def run(options: argparse.Namespace) -> int:
     found = commands(folder)
     if not found:
         raise UserError(f"{folder / 'plan.json'} knows no command; it is of an earlier version. Repeat the command instead.")
-    if not options.failed:
-        for one in failed_runs(folder):
-            error = " ".join(str(one.status.get("error", "no error was recorded")).split())
-            step, file = one.status.get("step", 0), one.path / "status.json"
-            say(f"{one.path.name}  failed at step {step}: {error} See {file}. --failed trains it again.", stderr=True)
+    if not options.failed and failed_runs(folder):
+        say("What failed before is left alone (machine.retry=none); --failed trains it again.", stderr=True)
     worst = 0
     for command in found:
         given = [*command["arguments"], f"machine.retry={'all' if options.failed else 'none'}"]

@@ -146,7 +146,7 @@ def _watched(
         progress.say(*search.lines())
     else:
         progress = Progress([item.path for item in jobs], show, requeued=requeued)
-    if sum(ahead.counts.values()) and (tell or ahead.runs_finished):
+    if sum(ahead.counts.values()) and (tell or ahead.runs_finished or ahead.left_alone):
         progress.say(*ahead.lines())
     return progress, search
 

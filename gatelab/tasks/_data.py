@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from gatelab.records import permissions
 from gatelab.registry import UserError
 
 
@@ -136,7 +137,7 @@ def _download(name: str, path: Path) -> None:
                 "Nothing was kept. A proxy may have answered in its place; try again, "
                 f"or set GATELAB_DATA_MIRROR to a folder that holds '{name}'."
             )
-        os.chmod(output, 0o644)  # a temporary file is its owner's alone, but the cache may be shared by a group
+        os.chmod(output, permissions(path.parent))  # a temporary file is its owner's alone, but the cache may be shared by a group
 
     pooch.get_logger().setLevel("WARNING")  # it announces every download on stderr, in the middle of a progress bar
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from gatelab.records import disk_is_full
 from gatelab.runs import Run
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")  # torch on a CPU has no class for it
@@ -40,11 +41,12 @@ class PeerFailedError(RunFailedError):
 
 def left_alone(run: Run, retry: str) -> str | None:
     """Why a run that failed is not tried again; None if it is."""
-    failed = f"{run.path} failed before: {run.status.get('error')}"
+    error = " ".join(str(run.status.get("error", "no error was recorded")).split())
+    failed = f"{run.path} failed before, at step {run.status.get('step', 0)}: {error}"
     if run.diverged and retry != "all":
-        return f"{failed} It would diverge again, and is left alone; machine.retry=all trains it nevertheless."
+        return f"{failed} It would diverge again and is left alone; machine.retry=all trains it again."
     if run.state == "failed" and retry == "none":
-        return f"{failed} It is left alone (machine.retry=none)."
+        return f"{failed} It is left alone because of machine.retry=none; machine.retry=all trains it again."
     return None
 
 
@@ -63,7 +65,7 @@ def explain(error: BaseException, path: Path) -> tuple[str, str]:
             return one.cause, str(one)
         if isinstance(one, NonFiniteLossError):
             return "diverged", str(one)
-        if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(one, OSError) and disk_is_full(one):
             where = one.filename or path
             return "disk", f"The disk is full: {where} could not be written. Free some space; the last checkpoint is whole."
         if _of_memory(one):

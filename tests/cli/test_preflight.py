@@ -96,6 +96,46 @@ def test_needs_grow_with_what_decides_them(tmp_path):
     assert needs_of(jobs_of(tmp_path, "machine.threads=3")[0].config).threads == 3
 
 
+@pytest.mark.parametrize("launcher", ["", "local"])
+def test_what_is_left_alone_is_named_with_the_reason(tmp_path, launcher):
+    jobs = jobs_of(tmp_path / "runs", "seed=range(3)", "machine.retry=none")
+    write(jobs[0], "failed")
+    writer = RunWriter(jobs[1].path)
+    writer.start(asdict(jobs[1].config), {}, jobs[1].run_id)
+    writer.fail("The training loss is nan at step 7.", "", None, "diverged")
+    writer.close()
+    found = look(jobs, launcher, -1)
+    assert found.counts == {preflight.LEFT: 2, preflight.NEW: 1}
+    assert found.lines()[1:3] == [
+        f"{jobs[0].path} failed before, at step 0: The disk is full. It is left alone because of machine.retry=none; "
+        "machine.retry=all trains it again.",
+        f"{jobs[1].path} failed before, at step 0: The training loss is nan at step 7. It would diverge again and is left alone; "
+        "machine.retry=all trains it again.",
+    ]
+    assert "of memory each" in found.lines()[3]
+    assert len(look(jobs[:2], launcher, -1).lines()) == 3  # nothing is estimated where there is nothing to do
+
+
+def test_of_many_that_are_left_alone_some_are_named(tmp_path):
+    jobs = jobs_of(tmp_path / "runs", "seed=range(13)", "machine.retry=none")
+    for job in jobs:
+        write(job, "failed")
+    lines = look(jobs, "local", -1).lines()
+    assert len(lines) == 1 + preflight.REASONS + 1
+    assert lines[-1].startswith("... and 3 more")
+
+
+def test_what_a_search_ended_is_not_called_finished(tmp_path):
+    """A sweep in processes leaves it alone, a single run trains it to its end."""
+    jobs = jobs_of(tmp_path / "runs")
+    writer = RunWriter(jobs[0].path)
+    writer.start(asdict(jobs[0].config), {}, jobs[0].run_id)
+    writer.prune("The median pruner ended it.")
+    writer.close()
+    assert look(jobs, "local", -1).counts == {preflight.PRUNED: 1}
+    assert look(jobs, "", -1).counts == {preflight.NEW: 1}
+
+
 def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "total used free")(10, 10, 1000))
     with pytest.raises(UserError, match=r"2 runs need about .* has 1.0 kB left"):

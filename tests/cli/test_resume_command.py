@@ -61,7 +61,10 @@ def test_what_failed_is_left_alone_and_named(sweep: list[Run], gatelab: Callable
     status, _, err = gatelab("resume", "mine")
     assert status == 1
     assert states() == [("finished", 2), ("finished", 2), ("failed", 1)]
-    assert f"{sweep[2].path.name}  failed at step 2: There was a hole in it. See " in err
+    assert "--failed trains it again" in err
+    assert (
+        f"{sweep[2].path} failed before, at step 2: There was a hole in it. It is left alone because of machine.retry=none" in err
+    )
     assert "1 failed before and left alone" in err
     status, _, err = gatelab("resume", "runs/sweeps/mine", "--failed")
     assert status == 0, err
@@ -77,6 +80,7 @@ def test_what_diverged_would_diverge_again(sweep: list[Run], gatelab):
     status, _, err = gatelab(*again)
     assert status == 1
     assert "1 failed before and left alone" in err
+    assert f"{sweep[2].path} failed before, at step 2: The training loss is nan at step 1. It would diverge again" in err
     assert states() == [("finished", 2), ("finished", 2), ("failed", 1)]
     assert gatelab("resume", "mine", "--failed")[0] == 0
     assert states()[2] == ("finished", 2)

@@ -184,18 +184,6 @@ def test_what_diverged_is_left_alone(small: Make):
     assert read_run(only_run(config.out)).status["attempts"] == 2
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one mebibyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("left", [2_000, 40_000], ids=["for metrics", "for checkpoints"])
 def test_a_full_disk(small: Make, disk: Path, monkeypatch: pytest.MonkeyPatch, left: int):
