@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from gatelab.analysis.groups import OptionValues
 from gatelab.analysis.overall import Overall, overall
+from gatelab.analysis.saturation import ABOVE, BELOW, limits_in_words
 from gatelab.analysis.series import Curve
 from gatelab.analysis.sparklines import WIDTH, sparklines
 from gatelab.analysis.statistics import Interval
@@ -34,6 +36,7 @@ class Section:
         cells: (rows, columns).
         best: (rows,), whether to emphasise the row.
         verdicts: (rows,), better or worse than the baseline, as in `Row.better`.
+        options: (rows,), what sets each row apart, by its short name; joined to one text under the heading "options".
         notes: one sentence each.
     """
 
@@ -44,6 +47,7 @@ class Section:
     cells: list[list[str]]
     best: list[bool]
     verdicts: list[bool | None]
+    options: list[OptionValues]
     notes: list[str]
 
 
@@ -65,13 +69,14 @@ def sections(rows: Iterable[Row], curves: Iterable[Curve] | None = None) -> list
             columns[f"val {members[0].metric}"] = lambda row, lines=lines: lines[id(row)].ljust(WIDTH)
         made.append(
             Section(
-                title=", ".join(filter(None, (task, task_options))),
+                title=name(task, task_options),
                 subtitle=_subtitle(members),
                 columns=list(columns),
                 text_columns=1 + ("options" in columns),
                 cells=[[show(row) for show in columns.values()] for row in members],
                 best=[row.best for row in members],
                 verdicts=[row.better for row in members],
+                options=[short[row.options] for row in members],
                 notes=[f"{name(row.cell, short[row.options])}: {row.note}." for row in members if row.note],
             )
         )
@@ -86,7 +91,7 @@ def overall_section(rows: Iterable[Row]) -> Section | None:
     short = short_options(item.options for item in found)
     columns: dict[str, Callable[[Overall], str]] = {"cell": lambda item: item.cell}
     if any(item.options for item in found):
-        columns["options"] = lambda item: short[item.options] or NOTHING
+        columns["options"] = lambda item: str(short[item.options]) or NOTHING
     columns["n"] = lambda item: str(item.n)
     columns["IQM"] = lambda item: _bounds(item.iqm)
     columns["mean"] = lambda item: _bounds(item.mean)
@@ -98,30 +103,31 @@ def overall_section(rows: Iterable[Row]) -> Section | None:
         cells=[[show(item) for show in columns.values()] for item in found],
         best=[item.iqm.value == found[0].iqm.value for item in found],
         verdicts=[None] * len(found),
+        options=[short[item.options] for item in found],
         notes=[],
     )
 
 
-def name(cell: str, options: str) -> str:
-    """What a row is called outside of its table."""
-    return f"{cell}, {options}" if options else cell
+def name(entry: str, options: OptionValues) -> str:
+    """What a row is called outside of its table, or a task: the cell or task, and what sets it apart."""
+    return f"{entry}, {options}" if options else entry
 
 
-def short_options(options: Iterable[str]) -> dict[str, str]:
+def short_options(options: Iterable[OptionValues]) -> dict[OptionValues, OptionValues]:
     """Options without their group, "hidden_size=128", unless two groups have an option of that name."""
     options = set(options)
-    keys = {pair.partition("=")[0] for text in options for pair in text.split(", ")}
-    last = [key.rpartition(".")[2] for key in keys]
-    if len(set(last)) < len(last):
-        return {text: text for text in options}
-    return {text: ", ".join(pair[pair.partition("=")[0].rfind(".") + 1 :] for pair in text.split(", ")) for text in options}
+    keys = {key for values in options for key in values}
+    short = {key: key.rpartition(".")[2] for key in keys}
+    if len(set(short.values())) < len(short):
+        return {values: values for values in options}
+    return {values: OptionValues({short[key]: value for key, value in values.items()}) for values in options}
 
 
-def _columns(rows: list[Row], short: Mapping[str, str]) -> dict[str, Callable[[Row], str]]:
+def _columns(rows: list[Row], short: Mapping[OptionValues, OptionValues]) -> dict[str, Callable[[Row], str]]:
     """The headings and what stands under them."""
     columns: dict[str, Callable[[Row], str]] = {"cell": lambda row: row.cell}
     if any(row.options for row in rows):
-        columns["options"] = lambda row: short[row.options] or NOTHING
+        columns["options"] = lambda row: str(short[row.options]) or NOTHING
     columns["n"] = lambda row: str(row.n)
     columns[f"test {rows[0].metric}".strip()] = lambda row: estimate(row.mean, row.low, row.high)
     if any(row.n >= 4 for row in rows):  # the interquartile mean of fewer is their mean
@@ -159,7 +165,8 @@ EXPLANATIONS = {
     "power, seeds_needed": "chance to show the difference as observed, and seeds for 80% (Cohen 1988); csv and json",
     "FLOPs": "of one time step of one sequence, forward, counted from the equations",
     "s/step, seconds": "wall clock of an optimiser step and of a whole run",
-    "saturated": "share of gate activations below 0.1 or above 0.9 (Karpathy et al. 2015)",
+    "saturated": "share of gate activations below trainer.saturated_below or above trainer.saturated_above "
+    f"({BELOW:g} and {ABOVE:g} if not given; Karpathy et al. 2015)",
     "sparkline": "validation score over training, mean over seeds; same axes for all rows of a task, log over a factor of ten",
 }
 
@@ -183,8 +190,10 @@ def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
         )
     if any(row.flops_per_step is not None for row in rows):
         said.append("FLOPs: of a time step of a sequence, forward.")
-    if any(row.saturated is not None for row in rows):
-        said.append("Saturated: share of gate activations below 0.1 or above 0.9.")
+    limits = [(row.saturated_below, row.saturated_above) for row in rows if row.saturated is not None]
+    if limits:
+        below, above = limits_in_words(limits)
+        said.append(f"Saturated: share of gate activations below {below} or above {above}.")
     return " ".join(said)
 
 
@@ -292,7 +301,7 @@ def _subtitle(rows: list[Row]) -> str:
 
 def _finite(value: Any) -> Any:
     """JSON has neither nan nor infinity."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [_finite(item) for item in value]
@@ -316,6 +325,7 @@ def _csv_cell(value: Any) -> Any:
     """
     if isinstance(value, tuple):
         return " ".join(map(str, value))
+    value = str(value) if isinstance(value, OptionValues) else value
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 

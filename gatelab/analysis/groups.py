@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,46 @@ from gatelab.runs import NOT_IDENTITY, STATES, Run, Skipped, roles
 _SEEDS = ("seed", "data_seed")
 
 
+class OptionValues(Mapping[str, str]):
+    """Options with their values as text, "model.hidden_size" to "128": what sets a configuration apart from others.
+
+    It can be a key and can be sorted. As text it is "model.hidden_size=128, optimizer.lr=0.1", which is for people alone: a value
+    may hold a comma or an equals sign, as that of a list does.
+
+    Args:
+        values: in the order in which they are shown.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, key: str) -> str:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __lt__(self, other: "OptionValues") -> bool:
+        return str(self) < str(other)
+
+    def __str__(self) -> str:
+        return ", ".join(self.written)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._values})"
+
+    @property
+    def written(self) -> list[str]:
+        """Each option as on the command line, "model.hidden_size=128"."""
+        return [f"{key}={value}" for key, value in self._values.items()]
+
+
 @dataclass(frozen=True)
 class Group:
     """All runs of one configuration.
@@ -19,17 +59,17 @@ class Group:
     Attributes:
         cell, task: their registry names.
         config: the configuration without seeds and machine settings, dotted keys to values as text.
-        task_options: what sets the task apart from others of the same name among the runs, "task.length=200"; mostly empty.
+        task_options: what sets the task apart from others of the same name among the runs, task.length=200; mostly empty.
             Scores under different task options are never compared.
-        options: what else sets the group apart, "model.hidden_size=128"; mostly empty.
+        options: what else sets the group apart, model.hidden_size=128; mostly empty.
         runs: one for each seed, in the order of the seeds.
     """
 
     cell: str
     task: str
     config: dict[str, str]
-    task_options: str
-    options: str
+    task_options: OptionValues
+    options: OptionValues
     runs: list[Run]
 
 
@@ -125,7 +165,7 @@ def _named(members: Mapping[str, list[Run]]) -> list[Group]:
         problem = runs[0].task, task_labels[key]
         settings = {name: value for name, value in configs[key].items() if not name.startswith("task.") and name != "cell.name"}
         by_problem[problem][key] = by_cell[*problem, runs[0].cell][key] = settings
-    labels: dict[str, str] = {}
+    labels: dict[str, OptionValues] = {}
     for (task, task_label, _), settings in by_cell.items():
         # Cells have different options by nature, so these are compared within one cell only.
         also = {name for name in _differing(by_problem[task, task_label].values()) if not name.startswith("cell.")}
@@ -133,16 +173,16 @@ def _named(members: Mapping[str, list[Run]]) -> list[Group]:
     return [Group(runs[0].cell, runs[0].task, configs[key], task_labels[key], labels[key], runs) for key, runs in members.items()]
 
 
-def _labels(configs: Mapping[str, Mapping[str, str]], also: Iterable[str] = ()) -> dict[str, str]:
+def _labels(configs: Mapping[str, Mapping[str, str]], also: Iterable[str] = ()) -> dict[str, OptionValues]:
     """A label for each configuration: the options that differ among them, and `also`.
 
     An option that only some have (another optimiser's) is left out unless nothing else tells two configurations apart.
     """
     distinct = len({frozenset(config.items()) for config in configs.values()})
-    labels: dict[str, str] = {}
+    labels: dict[str, OptionValues] = {}
     for absent in (False, True):
         shown = _differing(configs.values(), absent) | set(also)
-        labels = {key: ", ".join(f"{k}={v}" for k, v in config.items() if k in shown) for key, config in configs.items()}
+        labels = {key: OptionValues({k: v for k, v in config.items() if k in shown}) for key, config in configs.items()}
         if len(set(labels.values())) == distinct:
             break
     return labels

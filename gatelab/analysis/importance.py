@@ -1,5 +1,6 @@
 """Which options of a search mattered: shares of the variance of a score (fANOVA), with intervals and with what they cannot show."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from gatelab.analysis.groups import flat
+from gatelab.analysis.groups import OptionValues, flat
 from gatelab.analysis.quantities import check_quantity, quantity
 from gatelab.analysis.statistics import LEVEL, Interval
 from gatelab.analysis.variance import LEAST, TREES, Value, drawn, ranges_of, scores_or_chance, shares_of
@@ -35,7 +36,7 @@ class Importance:
 
     Attributes:
         cell, task: their registry names.
-        options: what else sets these runs apart from others of the same cell and task, "task.length=200"; mostly empty.
+        options: what else sets these runs apart from others of the same cell and task, task.length=200; mostly empty.
         metric: what varies, "val mse".
         n: runs; `diverged` of them, which count as chance; `unknown` more were left out, since their number is not known.
         shares: by option, the largest first: the share of the variance that it explains by itself, with a bootstrap interval.
@@ -47,7 +48,7 @@ class Importance:
 
     cell: str
     task: str
-    options: str
+    options: OptionValues
     metric: str
     n: int
     diverged: int
@@ -70,7 +71,7 @@ def importances(
     """The importance of the options, for every cell on every task.
 
     Args:
-        runs: of searches, in any state; only those that finished or diverged count.
+        runs: of searches, in any state and order; only those that finished or diverged count.
         search: name of a sweep to option to domain, as far as it is known what was searched over. Without, whatever varies counts.
         metric: a quantity of one run (see `quantities`); the validation score of the task when None.
         resamples: of the bootstrap over runs; 0: no intervals.
@@ -81,7 +82,7 @@ def importances(
     """
     if metric is not None:
         check_quantity(metric)
-    ended = [run for run in runs if run.outcome == "finished" or run.diverged]
+    ended = sorted((run for run in runs if run.outcome == "finished" or run.diverged), key=_order)
     groups = _groups(ended, search)
     if not groups:
         raise UserError(
@@ -132,7 +133,8 @@ def _basis(values: Sequence[Value]) -> NDArray[np.float64]:
 class _Group:
     cell: str
     task: str
-    options: str
+    fixed: OptionValues  # all that the runs share; empty where it is not known what was searched over
+    options: OptionValues
     runs: list[Run]
     search: dict[str, str]
     known: bool  # whether it is known how the options were drawn
@@ -141,37 +143,53 @@ class _Group:
 
 def _groups(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> list[_Group]:
     """Runs that differ in nothing but their seeds and what was searched over, with the options that vary among them."""
-    members: dict[tuple[str, ...], list[tuple[Run, dict[str, str]]]] = defaultdict(list)
+    members: dict[tuple[str, str, OptionValues], list[tuple[Run, dict[str, str]]]] = defaultdict(list)
     for run in runs:
         domains = search.get(str(run.config.get("sweep")), {})
         config = {key: value for key, value in flat(run.config).items() if not _beside(key)}
         fixed = {key: value for key, value in config.items() if not any(_below(key, option) for option in domains)}
         # Where nothing is known of the search, what it varied cannot be told from what it did not.
-        members[run.cell, run.task, json.dumps(sorted(fixed.items())) if domains else ""].append((run, config))
+        members[run.cell, run.task, OptionValues(fixed if domains else None)].append((run, config))
     made = []
     for (cell, task, fixed), pairs in members.items():
-        domains = {key: text for run, _ in pairs for key, text in search.get(str(run.config.get("sweep")), {}).items()}
         configs = [config for _, config in pairs]
-        if not domains:
-            domains = _inferred(configs)
+        domains = _domains([run for run, _ in pairs], search, _inferred(configs))
         values = {option: [_written(config, option) for config in configs] for option in domains}
         whole = {option: text for option, text in domains.items() if None not in values[option] and len({*values[option]}) > 1}
         partly = [option for option in domains if None in values[option] and any(values[option])]
         if whole:
             runs_here = [run for run, _ in pairs]
-            made.append(_Group(cell, task, fixed, runs_here, whole, bool(fixed), partly))
+            made.append(_Group(cell, task, fixed, fixed, runs_here, whole, bool(fixed), partly))
     return _labelled(made)
+
+
+def _order(run: Run) -> tuple[str, str]:
+    """By what a run computes, so that nothing depends on the order in which runs are found: forests and resamples do."""
+    return json.dumps(run.config, sort_keys=True, default=str), str(run.path)
+
+
+def _domains(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]], inferred: Mapping[str, str]) -> dict[str, str]:
+    """What each option was drawn from, by all sweeps of the runs; where they differ in its scale, by its values."""
+    texts: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for key, text in search.get(str(run.config.get("sweep")), {}).items():
+            texts[key].add(text)
+    if not texts:
+        return dict(inferred)
+    found = {}
+    for key, every in texts.items():
+        same_scale = len({tuple(word in text for word in ("interval", "log", "one_minus")) for text in every}) == 1
+        found[key] = " or ".join(sorted(every)) if same_scale else inferred.get(key, min(every))
+    return found
 
 
 def _labelled(groups: list[_Group]) -> list[_Group]:
     """The groups with what sets those of the same cell and task apart in place of all that they share."""
     found = []
     for group in groups:
-        same = [dict(json.loads(other.options or "[]")) for other in groups if (other.cell, other.task) == (group.cell, group.task)]
-        own = dict(json.loads(group.options or "[]"))
-        differing = [key for key in own if len({config.get(key) for config in same}) > 1]
-        label = ", ".join(f"{key}={own[key]}" for key in differing)
-        found.append(_Group(group.cell, group.task, label, group.runs, group.search, group.known, group.partly))
+        same = [other.fixed for other in groups if (other.cell, other.task) == (group.cell, group.task)]
+        differing = {key: value for key, value in sorted(group.fixed.items()) if len({config.get(key) for config in same}) > 1}
+        found.append(dataclasses.replace(group, options=OptionValues(differing)))
     return sorted(found, key=lambda group: (group.task, group.cell, group.options))
 
 
@@ -190,9 +208,9 @@ def _written(config: Mapping[str, str], option: str) -> str | None:
 
 
 def _inferred(configs: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Domains from values alone: a logarithm where the values lie more evenly on it, a choice where they are no numbers."""
+    """Domains from values alone: a logarithm where the values lie more evenly on it, a choice where they are not numbers."""
     found = {}
-    for key in configs[0]:
+    for key in dict.fromkeys(key for config in configs for key in config):
         values = [config[key] for config in configs if key in config]
         if len({*values}) < 2:
             continue

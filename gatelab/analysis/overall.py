@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
+from gatelab.analysis.groups import OptionValues
 from gatelab.analysis.statistics import Interval, bootstrap_interval, normalised
 from gatelab.analysis.table import Row
 
@@ -22,7 +23,7 @@ class Overall:
     """
 
     cell: str
-    options: str
+    options: OptionValues
     tasks: int
     n: int
     iqm: Interval
@@ -41,7 +42,7 @@ def overall(rows: Iterable[Row]) -> list[Overall]:
     """
     rows = list(rows)
     problems = {row.problem for row in rows}
-    by_variant: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    by_variant: dict[tuple[str, OptionValues], list[Row]] = defaultdict(list)
     for row in rows:
         if row.n and row.chance is not None and row.solved is not None and row.chance != row.solved:
             by_variant[row.cell, row.options].append(row)

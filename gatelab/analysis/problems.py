@@ -35,15 +35,9 @@ def read_problems(comparison: Comparison, points: int = POINTS) -> tuple[list[Pr
     return problems, skipped
 
 
-def settings_options(options: str) -> dict[str, str]:
-    """ "hidden_size=128, lr=0.1" as a dictionary."""
-    pairs = (pair.partition("=") for pair in options.split(", ") if pair)
-    return {key: value for key, _, value in pairs}
-
-
 def _read(members: Sequence[tuple[Row, Group]], cells: Sequence[str], number: int, points: int) -> tuple[Problem, list[Skipped]]:
     short = short_options(row.options for row, _ in members)
-    options = sorted(short, key=natural)
+    options = sorted(short, key=lambda values: natural(str(values)))
     settings: list[Setting] = []
     hidden, skipped = [], []
     drawn: Counter[str] = Counter()
@@ -61,10 +55,10 @@ def _read(members: Sequence[tuple[Row, Group]], cells: Sequence[str], number: in
                 several = options.index(row.options) if len(options) <= len(DASHES) else drawn[row.cell]
                 dash = several if len(options) > 1 else cell % len(DASHES)
                 look = cell % len(COLOURS), (cell + 3 * (cell // len(COLOURS))) % len(SYMBOLS), dash
-                settings.append(Setting(row, group, records, label, settings_options(short[row.options]), *look))
+                settings.append(Setting(row, group, records, label, short[row.options], *look))
                 drawn[row.cell] += 1
     row = members[0][0]
-    title = ", ".join(filter(None, (row.task, row.task_options)))
+    title = name(row.task, row.task_options)
     return Problem(number, title, settings, hidden, list(members)), skipped
 
 

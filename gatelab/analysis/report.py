@@ -17,9 +17,9 @@ import jinja2
 from markupsafe import Markup
 
 from gatelab.analysis.figures import CHAPTERS, COLOURS, DASHES, OVERALL, SYMBOLS, Figure, Problem, Setting, plain, together
-from gatelab.analysis.formats import Section, caption, sections, short_options
+from gatelab.analysis.formats import Section, caption, sections
 from gatelab.analysis.groups import Group, flat, read_provenance
-from gatelab.analysis.problems import POINTS, missing, read_problems, settings_options, states
+from gatelab.analysis.problems import POINTS, missing, read_problems, states
 from gatelab.analysis.story import memory_words
 from gatelab.analysis.table import compare
 from gatelab.analysis.verdict import Verdict, verdicts
@@ -129,15 +129,15 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 def _rows(problem: Problem, section: Section) -> list[dict[str, Any]]:
     """The rows of the table, with what the filters know them by."""
-    short = short_options(row.options for row, _ in problem.groups)
     rows = []
-    for (row, _), cells, best, verdict in zip(problem.groups, section.cells, section.best, section.verdicts, strict=True):
+    members = zip(problem.groups, section.cells, section.best, section.verdicts, section.options, strict=True)
+    for (row, _), cells, best, verdict, options in members:
         judged = {True: "better", False: "worse", None: ""}[verdict]
         kinds = [
             "words" if number < section.text_columns else judged if title == "difference" else ""
             for number, title in enumerate(section.columns)
         ]
-        tokens = [f"cell:{row.cell}", *(f"{key}={value}" for key, value in settings_options(short[row.options]).items())]
+        tokens = [f"cell:{row.cell}", *options.written]
         rows.append({"cells": list(zip(kinds, cells, strict=True)), "best": best, "tokens": json.dumps(tokens)})
     return rows
 
@@ -169,7 +169,7 @@ def _look(setting: Setting) -> dict[str, Any]:
 
 
 def _setting(setting: Setting) -> dict[str, Any]:
-    tokens = [f"cell:{setting.row.cell}", *(f"{key}={value}" for key, value in setting.options.items())]
+    tokens = [f"cell:{setting.row.cell}", *setting.options.written]
     look = {"colour": setting.colour, "symbol": SYMBOLS[setting.symbol], "dash": DASHES[setting.dash]}
     return {"name": setting.name, "tokens": tokens, "n": setting.records.runs, **look}
 

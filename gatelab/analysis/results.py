@@ -18,7 +18,7 @@ class Result:
         score: on the test set.
         flops_per_step: floating-point operations of one time step of one sequence, forward.
         seconds_per_step: of an optimiser step; `wall_seconds`: of the whole run.
-        saturated: share of gate activations below 0.1 or above 0.9, mean over the gates.
+        saturated: share of gate activations beyond the limits of the run (see `saturation`), mean over the gates.
     """
 
     run: Run

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from gatelab.analysis.differences import Difference, Sample, differences
-from gatelab.analysis.groups import Group, group_runs, seeds
+from gatelab.analysis.groups import Group, OptionValues, group_runs, seeds
 from gatelab.analysis.results import Result, read_results
+from gatelab.analysis.saturation import ABOVE, BELOW, limits_of
 from gatelab.analysis.statistics import bootstrap_interval, failures_last, mean_interval
 from gatelab.registry import UserError, unknown
 from gatelab.runs import Run, Skipped
@@ -33,7 +34,8 @@ class Row:
         parameters: number of trained parameters.
         flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
         seconds_per_step: wall-clock seconds an optimiser step takes; `wall_seconds`: a whole run; means over the runs.
-        saturated: share of gate activations below 0.1 or above 0.9, mean over gates, layers and runs.
+        saturated: share of gate activations below `saturated_below` or above `saturated_above`, options of the runs; mean over
+            gates, layers and runs.
         failed, running, preempted: numbers of runs without a result.
         difference, difference_low, difference_high: mean minus the baseline's, and its 95% interval, not adjusted.
         test, p, p_adjusted, detectable, power, seeds_needed: as in `Difference`.
@@ -44,9 +46,9 @@ class Row:
     """
 
     task: str
-    task_options: str
+    task_options: OptionValues
     cell: str
-    options: str
+    options: OptionValues
     metric: str
     higher_is_better: bool
     n: int
@@ -68,6 +70,8 @@ class Row:
     seconds_per_step: float | None = None
     wall_seconds: float | None = None
     saturated: float | None = None
+    saturated_below: float = BELOW
+    saturated_above: float = ABOVE
     failed: int = 0
     running: int = 0
     preempted: int = 0
@@ -90,7 +94,7 @@ class Row:
     note: str = ""
 
     @property
-    def problem(self) -> tuple[str, str, str]:
+    def problem(self) -> tuple[str, OptionValues, str]:
         """What is compared with each other: one score on one task under one set of options."""
         return self.task, self.task_options, self.metric
 
@@ -167,6 +171,7 @@ def _row(group: Group, results: list[Result], levels: Result | None) -> Row:
     Args:
         levels: a result of the group, or while it has none of its task, that names the metric.
     """
+    below, above = limits_of(group.config)
     row = Row(
         task=group.task,
         task_options=group.task_options,
@@ -178,6 +183,8 @@ def _row(group: Group, results: list[Result], levels: Result | None) -> Row:
         failed=sum(run.state == "failed" and not run.diverged for run in group.runs),
         running=sum(run.state == "running" for run in group.runs),
         preempted=sum(run.state == "preempted" for run in group.runs),
+        saturated_below=below,
+        saturated_above=above,
     )
     if not results:
         return row
@@ -236,7 +243,7 @@ def _rank(row: Row) -> tuple[Any, ...]:
 
 
 def _best_marked(entries: list[_Entry]) -> list[_Entry]:
-    best: dict[tuple[str, str, str], float] = {}
+    best: dict[tuple[str, OptionValues, str], float] = {}
     badness = [_badness(entry.row, entry.row.mean) for entry in entries]
     for entry, value in zip(entries, badness, strict=True):
         best[entry.row.problem] = min(value, best.get(entry.row.problem, math.inf))
@@ -250,7 +257,7 @@ def _compared(entries: list[_Entry], baseline: str) -> list[_Entry]:
     """The entries with what compares them with the baseline; each problem is a family of tests of its own."""
     finished = [entry for entry in entries if entry.row.n]
     notes: dict[int, str] = {}
-    families: dict[tuple[str, str, str], list[tuple[int, _Entry]]] = defaultdict(list)
+    families: dict[tuple[str, OptionValues, str], list[tuple[int, _Entry]]] = defaultdict(list)
     for index, entry in enumerate(entries):
         if entry.row.n and entry.row.cell != baseline:
             rival, notes[index] = _rival(entry, baseline, finished)

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.formats import Section, caption, overall_section, sections
+from gatelab.analysis.formats import NOTHING, Section, caption, overall_section, sections
 from gatelab.analysis.series import Curve
 from gatelab.analysis.table import Row
 from gatelab.analysis.verdict import verdicts
@@ -89,7 +89,7 @@ def _text(section: Section, column: int, row: int) -> Text:
     """A cell; several options stand below each other."""
     heading, text = section.columns[column], Text(section.cells[row][column])
     if heading == "options":
-        return Text(text.plain.replace(", ", "\n"))
+        return Text("\n".join(section.options[row].written) or NOTHING)
     if heading == "difference" and section.verdicts[row] is not None:
         text.stylize("green" if section.verdicts[row] else "red")
     return text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatelab.analysis.differences import RANKS
-from gatelab.analysis.formats import number, probability, share, short_options
+from gatelab.analysis.formats import name, number, probability, share, short_options
 from gatelab.analysis.statistics import small_n
 from gatelab.analysis.table import Row
 
@@ -61,7 +61,7 @@ def verdicts(rows: Iterable[Row], baseline: str | None = None) -> list[Verdict]:
         findings = [_finding(row, variant, baseline) for row, variant in pairs if baseline not in (None, row.cell)]
         made.append(
             Verdict(
-                title=", ".join(filter(None, (task, task_options))),
+                title=name(task, task_options),
                 findings=findings,
                 sentences=[*_outcomes(findings, baseline, members, names), *_warnings(members, names)],
             )

@@ -58,7 +58,8 @@ def report(entity: str, project: str, metrics: Mapping[str, str], gates: Sequenc
 
 TEXTS = {
     "Scores": "Validation against optimiser steps, mean over seeds and its standard error, and the best of each variant.",
-    "Gates": "Share of activations below 0.1 (left) and above 0.9 (right), and what a gate does at the task's events.",
+    "Gates": "Share of activations below trainer.saturated_below (left) and above trainer.saturated_above (right), and what a gate "
+    "does at the task's events.",
     "Memory": "How long a unit keeps its state (1 / (1 - f), median over the units), and in how many steps the gradient of a loss "
     "at the end halves.",
     "Gradients": "Global norm before clipping and the share of clipped steps.",

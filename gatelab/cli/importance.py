@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.formats import NOTHING
+from gatelab.analysis.formats import NOTHING, name
 from gatelab.analysis.importance import RESAMPLES, Importance, importances
 from gatelab.analysis.statistics import Interval
 from gatelab.analysis.terminal import print_skipped
@@ -109,7 +109,7 @@ def _space(words: Iterable[str], folder: Path) -> Path | None:
 
 
 def _plain(item: Importance) -> dict[str, Any]:
-    whole = asdict(item)
+    whole = asdict(item) | {"options": dict(item.options)}
     whole["shares"] = {option: share._asdict() for option, share in item.shares.items()}
     whole["interactions"] = item.interactions._asdict()
     whole["correlated"] = [{"options": [a, b], "correlation": value} for a, b, value in item.correlated]
@@ -126,7 +126,7 @@ def _finite(value: Any) -> Any:
 
 
 def _print(item: Importance, console: Console) -> None:
-    where = ", ".join(filter(None, (item.task, item.options)))
+    where = name(item.task, item.options)
     console.print(Text.assemble((item.cell, "bold"), f"  {where}: {item.metric} over {item.n} runs"))
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("option")

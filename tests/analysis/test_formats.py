@@ -14,6 +14,7 @@ from rows import compared, printed
 
 from gatelab.analysis.formats import estimate, render
 from gatelab.analysis.overall import overall
+from gatelab.analysis.report import build_page
 from gatelab.analysis.sparklines import validation_curves
 from gatelab.analysis.table import compare
 from gatelab.analysis.terminal import print_skipped, print_table
@@ -177,3 +178,29 @@ def test_cost_and_curves_are_shown(make_run, tmp_path: Path):
     assert "▁▁▃▃▃▆▆▆█" in text
     assert "▁▁▃▃▃▆▆▆█" in render(result.rows, "markdown", curves=validation_curves(result.rows, result.groups))
     assert json.loads(render(result.rows, "json"))["rows"][0]["flops_per_step"] == 1_234_567
+
+
+@pytest.mark.parametrize("format", ["table", "markdown"])
+def test_the_limits_of_saturation_are_those_of_the_runs(make_run, tmp_path: Path, format: str):  # noqa: A002
+    def said() -> str:
+        rows = compared(tmp_path).rows
+        return " ".join((printed(rows) if format == "table" else render(rows, format)).split())
+
+    make_run("lstm", **{"trainer.saturated_below": 0.05, "trainer.saturated_above": 0.8})
+    assert "gate activations below 0.05 or above 0.8." in said()
+    make_run("gru")
+    assert "below 0.05 or 0.1 (by the options of the run) or above 0.8 or 0.9 (by the options of the run)." in said()
+
+
+def test_a_damaged_limit_of_saturation(make_run, tmp_path: Path):
+    make_run("lstm", **{"trainer.saturated_below": "low"})
+    assert "below nan or above 0.9" in " ".join(printed(compared(tmp_path).rows).split())
+
+
+def test_the_limits_of_saturation_in_a_figure(make_run, tmp_path: Path):
+    make_run("lstm", state="running", **{"trainer.saturated_below": 0.05, "trainer.saturated_above": 0.8})
+    html = build_page(*find_runs([tmp_path / "runs"])).html
+    for words in ("share below 0.05", "share above 0.8", "share of steps below 0.05", "share of steps above 0.8"):
+        assert words in html
+    for words in ("below 0.1", "above 0.9"):
+        assert words not in html

@@ -134,7 +134,33 @@ def test_options_that_were_drawn_together_are_named(search: MakeSearch) -> None:
 def test_what_was_fixed_tells_groups_apart_and_seeds_do_not(search: MakeSearch) -> None:
     runs = search(6) + search(6, seed=1) + search(6, **{"model.hidden_size": 8})
     found = importances(runs, {"s": SEARCH}, resamples=0)
-    assert [(item.options, item.n) for item in found] == [("model.hidden_size=64", 12), ("model.hidden_size=8", 6)]
+    assert [(item.options, item.n) for item in found] == [({"model.hidden_size": "64"}, 12), ({"model.hidden_size": "8"}, 6)]
+
+
+def test_the_order_of_the_runs_does_not_matter(search: MakeSearch) -> None:
+    # Half of them have an option that the others lack, and only one sweep's domain is known.
+    runs = search(6) + search(6, **{"optimizer.name": "sgd", "optimizer.momentum": 0.5, "sweep": "t"})
+    for domains in ({}, {"s": SEARCH}, {"s": SEARCH, "t": SEARCH | {"optimizer.lr": "interval(1e-4, 2e-2)"}}):
+        forward, backward = importances(runs, domains, resamples=2), importances(runs[::-1], domains, resamples=2)
+        assert forward == backward
+        assert [list(item.shares) for item in forward] == [list(item.shares) for item in backward]
+
+
+def test_an_option_that_the_first_run_lacks_is_named(search: MakeSearch) -> None:
+    runs = search(6, plan=False)
+    others = search(6, plan=False, seed=1, **{"optimizer.momentum": 0.5, "optimizer.name": "sgd"})
+    more = search(6, plan=False, seed=2, **{"optimizer.momentum": 0.9, "optimizer.name": "sgd"})
+    for every in (runs + others + more, more + others + runs):
+        (found,) = importances(every, {}, resamples=0)
+        assert "Not all runs have optimizer.momentum" in " ".join(found.notes)
+
+
+def test_sweeps_that_drew_an_option_differently(search: MakeSearch) -> None:
+    runs = search(6) + search(6, seed=1, **{"sweep": "t"})
+    (found,) = importances(runs, {"s": SEARCH, "t": SEARCH | {"model.dropout": "interval(0.0, 0.5)"}}, resamples=0)
+    assert found.search["model.dropout"] == "interval(0.0, 0.5) or interval(0.0, 1.0)"
+    (found,) = importances(runs, {"s": SEARCH, "t": SEARCH | {"optimizer.lr": "interval(1e-4, 1e-2)"}}, resamples=0)
+    assert "interval(0.000120767, 0.0042826)" in found.search["optimizer.lr"]  # by the values
 
 
 def test_dependence() -> None:

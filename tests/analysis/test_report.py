@@ -107,6 +107,16 @@ def test_skipped_directories(page: Page):
         assert re.search(f"{name}[^ ]* {re.escape(reason)}", skipped), name
 
 
+def test_filters_know_options_that_hold_lists(make_run, tmp_path: Path):
+    for betas in ([0.9, 0.99], [0.8, 0.99]):
+        make_run("lstm", **{"optimizer.betas": betas})
+    html = build_page(*find_runs([tmp_path / "runs"])).html
+    tokens = set(re.findall('data-token="([^"]*)"', html))
+    assert {"betas=[0.9, 0.99]", "betas=[0.8, 0.99]"} < tokens
+    rows = [json.loads(text.replace("&#34;", '"')) for text in re.findall('data-tokens="([^"]*)"', html)]
+    assert sorted(rows) == [["cell:lstm", "betas=[0.8, 0.99]"], ["cell:lstm", "betas=[0.9, 0.99]"]]
+
+
 def test_write_report_returns_what_it_left_out(messy: Path):
     found = find_runs([messy])
     left_out = write_report(*found, messy.parent / "report.html")

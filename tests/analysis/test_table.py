@@ -1,5 +1,6 @@
 """Rows from run directories: exactly which runs stand behind which number, and what is left out."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from rows import compared, only, printed
 from scipy import stats
 from synthetic import configuration
 
+from gatelab.analysis.formats import render
+from gatelab.analysis.groups import OptionValues
 from gatelab.analysis.table import Row, compare
 from gatelab.registry import UserError
 from gatelab.runs import enqueue, find_runs
@@ -20,12 +23,12 @@ NAMED = ("task", "cell", "options", "n", "failed", "running")
 def test_rows_of_a_messy_folder(messy: Path):
     rows = compared(messy).rows
     assert [tuple(getattr(row, name) for name in NAMED) for row in rows] == [
-        ("adding", "lstm", "model.hidden_size=128", 3, 0, 0),
-        ("adding", "lstm", "model.hidden_size=64", 4, 0, 0),
-        ("adding", "gru", "model.hidden_size=64", 3, 0, 0),
-        ("copying", "gru", "", 3, 1, 0),
-        ("copying", "lstm", "", 3, 0, 1),
-        ("copying", "cifg", "", 0, 1, 0),
+        ("adding", "lstm", {"model.hidden_size": "128"}, 3, 0, 0),
+        ("adding", "lstm", {"model.hidden_size": "64"}, 4, 0, 0),
+        ("adding", "gru", {"model.hidden_size": "64"}, 3, 0, 0),
+        ("copying", "gru", {}, 3, 1, 0),
+        ("copying", "lstm", {}, 3, 0, 1),
+        ("copying", "cifg", {}, 0, 1, 0),
     ]
     assert [row.best for row in rows] == [True, False, False, True, False, False]
 
@@ -44,7 +47,7 @@ def test_all_fields_of_a_row(messy: Path):
 
 def test_a_row_without_a_finished_run(messy: Path):
     row = only(compared(messy, "lstm").rows, cell="cifg")
-    assert row == Row("copying", "", "cifg", "", "accuracy", True, n=0, failed=1)
+    assert row == Row("copying", OptionValues(), "cifg", OptionValues(), "accuracy", True, n=0, failed=1)
 
 
 def test_what_is_skipped(messy: Path):
@@ -59,7 +62,10 @@ def test_two_settings_are_never_averaged(make_run, tmp_path: Path):
     make_run(score=0.1, **{"optimizer.lr": 0.1})
     make_run(score=0.3, **{"optimizer.lr": 0.01})
     rows = compared(tmp_path).rows
-    assert [(row.options, row.n, row.mean) for row in rows] == [("optimizer.lr=0.1", 1, 0.1), ("optimizer.lr=0.01", 1, 0.3)]
+    assert [(row.options, row.n, row.mean) for row in rows] == [
+        ({"optimizer.lr": "0.1"}, 1, 0.1),
+        ({"optimizer.lr": "0.01"}, 1, 0.3),
+    ]
 
 
 @pytest.mark.parametrize("key", ["machine.device", "logger.name", "out", "sweep"])
@@ -67,29 +73,45 @@ def test_where_a_run_happens_does_not_split_a_group(make_run, tmp_path: Path, ke
     make_run(seed=0, score=0.1, **{key: "here"})
     make_run(seed=1, score=0.3, **{key: "there"})
     (row,) = compared(tmp_path).rows
-    assert (row.n, row.mean, row.options) == (2, 0.2, "")
+    assert (row.n, row.mean, row.options) == (2, 0.2, {})
 
 
 def test_options_of_another_optimiser_do_not_clutter_the_label(make_run, tmp_path: Path):
     make_run(score=0.1, optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.9})
     make_run(score=0.2)
     assert [row.options for row in compared(tmp_path).rows] == [
-        "optimizer.name=sgd, optimizer.lr=0.1",
-        "optimizer.name=adamw, optimizer.lr=0.002",
+        {"optimizer.name": "sgd", "optimizer.lr": "0.1"},
+        {"optimizer.name": "adamw", "optimizer.lr": "0.002"},
     ]
 
 
 def test_an_option_that_only_some_have_tells_groups_apart(make_run, tmp_path: Path):
     make_run(score=0.1, **{"model.new": True})
     make_run(score=0.2)
-    assert [row.options for row in compared(tmp_path).rows] == ["model.new=true", ""]
+    assert [row.options for row in compared(tmp_path).rows] == [{"model.new": "true"}, {}]
+
+
+def test_an_option_may_hold_a_list(make_run, tmp_path: Path):
+    make_run(score=0.1, **{"optimizer.betas": [0.9, 0.99], "model.rule": "a=b, c"})
+    make_run(score=0.2, **{"optimizer.betas": [0.8, 0.99], "model.rule": "a=b, d"})
+    rows = compared(tmp_path).rows
+    assert [row.options for row in rows] == [
+        {"model.rule": "a=b, c", "optimizer.betas": "[0.9, 0.99]"},
+        {"model.rule": "a=b, d", "optimizer.betas": "[0.8, 0.99]"},
+    ]
+    lines = [line.strip() for line in printed(rows).splitlines()]
+    for written in ("rule=a=b, c", "betas=[0.9, 0.99]", "rule=a=b, d", "betas=[0.8, 0.99]"):
+        assert any(written in line for line in lines), written  # each on a line of its own, whole
+    (first, _) = json.loads(render(rows, "json"))["rows"]
+    assert first["options"] == {"model.rule": "a=b, c", "optimizer.betas": "[0.9, 0.99]"}
+    assert "model.rule=a=b, c, optimizer.betas=[0.9, 0.99]" in render(rows, "csv")
 
 
 def test_options_of_a_cell_are_compared_within_it(make_run, tmp_path: Path):
     make_run("lstm", score=0.1, **{"cell.bias": 1.0})
     make_run("lstm", score=0.2, **{"cell.bias": 0.0})
     make_run("gru", score=0.3, **{"cell.bias": 5.0})
-    assert [row.options for row in compared(tmp_path).rows] == ["cell.bias=1.0", "cell.bias=0.0", ""]
+    assert [row.options for row in compared(tmp_path).rows] == [{"cell.bias": "1.0"}, {"cell.bias": "0.0"}, {}]
 
 
 def test_different_tasks_of_one_name_are_not_compared(make_run, tmp_path: Path):
@@ -98,8 +120,8 @@ def test_different_tasks_of_one_name_are_not_compared(make_run, tmp_path: Path):
         make_run("gru", seed=seed, score=0.2, **{"task.length": 200})
     rows = compared(tmp_path, "lstm").rows
     assert [(row.cell, row.task_options, row.best) for row in rows] == [
-        ("lstm", "task.length=100", True),
-        ("gru", "task.length=200", True),
+        ("lstm", {"task.length": "100"}, True),
+        ("gru", {"task.length": "200"}, True),
     ]
     assert (rows[1].difference, rows[1].note) == (None, "no finished run of lstm on this task")
 
@@ -131,9 +153,9 @@ def test_other_equations_under_the_same_name_are_another_cell(make_run, tmp_path
         make_run("lstm", score=score, seed=int(score * 10), **plugin)  # its equations are not in the file
     rows = compared(tmp_path).rows
     assert [(row.cell, row.options, row.n) for row in rows] == [
-        ("mycell", "plugins=1f1f1f1f1f", 1),
-        ("lstm", "", 2),
-        ("mycell", "plugins=2e2e2e2e2e", 1),
+        ("mycell", {"plugins": "1f1f1f1f1f"}, 1),
+        ("lstm", {}, 2),
+        ("mycell", {"plugins": "2e2e2e2e2e"}, 1),
     ]
 
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting
+from gatelab.analysis.saturation import limits_in_words, limits_of
 from gatelab.diagnostics import keys
 
 _GATE = re.compile(r"gate/([^/]+)/([^/]+)(?:/(?:mean|saturated_left|saturated_right|units/mean|positions/mean|at_events))?")
-_STATISTICS = (("mean", "mean"), ("saturated_left", "share below 0.1"), ("saturated_right", "share above 0.9"))
 _UNITS = 64  # rows of a heat map, evenly chosen among more
 _SHARE = (0.0, 1.0)
 
@@ -114,6 +114,7 @@ def gate_events(problem: Problem) -> Figure | None:
 def saturation(problem: Problem) -> Figure | None:
     """Karpathy's scatter: how often each unit's gate is wide open and how often shut."""
     panels = []
+    below, above = limits_in_words(limits_of(setting.group.config) for setting in problem.settings)
     for layer, gate in gates_of(problem.settings):
         series = []
         for number in problem.few:
@@ -125,7 +126,7 @@ def saturation(problem: Problem) -> Figure | None:
                 chosen = _evenly(right[0].size)
                 series.append(Series(number, right[0][chosen], left[0][chosen]))
         if series:
-            x, y = Axis("share of steps above 0.9", domain=_SHARE), Axis("share of steps below 0.1", domain=_SHARE)
+            x, y = Axis(f"share of steps above {above}", domain=_SHARE), Axis(f"share of steps below {below}", domain=_SHARE)
             panels.append(Panel(place(problem, layer, gate), x, y, series, diagonal=True))
     caption = (
         "Every mark is a unit of the first seed: how often its gate is open (right) and how often shut (up), after Karpathy, "
@@ -138,8 +139,10 @@ def saturation(problem: Problem) -> Figure | None:
 def gate_training(problem: Problem) -> Figure | None:
     """Mean and saturation of each gate over training."""
     panels = []
+    below, above = limits_in_words(limits_of(setting.group.config) for setting in problem.settings)
+    statistics = {"mean": "mean", "saturated_left": f"share below {below}", "saturated_right": f"share above {above}"}
     for layer, gate in gates_of(problem.settings):
-        for statistic, words in _STATISTICS:
+        for statistic, words in statistics.items():
             key = keys.gate(layer, gate, statistic)
             title = f"{place(problem, layer, gate)}: {words}"
             panels.append(

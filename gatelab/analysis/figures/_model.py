@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gatelab.analysis.groups import Group
+from gatelab.analysis.groups import Group, OptionValues
 from gatelab.analysis.series import Records
 from gatelab.analysis.table import Row
 
@@ -27,7 +27,7 @@ class Setting:
 
     Attributes:
         name: what the reader knows it by: the cell, and the options that set it apart.
-        options: those options, "hidden_size" -> "128".
+        options: those options by their short names, "hidden_size" to "128".
         colour, symbol: indices into COLOURS and SYMBOLS, the same for a cell in all figures; `dash`: into DASHES.
     """
 
@@ -35,7 +35,7 @@ class Setting:
     group: Group
     records: Records
     name: str
-    options: dict[str, str]
+    options: OptionValues
     colour: int
     symbol: int
     dash: int
