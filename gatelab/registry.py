@@ -75,14 +75,49 @@ def option(
 class Options:
     """Base of dataclasses whose fields are options: checks every value when it is built.
 
+    A list, which configurations have, becomes a tuple in a frozen class: what is frozen can be hashed, and does not change.
+
     Raises:
         UserError: a value has the wrong type, is out of bounds or is not among the choices.
     """
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
+        frozen = type(self).__dataclass_params__.frozen  # type: ignore[attr-defined]
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            _check(type(self).__name__, field, getattr(self, field.name), hints[field.name])
+            value = _listed(getattr(self, field.name))
+            _check(type(self).__name__, field, value, hints[field.name])
+            if frozen and isinstance(value, list):
+                object.__setattr__(self, field.name, _tupled(value))
+
+    @classmethod
+    def check_class(cls, name: str) -> None:
+        """What a class must have to be an entry of a registry, beside a decorator: nothing here.
+
+        Args:
+            name: of the entry, for the message.
+
+        Raises:
+            UserError: in the classes that ask for more.
+        """
+
+    def check(self, name: str) -> None:
+        """Whether an entry keeps the contract of its kind; nothing here. `Registry.build` calls it.
+
+        Args:
+            name: of the entry, for the message.
+
+        Raises:
+            UserError: in the classes that ask for more.
+        """
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
 
 
 def _check(owner: str, field: "dataclasses.Field[Any]", value: Any, hint: Any) -> None:
@@ -161,7 +196,7 @@ class Registry(Generic[T]):
                 cls = self._installed[name].load()
             except Exception as error:
                 raise UserError(f"entry point '{name}' cannot be imported: {type(error).__name__}: {error}") from error
-            return self._checked(cls, f"entry point '{name}'")
+            return self._checked(cls, name, f"entry point '{name}'")
         module = importlib.import_module(f"{self.package}.{name}")
         found = self.entries(module)
         if len(found) != 1:
@@ -172,14 +207,26 @@ class Registry(Generic[T]):
         """An instance of the class of that name with these options.
 
         Raises:
-            UserError: the name or an option does not exist, or a value is not accepted.
+            UserError: the name or an option does not exist, a value is missing or not accepted, or what is built does not keep
+                the contract of its kind.
         """
-        cls = self.get(name)
-        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        cls: Any = self.get(name)
+        fields = {field.name: field for field in dataclasses.fields(cls)}
         for given in options:
-            if given not in known:
-                raise UserError(unknown(f"option of {self.kind} '{name}'", given, known))
-        return cls(**options)
+            if given not in fields:
+                raise UserError(unknown(f"option of {self.kind} '{name}'", given, fields))
+        for field in fields.values():
+            if field.name not in options and field.default is field.default_factory is dataclasses.MISSING:
+                raise UserError(f"{self.kind} '{name}' needs a value for its option '{field.name}', which has no default.")
+        try:
+            entry = cls(**options)
+        except UserError:
+            raise
+        except Exception as error:  # in a __post_init__ of the user's
+            what = f"{type(error).__name__}: {error}"
+            raise UserError(f"{self.kind} '{name}' cannot be built from {options or 'its defaults'}: {what}.") from error
+        entry.check(name)
+        return entry
 
     def name_of(self, cls: type) -> str:
         """The registry name of a class: that it was added or installed under, or its file stem."""
@@ -204,7 +251,7 @@ class Registry(Generic[T]):
                 f"{source} would replace the {self.kind} '{name}', {whose}. Give the file another name: "
                 "the file stem is the name in the registry."
             )
-        self._added[name] = (self._checked(cls, source), source)
+        self._added[name] = (self._checked(cls, name, source), source)
 
     def source(self, name: str) -> str | None:
         """What `add` was given as the source of a name; None for a name that was not added."""
@@ -236,10 +283,15 @@ class Registry(Generic[T]):
         """Entry points by name, read once: that opens the metadata of every package there is."""
         return {point.name: point for point in entry_points(group=self.package)}
 
-    def _checked(self, cls: Any, source: str) -> type[T]:
+    def _checked(self, cls: Any, name: str, source: str) -> type[T]:
+        if not (inspect.isclass(cls) and issubclass(cls, self.base)):
+            raise UserError(f"{source} is not a {self.kind}: it must be a class derived from {self.base.__name__}.")
         # Every subclass inherits being a dataclass; without a decorator of its own its options would not be fields.
-        if not (inspect.isclass(cls) and issubclass(cls, self.base) and "__dataclass_params__" in vars(cls)):
-            raise UserError(f"{source} is not a {self.kind}: it must be a dataclass derived from {self.base.__name__}.")
+        if "__dataclass_params__" not in vars(cls):
+            raise UserError(
+                f"{source} is not a {self.kind}: it must be a dataclass. Write @dataclass(frozen=True) above class {cls.__name__}."
+            )
+        cls.check_class(name)  # type: ignore[attr-defined]
         return cls
 
 

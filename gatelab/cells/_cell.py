@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gatelab.cells._check import activated, cell_problem, class_problem
+from gatelab.cells._declared import check_annotations
 from gatelab.registry import Options, UserError, option
 
 
@@ -62,14 +64,16 @@ class Cell(Options):
         gates: pre-activation -> its name in words, in the order in which weights are stored; each is H wide.
         state: the tensors carried from step to step; the first is the output.
         vectors: per-unit parameters (H,), for example peepholes.
-        feedback: the parts of the state that enter the recurrent product.
+        feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
         sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
         memory: what is read from earlier states before `step`.
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
-            fixed. Timescales are read off it; a cell whose `step` returns no such gate has none.
+            fixed. Timescales are read off it; a cell that does not declare it and returns no gate `forget` has none.
+        unbounded: activated gates that are not confined to [0, 1]. Saturation, entropy and timescales are not taken of them.
         peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`.
 
-    `step` is pointwise and free of branches on values, so that it can be traced, differentiated and printed as a kernel.
+    `step` is pointwise and free of branches on values and shapes, so that it can be traced, differentiated and printed as a kernel.
+    `check` finds out whether it is, before anything else runs.
     """
 
     gates: ClassVar[Mapping[str, str]] = {}
@@ -78,7 +82,9 @@ class Cell(Options):
     sources: ClassVar[Mapping[str, Literal["input", "recurrent"]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
     retention: ClassVar[str] = "forget"
+    unbounded: ClassVar[tuple[str, ...]] = ()
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None
+    own_init: ClassVar[bool] = False
 
     @property
     def memory(self) -> Attention | None:
@@ -99,7 +105,7 @@ class Cell(Options):
             p: `vectors` by name, broadcastable against the others.
 
         Returns:
-            The new state by name, and the activated gates by name in words, each within [0, 1].
+            The new state by name, and the activated gates by name in words, each within [0, 1] unless it is `unbounded`.
         """
         raise NotImplementedError
 
@@ -133,36 +139,42 @@ class Cell(Options):
         return {"W": self.input_gates, "R": self.recurrent_gates, "b": tuple(self.gates)}.get(parameter, ())
 
     def check(self, name: str) -> None:
-        """Runs one step on zeros and compares what it returns with what is declared.
+        """Runs `step` on random data and compares what it returns with what is declared; a few milliseconds, once for equal cells.
+
+        Args:
+            name: of the cell, for the message.
 
         Raises:
-            UserError: they differ, or a declaration names something that does not exist.
+            UserError: a declaration cannot be used; `step` fails, or returns other names, types or shapes than declared; it is not
+                pointwise, branches on a value or on the shape, or changes its inputs; or a gate leaves [0, 1].
         """
-        for what, given, known in (
-            ("feedback", self.feedback, self.state),
-            ("sources", self.sources, self.gates),
-            ("initial_bias", self.initial_bias, self.gates),
-        ):
-            for item in given:
-                if item not in known:
-                    raise UserError(f"Cell '{name}': {what} names '{item}', which is not among {', '.join(known) or 'none'}.")
-        if not self.gates or not self.state:
-            raise UserError(f"Cell '{name}' must declare `gates` (its pre-activations) and `state` (what it carries).")
-        zeros = torch.zeros(1, 1)
-        a, s, p = (Parts(**dict.fromkeys(names, zeros)) for names in (self.gates, self.state, self.vectors))
-        try:
-            state, gates = self.step(a, s, p)
-        except AttributeError as error:
-            raise UserError(f"Cell '{name}': step reads something that is not declared: {error}.") from error
-        if set(state) != set(self.state):
-            raise UserError(f"Cell '{name}': step returns the state {sorted(state)}, but `state` declares {sorted(self.state)}.")
-        if "retention" in vars(type(self)) and self.retention not in gates:
-            raise UserError(f"Cell '{name}': retention names '{self.retention}', but step returns the gates {sorted(gates)}.")
-        for key, value in (state | gates).items():
-            if value.shape != zeros.shape:
-                raise UserError(
-                    f"Cell '{name}': step returns '{key}' of shape {tuple(value.shape)}; it must be pointwise, (..., H)."
-                )
+        problem = cell_problem(self)
+        if problem is not None:
+            raise UserError(f"Cell '{name}': {problem}")
+
+    @classmethod
+    def check_class(cls, name: str) -> None:
+        """Looks at what can be seen before there is a cell of this class.
+
+        Raises:
+            UserError: it has no decorator or `step`, an `__init__` of its own, an option with a reserved name, or a declaration of
+                the wrong type.
+        """
+        problem = class_problem(cls)
+        if problem is not None:
+            raise UserError(f"Cell '{name}': {problem}")
+
+    @property
+    def activated(self) -> tuple[str, ...]:
+        """The names of the gates that `step` returns."""
+        return activated(self)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # Seen here alone: the decorator adds an __init__ where there is none. With slots=True it makes the class once more.
+        if "__dataclass_params__" not in vars(cls):
+            cls.own_init = "__init__" in vars(cls)
+            check_annotations(cls)
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,9 @@ def _gates(found: dict[str, Any], layers: list[str]) -> Table:
     table = Table("layer", "gate", box=None, header_style="bold", pad_edge=False)
     for heading in columns.values():
         table.add_column(heading, justify="right")
-    for key in found["histograms"]:
-        _, layer, gate = key.split("/", 2)
-        if layer in layers:
+    for key in found["scalars"]:
+        family, layer, gate, *what = key.split("/")
+        if family == "gate" and what == ["mean"] and layer in layers:
             table.add_row(layer, gate, *(_number(found["scalars"].get(keys.gate(layer, gate, what))) for what in columns))
     return table
 

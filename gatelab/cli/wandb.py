@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.analysis import views
-from gatelab.cells import CELLS, Parts
+from gatelab.cells import CELLS
 from gatelab.output import say
 from gatelab.registry import UserError
 from gatelab.tasks import TASKS
@@ -68,13 +68,8 @@ def _metrics() -> dict[str, str]:
 
 def _gates() -> list[str]:
     """The gates of all cells, each once, the most common first."""
-    import torch
-
     found: dict[str, int] = {}
-    zeros = torch.zeros(1)
     for name in CELLS.names():
-        cell: Any = CELLS.build(name)
-        parts = (Parts(**dict.fromkeys(names, zeros)) for names in (cell.gates, cell.state, cell.vectors))
-        for gate in cell.step(*parts)[1]:
+        for gate in CELLS.build(name).activated:
             found[gate] = found.get(gate, 0) + 1
     return sorted(found, key=lambda gate: -found[gate])

@@ -49,20 +49,23 @@ def of_layers(layers: dict[str, Layer], events: Tensor | None, left: float = gat
     found = Findings()
     for name, layer in layers.items():
         for gate, values in layer.gates.items():
+            bounded = gate not in layer.unbounded
             flat = gates.valid(values, layer.lengths)
             by_unit = gates.units(flat, left, right)
             counts = gates.histogram(flat)
-            found.histograms[keys.gate(name, gate)] = counts
             for what, number in gates.statistics(flat, by_unit, counts).items():
-                found.scalar(keys.gate(name, gate, what), number)
-            for what, numbers in by_unit.items():
-                found.array(keys.gate_units(name, gate, what), numbers)
+                if bounded or what in gates.OF_ANY_RANGE:
+                    found.scalar(keys.gate(name, gate, what), number)
             steps = values.mean(-1)
-            found.array(keys.gate_positions(name, gate), gates.profile(steps, layer.lengths, layer.at, layer.length))
+            if bounded:
+                found.histograms[keys.gate(name, gate)] = counts
+                for what, numbers in by_unit.items():
+                    found.array(keys.gate_units(name, gate, what), numbers)
+                found.array(keys.gate_positions(name, gate), gates.profile(steps, layer.lengths, layer.at, layer.length))
             if events is not None:
                 for what, number in gates.at_events(steps, _in_scan_order(events, name, layer), layer.lengths).items():
                     found.scalar(keys.gate(name, gate, what), number)
-            if gate == layer.retention:
+            if gate == layer.retention and bounded:
                 _timescales(found, name, by_unit["mean"], layer)
         for part, values in layer.states.items():
             by_row = states.norms(values)

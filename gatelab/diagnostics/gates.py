@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 BINS = 32
+OF_ANY_RANGE = ("mean", "std")  # the other statistics are those of activations within [0, 1]
 LEFT, RIGHT = 0.1, 0.9  # Karpathy, Johnson & Fei-Fei 2015 (arXiv 1506.02078), Sec. 4.2
 
 

@@ -35,6 +35,7 @@ class Layer:
         lengths: valid steps of each row (B,), or None if all are.
         last: all gates at the last steps, without a gap, (S', B, H) each.
         retention: name of the gate that multiplies the old state, if the cell has one.
+        unbounded: names of gates that are not confined to [0, 1].
     """
 
     gates: dict[str, Tensor]
@@ -44,6 +45,7 @@ class Layer:
     lengths: Tensor | None
     last: dict[str, Tensor]
     retention: str
+    unbounded: tuple[str, ...] = ()
 
 
 def fits(rnn: RNN, batch: Batch, limit: int | None = None) -> bool:
@@ -57,7 +59,7 @@ def recorded(rnn: RNN) -> dict[str, Layer]:
     for name, (gates, states), lengths in rnn.replayed():
         length, _, _ = next(iter(states.values())).shape
         at = torch.arange(length, device=next(iter(states.values())).device)
-        layers[name] = Layer(gates, states, at, length, lengths, gates, rnn.cell.retention)
+        layers[name] = Layer(gates, states, at, length, lengths, gates, rnn.cell.retention, rnn.cell.unbounded)
     return layers
 
 
@@ -124,7 +126,7 @@ class _Before:
         pieces = [*self.seen[name], _every(last.gates, last.states, self.start, self.stride)]
         gates, states = ({key: torch.cat([piece[kind][key] for piece in pieces]) for key in pieces[0][kind]} for kind in (0, 1))
         at = torch.arange(0, self.stop, self.stride, device=last.at.device)
-        return Layer(gates, states, at, self.stop, None, last.last, last.retention)
+        return Layer(gates, states, at, self.stop, None, last.last, last.retention, last.unbounded)
 
 
 def _before(model: SequenceModel, batch: Batch, window: int) -> _Before:

@@ -24,9 +24,9 @@ def check(config: Config) -> None:
     Raises:
         UserError: an unknown cell, task, option or backend, a value that is not accepted, or data or a device that is not there.
     """
+    CELLS.build(**config.cell)  # runs its step, before anything that costs more
     task = TASKS.build(**config.task)
     task.size("train")  # a data set that cannot be had is refused here
-    CELLS.build(**config.cell).check(config.cell["name"])
     with torch.device("meta"):
         build_model(config, task)
     check_backend(config.model.backend)

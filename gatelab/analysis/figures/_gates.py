@@ -38,6 +38,11 @@ def place(problem: Problem, layer: str, what: str) -> str:
     return f"{what}, layer {layer}" if several else what
 
 
+def _range(problem: Problem, layer: str, gate: str) -> tuple[float, float] | None:
+    """[0, 1], or None for a gate that is not confined to it: there is no histogram of it."""
+    return _SHARE if any(keys.gate(layer, gate) in setting.records.histograms for setting in problem.settings) else None
+
+
 def gate_units(problem: Problem) -> Figure | None:
     """Units of each gate over training, as a heat map."""
     panels = []
@@ -102,7 +107,7 @@ def gate_events(problem: Problem) -> Figure | None:
                 names.append(setting.name)
         if series:
             title = place(problem, layer, gate)
-            panels.append(Panel(title, Axis("mean activation", domain=_SHARE), Axis("", categories=names), series))
+            panels.append(Panel(title, Axis("mean activation", domain=_range(problem, layer, gate)), Axis("", categories=names), series))
     caption = (
         "Mean activation at the task's events (the mark: marked items, symbols to keep) and elsewhere (the bar's other end), "
         "in the last record. "
@@ -145,9 +150,8 @@ def gate_training(problem: Problem) -> Figure | None:
         for statistic, words in statistics.items():
             key = keys.gate(layer, gate, statistic)
             title = f"{place(problem, layer, gate)}: {words}"
-            panels.append(
-                curve_panel(problem, key, title, Axis(words if statistic != "mean" else "mean activation", domain=_SHARE))
-            )
+            axis = Axis(words if statistic != "mean" else "mean activation", domain=_range(problem, layer, gate))
+            panels.append(curve_panel(problem, key, title, axis))
     panels = [panel for panel in panels if panel.series]
     caption = (
         "Activations of each gate over units, time steps and sequences of a training batch: mean, and shares saturated at "

@@ -1,0 +1,346 @@
+"""Whether a cell keeps the contract: its declarations are read and its `step` is run on random data."""
+
+import contextlib
+import difflib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from gatelab.cells._declared import BrokenError, base_of, check_class, check_declarations, class_place, is_name, place
+
+if TYPE_CHECKING:
+    from gatelab.cells._cell import Cell
+
+ROWS, UNITS = 3, 8
+ROW, UNIT = 0, 2  # of which the inputs are disturbed
+COLUMN = 5  # the unit whose vectors are disturbed
+# Rows and units of the data that `step` is given besides all of them: one alone, some moved, many rows, many units.
+SELECTIONS = (
+    ([1], [4]),
+    ([2, 0, 2, 1], [3, 1, 0, 6, 2]),
+    ([row % ROWS for row in range(257)], [5]),
+    ([1], [unit % UNITS for unit in range(1031)]),
+)
+DISTURBANCES = (5.0, -5.0)  # both signs: a maximum or minimum over units follows one of them only
+LARGE = 10.0  # factor on the data with which the range of gates is looked at
+SAME = 1e-7  # functions of whole registers and of what is left over differ by rounding, which a cell may amplify
+ROUNDING = 1e-6  # by which a gate that is computed from others may leave [0, 1]
+DECLARED = {"a": "gates", "s": "state", "p": "vectors"}
+
+Key = tuple[str, str]  # ("a", "f") of the inputs; ("state", "h"), ("gate", "forget") of what step returns
+
+
+class _ValueReadError(Exception):
+    """A tensor was turned into a Python value."""
+
+
+def class_problem(cls: "type[Cell]") -> str | None:
+    """What is wrong with a class before there is a cell of it, or None."""
+    try:
+        check_class(cls)
+    except BrokenError as error:
+        return error.sentence(class_place(cls))
+    return None
+
+
+def cell_problem(cell: "Cell") -> str | None:
+    """What is wrong with a cell, or None. The answer is kept for all cells that are equal."""
+    try:
+        hash(cell)
+    except Exception as error:  # an option that was never set, as well
+        message = (
+            f"its options cannot be hashed: {error}; options are numbers, strings, booleans, null and lists of them, and a "
+            "__post_init__ must call super().__post_init__(), which turns lists into tuples"
+        )
+        return class_problem(type(cell)) or BrokenError(message).sentence(class_place(type(cell)))
+    return _examined(cell)[0]
+
+
+def activated(cell: "Cell") -> tuple[str, ...]:
+    """The names of the gates that `step` returns; none of a cell that is refused."""
+    return () if cell_problem(cell) else _examined(cell)[1]
+
+
+@functools.lru_cache(maxsize=1024)
+def _examined(cell: "Cell") -> tuple[str | None, tuple[str, ...]]:
+    try:
+        check_class(type(cell))
+        check_declarations(cell)
+    except BrokenError as error:
+        return error.sentence(class_place(type(cell))), ()
+    try:
+        with _undisturbed():
+            return None, _check_step(cell)
+    except BrokenError as error:
+        return error.sentence(place(type(cell).step)), ()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Whatever mode, default device or autocast the caller is in does not enter the check."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_disable_current_modes())
+        stack.enter_context(torch.device("cpu"))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.autocast("cpu", enabled=False))
+        stack.enter_context(torch.no_grad())
+        yield
+
+
+def _check_step(cell: "Cell") -> tuple[str, ...]:
+    """Runs `step` on random data.
+
+    Returns:
+        The names of the gates that it returns.
+
+    Raises:
+        BrokenError: what it returns is not what is declared, or it is not pointwise.
+    """
+    data = _draw(cell)
+    leaves = {key: value.clone().requires_grad_() for key, value in data.items()}
+    with torch.enable_grad():
+        given = {key: value.clone() for key, value in leaves.items()}
+        results = _run_watched(cell, given)
+    whole = {key: value.detach() for key, value in results.items()}
+    _check_gates(cell, [name for kind, name in whole if kind == "gate"])
+    for (letter, name), value in given.items():
+        if not torch.equal(value, data[letter, name]):
+            raise BrokenError(f"step changes {letter}.{name} in place; compute a new tensor instead, without `+=` and `mul_`")
+    again = _run(cell, data)
+    if any(not _same(again[key], value, exactly=True) for key, value in whole.items()):
+        raise BrokenError("step returns other values for the same input; it must not draw random numbers or keep a state of its own")
+    _check_disturbed(cell, data, whole)
+    for rows, units in SELECTIONS:
+        _check_selection(cell, data, whole, rows, units)
+    _check_range(cell, whole)
+    _check_range(cell, _run(cell, {key: value * LARGE for key, value in data.items()}))
+    _run(cell, {key: value.float() for key, value in data.items()})
+    _check_derivative(leaves, results)
+    return tuple(name for kind, name in whole if kind == "gate")
+
+
+def _draw(cell: "Cell") -> dict[Key, Tensor]:
+    """Random inputs: (ROWS, UNITS) of pre-activations and states, (UNITS,) of vectors."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    data = {("a", name): normal(ROWS, UNITS) for name in cell.gates}
+    data |= {("s", name): normal(ROWS, UNITS) for name in cell.state}
+    return data | {("p", name): normal(UNITS) for name in cell.vectors}
+
+
+# One call of `step`.
+
+
+def _run(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    """What `step` returns, checked for names, types and shapes."""
+    parts = {letter: SimpleNamespace(**{name: value for (at, name), value in data.items() if at == letter}) for letter in DECLARED}
+    before = dict(vars(parts["p"]))
+    try:
+        returned = cell.step(parts["a"], parts["s"], parts["p"])
+    except _ValueReadError as error:
+        raise BrokenError(
+            "step turns a tensor into a Python value (`if`, `float()`, `.item()` or a function of `math`); use torch.where and "
+            "the functions of torch",
+            _line(cell, error),
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise BrokenError(_raised(cell, error, parts), _line(cell, error)) from error
+    if vars(parts["p"]).keys() != before.keys() or any(vars(parts["p"])[name] is not value for name, value in before.items()):
+        raise BrokenError("step assigns to p; use a variable of its own instead, because p is the same at all steps")
+    return _checked(cell, returned, next(iter(data.values())))
+
+
+def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
+    pair = isinstance(returned, tuple) and len(returned) == 2 and all(isinstance(part, Mapping) for part in returned)
+    if not pair:
+        raise BrokenError(f"step returns {_kind(returned)}, but it must return two dicts, the new state and the activated gates")
+    state, gates = returned
+    if set(state) != set(cell.state):
+        raise BrokenError(f"step returns the state {sorted(map(str, state))}, but `state` declares {sorted(cell.state)}")
+    found: dict[Key, Tensor] = {}
+    for kind, part in (("state", state), ("gate", gates)):
+        for name, value in part.items():
+            what = f"step returns the {kind} '{name}'"
+            if not isinstance(value, Tensor):
+                raise BrokenError(f"{what} as {_kind(value)}; it must be a tensor of shape (..., H)")
+            if value.shape != like.shape:
+                shapes = f"{tuple(value.shape)} from pre-activations of shape {tuple(like.shape)}"
+                raise BrokenError(f"{what} of shape {shapes}; it must be pointwise, (..., H)")
+            if value.dtype != like.dtype or value.device != like.device:
+                found_as, given_as = f"{value.dtype} on {value.device}", f"{like.dtype} on {like.device}"
+                raise BrokenError(f"{what} as {found_as} from pre-activations that are {given_as}; it must keep type and device")
+            found[kind, name] = value
+    return found
+
+
+def _kind(value: Any) -> str:
+    """`a float`, `one dict`, `None`, `a tuple of 3`."""
+    if value is None:
+        return "None"
+    if isinstance(value, tuple):
+        return f"a tuple ({', '.join(type(item).__name__ for item in value)})"
+    return f"a {type(value).__name__}"
+
+
+def _raised(cell: "Cell", error: BaseException, parts: Mapping[str, Any]) -> str:
+    """What an exception in `step` means."""
+    if isinstance(error, AttributeError):
+        for letter, what in DECLARED.items():
+            if error.obj is parts[letter]:
+                known = list(getattr(cell, what))
+                near = difflib.get_close_matches(error.name, known, n=1)
+                hint = f"; did you mean {letter}.{near[0]}?" if near else ""
+                return f"step reads {letter}.{error.name}, but `{what}` declares {', '.join(known) or 'nothing'}{hint}"
+    text = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    return f"step raises {type(error).__name__}{': ' if text else ''}{text}"
+
+
+def _line(cell: "Cell", error: BaseException) -> str | None:
+    """The innermost line of the file of `step` that an exception passed through."""
+    where = place(type(cell).step)
+    file = where.rpartition(":")[0] if where else None
+    trace, found = error.__traceback__, where
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            found = f"{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
+class _Watch(TorchDispatchMode):
+    """Refuses to turn a tensor into a Python value, which makes a branch, or a constant of what is none."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise _ValueReadError
+        return func(*args, **(kwargs or {}))
+
+
+def _run_watched(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    with _Watch():
+        try:
+            return _run(cell, data)
+        except BrokenError as broken:
+            if broken.__cause__ is not None:
+                # Torch itself refuses `if` and `float()` of several values, each in other words; of one value it does not.
+                _check_value_read(cell, {key: value[..., :1] for key, value in data.items()})
+            raise
+
+
+def _check_value_read(cell: "Cell", data: Mapping[Key, Tensor]) -> None:
+    try:
+        _run(cell, {key: value[:1] for key, value in data.items()})
+    except BrokenError as broken:
+        if isinstance(broken.__cause__, _ValueReadError):
+            raise
+
+
+# What is compared.
+
+
+def _check_gates(cell: "Cell", names: Sequence[str]) -> None:
+    """The names of the returned gates, and what refers to them."""
+    returned = ", ".join(names) or "none"
+    for name in names:
+        if name in cell.gates and name not in cell.gates.values():
+            word = cell.gates[name]
+            raise BrokenError(f"step returns the gate '{name}', but `gates` calls it '{word}'; return it as '{word}'")
+        if not is_name(name):
+            raise BrokenError(f"step returns the gate '{name}', but a name consists of letters, digits and underscores")
+    if cell.retention not in names:
+        own = type(cell).__mro__[: type(cell).__mro__.index(base_of(type(cell)))]
+        if any("retention" in vars(owner) for owner in own):
+            raise BrokenError(f"retention names '{cell.retention}', but step returns the gates {returned}")
+        if cell.retention in cell.gates.values():
+            raise BrokenError(
+                f"step returns the gates {returned}, but not '{cell.retention}', which `gates` declares and timescales are read off; "
+                "return it, or declare another gate as `retention`"
+            )
+    for name in cell.unbounded:
+        if name not in names:
+            raise BrokenError(f"unbounded names '{name}', but step returns the gates {returned}")
+
+
+def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Key, Tensor]) -> None:
+    """One unit disturbed leaves all others unchanged, to the last bit."""
+    for disturbance in DISTURBANCES:
+        moved = {key: value.clone() for key, value in data.items()}
+        for (letter, _), value in moved.items():
+            if letter != "p":
+                value[ROW, UNIT] += disturbance
+        for (kind, name), value in _run(cell, moved).items():
+            changed = ~_equal(value, whole[kind, name])
+            changed[ROW, UNIT] = False
+            if changed.any():
+                what = "units" if changed[ROW].any() else "rows"
+                raise BrokenError(
+                    f"step couples {what}: the {kind} '{name}' of other {what} changes with the inputs of one; it must be pointwise"
+                )
+    moved = {key: value.clone() for key, value in data.items()}
+    for value in moved.values():
+        value[..., COLUMN] += DISTURBANCES[0]
+    for (kind, name), value in _run(cell, moved).items():
+        changed = ~_equal(value, whole[kind, name])
+        changed[:, COLUMN] = False
+        if changed.any():
+            raise BrokenError(
+                f"step couples units: the {kind} '{name}' of other units changes with the vectors of one; it must be pointwise"
+            )
+
+
+def _check_selection(
+    cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Key, Tensor], rows: Sequence[int], units: Sequence[int]
+) -> None:
+    """Some rows and units by themselves give what they give among the others."""
+    row, unit = torch.tensor(rows), torch.tensor(units)
+
+    def selected(value: Tensor) -> Tensor:
+        return value[row[:, None], unit] if value.dim() > 1 else value[unit]
+
+    for (kind, name), value in _run(cell, {key: selected(value) for key, value in data.items()}).items():
+        if not _same(value, selected(whole[kind, name])):
+            raise BrokenError(
+                f"step gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the same units in "
+                f"{(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a unit"
+            )
+
+
+def _check_range(cell: "Cell", results: Mapping[Key, Tensor]) -> None:
+    """Gates are within [0, 1] unless they are declared as unbounded. What is not a number is left to the state it came from."""
+    for (kind, name), value in results.items():
+        outside = (value < -ROUNDING) | (value > 1 + ROUNDING)
+        if kind == "gate" and name not in cell.unbounded and outside.any():
+            raise BrokenError(
+                f"the gate '{name}' is {float(value[outside][0]):.3g} on random input, but a gate is within [0, 1]; declare "
+                f'unbounded = ("{name}",) if it is meant to leave it'
+            )
+
+
+def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor]) -> None:
+    """The derivative can be computed: nothing was changed that it needs."""
+    reached = [value for value in results.values() if value.requires_grad]
+    if not reached:
+        return
+    try:
+        torch.autograd.grad(reached, list(leaves.values()), [torch.ones_like(value) for value in reached], allow_unused=True)
+    except RuntimeError as error:
+        text = str(error).partition(":")[0]
+        raise BrokenError(f"the derivative of step cannot be computed: {text}; compute new tensors without `+=` and `mul_`") from error
+
+
+def _same(value: Tensor, other: Tensor, exactly: bool = False) -> bool:
+    """Whether two tensors are equal, to rounding; what is not a number equals itself."""
+    tolerance = 0.0 if exactly else SAME
+    return torch.allclose(value, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _equal(value: Tensor, other: Tensor) -> Tensor:
+    return (value == other) | (value.isnan() & other.isnan())

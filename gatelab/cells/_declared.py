@@ -1,0 +1,198 @@
+"""Whether what a cell declares can be used: its class, its names, and how they refer to each other."""
+
+import dataclasses
+import functools
+import inspect
+import keyword
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from gatelab.registry import Options, UserError
+
+if TYPE_CHECKING:
+    from gatelab.cells._cell import Cell
+
+# Names that a layer of `gatelab.RNN` uses itself, beside those of every nn.Module.
+LAYER = frozenset({"W", "R", "b", "cell", "hidden_size", "reset_parameters", "weights"})
+# Arguments of `gatelab.RNN` and of torch's own modules: an option of that name could not be given to `gatelab.RNN`.
+ARGUMENTS = frozenset(
+    "cell input_size hidden_size num_layers bias batch_first dropout bidirectional proj_size nonlinearity backend "
+    "checkpoint_every device dtype".split()
+)
+NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
+WORDS = ("gates", "sources")  # names by name
+
+
+class BrokenError(Exception):
+    """The contract is broken.
+
+    Args:
+        message: what is wrong, without the name of the cell and without a full stop.
+        where: file and line, where it is known better than by those who catch it.
+    """
+
+    def __init__(self, message: str, where: str | None = None) -> None:
+        super().__init__(message)
+        self.where = where
+
+    def sentence(self, where: str | None) -> str:
+        """The message with file and line."""
+        where = self.where or where
+        return f"{self}{f' ({where})' if where else ''}."
+
+
+def class_place(cls: type) -> str | None:
+    """File and line of a class, or of its first method where its source is not at hand."""
+    try:
+        return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):  # typed into a prompt
+        own = (value.fget if isinstance(value, property) else value for name, value in vars(cls).items() if name[:2] != "__")
+        return next(filter(None, map(place, own)), None)
+
+
+def place(function: Any) -> str | None:
+    """File and line of a function; None if it has none."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def base_of(cls: type) -> "type[Cell]":
+    """The class of the contract itself: the one that derives from Options directly."""
+    return next(owner for owner in cls.__mro__ if Options in owner.__bases__)
+
+
+@functools.cache
+def reserved() -> frozenset[str]:
+    """Names that a vector cannot have."""
+    return LAYER | {*dir(nn.Module()), *vars(nn.Module())}
+
+
+def check_class(cls: "type[Cell]") -> None:
+    """Refuses a class from which no cell can be made.
+
+    Raises:
+        BrokenError: the message says what is wrong.
+    """
+    what = f"class {cls.__name__}"
+    if "__dataclass_params__" not in vars(cls):
+        raise BrokenError(f"{what} has no decorator; write @dataclass(frozen=True) above it")
+    if cls.own_init:
+        raise BrokenError(
+            f"{what} has an __init__ of its own; declare every option as a field, as in `gain: float = option(1.0, \"...\")`, "
+            "and compute what follows from options in a property"
+        )
+    for field in dataclasses.fields(cls):
+        _check_option(cls, field.name)
+    for name in (*NAMES, *WORDS, "retention", "peer"):
+        value = inspect.getattr_static(cls, name)
+        if not isinstance(value, (property, functools.cached_property)):
+            _check_kind(name, value)
+    if cls.step is base_of(cls).step:
+        raise BrokenError(f"{what} has no `step`, which computes one time step: def step(self, a, s, p)")
+    _check_signature(cls)
+
+
+def check_annotations(cls: type) -> None:
+    """Refuses a declaration with an annotation, before the decorator takes it for an option, or a dict for a mutable default.
+
+    Raises:
+        UserError: at the definition of the class.
+    """
+    for name, annotation in inspect.get_annotations(cls).items():
+        text = annotation if isinstance(annotation, str) else str(annotation)
+        if name in (*NAMES, *WORDS, "retention", "peer") and "ClassVar" not in text:
+            raise UserError(
+                f"class {cls.__name__}: `{name}` has an annotation, which makes it an option. Write `{name} = ...` without one, or "
+                "annotate it as a ClassVar."
+            )
+
+
+def _check_option(cls: type, name: str) -> None:
+    if name == "name":
+        raise BrokenError("the option 'name' must have another name: `cell.name` is the name of the cell in a configuration")
+    if name in ARGUMENTS:
+        raise BrokenError(f"the option '{name}' must have another name: it is an argument of gatelab.RNN")
+    bases = [owner for owner in cls.__mro__ if dataclasses.is_dataclass(owner) and name not in owner.__dataclass_fields__]
+    for owner in bases:
+        if name in vars(owner):
+            raise BrokenError(f"the option '{name}' must have another name: it would hide `{name}` of {owner.__name__}")
+
+
+def _check_kind(name: str, value: Any) -> None:
+    """Refuses a declaration of the wrong type."""
+    if name in NAMES:
+        example = f"{name} = ({value!r},)" if isinstance(value, str) else f'{name} = ("h", "c")'
+        if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+            raise BrokenError(f"`{name}` is {value!r}, but it must be a tuple of names, as in {example}")
+    elif name in WORDS:
+        example = 'gates = {"f": "forget"}' if name == "gates" else 'sources = {"n": "input"}'
+        if not isinstance(value, Mapping) or not all(isinstance(item, str) for pair in value.items() for item in pair):
+            raise BrokenError(f"`{name}` is {value!r}, but it must be a dict from names to words, as in {example}")
+    elif name == "retention" and not isinstance(value, str):
+        raise BrokenError(f"`retention` is {value!r}, but it must be the name of a gate that `step` returns")
+    elif name == "peer" and not (value is None or (inspect.isclass(value) and issubclass(value, nn.RNNBase))):
+        raise BrokenError(f"`peer` is {value!r}, but it must be one of torch's recurrent modules or None")
+
+
+def _check_signature(cls: "type[Cell]") -> None:
+    static = inspect.getattr_static(cls, "step")
+    arguments = ("a", "s", "p") if isinstance(static, (staticmethod, classmethod)) else ("self", "a", "s", "p")
+    try:
+        inspect.signature(cls.step).bind(*arguments)
+    except TypeError as error:
+        raise BrokenError(f"`step` must take (self, a, s, p): {error}") from error
+
+
+def check_declarations(cell: "Cell") -> None:
+    """Refuses names that cannot be used and names of what does not exist.
+
+    Raises:
+        BrokenError: the message says what is declared and what is accepted.
+    """
+    for name in (*NAMES, *WORDS, "retention", "peer", "memory", "initial_bias"):
+        try:
+            value = getattr(cell, name)
+        except Exception as error:
+            raise BrokenError(f"`{name}` cannot be read: {type(error).__name__}: {error}") from error
+        _check_kind(name, value)
+    if not cell.gates or not cell.state:
+        raise BrokenError("it must declare `gates` (its pre-activations) and `state` (what it carries)")
+    if not isinstance(cell.memory, (Options, type(None))):
+        raise BrokenError(f"`memory` is {cell.memory!r}, but it must be a gatelab.cells.Attention or None")
+    for what, names in (("gates", cell.gates), ("gates", cell.gates.values()), ("state", cell.state), ("vectors", cell.vectors)):
+        _check_names(what, names)
+    for name in cell.vectors:
+        if name in reserved() or name.startswith("memory_"):
+            raise BrokenError(f"the vector '{name}' must have another name: a layer uses `{name}` for something else")
+    for name, kind in cell.sources.items():
+        if kind not in ("input", "recurrent"):
+            raise BrokenError(f"`sources` gives '{name}' the source {kind!r}, but it must be 'input' or 'recurrent'")
+    fed = cell.feedback if cell.recurrent_gates else ()
+    if cell.recurrent_gates and not fed:
+        raise BrokenError(f"`feedback` is empty, but {', '.join(cell.recurrent_gates)} read what is fed back")
+    for what, given, declared in (
+        ("feedback", fed, "state"),
+        ("sources", cell.sources, "gates"),
+        ("initial_bias", cell.initial_bias, "gates"),
+    ):
+        known = getattr(cell, declared)
+        for item in given:
+            if item not in known:
+                raise BrokenError(f"{what} names '{item}', which is not among {', '.join(known)}; `{declared}` declares those")
+
+
+def _check_names(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not is_name(name):
+            raise BrokenError(f"`{what}` has the name '{name}', but a name consists of letters, digits and underscores")
+        if name in seen:
+            raise BrokenError(f"`{what}` has the name '{name}' twice")
+        seen.add(name)
+
+
+def is_name(name: str) -> bool:
+    """Whether `a.<name>` can be written, and is one part of a metric key."""
+    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")
