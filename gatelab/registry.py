@@ -187,6 +187,9 @@ class Registry(Generic[T]):
         Raises:
             UserError: there is no such name; the message names the nearest.
         """
+        if not isinstance(name, str):
+            what = f"the class {name.__name__}; call it" if inspect.isclass(name) else f"of type {type(name).__name__}"
+            raise UserError(f"A {self.kind} is given by its name or as an object, but this is {what}.")
         if name in self._added:
             return self._added[name][0]
         if name not in self._files():
@@ -285,7 +288,7 @@ class Registry(Generic[T]):
 
     def _checked(self, cls: Any, name: str, source: str) -> type[T]:
         if not (inspect.isclass(cls) and issubclass(cls, self.base)):
-            raise UserError(f"{source} is not a {self.kind}: it must be a class derived from {self.base.__name__}.")
+            raise UserError(f"{source} is not a {self.kind}: it must be a dataclass derived from {self.base.__name__}.")
         # Every subclass inherits being a dataclass; without a decorator of its own its options would not be fields.
         if "__dataclass_params__" not in vars(cls):
             raise UserError(

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, ValidationError
 
 from gatelab.cells import CELLS
+from gatelab.config import Logger
 from gatelab.registry import Options, Registry, UserError, describe, option, schema
 from gatelab.tasks import TASKS
 
@@ -26,6 +27,13 @@ class Sample(Options):
     limit: int | None = option(None, "a limit; null: none", minimum=1)
     ceiling: float | None = option(1.0, "a ceiling", maximum=2.0)
     names: list[str] = option(help="names", factory=lambda: ["a"])  # noqa: RUF009 - a field with its own factory
+
+
+@dataclass(frozen=True)
+class Nested(Options):
+    """A list of lists."""
+
+    pairs: list[list[int]] = option(help="pairs", factory=lambda: [[0]])  # noqa: RUF009 - a field with its own factory
 
 
 @pytest.mark.parametrize(
@@ -48,7 +56,18 @@ class Sample(Options):
 )
 def test_accepted(given: dict[str, Any]) -> None:
     [(name, value)] = given.items()
-    assert getattr(Sample(**given), name) == value
+    assert getattr(Sample(**given), name) == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_a_list_becomes_a_tuple_of_what_is_frozen() -> None:
+    """So that a cell or a task with one can be hashed; a configuration that is not frozen keeps lists."""
+    for given in (["b", "c"], ("b", "c")):
+        sample = Sample(names=given)  # type: ignore[arg-type]
+        assert sample.names == ("b", "c")
+        assert hash(sample) == hash(Sample(names=["b", "c"]))
+    assert Nested(pairs=[[1, 2], [3]]).pairs == ((1, 2), (3,))  # type: ignore[comparison-overlap]
+    assert hash(Nested()) == hash(Nested(pairs=[[0]]))
+    assert Logger(tags=["a"]).tags == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +155,8 @@ def test_schema_can_be_overridden_and_is_typed() -> None:
         OmegaConf.merge(config, OmegaConf.from_dotlist(["cuont=3"]))
     first, second = (OmegaConf.structured(schema(Sample, "sample")) for _ in range(2))
     first.names.append("b")
-    assert second.names == Sample().names == ["a"]
+    assert second.names == ["a"]
+    assert Sample().names == ("a",)
 
 
 def test_describe() -> None:

@@ -119,6 +119,11 @@ class Cell(Options):
         """Pre-activations with a part R h: the row blocks of R."""
         return tuple(name for name in self.gates if self.sources.get(name) != "input")
 
+    @property
+    def fed_back(self) -> tuple[str, ...]:
+        """The parts of the state that enter the recurrent product; none where no pre-activation has a part R h."""
+        return self.feedback if self.recurrent_gates else ()
+
     def shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter of one layer and direction; `memory_` in front of those of the read."""
         D, H = input_size, hidden_size
@@ -126,7 +131,7 @@ class Cell(Options):
         if self.input_gates:
             shapes["W"] = (len(self.input_gates) * H, D)
         if self.recurrent_gates:
-            shapes["R"] = (len(self.recurrent_gates) * H, len(self.feedback) * H)
+            shapes["R"] = (len(self.recurrent_gates) * H, len(self.fed_back) * H)
         if bias:
             shapes["b"] = (len(self.gates) * H,)
         shapes |= dict.fromkeys(self.vectors, (H,))

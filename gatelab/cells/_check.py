@@ -3,7 +3,8 @@
 import contextlib
 import difflib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,9 @@ def _check_step(cell: "Cell") -> tuple[str, ...]:
             raise BrokenError(f"step changes {letter}.{name} in place; compute a new tensor instead, without `+=` and `mul_`")
     again = _run(cell, data)
     if any(not _same(again[key], value, exactly=True) for key, value in whole.items()):
-        raise BrokenError("step returns other values for the same input; it must not draw random numbers or keep a state of its own")
+        raise BrokenError(
+            "step returns other values for the same input; it must not draw random numbers or keep a state of its own"
+        )
     _check_disturbed(cell, data, whole)
     for rows, units in SELECTIONS:
         _check_selection(cell, data, whole, rows, units)
@@ -196,7 +199,7 @@ def _raised(cell: "Cell", error: BaseException, parts: Mapping[str, Any]) -> str
         for letter, what in DECLARED.items():
             if error.obj is parts[letter]:
                 known = list(getattr(cell, what))
-                near = difflib.get_close_matches(error.name, known, n=1)
+                near = difflib.get_close_matches(str(error.name), known, n=1)
                 hint = f"; did you mean {letter}.{near[0]}?" if near else ""
                 return f"step reads {letter}.{error.name}, but `{what}` declares {', '.join(known) or 'nothing'}{hint}"
     text = (str(error).strip().splitlines() or [""])[0].rstrip(".")
@@ -225,7 +228,8 @@ class _Watch(TorchDispatchMode):
 
 
 def _run_watched(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    with _Watch():
+    with _Watch(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of a value that is read, before it is refused here
         try:
             return _run(cell, data)
         except BrokenError as broken:
@@ -261,8 +265,8 @@ def _check_gates(cell: "Cell", names: Sequence[str]) -> None:
             raise BrokenError(f"retention names '{cell.retention}', but step returns the gates {returned}")
         if cell.retention in cell.gates.values():
             raise BrokenError(
-                f"step returns the gates {returned}, but not '{cell.retention}', which `gates` declares and timescales are read off; "
-                "return it, or declare another gate as `retention`"
+                f"step returns the gates {returned}, but not '{cell.retention}', which `gates` declares and timescales are read "
+                "off; return it, or declare another gate as `retention`"
             )
     for name in cell.unbounded:
         if name not in names:
@@ -333,7 +337,9 @@ def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor
         torch.autograd.grad(reached, list(leaves.values()), [torch.ones_like(value) for value in reached], allow_unused=True)
     except RuntimeError as error:
         text = str(error).partition(":")[0]
-        raise BrokenError(f"the derivative of step cannot be computed: {text}; compute new tensors without `+=` and `mul_`") from error
+        raise BrokenError(
+            f"the derivative of step cannot be computed: {text}; compute new tensors without `+=` and `mul_`"
+        ) from error
 
 
 def _same(value: Tensor, other: Tensor, exactly: bool = False) -> bool:

@@ -15,11 +15,25 @@ if TYPE_CHECKING:
     from gatelab.cells._cell import Cell
 
 # Names that a layer of `gatelab.RNN` uses itself, beside those of every nn.Module.
-LAYER = frozenset({"W", "R", "b", "cell", "hidden_size", "reset_parameters", "weights"})
-# Arguments of `gatelab.RNN` and of torch's own modules: an option of that name could not be given to `gatelab.RNN`.
+LAYER = frozenset(
+    ["W", "R", "b", "cell", "hidden_size", "shapes", "weights", "read", "write", "reset_parameters", "parametrizations"]
+)
+# Arguments of `gatelab.RNN`: an option of that name could not be given to it.
 ARGUMENTS = frozenset(
-    "cell input_size hidden_size num_layers bias batch_first dropout bidirectional proj_size nonlinearity backend "
-    "checkpoint_every device dtype".split()
+    [
+        "cell",
+        "input_size",
+        "hidden_size",
+        "num_layers",
+        "bias",
+        "batch_first",
+        "dropout",
+        "bidirectional",
+        "backend",
+        "checkpoint_every",
+        "device",
+        "dtype",
+    ]
 )
 NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
 WORDS = ("gates", "sources")  # names by name
@@ -80,7 +94,7 @@ def check_class(cls: "type[Cell]") -> None:
         raise BrokenError(f"{what} has no decorator; write @dataclass(frozen=True) above it")
     if cls.own_init:
         raise BrokenError(
-            f"{what} has an __init__ of its own; declare every option as a field, as in `gain: float = option(1.0, \"...\")`, "
+            f'{what} has an __init__ of its own; declare every option as a field, as in `gain: float = option(1.0, "...")`, '
             "and compute what follows from options in a property"
         )
     for field in dataclasses.fields(cls):
@@ -169,11 +183,10 @@ def check_declarations(cell: "Cell") -> None:
     for name, kind in cell.sources.items():
         if kind not in ("input", "recurrent"):
             raise BrokenError(f"`sources` gives '{name}' the source {kind!r}, but it must be 'input' or 'recurrent'")
-    fed = cell.feedback if cell.recurrent_gates else ()
-    if cell.recurrent_gates and not fed:
+    if cell.recurrent_gates and not cell.fed_back:
         raise BrokenError(f"`feedback` is empty, but {', '.join(cell.recurrent_gates)} read what is fed back")
     for what, given, declared in (
-        ("feedback", fed, "state"),
+        ("feedback", cell.fed_back, "state"),
         ("sources", cell.sources, "gates"),
         ("initial_bias", cell.initial_bias, "gates"),
     ):

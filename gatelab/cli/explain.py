@@ -76,7 +76,7 @@ def _cell_rows(cell: Cell) -> list[tuple[str, str]]:
     tape = "" if cell.memory is None else f", tape of {TAPE} steps"
     rows = [
         ("pre-activations", ", ".join(f"{letter} ({word})" for letter, word in cell.gates.items())),
-        ("state", f"{', '.join(cell.state)}; fed back: {', '.join(cell.feedback)}"),
+        ("state", f"{', '.join(cell.state)}; fed back: {', '.join(cell.fed_back) or 'nothing'}"),
         ("parameters", f"{parameter_formula(cell)} a layer and direction"),
         (f"at D={D}, H={H}", shapes),
         ("FLOPs a step", f"{flops_per_step(cell, D, H, TAPE):,} forward at D={D}, H={H}{tape}"),

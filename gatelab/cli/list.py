@@ -30,8 +30,12 @@ def run(options: argparse.Namespace) -> int:
         table.add_column(heading, overflow="fold")
     registry = KINDS[options.kind]
     for name in registry.names():
-        entry = registry.build(name)
-        table.add_row(*(str(show(name, entry)) for show in columns.values()))
+        try:
+            entry = registry.build(name)
+            row = [str(show(name, entry)) for show in columns.values()]
+        except UserError as error:  # of an installed package, or an option that has no default: the others are listed still
+            row = [name, *[""] * (len(columns) - 2), str(error)]
+        table.add_row(*row)
     Console().print(table)
     return 0
 

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from gatelab.analysis import views
 from gatelab.cells import CELLS

@@ -43,7 +43,7 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
         length: steps on the tape of a cell with memory; a window is the most that is read.
     """
     D, H = input_size, hidden_size
-    products = len(cell.input_gates) * H * D + len(cell.recurrent_gates) * len(cell.feedback) * H * H
+    products = len(cell.input_gates) * H * D + len(cell.recurrent_gates) * len(cell.fed_back) * H * H
     total = 2 * products + pointwise_operators(cell) * H
     return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
 
@@ -79,7 +79,7 @@ def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     and the weighted sum once forward and twice backward. Pointwise operators are left out.
     """
     inputs = len(cell.input_gates) * H * D
-    recurrent = len(cell.recurrent_gates) * len(cell.feedback) * H * H
+    recurrent = len(cell.recurrent_gates) * len(cell.fed_back) * H * H
     total = 2 * B * T * (2 * inputs + 3 * recurrent)
     if cell.memory is None:
         return total

@@ -37,11 +37,17 @@ def initialize(rnn: RNN, init: StandardInit | ChronoInit | UniformGateInit) -> N
 
 def _set(rnn: RNN, name: str, bias_of: Callable[[Tensor], Tensor]) -> None:
     cell, H = rnn.cell, rnn.hidden_size
-    keeping, writing = ([row for row, word in enumerate(cell.gates.values()) if word == gate] for gate in (cell.retention, "input"))
+    words = list(cell.gates.values())
+    keeping, writing = ([row for row, word in enumerate(words) if word == gate] for gate in (cell.retention, "input"))
     if not keeping:
+        why = (
+            f"the retention gate '{cell.retention}' of {rnn.cell_name} is not one pre-activation; it has no bias of its own"
+            if cell.retention in cell.activated
+            else f"{rnn.cell_name} has no such gate"
+        )
         raise UserError(
-            f"init={name} sets the bias of the gate that keeps the state, and {type(cell).__name__} has none "
-            f"(its pre-activations: {', '.join(cell.gates.values())}). Use init=standard."
+            f"init={name} sets the bias of the gate that keeps the state, but {why}. Its pre-activations are {', '.join(words)}. "
+            "Use init=standard."
         )
     for layer in rnn.stack():
         if "b" not in layer.shapes:

@@ -5,9 +5,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,7 +15,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import gatelab.cells
-from gatelab.cells import CELLS, Attention, Cell, Parts, bias_option, parameter_count
+from gatelab.cells import CELLS, Attention, Cell, Parts, parameter_count
 from gatelab.models import RNN
 from gatelab.registry import UserError
 
@@ -267,52 +265,6 @@ def test_bounds_hold(variant: Variant, scale: float) -> None:
         measures = [measure for key, measure in CLAIMS.items() if re.match(rf"{re.escape(key)}(\W|$)", claim)]
         assert len(measures) == 1, f"no measurement for the bound {claim!r}: add it to CLAIMS"
         measures[0](rnn.cell, states)
-
-
-# Cells that break the contract are told so.
-
-
-@dataclass(frozen=True)
-class Sound(Cell):
-    """h = tanh(a), to be broken below."""
-
-    gates = {"z": "block_input"}
-
-    def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return {"h": torch.tanh(a.z)}, {}
-
-
-def broken(**changes: Any) -> Cell:
-    options = {"forget_bias": bias_option("f", 1.0, "help")} if changes.pop("bias_of_f", False) else {}
-    changes["__annotations__"] = dict.fromkeys(options, float)
-    return dataclass(frozen=True)(type("Broken", (Sound,), changes | options))()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"feedback": ("c",)}, "feedback names 'c', which is not among h"),
-        ({"sources": {"q": "input"}}, "sources names 'q', which is not among z"),
-        ({"bias_of_f": True}, "initial_bias names 'f', which is not among z"),
-        ({"gates": {}, "sources": {}}, "must declare `gates`"),
-        ({"state": (), "feedback": ()}, "must declare `gates` .* and `state`"),
-        ({"step": lambda self, a, s, p: ({"h": a.o}, {})}, "reads something that is not declared: .*'o'"),
-        ({"step": lambda self, a, s, p: ({"h": s.c}, {})}, "reads something that is not declared: .*'c'"),
-        ({"step": lambda self, a, s, p: ({"h": a.z + p.p_i}, {})}, "reads something that is not declared: .*'p_i'"),
-        ({"step": lambda self, a, s, p: ({"h": a.z, "c": a.z}, {})}, r"returns the state \['c', 'h'\], but .* \['h'\]"),
-        ({"step": lambda self, a, s, p: ({}, {})}, r"returns the state \[\], but"),
-        ({"step": lambda self, a, s, p: ({"h": a.z.sum(-1)}, {})}, r"returns 'h' of shape \(1,\); it must be pointwise"),
-        ({"step": lambda self, a, s, p: ({"h": a.z}, {"input": a.z.mean()})}, r"returns 'input' of shape \(\)"),
-    ],
-    ids=["feedback", "sources", "bias", "gates", "state", "a", "s", "p", "more state", "no state", "state shape", "gate shape"],
-)
-def test_check_names_what_is_wrong(changes: dict[str, Any], message: str) -> None:
-    Sound().check("sound")
-    cell = broken(**changes)
-    with pytest.raises(UserError, match=f"Cell 'mine'.*{message}"):
-        cell.check("mine")
-    with pytest.raises(UserError, match=message):
-        RNN(cell, 2, 3)
 
 
 def test_memory_declares_the_shapes_of_the_read() -> None:

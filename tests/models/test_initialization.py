@@ -1,12 +1,14 @@
 """Starts of the gates against their distributions, and sizes that make variants equally large; for every cell of the registry."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from cells.variants import CELL_NAMES
 
-from gatelab.cells import CELLS
+from gatelab.cells import CELLS, Cell
 from gatelab.config import GROUPS, ChronoInit, StandardInit, UniformGateInit
 from gatelab.models import RNN, SequenceModel, initialize, matched_size
 from gatelab.registry import UserError
@@ -58,8 +60,31 @@ def test_what_keeps_the_state_is_drawn_and_nothing_else_is_touched(name: str, in
 @pytest.mark.parametrize("name", [name for name in CELL_NAMES if not keeps(name)])
 @pytest.mark.parametrize("init", SETTING)
 def test_a_cell_without_such_a_gate_is_told_so(name: str, init: str) -> None:
-    with pytest.raises(UserError, match=f"init={init} sets the bias of the gate that keeps the state, and .* has none"):
+    reason = "gate 'forget' of leaky is not one pre-activation" if name == "leaky" else f"{name} has no such gate"
+    pattern = f"init={init} sets the bias of the gate that keeps the state, but .*{reason}.* Its pre-activations are .*block_input"
+    with pytest.raises(UserError, match=pattern):
         initialize(RNN(name, 2, 3), SETTING[init])
+
+
+@dataclass(frozen=True)
+class Mixed(Cell):
+    """The gate that keeps the state is a mix of two pre-activations, as in the UR-LSTM."""
+
+    gates = {"f": "forget", "r": "refine", "z": "block_input"}
+    retention = "effective"
+
+    def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        f, r = torch.sigmoid(a.f), torch.sigmoid(a.r)
+        g = r * (1 - (1 - f) ** 2) + (1 - r) * f**2
+        return {"h": g * s.h + (1 - g) * torch.tanh(a.z)}, {"forget": f, "refine": r, "effective": g}
+
+
+@pytest.mark.parametrize("init", SETTING)
+def test_a_mix_of_pre_activations_is_named_as_such(init: str) -> None:
+    """It has a gate that keeps the state: the message does not deny it."""
+    pattern = "'effective' of .* is not one pre-activation; it has no bias .* are forget, refine, block_input. Use init=standard"
+    with pytest.raises(UserError, match=pattern):
+        initialize(RNN(Mixed(), 2, 3), SETTING[init])
 
 
 def test_the_standard_start_is_the_start_of_the_module() -> None:

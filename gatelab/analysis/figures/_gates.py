@@ -107,7 +107,9 @@ def gate_events(problem: Problem) -> Figure | None:
                 names.append(setting.name)
         if series:
             title = place(problem, layer, gate)
-            panels.append(Panel(title, Axis("mean activation", domain=_range(problem, layer, gate)), Axis("", categories=names), series))
+            panels.append(
+                Panel(title, Axis("mean activation", domain=_range(problem, layer, gate)), Axis("", categories=names), series)
+            )
     caption = (
         "Mean activation at the task's events (the mark: marked items, symbols to keep) and elsewhere (the bar's other end), "
         "in the last record. "
