@@ -15,6 +15,7 @@ import importlib.util
 import os
 import re
 import sys
+import traceback
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -285,8 +286,16 @@ def _execute(package: str, name: str, plugin: Plugin) -> types.ModuleType:
         ) from error
     except BaseException as error:
         text = " ".join(str(error).split()).replace(f"{package}.", "")
-        what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        raise UserError(f"plugins: '{given}' cannot be imported: {what}{_where(error, plugin)}") from error
+        what = text if isinstance(error, UserError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+        raise UserError(f"plugins: '{given}' cannot be imported: {what}{_where(error, plugin)}{_remedy(error)}") from error
+
+
+def _remedy(error: BaseException) -> str:
+    """What to write instead of a class that `dataclass` refuses: one that is not frozen, an option without a type."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames or frames[-1].f_globals.get("__name__") != "dataclasses":
+        return ""
+    return ". Write @dataclass(frozen=True) above the class, and its options as `name: type = option(default, help)`."
 
 
 def _where(error: BaseException, plugin: Plugin) -> str:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from gatelab.cells import CELLS, Cell, Parts
 from gatelab.cells._declared import ARGUMENTS, reserved
 from gatelab.cli.main import main
 from gatelab.models import RNN
-from gatelab.registry import UserError, load_plugin
+from gatelab.plugins import load_plugin
+from gatelab.registry import UserError
 from gatelab.tasks import TASKS
 
 HEAD = """
@@ -228,6 +229,12 @@ MISTAKES = {
     "a __post_init__ that raises": Mistake(
         GOOD, ("cell 'mine' cannot be built from its defaults: ZeroDivisionError",), "def __post_init__(self):\n    1 / 0"
     ),
+    "not frozen": Mistake(
+        GOOD, ("cannot inherit non-frozen dataclass", "Write @dataclass(frozen=True) above the class"), "", "@dataclass"
+    ),
+    "an option without a type": Mistake(
+        GOOD, ("'gain' is a field but has no type", "name: type = option("), 'gain = option(1.0, "help")'
+    ),
     "no decorator": Mistake(GOOD, ("must be a dataclass. Write @dataclass(frozen=True) above class Mine",), "", ""),
 }
 MISTAKES |= {
@@ -244,14 +251,22 @@ MISTAKES |= {
 }
 
 # What is refused when the file is loaded, before there is a place of `step` or of the class in the message.
-ELSEWHERE = {"a declaration with an annotation", "a __post_init__ that raises", "no decorator"}
+ELSEWHERE = {
+    "a declaration with an annotation",
+    "a __post_init__ that raises",
+    "no decorator",
+    "not frozen",
+    "an option without a type",
+}
 
 
 @pytest.fixture(autouse=True)
-def own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_registries() -> Iterator[None]:
     """What a test adds to the registries is gone behind it."""
-    for registry in (CELLS, TASKS):
-        monkeypatch.setattr(registry, "_added", dict(registry._added))
+    before = [(registry, registry.added()) for registry in (CELLS, TASKS)]
+    yield
+    for registry, entries in before:
+        registry.restore(entries)
 
 
 def written(name: str, folder: Path) -> Path:
