@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from gatelab.analysis.differences import Difference, Sample, differences
-from gatelab.analysis.groups import Group, OptionValues, group_runs, seeds
+from gatelab.analysis.groups import Group, OptionValues, group_runs, read_provenance, seeds
 from gatelab.analysis.results import Result, read_results
 from gatelab.analysis.saturation import ABOVE, BELOW, limits_of
 from gatelab.analysis.statistics import bootstrap_interval, failures_last, mean_interval
@@ -160,6 +160,7 @@ def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
     entries = _best_marked(entries)
     if baseline is not None:
         entries = _compared(entries, baseline)
+    entries = _backends_noted(entries)
     entries.sort(key=lambda entry: _rank(entry.row))
     rows = [entry.row for entry in entries]
     return Comparison(rows, [entry.group for entry in entries], skipped, len(runs) - len(whole))
@@ -251,6 +252,32 @@ def _best_marked(entries: list[_Entry]) -> list[_Entry]:
         _Entry(entry.group, dataclasses.replace(entry.row, best=value == best[entry.row.problem] < math.inf))
         for entry, value in zip(entries, badness, strict=True)
     ]
+
+
+def _backends_noted(entries: list[_Entry]) -> list[_Entry]:
+    """The entries, with a note where runs were trained on another backend than most that they are compared with."""
+    own = [Counter(map(_backend, entry.group.runs)) for entry in entries]
+    problems: dict[tuple[str, str, str], Counter[str | None]] = defaultdict(Counter)
+    for entry, backends in zip(entries, own, strict=True):
+        problems[entry.row.problem].update(backends)
+    noted = []
+    for entry, backends in zip(entries, own, strict=True):
+        most = next((name for name, _ in problems[entry.row.problem].most_common() if name is not None), None)
+        others = [
+            f"{name} ({count} of {backends.total()} runs)"
+            for name, count in sorted(backends.items(), key=str)
+            if name not in (None, most)
+        ]
+        said = [f"trained on the backend {', '.join(others)}, most others on {most}"] if others else []
+        note = "; ".join(filter(None, [entry.row.note, *said]))
+        noted.append(_Entry(entry.group, dataclasses.replace(entry.row, note=note)))
+    return noted
+
+
+def _backend(run: Run) -> str | None:
+    """What computed the time loop of a run; None if it did not note that."""
+    found = read_provenance(run).get("backend")
+    return found if isinstance(found, str) else None
 
 
 def _compared(entries: list[_Entry], baseline: str) -> list[_Entry]:

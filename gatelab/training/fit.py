@@ -28,7 +28,7 @@ from gatelab.training.identity import Identity, identify
 from gatelab.training.loop import Attempt, train
 from gatelab.training.mirrors import build_loggers
 from gatelab.training.parallel import Team, check_shares, together
-from gatelab.training.prepare import accelerator, build_model
+from gatelab.training.prepare import accelerator, build_model, served
 from gatelab.training.provenance import differences, provenance
 from gatelab.training.pruning import RunPrunedError
 
@@ -72,7 +72,8 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
         if ended is not None and (reason := left_alone(ended, config.machine.retry)):
             raise RunFailedError(reason)
         task, model, options = _built(config, team)
-        origin = provenance(own.data_hashes or task.data_hashes(), own.plugins, team.size)
+        backend = served(config, model, options["accelerator"])
+        origin = provenance(own.data_hashes or task.data_hashes(), own.plugins, team.size, backend)
         with contextlib.closing(_writer(path, team, lock_seconds)) as writer:
             ended = team.from_leader(lambda: _ended(path))
             if ended is not None and ended.state == "finished":  # by somebody else, just now

@@ -2,6 +2,7 @@
 import: a sweep is looked at in a process that trains nothing.
 """
 
+import contextlib
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from gatelab import processes
 from gatelab.cells import CELLS
 from gatelab.config import Config
-from gatelab.kernels import check_backend
+from gatelab.kernels import Served, check_backend, serving
 from gatelab.models import RNN, SequenceModel, initialize, matched_size
 from gatelab.registry import UserError
 from gatelab.tasks import TASKS, Task
@@ -68,6 +69,22 @@ def build_model(config: Config, task: Task) -> SequenceModel:
     )
     initialize(rnn, config.init)
     return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout, shape.input_noise)
+
+
+def served(config: Config, model: SequenceModel, device: str) -> Served:
+    """The backend that computes the time loop of a run, compiled if it has to be, and why an earlier one does not.
+
+    Args:
+        device: as `accelerator` chose it.
+
+    Raises:
+        UserError: model.backend names one that cannot serve.
+    """
+    precision = config.trainer.precision
+    dtype = torch.float64 if precision == "f64" else torch.float32
+    mixed = {"bf16": torch.bfloat16, "f16": torch.float16}.get(precision)
+    with contextlib.nullcontext() if mixed is None else torch.autocast(device, mixed):
+        return serving(model.rnn.cell, dtype, device, model.rnn.backend)
 
 
 def accelerator(config: Config, team: Team | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from gatelab.kernels import Served
 from gatelab.kernels.cpu._compiler import BuildError, compiler, compiler_version
 from gatelab.plugins import Plugin
 
@@ -29,15 +30,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(data_hashes: Mapping[str, str], plugins: Mapping[str, Plugin], processes: int = 1) -> dict[str, Any]:
+def provenance(
+    data_hashes: Mapping[str, str], plugins: Mapping[str, Plugin], processes: int = 1, served: Served | None = None
+) -> dict[str, Any]:
     """What a reader needs to get the same numbers again.
 
     Args:
         data_hashes: SHA-256 by data file.
         plugins: the user's files that the run is made of, by role.
         processes: how many train the run together.
+        served: the backend of the time loop, and why an earlier one is passed over.
     """
-    return {
+    backend = {} if served is None else {"backend": served.backend, "passed_over": served.passed_over or None}
+    return backend | {
         "versions": versions(),
         "git": git_state(Path.cwd()),
         "data_sha256": dict(data_hashes),
@@ -51,7 +56,7 @@ def provenance(data_hashes: Mapping[str, str], plugins: Mapping[str, Plugin], pr
 
 
 # What decides the last bits of a result.
-_BITS = ("threads", "processes", "cpu", "gpu", "compiler", "versions.torch", "versions.numpy", "versions.gatelab")
+_BITS = ("backend", "threads", "processes", "cpu", "gpu", "compiler", "versions.torch", "versions.numpy", "versions.gatelab")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -60,7 +65,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for key in _BITS:
         old, new = (_look_up(origin, key) for origin in (before, now))
         if old is not None and old != new:
-            said.append(f"{key.rpartition('.')[2]}: {old} before, {new or 'none'} now")
+            why = f" ({now['passed_over'].rstrip('.')})" if key == "backend" and now.get("passed_over") else ""
+            said.append(f"{key.rpartition('.')[2]}: {old} before, {new or 'none'} now{why}")
     return said
 
 

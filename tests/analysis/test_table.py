@@ -313,3 +313,15 @@ def test_what_was_stopped_is_no_failure_and_what_is_queued_is_no_run(make_run, t
     assert (len(runs), skipped) == (3, [])
     (row,) = compare(runs).rows
     assert (row.n, row.failed, row.running, row.preempted) == (1, 0, 0, 1)
+
+
+def test_other_backends_than_most_are_noted(make_run, tmp_path: Path):
+    for seed in range(3):
+        make_run("lstm", seed=seed, score=0.1, provenance={"backend": "cpu"})
+        make_run("gru", seed=seed, score=0.2, provenance={"backend": "eager" if seed else "cpu"})
+        make_run("lstm", task="copying", seed=seed, score=0.2, provenance={"backend": "eager"})
+        make_run("cifg", seed=seed, score=0.3, provenance={})  # of an earlier version
+    rows = compared(tmp_path, "lstm").rows
+    said = "trained on the backend eager (2 of 3 runs), most others on cpu"
+    assert {(row.cell, row.task): row.note for row in rows if row.note} == {("gru", "adding"): said}
+    assert f"gru: {said}." in render(rows, "markdown", "lstm")

@@ -18,6 +18,7 @@ from resuming import Cut, assert_same, cut_at, only_run, start, train_with_wandb
 
 from gatelab.cells import CELLS
 from gatelab.config import SGD, Config, Logger, Machine
+from gatelab.kernels import cpu
 from gatelab.registry import Stopped, UserError
 from gatelab.runs import find_runs, read_run
 from gatelab.training import checkpoints
@@ -130,6 +131,26 @@ def test_other_threads_than_before_are_noted(small: Make, caplog: pytest.LogCapt
     assert "last bits may come out differently. threads: 1 before, 2 now." in caplog.text
     assert json.loads((run.path / "provenance.json").read_text())["changed"] == ["threads: 1 before, 2 now"]
     assert run.status["threads"] == 2
+
+
+def test_another_backend_than_before_is_noted(small: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    """As where the cache and TMPDIR may hold no code, or the compiler is gone."""
+    path = cut(small(machine=BETWEEN))
+    before = json.loads((path / "provenance.json").read_text())
+    assert (before["backend"], before["passed_over"]) == ("cpu", None)
+    monkeypatch.setattr(cpu, "refuses", lambda *_: "there is no C compiler.")
+    run = fit(small())
+    now = json.loads((run.path / "provenance.json").read_text())
+    assert (now["backend"], now["passed_over"]) == ("eager", "Skipping backend 'cpu': there is no C compiler.")
+    changed = "backend: cpu before, eager now (Skipping backend 'cpu': there is no C compiler)"
+    assert now["changed"] == [changed]
+    assert f"last bits may come out differently. {changed}." in caplog.text
+
+
+@pytest.mark.parametrize(("precision", "backend"), [("f32", "cpu"), ("f64", "cpu"), ("bf16", "eager")], ids=["f32", "f64", "bf16"])
+def test_the_backend_is_that_of_the_number_format(small: Make, precision: str, backend: str):
+    run = fit(small(trainer={"precision": precision, "max_steps": 2}))
+    assert json.loads((run.path / "provenance.json").read_text())["backend"] == backend
 
 
 @pytest.mark.slow
