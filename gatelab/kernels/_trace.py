@@ -1,16 +1,19 @@
 """From a cell's `step` to graphs of pointwise operators: the step itself, its adjoint, and what the one must keep for the other."""
 
 import functools
+import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from gatelab.cells import Cell, Parts
 
@@ -58,17 +61,44 @@ class Equations:
         return [node for node in next(iter(self.inputs.values())).graph.nodes if node in wanted]
 
 
-def trace(cell: Cell, operators: Collection[Operator]) -> Equations:
+class Printer(Protocol):
+    """What a language can express."""
+
+    def __contains__(self, operator: object, /) -> bool:
+        """Whether the operator has an entry. Others are decomposed into those that have, where torch knows how."""
+        ...
+
+    def obstacle(
+        self, operator: Operator, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any, dtype: torch.dtype
+    ) -> str | None:
+        """Why this call of an operator with an entry cannot be printed, as the end of a sentence, or None.
+
+        Args:
+            operator: it has an entry.
+            args: tensors stand for themselves.
+            kwargs: as `args`.
+            result: what the call returned.
+            dtype: the number format of the cell.
+        """
+        ...
+
+
+# Shapes that have nothing in common: what is the same for both depends on neither.
+_FLAT, _WIDE = (2,), (1, 3, 65537)
+
+
+def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> Equations:
     """The equations of a cell as operators.
 
     Args:
         cell: the equations.
-        operators: those that can be printed; others are decomposed into them where torch knows how.
+        printer: what can be printed.
+        dtype: the number format of all that the step is given. A conversion to another one shows only in the trace of this one.
 
     Raises:
-        NotTraceableError: a branch, an operator that is not pointwise, or one that has no entry.
+        NotTraceableError: a branch on a value or a shape, an operator that is not pointwise, or one that cannot be printed.
     """
-    decompositions: dict[Any, Any] = {key: value for key, value in _decompositions().items() if key not in operators}
+    decompositions: dict[Any, Any] = {key: value for key, value in _decompositions().items() if key not in printer}
     groups = {"a": tuple(cell.gates), "s": cell.state, "p": cell.vectors}
     names = [(kind, name) for kind, group in groups.items() for name in group]
 
@@ -85,18 +115,33 @@ def trace(cell: Cell, operators: Collection[Operator]) -> Equations:
         return (*state, *pullback(tuple(values[len(names) :])))
 
     inputs = [*names, *(("ds", name) for name in cell.state)]
-    sample = [torch.full((2,), 0.5, dtype=torch.float64) for _ in inputs]
+
+    def sample(shape: tuple[int, ...]) -> list[Tensor]:
+        return [torch.full(shape, 0.5, dtype=dtype) for _ in inputs]
+
     # Whatever mode the caller is in is not for the trace: anomaly detection, for one, branches on values.
     quiet = (torch.inference_mode(False), torch.autograd.set_detect_anomaly(False), torch.autocast("cpu", enabled=False))
-    with quiet[0], quiet[1], quiet[2], torch.no_grad():
-        with _Watch(cell, operators, decompositions):
-            step(*sample[: len(names)])
-        graph = make_fx(torch.func.functionalize(joint), decompositions)(*sample).graph
+    with quiet[0], quiet[1], quiet[2], torch.device("cpu"), torch.no_grad():
+        flat, wide = (sample(shape)[: len(names)] for shape in (_FLAT, _WIDE))
+        watch = _Watch(cell, printer, decompositions, dtype, flat)
+        try:
+            with watch:
+                step(*flat)
+            with _Listen(wide) as listen:
+                step(*wide)
+            if watch.calls != listen.calls:
+                raise NotTraceableError("its step computes something else for tensors of another shape; it must not depend on it.")
+            graph = make_fx(torch.func.functionalize(joint), decompositions)(*sample(_FLAT)).graph
+        except NotTraceableError:
+            raise
+        except Exception as error:  # the step is the user's: what does not pass here may pass in the eager loop, or fail there
+            reason = str(error).strip().split("\n")[0]
+            raise NotTraceableError(f"its step fails on sample tensors: {type(error).__name__}: {reason}") from error
     _forget_shapes(graph)
     graph.eliminate_dead_code()
-    unknown = _unknown(graph, operators)
+    unknown = _unknown(graph, printer, dtype)
     if unknown is not None:
-        raise NotTraceableError(f"the derivative of its step needs the operator {unknown}, which cannot be printed.")
+        raise NotTraceableError(f"the derivative of its step needs {unknown[0]}, {unknown[1]}.")
     return _cut(graph, inputs, [("s", name) for name in cell.state] + [("d" + kind, name) for kind, name in names])
 
 
@@ -106,34 +151,79 @@ def _decompositions() -> dict[Operator, Callable[..., Any]]:
     return dict(core_aten_decompositions().items())
 
 
-class _Watch(TorchDispatchMode):
+class _Listen(TorchDispatchMode):
+    """Notes what is called, with which tensors: those of the step by number, in the order in which they came about.
+
+    Attributes:
+        calls: operators with their arguments; the shape of the samples is written as a word, so that calls of two shapes compare.
+    """
+
+    def __init__(self, samples: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.calls: list[tuple[Operator, str]] = []
+        self.shape = list(samples[0].shape)
+        self.known = {id(value): (number, value) for number, value in enumerate(samples)}  # tensors live as long as their ids
+
+    def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self.calls.append((func, repr(tree_map(self._named, (args, kwargs), is_leaf=self._is_shape))))
+        for leaf in tree_leaves(result):
+            self.known.setdefault(id(leaf), (len(self.known), leaf))
+        return result
+
+    def _named(self, value: Any) -> Any:
+        if self._is_shape(value):
+            return "shape"
+        return f"tensor {self.known.get(id(value), ('of another place',))[0]}" if isinstance(value, Tensor) else value
+
+    def _is_shape(self, value: Any) -> bool:
+        return isinstance(value, list | tuple) and all(isinstance(size, int) for size in value) and list(value) == self.shape
+
+
+class _Watch(_Listen):
     """Refuses the first operator that cannot be printed, and knows the line that called it."""
 
-    def __init__(self, cell: Cell, operators: Collection[Operator], decompositions: Mapping[Operator, Callable[..., Any]]) -> None:
-        super().__init__()
-        self.files = {sys.modules[cls.__module__].__file__ for cls in type(cell).__mro__ if issubclass(cls, Cell)}
-        self.operators, self.decompositions = operators, decompositions
+    def __init__(
+        self,
+        cell: Cell,
+        printer: Printer,
+        decompositions: Mapping[Operator, Callable[..., Any]],
+        dtype: torch.dtype,
+        samples: Sequence[Tensor],
+    ) -> None:
+        super().__init__(samples)
+        self.files = _files(type(cell))
+        self.printer, self.decompositions, self.dtype = printer, decompositions, dtype
 
     def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is _aten._local_scalar_dense.default:
             raise NotTraceableError(f"its step branches on a value{self._line()}; use torch.where.")
-        if func not in self.operators and self._unprintable(func, args, kwargs):
-            raise NotTraceableError(
-                f"its step uses the operator {func}{self._line()}, which is not pointwise or cannot be printed."
-            )
-        return func(*args, **kwargs)
+        for value in tree_leaves((args, kwargs)):
+            if isinstance(value, Tensor) and id(value) not in self.known:
+                raise NotTraceableError(f"its step reads a tensor that is not among its arguments{self._line()}; use a number.")
+        if func not in self.printer and func not in self.decompositions:
+            raise NotTraceableError(f"its step uses the operator {func}{self._line()}, {_MISSING}.")
+        result = super().__torch_dispatch__(func, types, args, kwargs)
+        reason = self._obstacle(func, args, kwargs, result)
+        if reason is not None:
+            raise NotTraceableError(f"its step uses the operator {func}{self._line()}, {reason}.")
+        return result
 
-    def _unprintable(self, func: Operator, args: Any, kwargs: Any) -> bool:
-        if func not in self.decompositions:
-            return True
-        tensors = [value for value in args if isinstance(value, Tensor)]
+    def _obstacle(self, func: Operator, args: Any, kwargs: Any, result: Any) -> str | None:
+        if func in self.printer:
+            return self.printer.obstacle(func, args, kwargs, result, self.dtype)
+        leaves, spec = tree_flatten((args, kwargs))
 
         def call(*values: Tensor) -> Any:
             given = iter(values)
-            return func(*(next(given) if isinstance(value, Tensor) else value for value in args), **kwargs)
+            args, kwargs = tree_unflatten([next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves], spec)
+            return func(*args, **kwargs)
 
-        return _unknown(make_fx(call, self.decompositions)(*tensors).graph, self.operators) is not None
+        graph = make_fx(call, self.decompositions)(*(leaf for leaf in leaves if isinstance(leaf, Tensor))).graph
+        unknown = _unknown(graph, self.printer, self.dtype)
+        return None if unknown is None else unknown[1]
 
     def _line(self) -> str:
         frame = sys._getframe()
@@ -144,9 +234,24 @@ class _Watch(TorchDispatchMode):
         return ""
 
 
+def _files(cls: type) -> set[str]:
+    """Where the equations of a class were written: files, or what stands for one in a notebook or at a prompt."""
+    files = set()
+    for base in cls.__mro__:
+        if not issubclass(base, Cell):
+            continue
+        code = getattr(inspect.unwrap(vars(base).get("step", base)), "__code__", None)
+        module = sys.modules.get(base.__module__)
+        files |= {getattr(code, "co_filename", None), getattr(module, "__file__", None)}
+    return files - {None}
+
+
+_MISSING = "which is not pointwise or cannot be printed"
+
+
 def _forget_shapes(graph: fx.Graph) -> None:
     """Constants that take only their shape from a value do not depend on it."""
-    constants = {_aten.zeros_like.default: 0.0, _aten.ones_like.default: 1.0}
+    constants = {_aten.zeros_like.default: 0.0, _aten.ones_like.default: 1.0, _aten._efficientzerotensor.default: 0.0}
     for node in graph.nodes:
         if node.target in constants or node.target is _aten.full_like.default:
             value = constants.get(node.target, node.args[-1])
@@ -156,10 +261,19 @@ def _forget_shapes(graph: fx.Graph) -> None:
             node.replace_all_uses_with(constant)
 
 
-def _unknown(graph: fx.Graph, operators: Collection[Operator]) -> Operator | None:
+def _unknown(graph: fx.Graph, printer: Printer, dtype: torch.dtype) -> tuple[str, str] | None:
+    """The first thing in a graph that cannot be printed, and why."""
     for node in graph.nodes:
-        if node.op == "get_attr" or (node.op == "call_function" and node.target not in operators):
-            return node.target
+        if node.op == "get_attr":
+            return "a tensor that is not an argument of the step", "which cannot be printed"
+        if node.op != "call_function":
+            continue
+        reason: str | None = _MISSING
+        if node.target in printer:
+            args, kwargs = map_arg((node.args, node.kwargs), lambda source: source.meta["val"])
+            reason = printer.obstacle(node.target, args, kwargs, node.meta["val"], dtype)
+        if reason is not None:
+            return f"the operator {node.target}", reason
     return None
 
 

@@ -1,6 +1,5 @@
-"""Operators as C: the one table of what can be printed, and the printer of a cell's step and adjoint."""
+"""The printer of a cell's step and adjoint as C."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,96 +7,8 @@ import torch
 from torch import fx
 
 from gatelab.cells import Cell
-from gatelab.kernels._trace import Equations, Operator
-
-_aten = torch.ops.aten
-
-# Operands by position; how a kwarg enters is in `_call`. V are vectors of reals, M are masks.
-OPERATORS: dict[Operator, str] = {
-    _aten.add.Tensor: "{0} + {1}",
-    _aten.add.Scalar: "{0} + {1}",
-    _aten.sub.Tensor: "{0} - {1}",
-    _aten.sub.Scalar: "{0} - {1}",
-    _aten.rsub.Scalar: "{1} - {0}",
-    _aten.rsub.Tensor: "{1} - {0}",
-    _aten.mul.Tensor: "{0} * {1}",
-    _aten.mul.Scalar: "{0} * {1}",
-    _aten.div.Tensor: "{0} / {1}",
-    _aten.div.Scalar: "{0} / {1}",
-    _aten.neg.default: "-{0}",
-    _aten.reciprocal.default: "1 / {0}",
-    _aten.abs.default: "magnitude({0})",
-    _aten.sign.default: "choose({0} > all(0), all(1), choose({0} < all(0), all(-1), {0}))",
-    _aten.sgn.default: "choose({0} > all(0), all(1), choose({0} < all(0), all(-1), {0}))",
-    _aten.exp.default: "exp_of({0})",
-    _aten.expm1.default: "expm1_of({0})",
-    _aten.log.default: "log_of({0})",
-    _aten.log1p.default: "log1p_of({0})",
-    _aten.sqrt.default: "sqrt_of({0})",
-    _aten.rsqrt.default: "1 / sqrt_of({0})",
-    _aten.sin.default: "sin_of({0})",
-    _aten.cos.default: "cos_of({0})",
-    _aten.atan.default: "atan_of({0})",
-    _aten.erf.default: "erf_of({0})",
-    _aten.pow.Tensor_Scalar: "pow_of({0}, {1})",
-    _aten.pow.Tensor_Tensor: "pow_of({0}, {1})",
-    _aten.sigmoid.default: "sigmoid_of({0})",
-    _aten.sigmoid_backward.default: "{0} * ({1} * (1 - {1}))",
-    _aten.tanh.default: "tanh_of({0})",
-    _aten.tanh_backward.default: "{0} * (1 - {1} * {1})",
-    _aten.relu.default: "choose({0} < all(0), all(0), {0})",
-    _aten.threshold_backward.default: "choose({1} <= {2}, all(0), {0})",
-    _aten.maximum.default: "maximum_of({0}, {1})",
-    _aten.minimum.default: "minimum_of({0}, {1})",
-    _aten.clamp_min.default: "choose({0} < {1}, {1}, {0})",
-    _aten.clamp_max.default: "choose({0} > {1}, {1}, {0})",
-    _aten.clamp.default: "choose({0} < {1}, {1}, choose({0} > {2}, {2}, {0}))",
-    _aten.hardtanh.default: "choose({0} < {1}, {1}, choose({0} > {2}, {2}, {0}))",
-    _aten.where.self: "choose({0}, {1}, {2})",
-    _aten.clone.default: "{0}",
-    _aten.detach.default: "{0}",
-    _aten.alias.default: "{0}",
-    _aten.zeros_like.default: "all(0)",
-    _aten.ones_like.default: "all(1)",
-    _aten.full_like.default: "{1}",
-    _aten.full.default: "{1}",
-    _aten.scalar_tensor.default: "{0}",
-    _aten.ge.Tensor: "{0} >= {1}",
-    _aten.ge.Scalar: "{0} >= {1}",
-    _aten.gt.Tensor: "{0} > {1}",
-    _aten.gt.Scalar: "{0} > {1}",
-    _aten.le.Tensor: "{0} <= {1}",
-    _aten.le.Scalar: "{0} <= {1}",
-    _aten.lt.Tensor: "{0} < {1}",
-    _aten.lt.Scalar: "{0} < {1}",
-    _aten.eq.Tensor: "{0} == {1}",
-    _aten.eq.Scalar: "{0} == {1}",
-    _aten.ne.Tensor: "{0} != {1}",
-    _aten.ne.Scalar: "{0} != {1}",
-    _aten.logical_and.default: "{0} & {1}",
-    _aten.logical_or.default: "{0} | {1}",
-    _aten.logical_not.default: "~{0}",
-    _aten.bitwise_and.Tensor: "{0} & {1}",
-    _aten.bitwise_or.Tensor: "{0} | {1}",
-    _aten.bitwise_not.default: "~{0}",
-}
-
-# Operands that are masks; a mask anywhere else is taken as 1 and 0.
-_MASKS = {
-    _aten.where.self: (0,),
-    _aten.logical_and.default: (0, 1),
-    _aten.logical_or.default: (0, 1),
-    _aten.logical_not.default: (0,),
-    _aten.bitwise_and.Tensor: (0, 1),
-    _aten.bitwise_or.Tensor: (0, 1),
-    _aten.bitwise_not.default: (0,),
-}
-# Operands that may be absent, and what stands for them.
-_DEFAULTS: Mapping[Operator, Mapping[int, float]] = {
-    _aten.clamp.default: {1: -math.inf, 2: math.inf},
-    _aten.hardtanh.default: {1: -1.0, 2: 1.0},
-}
-_POWERS: Mapping[float, str] = {2.0: "{0} * {0}", 3.0: "{0} * {0} * {0}", 1.0: "{0}", 0.5: "sqrt_of({0})", -1.0: "1 / {0}"}
+from gatelab.kernels._trace import Equations
+from gatelab.kernels.cpu._operators import arguments, expression, number, truth
 
 
 def gate_order(cell: Cell) -> tuple[list[str], list[str], list[str]]:
@@ -190,31 +101,14 @@ def _is_mask(node: fx.Node) -> bool:
 
 
 def _call(node: fx.Node, known: Mapping[fx.Node, str]) -> str:
-    operator: Any = node.target
-    template = OPERATORS[operator]
-    if operator is _aten.pow.Tensor_Scalar and float(node.args[1]) in _POWERS:  # type: ignore[arg-type]
-        template = _POWERS[float(node.args[1])]  # type: ignore[arg-type]
-    masks = _MASKS.get(operator, ())
-    arguments = list(node.args)
-    for position, default in _DEFAULTS.get(operator, {}).items():
-        arguments += [None] * (position + 1 - len(arguments))
-        arguments[position] = default if arguments[position] is None else arguments[position]
-    operands = [_operand(value, known, position in masks) for position, value in enumerate(arguments)]
-    scale: Any = node.kwargs.get("alpha", 1)
-    if scale != 1:
-        operands[1] = f"({operands[1]} * {_operand(scale, known, False)})"
-    return template.format(*operands)
+    def operand(value: Any, mask: bool) -> str:
+        if isinstance(value, fx.Node):
+            if _is_mask(value) and not mask:
+                return f"choose({known[value]}, all(1), all(0))"
+            return known[value] if _is_mask(value) == mask else f"({known[value]} != all(0))"
+        if value is None:
+            return ""
+        return truth(bool(value)) if mask else number(value)
 
-
-def _operand(value: Any, known: Mapping[fx.Node, str], mask: bool) -> str:
-    if isinstance(value, fx.Node):
-        name = known[value]
-        return f"choose({name}, all(1), all(0))" if _is_mask(value) and not mask else name
-    if isinstance(value, bool | int | float):
-        number = float(value)
-        if math.isnan(number):
-            return "all(NAN)"
-        if math.isinf(number):
-            return "all(INFINITY)" if number > 0 else "all(-INFINITY)"
-        return f"all({number!r})"
-    return "0"  # a shape or a dtype, which no template reads
+    values = arguments(node.target, node.args, node.kwargs)
+    return expression(node.target, values, node.meta["val"].dtype, operand)

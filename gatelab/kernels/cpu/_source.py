@@ -7,7 +7,8 @@ import torch
 
 from gatelab.cells import Cell
 from gatelab.kernels._trace import Equations, NotTraceableError, trace
-from gatelab.kernels.cpu._printer import OPERATORS, print_equations
+from gatelab.kernels.cpu._operators import OPERATORS
+from gatelab.kernels.cpu._printer import print_equations
 from gatelab.registry import UserError
 
 # The argument of both entry points: one table for C and for ctypes. `*` is a tensor of reals, `[NAME]` one for each of NAME.
@@ -30,13 +31,13 @@ FIELDS = (
 
 
 @functools.cache
-def equations(cell: Cell) -> Equations:
-    """The traced equations.
+def equations(cell: Cell, dtype: torch.dtype) -> Equations:
+    """The traced equations in a number format.
 
     Raises:
         NotTraceableError: they cannot be printed.
     """
-    return trace(cell, OPERATORS.keys())
+    return trace(cell, OPERATORS, dtype)
 
 
 def source(cell: Cell, dtype: torch.dtype) -> str:
@@ -46,7 +47,7 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
         UserError: the equations cannot be printed; the sentence names operator and line.
     """
     try:
-        printed = print_equations(cell, equations(cell))
+        printed = print_equations(cell, equations(cell, dtype))
     except NotTraceableError as error:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""

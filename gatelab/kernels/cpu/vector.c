@@ -25,6 +25,7 @@ typedef int64_t whole;
 #define BIAS 1023
 #define EXP_MOST 708.0             // exp of it is finite and its inverse normal
 #define EXP_OVER 746.0             // exp of it is infinite, of its negative zero
+#define EXP_PAST 710.4             // of it, 2^n with n = BIAS + 2 is the nearest power
 #define TANH_ONE 20.0              // tanh of it rounds to 1
 #define EXPM1_TERMS 13
 #define LOG_TERMS 11
@@ -38,6 +39,7 @@ typedef int32_t whole;
 #define BIAS 127
 #define EXP_MOST 87.0
 #define EXP_OVER 105.0
+#define EXP_PAST 89.4
 #define TANH_ONE 9.1
 #define EXPM1_TERMS 7
 #define LOG_TERMS 5
@@ -55,9 +57,13 @@ INLINE V choose(M mask, V yes, V no) { return (V)((mask & (M)yes) | (~mask & (M)
 INLINE V least(V x, V y) { return choose(y < x, y, x); }     // of x when one is nan
 INLINE V greatest(V x, V y) { return choose(y > x, y, x); }
 INLINE V magnitude(V x) { return (V)((M)x & ~(M)all(-0.0)); }
+INLINE V with_sign(V y, V x) { return (V)((M)y | ((M)x & (M)all(-0.0))); }  // that of x, where y has it or is 0
 INLINE M is_nan(V x) { return x != x; }
 INLINE V maximum_of(V x, V y) { return choose(is_nan(x) | (x > y), x, y); }  // nan if one is
 INLINE V minimum_of(V x, V y) { return choose(is_nan(x) | (x < y), x, y); }
+INLINE V at_least(V x, V low) { return choose(x < low, low, x); }  // nan if x is
+INLINE V at_most(V x, V high) { return choose(x > high, high, x); }
+INLINE V sign_of(V x) { return choose(x > all(0), all(1), choose(x < all(0), all(-1), all(0))); }  // 0 of nan
 
 // Rows of tensors that users see: any alignment, and the last vector of H may be cut short.
 INLINE V load(const real *from, long count) {
@@ -103,15 +109,17 @@ INLINE V expm1_of(V x) {
   V e = reduced_expm1(bounded, &n);
   M half = n >> 1;
   V first = power_of_two(half), second = power_of_two(n - half);
-  return choose(x > all(EXP_MOST), (e + 1) * first * second, e * (first * second) + (first * second - 1));
+  V y = choose(x > all(EXP_MOST), (e + 1) * first * second, e * (first * second) + (first * second - 1));
+  return with_sign(y, x);
 }
 
+// With half of exp(-x), whose power of two is in range for every x; from EXP_PAST on it is infinite and the result 0.
 INLINE V sigmoid_of(V x) {
   M n;
-  V bounded = greatest(least(-x, all(EXP_MOST)), all(-EXP_MOST));
+  V bounded = greatest(least(-x, all(EXP_PAST)), all(-EXP_MOST));
   V e = reduced_expm1(bounded, &n);
-  V scale = power_of_two(n);
-  return 1 / (e * scale + (scale + 1));
+  V half = (e + 1) * power_of_two(n - 1);
+  return (real)0.5 / (half + (real)0.5);
 }
 
 INLINE V tanh_of(V x) {
