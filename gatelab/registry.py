@@ -20,6 +20,8 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+REQUIRED = "???"  # what a configuration has in place of a value that must be given
+
 
 class UserError(ValueError, RuntimeError):
     """What the user gave cannot be used. The message is one sentence or a few; the command line prints it and exits with 2.
@@ -58,15 +60,17 @@ def option(
     """A dataclass field with its documentation and its admissible values.
 
     Args:
-        default: the default value.
+        default: the default value; a list is copied.
         help: one line for `gatelab explain`, with the unit where there is one.
         choices: the accepted strings.
         minimum, maximum: inclusive bounds; `above`: an exclusive lower bound. `None` as a value is never out of bounds.
-        factory: makes the default, for lists.
+        factory: makes the default, of a list that is not the same each time.
         extra: further metadata of the field, for whoever declares it.
     """
     bounds = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "above": above} | extra
     metadata = {key: value for key, value in bounds.items() if value is not None}
+    if isinstance(default, list):
+        default, factory = dataclasses.MISSING, default.copy
     if factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -141,6 +145,28 @@ def _check(owner: str, field: "dataclasses.Field[Any]", value: Any, hint: Any) -
     ):
         if key in meta and wrong(meta[key]):
             raise UserError(f"{owner}: option '{field.name}' is {value!r}, but it must be {word} {meta[key]}.")
+
+
+def _check_types(what: str, cls: type) -> None:
+    """Refuses an option of a type that no configuration can hold."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception as error:  # a type in quotes may be anything
+        raise UserError(f"{what}: the type of an option cannot be read: {type(error).__name__}: {error}.") from error
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        if not _holds(hint):
+            kind = getattr(hint, "__name__", hint)
+            raise UserError(
+                f"{what}: option '{field.name}' is of type {kind}, which a configuration cannot hold. Use int, float, bool, str, a "
+                "list of one of them, or one of these or None; for one of several texts, str with `choices`."
+            )
+
+
+def _holds(hint: Any) -> bool:
+    if typing.get_origin(hint) in (list, tuple, typing.Union, types.UnionType):
+        return all(item is ... or _holds(item) for item in typing.get_args(hint))
+    return hint in (int, float, bool, str, list, tuple, type(None), Any)
 
 
 def schema(cls: type, name: str) -> type:
@@ -219,7 +245,8 @@ class Registry(Generic[T]):
             if given not in fields:
                 raise UserError(unknown(f"option of {self.kind} '{name}'", given, fields))
         for field in fields.values():
-            if field.name not in options and field.default is field.default_factory is dataclasses.MISSING:
+            default = REQUIRED if field.default is field.default_factory is dataclasses.MISSING else None
+            if options.get(field.name, default) == REQUIRED:
                 raise UserError(f"{self.kind} '{name}' needs a value for its option '{field.name}', which has no default.")
         try:
             entry = cls(**options)
@@ -294,6 +321,7 @@ class Registry(Generic[T]):
             raise UserError(
                 f"{source} is not a {self.kind}: it must be a dataclass. Write @dataclass(frozen=True) above class {cls.__name__}."
             )
+        _check_types(f"{self.kind} '{name}'", cls)
         cls.check_class(name)  # type: ignore[attr-defined]
         return cls
 

@@ -443,3 +443,20 @@ def test_a_class_in_place_of_a_cell_is_named() -> None:
         RNN(type(sound()), 2, 3)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="but this is of type NoneType"):
         RNN(None, 2, 3)  # type: ignore[arg-type]
+
+
+def test_explain_says_what_is_fed_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(Mistake(GOOD, (), 'sources = {"f": "input", "z": "input"}').source())
+    pages = {}
+    for cell in ("mine", "fgr"):
+        assert main(["explain", f"plugins=[{file}]", f"cell={cell}"]) == 0
+        pages[cell] = " ".join(capsys.readouterr().out.split())
+    assert "state h; fed back: nothing" in pages["mine"]
+    assert "fed back: h, i, f, o" in pages["fgr"]
+
+
+def test_list_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """FGR's line has some, which were taken for markup."""
+    assert main(["list", "cells"]) == 0
+    assert "y = [h, i, f, o] is fed" in " ".join(capsys.readouterr().out.split())
