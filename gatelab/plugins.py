@@ -57,9 +57,13 @@ class Plugin:
         return [self.path.parent / name for name in self.sources]
 
 
-def absolute(path: str | Path) -> Path:
-    """The path from the root, `~` expanded; a link stays a link, because the name of the link is the name of the cell."""
-    return Path(os.path.abspath(Path(path).expanduser()))
+def absolute(path: str | Path, folder: str | Path = "") -> Path:
+    """The path from the root, `~` expanded; a link stays a link, because the name of the link is the name of the cell.
+
+    Args:
+        folder: what a relative path is relative to; by default the current folder.
+    """
+    return Path(os.path.abspath(os.path.join(folder, os.path.expanduser(path))))
 
 
 def read_plugin(path: str | Path) -> Plugin:
@@ -83,13 +87,13 @@ def read_plugin(path: str | Path) -> Plugin:
     return Plugin(file, sources, digest.hexdigest())
 
 
-def load_plugin(path: str | Path, registries: Iterable[Registry[Any]]) -> Plugin:
+def load_plugin(path: str | Path | Plugin, registries: Iterable[Registry[Any]]) -> Plugin:
     """Loads a user's file and adds what it defines under its file stem.
 
     A file that was loaded before is executed again only when it, or a module beside it that it imports, has changed.
 
     Args:
-        path: a Python file that defines one entry of at least one of the registries.
+        path: a Python file that defines one entry of at least one of the registries, or what `read_plugin` has read of it.
         registries: where to look for a home for the classes found.
 
     Returns:
@@ -99,11 +103,11 @@ def load_plugin(path: str | Path, registries: Iterable[Registry[Any]]) -> Plugin
         UserError: the file is missing, cannot be imported or defines nothing that fits. Nothing of it stays behind.
     """
     registries = tuple(registries)
-    plugin = read_plugin(path)
+    plugin = path if isinstance(path, Plugin) else read_plugin(path)
     before = [(registry, registry.added()) for registry in registries]
     with _modules(plugin) as module:
         try:
-            _register(path, plugin, module, registries)
+            _register(plugin, module, registries)
         except UserError:
             for registry, entries in before:
                 registry.restore(entries)
@@ -126,7 +130,7 @@ def only_for_now(plugins: Sequence[Plugin], registries: Sequence[Registry[Any]])
         for registry, entries in before:
             registry.restore({name: entry for name, entry in entries.items() if name not in names})
         for plugin in plugins:
-            load_plugin(plugin.path, registries)
+            load_plugin(plugin, registries)
         yield
     finally:
         for registry, entries in before:
@@ -138,14 +142,21 @@ def only_for_now(plugins: Sequence[Plugin], registries: Sequence[Registry[Any]])
 
 def _check_file(given: str | Path, file: Path) -> None:
     remedy = "Give the path of a .py file that defines a cell or a task."
-    if not file.exists():
-        near = difflib.get_close_matches(file.name, [path.name for path in file.parent.glob("*.py")], n=1)
+    if not os.path.exists(file):  # unlike Path.exists, it takes any text for a path
+        near = difflib.get_close_matches(file.name, _python_files(file.parent), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UserError(f"plugins: '{given}' was not found; there is no file '{file}'.{hint} {remedy}")
-    if not file.is_file() or file.suffix != ".py":
+    if not os.path.isfile(file) or file.suffix != ".py":
         raise UserError(f"plugins: '{given}' is not a Python file. {remedy}")
     if not _STEM.fullmatch(file.stem):
         raise UserError(f"plugins: '{given}' has a name that a cell or a task cannot have. Use letters, digits, _ and - in it.")
+
+
+def _python_files(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(".py")]
+    except (OSError, ValueError):
+        return []
 
 
 def _parsed(given: str | Path, file: Path) -> tuple[bytes, ast.Module]:
@@ -371,14 +382,14 @@ def _redirected(statement: ast.stmt, package: str, folder: Path) -> list[ast.stm
     return [ast.fix_missing_locations(ast.copy_location(ast.Import(found), statement))]
 
 
-def _register(path: str | Path, plugin: Plugin, module: types.ModuleType, registries: Sequence[Registry[Any]]) -> None:
+def _register(plugin: Plugin, module: types.ModuleType, registries: Sequence[Registry[Any]]) -> None:
     found = [(registry, registry.entries(module)) for registry in registries]
     for registry, classes in found:
         if len(classes) > 1:
-            raise UserError(f"plugins: '{path}' must define one {registry.kind}, but it defines {len(classes)}.")
+            raise UserError(f"plugins: '{plugin.path}' must define one {registry.kind}, but it defines {len(classes)}.")
     if not any(classes for _, classes in found):
         kinds = " or ".join(f"a {registry.kind} (a subclass of {registry.base.__name__})" for registry in registries)
-        raise UserError(f"plugins: '{path}' defines neither: it must define {kinds}.")
+        raise UserError(f"plugins: '{plugin.path}' defines neither: it must define {kinds}.")
     for registry, classes in found:
         for cls in classes:
             registry.add(plugin.name, cls, os.path.realpath(plugin.path))

@@ -2,7 +2,7 @@
 
 ```
 <out>/sweeps/<sweep>/plan.json    {"runs": {name of the directory: {"cell", "task", "overrides"}},
-                                   "commands": [{"arguments", "folder", "started", "host", "pid", ...}]}
+                                   "commands": [{"arguments", "plugins", "folder", "started", "host", "pid", ...}]}
 ```
 
 A plan only grows: a second command of the same sweep adds its runs and itself.
@@ -66,6 +66,7 @@ def write_plan(
     jobs: Mapping[Path, Mapping[str, Any]],
     overrides: Mapping[Path, Sequence[str]] | None = None,
     arguments: Sequence[str] = (),
+    plugins: Mapping[str, str] | None = None,
 ) -> None:
     """Notes what a sweep is about to train; what its plan holds already stays in it.
 
@@ -73,13 +74,15 @@ def write_plan(
         jobs: run directory -> resolved configuration.
         overrides: run directory -> the overrides of that run alone.
         arguments: of the command, as `gatelab train` takes them.
+        plugins: digests of the plugins that it names, by path.
     """
     overrides = overrides or {}
     plans: dict[Path, dict[str, Any]] = {}
     for path, config in jobs.items():
         entry = {"cell": config["cell"]["name"], "task": config["task"]["name"], "overrides": list(overrides.get(path, ()))}
         plans.setdefault(path.parent / "sweeps" / config["sweep"], {})[path.name] = entry
-    command = {"arguments": list(arguments), "folder": str(Path.cwd()), "started": time.time(), **this_process()}
+    command = {"arguments": list(arguments), "plugins": dict(plugins or {}), "folder": str(Path.cwd())}
+    command |= {"started": time.time(), **this_process()}
     for folder, runs in plans.items():
         folder.mkdir(parents=True, exist_ok=True)
         with _patiently_locked(folder):

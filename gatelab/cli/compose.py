@@ -26,7 +26,7 @@ from gatelab.cli.needs import needs_of
 from gatelab.cli.search import split
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
-from gatelab.plugins import absolute, load_plugin
+from gatelab.plugins import Plugin, absolute, load_plugin
 from gatelab.registry import Registry, UserError, schema, unknown
 from gatelab.runs import run_name
 from gatelab.tasks import TASKS
@@ -129,11 +129,9 @@ def parse(arguments: list[str]) -> list[Override]:
         ) from error
 
 
-def load_plugins(overrides: list[Override]) -> None:
-    """Loads the files of `plugins=[...]`, whose classes Hydra must know before it composes anything."""
-    for override in overrides:
-        for path in plugins_of(override):
-            load_plugin(path, REGISTRIES.values())
+def load_plugins(overrides: list[Override]) -> list[Plugin]:
+    """Loads the files of `plugins=[...]`, whose classes Hydra must know before it composes anything; returns them."""
+    return [load_plugin(path, REGISTRIES.values()) for override in overrides for path in plugins_of(override)]
 
 
 def plugins_of(override: Override) -> list[str]:
@@ -150,8 +148,11 @@ def plugins_of(override: Override) -> list[str]:
     return list(map(str, value))
 
 
-def with_absolute_plugins(arguments: Sequence[str]) -> list[str]:
+def with_absolute_plugins(arguments: Sequence[str], folder: str | Path = "") -> list[str]:
     """The arguments of a command with paths of plugins that hold in any folder: workers, and `gatelab resume`, may be elsewhere.
+
+    Args:
+        folder: where the command was given; by default here.
 
     Raises:
         UserError: as `plugins_of`.
@@ -160,7 +161,7 @@ def with_absolute_plugins(arguments: Sequence[str]) -> list[str]:
     for item in arguments:
         key = item.partition("=")[0]
         if key.lstrip("+") == "plugins":
-            files = [quoted(str(absolute(path))) for override in parse([item]) for path in plugins_of(override)]
+            files = [quoted(str(absolute(path, folder))) for override in parse([item]) for path in plugins_of(override)]
             item = f"{key}=[{','.join(files)}]"
         found.append(item)
     return found

@@ -11,6 +11,7 @@ from gatelab.diagnostics import keys
 from gatelab.registry import UserError
 from gatelab.runs import Run, find_runs
 from gatelab.training.inspection import inspect
+from gatelab.training.trained import TRUST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="default: best")
     parser.add_argument("--split", default="test", choices=("val", "test"), help="default: test")
     parser.add_argument("--sequences", type=int, default=256, metavar="N", help="that gates and gradients are of; default: 256")
+    trust = "execute the plugins that a run names although they do not lie under the current folder, or its copies of them"
+    parser.add_argument(TRUST, action="store_true", help=trust)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"inspect: there is no run in {', '.join(options.folders)}{f' ({reasons})' if reasons else ''}.")
     console = Console()
     for one in runs:
-        _print(console, one, inspect(one, options.checkpoint, options.split, options.sequences))
+        _print(console, one, inspect(one, options.checkpoint, options.split, options.sequences, options.trust))
     return 0
 
 
@@ -50,6 +53,9 @@ def _print(console: Console, run: Run, found: dict[str, Any]) -> None:
     layers = list(dict.fromkeys(key.split("/")[1] for key in found["scalars"] if key.startswith("state/")))
     console.print(_gates(found, layers))
     console.print(_memory(found, layers))
+    for file in found["plugins"]:
+        if Path(file).is_relative_to(run.path.absolute()):
+            say(f"Computed with the run's copy of its plugin, {file}; the file itself has changed since, or is gone.")
     for key, reason in found["left_out"].items():
         say(f"{key} is left out: {reason}.")
     say(f"Over {found['sequences']} sequences. All numbers: {Path(run.path) / 'inspect.json'}")

@@ -2,19 +2,25 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from gatelab.cli import compose
 from gatelab.cli.folders import sweep_folder
+from gatelab.cli.recorded import check_command
 from gatelab.cli.train import train
 from gatelab.output import say
 from gatelab.registry import UserError
-from gatelab.sweeps import commands, failed_runs
+from gatelab.sweeps import commands, failed_runs, read_plan
+from gatelab.training.trained import TRUST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sweep, and whether to try again what failed."""
     parser.add_argument("sweep", metavar="SWEEP", help="its name, or its folder, runs/sweeps/<name>")
     parser.add_argument("--failed", action="store_true", help="also train again what failed, from its last good checkpoint")
+    trust = "execute what the plan of the sweep names although it does not lie under the current folder"
+    parser.add_argument(TRUST, action="store_true", help=trust)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -22,19 +28,29 @@ def run(options: argparse.Namespace) -> int:
 
     Returns:
         The exit status: 0, or 1 if a run failed, now or before.
+
+    Raises:
+        UserError: there is no such sweep, it would train other runs than it planned, or what it names is not to be executed.
     """
     folder = sweep_folder(options.sweep).absolute()
     found = commands(folder)
     if not found:
         raise UserError(f"{folder / 'plan.json'} knows no command; it is of an earlier version. Repeat the command instead.")
+    plan, planned = folder / "plan.json", {one.path.name for one in read_plan(folder)}
+    # All of them are looked at, from the folder of the user, before the first one trains. What an earlier call has added goes.
+    begun = [(_without_retry(check_command(command, options.trust, plan)), str(command.get("folder", ""))) for command in found]
     if not options.failed and failed_runs(folder):
         say("What failed before is left alone (machine.retry=none); --failed trains it again.", stderr=True)
     worst = 0
-    for command in found:
-        given = [*command["arguments"], f"machine.retry={'all' if options.failed else 'none'}"]
-        if Path(command["folder"]).is_dir():
-            os.chdir(command["folder"])  # what it names is relative to there
+    for arguments, where in dict.fromkeys(begun):
+        given = [*arguments, f"machine.retry={'all' if options.failed else 'none'}"]
+        if Path(where).is_dir():
+            os.chdir(where)  # what it names is relative to there
         else:  # it was moved, with what belongs to it or not
-            given.append(f"out={folder.parent.parent}")
-        worst = max(worst, train(given))
+            given.append(f"out={compose.quoted(str(folder.parent.parent))}")
+        worst = max(worst, train(given, planned))
     return worst
+
+
+def _without_retry(arguments: Sequence[str]) -> tuple[str, ...]:
+    return tuple(item for item in arguments if not item.startswith("machine.retry="))

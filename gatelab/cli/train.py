@@ -1,10 +1,11 @@
 """`gatelab train`: a Hydra application over `conf/`."""
 
+import functools
 import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from gatelab import processes
 from gatelab.cli import clusters, compose, local
 from gatelab.cli.preflight import Preflight, preflight
 from gatelab.cli.progress import Progress
+from gatelab.cli.recorded import check_planned
 from gatelab.cli.storage import without_passwords
 from gatelab.cli.studies import search_name
 from gatelab.locks import RunBusyError
@@ -70,8 +72,12 @@ def _launcher() -> str | None:
     return own.runtime.choices.get("hydra/launcher") if own.mode == RunMode.MULTIRUN else None
 
 
-def train(arguments: list[str]) -> int:
+def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     """Runs `gatelab train` with Hydra's command line.
+
+    Args:
+        arguments: of the command.
+        planned: names of the only runs that a sweep may consist of, when it is resumed; None: it may be any.
 
     Returns:
         The exit status: 0, or 1 if a run failed.
@@ -89,7 +95,7 @@ def train(arguments: list[str]) -> int:
     arguments = compose.with_absolute_plugins(arguments)
     given = get_args_parser().parse_args(arguments)
     overrides = compose.parse(given.overrides)
-    compose.load_plugins(overrides)
+    plugins = {str(plugin.path): plugin.digest for plugin in compose.load_plugins(overrides)}
     compose.register_schemas()
     inspecting = given.help or given.hydra_help or given.cfg or given.info or given.shell_completion
     if inspecting or given.config_name or given.config_dir or given.config_path:
@@ -107,14 +113,17 @@ def train(arguments: list[str]) -> int:
     if launcher == "local" and not dry:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
+    if planned is not None and not searching:
+        check_planned(jobs, planned)
     ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
     if not processes.leads():
         return 0 if dry else _follow(arguments)
-    progress, search = _watched(jobs, ahead, overrides, arguments, launcher, searching, given.multirun or dry)
+    plan = functools.partial(_plan, arguments=arguments, plugins=plugins)
+    progress, search = _watched(jobs, ahead, overrides, plan, launcher, searching, given.multirun or dry)
     if dry:
         return 0
     if given.multirun and not searching:
-        _plan(jobs, arguments)
+        plan(jobs)
     broken = _train(jobs, arguments, progress, given.multirun)
     status = progress.summarise() or broken
     if search is not None:
@@ -128,7 +137,7 @@ def _watched(
     jobs: Sequence[compose.Job],
     ahead: Preflight,
     overrides: list[Override],
-    arguments: Sequence[str],
+    plan: Callable[[Sequence[compose.Job]], None],
     launcher: str,
     searching: bool,
     tell: bool,
@@ -140,7 +149,7 @@ def _watched(
     if searching:  # these jobs only stood for its runs, which come batch by batch
         from gatelab.cli import searches
 
-        search = searches.prepare(overrides, lambda batch: (_plan(batch, arguments), progress.add([item.path for item in batch])))
+        search = searches.prepare(overrides, lambda batch: (plan(batch), progress.add([item.path for item in batch])))
         ahead = ahead.scaled(search.trials_left(), search.jobs_at_once)
         progress = Progress([], show, expected=search.trials_left(), requeued=requeued)
         progress.say(*search.lines())
@@ -186,9 +195,9 @@ def _follow(arguments: list[str]) -> int:
     return 1 if failed else broken
 
 
-def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str]) -> None:
+def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str], plugins: Mapping[str, str]) -> None:
     configs = {item.path: asdict(item.config) for item in jobs}
-    write_plan(configs, {item.path: item.overrides for item in jobs}, arguments)
+    write_plan(configs, {item.path: item.overrides for item in jobs}, arguments, plugins)
 
 
 def _hydra(arguments: list[str]) -> int:

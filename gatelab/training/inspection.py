@@ -12,7 +12,7 @@ from gatelab.config import build
 from gatelab.diagnostics import findings, keys, lyapunov, observe
 from gatelab.diagnostics.findings import Findings
 from gatelab.models import SequenceModel
-from gatelab.plugins import load_plugin
+from gatelab.plugins import only_for_now
 from gatelab.records import write_json
 from gatelab.registry import UserError
 from gatelab.runs import Run
@@ -20,6 +20,7 @@ from gatelab.tasks import TASKS, Batch, Task
 from gatelab.tasks._task import Split
 from gatelab.training.data import EvaluationBatches
 from gatelab.training.prepare import build_model
+from gatelab.training.trained import check_data, trained_with
 
 EXPONENTS = 8  # the largest ones
 ROWS = 8  # whose exponents are averaged
@@ -27,7 +28,7 @@ STEPS = 1000  # at most, of them
 JACOBIANS = 16  # whose singular values are averaged
 
 
-def inspect(run: Run, checkpoint: str, split: Split, sequences: int) -> dict[str, Any]:
+def inspect(run: Run, checkpoint: str, split: Split, sequences: int, trust: bool = False) -> dict[str, Any]:
     """Scores a trained model on a split and looks inside it, and writes that to `inspect.json`, beside what it holds already.
 
     Args:
@@ -35,15 +36,18 @@ def inspect(run: Run, checkpoint: str, split: Split, sequences: int) -> dict[str
         checkpoint: "best" or "last".
         split: val or test. Scores are over all of it.
         sequences: how many of its first sequences gates, states and gradients are taken from.
+        trust: whether plugins that the run names may be executed wherever they lie.
 
     Returns:
-        What was added: `checkpoint`, `split`, `step`, `sequences`, `scores`, `scalars`, `histograms`, `arrays` and, for what is not
-        defined for this cell, `left_out` with reasons.
+        What was added: `checkpoint`, `split`, `step`, `sequences`, `scores`, `scalars`, `histograms`, `arrays`, the files of
+        `plugins` and, for what is not defined for this cell, `left_out` with reasons.
 
     Raises:
-        UserError: there is no such checkpoint, it does not fit, or a plugin or data are missing.
+        UserError: there is no such checkpoint, it does not fit, data are missing, or a plugin has changed or is not to be trusted.
     """
-    model, task, step = load(run, checkpoint)
+    plugins = trained_with(run, trust)
+    with only_for_now(plugins, (CELLS, TASKS)):
+        model, task, step = _load(run, checkpoint)
     scores = _scores(model, task, split)
     size = task.size(split)
     assert size is not None, "evaluation splits are finite"
@@ -54,17 +58,25 @@ def inspect(run: Run, checkpoint: str, split: Split, sequences: int) -> dict[str
     found = findings.of_layers(layers, rows.events, *limits) | findings.of_flows(own, end, per_step=True)
     dynamics, left_out = _dynamics(model, batch.first(ROWS))
     result = {"checkpoint": checkpoint, "split": split, "step": step, "sequences": len(rows.x), "scores": scores}
-    result |= asdict(found | dynamics) | {"left_out": left_out}
+    result |= asdict(found | dynamics) | {"left_out": left_out, "plugins": [str(plugin.path) for plugin in plugins]}
     write_json(run.path / "inspect.json", run.inspections() | {f"{checkpoint}/{split}": result})
     return result
 
 
-def load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
+def load(run: Run, checkpoint: str, trust: bool = False) -> tuple[SequenceModel, Task, int]:
     """The model of a checkpoint ("best" or "last"), its task and its optimiser step, on the CPU.
 
+    Args:
+        run, checkpoint, trust: as for `inspect`.
+
     Raises:
-        UserError: there is no such checkpoint, it does not fit, or a plugin or data are missing.
+        UserError: as `inspect`.
     """
+    with only_for_now(trained_with(run, trust), (CELLS, TASKS)):
+        return _load(run, checkpoint)
+
+
+def _load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
     path = run.path / "checkpoints" / f"{checkpoint}.ckpt"
     if not path.is_file():
         raise UserError(
@@ -72,9 +84,8 @@ def load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
             f"(trainer.val_every={run.config['trainer']['val_every']}). The run is {run.state} at step {run.status['step']}."
         )
     config = build(run.config)
-    for plugin in config.plugins:
-        load_plugin(plugin, (CELLS, TASKS))
     task = TASKS.build(**config.task)
+    check_data(run, task.data_hashes())
     model = build_model(config, task)
     try:
         kept = torch.load(path, weights_only=True, map_location="cpu")

@@ -1,0 +1,128 @@
+"""The code that a run was trained with, found again: whether it is still the same, and whether it may be executed."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gatelab.plugins import Plugin, read_plugin
+from gatelab.records import read_json
+from gatelab.registry import UserError
+from gatelab.runs import Run, roles
+
+TRUST = "--trust"
+
+
+def check_trust(plugins: Iterable[Plugin], trust: bool, whose: str) -> None:
+    """Refuses code that the user has not named and that lies anywhere but below the current folder.
+
+    What lies in a run directory is refused as well, wherever that is: it came with the run.
+
+    Args:
+        plugins: read, not executed yet.
+        trust: whether the user has asked to execute it.
+        whose: what names the files, as in "runs/x/config.json".
+
+    Raises:
+        UserError: it is to be confirmed.
+    """
+    foreign = [file for plugin in plugins for file in plugin.files if not _is_here(file)]
+    if foreign and not trust:
+        files = ", ".join(f"'{file}'" for file in foreign)
+        raise UserError(
+            f"{whose} names code that does not lie under the current folder: {files}. Nothing of it was executed. "
+            f"Read it, then add {TRUST} to execute it."
+        )
+
+
+def _is_here(file: Path) -> bool:
+    real, here = file.resolve(), Path.cwd().resolve()
+    in_a_run = any((folder / "config.json").exists() and (folder / "status.json").exists() for folder in real.parents)
+    return real.is_relative_to(here) and here != Path(here.anchor) and not in_a_run
+
+
+def trained_with(run: Run, trust: bool) -> list[Plugin]:
+    """The user's files that a run was trained with, as they were then; read, not executed.
+
+    The files themselves where they have not changed since; else, if `trust` is given, the copies in the run directory.
+
+    Raises:
+        UserError: a file has changed or is gone, or it is to be confirmed that it may be executed.
+    """
+    found: dict[Path, Plugin] = {}
+    for role, path, digest in _recorded(run):
+        if path in found:
+            continue
+        now = _unchanged(path, digest)
+        if now is not None:
+            check_trust([now], trust, str(run.path / "config.json"))
+        found[path] = now or _copy(run, role, path, digest, trust)
+    return list(found.values())
+
+
+def check_data(run: Run, hashes: Mapping[str, str]) -> None:
+    """Refuses data that are not those that a run was trained with.
+
+    Args:
+        hashes: of the data that are there now.
+
+    Raises:
+        UserError: with the name of the file.
+    """
+    try:
+        noted = read_json(run.path / "provenance.json").get("data_sha256")
+    except UserError:
+        return
+    for name, digest in hashes.items():
+        if isinstance(noted, Mapping) and noted.get(name, digest) != digest:
+            raise UserError(f"{run.path} was trained with data '{name}' that have changed since. Bring them back as they were.")
+
+
+def changed_since(run: Run) -> list[Path]:
+    """The user's files that a run was trained with and that are no longer what they were."""
+    return list(dict.fromkeys(path for _, path, digest in _recorded(run) if _unchanged(path, digest) is None))
+
+
+def _recorded(run: Run) -> list[tuple[str, Path, str | None]]:
+    """Role, path and digest of every plugin that a run is made of; None for a digest that was not noted."""
+    try:
+        origin = read_json(run.path / "provenance.json")
+    except UserError:
+        origin = {}
+    noted, hashes = origin.get("plugins"), origin.get("plugin_sha256")
+    found: list[tuple[str, Path, str | None]] = []
+    for role, name in roles(run.config).items():
+        one: Any = noted.get(role) if isinstance(noted, Mapping) else None
+        if isinstance(one, Mapping) and Path(str(one.get("path"))).stem == name:
+            found.append((role, Path(str(one["path"])), str(one.get("sha256"))))
+        elif not isinstance(noted, Mapping):  # of an earlier version, which noted all plugins of the command
+            files = run.config.get("plugins")
+            paths = [str(path) for path in files if Path(str(path)).stem == name] if isinstance(files, list) else []
+            found += [(role, Path(path), hashes.get(path) if isinstance(hashes, Mapping) else None) for path in paths]
+    return found
+
+
+def _unchanged(path: Path, digest: str | None) -> Plugin | None:
+    """The file, if it computes what it did then."""
+    try:
+        plugin = read_plugin(path)
+    except UserError:  # it is gone, or is not Python any more
+        return None
+    # Earlier versions hashed the bytes of the file.
+    then = (None, plugin.digest, hashlib.sha256(plugin.sources[plugin.path.name]).hexdigest())
+    return plugin if digest in then else None
+
+
+def _copy(run: Run, role: str, path: Path, digest: str | None, trust: bool) -> Plugin:
+    what = "has changed since" if os.path.exists(path) else "is gone"
+    copy = run.path / "plugins" / role / path.name
+    begin = f"{run.path} was trained with '{path}', which {what}"
+    if not copy.is_file():
+        raise UserError(f"{begin}, and the run has no copy of it. Bring the file back as it was.")
+    plugin = read_plugin(copy)
+    if plugin.digest != digest:
+        raise UserError(f"{begin}, and its copy '{copy}' is another file as well. Bring one of them back as it was.")
+    if not trust:
+        raise UserError(f"{begin}. Bring it back as it was, or read the copy '{copy}', then add {TRUST} to execute that.")
+    return plugin
