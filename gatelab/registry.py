@@ -16,7 +16,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -84,6 +84,14 @@ class Options:
     Raises:
         UserError: a value has the wrong type, is out of bounds or is not among the choices.
     """
+
+    own_init: ClassVar[bool] = False  # whether a class has an __init__ that the decorator did not write
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # Seen here alone: the decorator adds an __init__ where there is none. With slots=True it makes the class once more.
+        if "__dataclass_params__" not in vars(cls):
+            cls.own_init = "__init__" in vars(cls)
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))

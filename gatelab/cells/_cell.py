@@ -84,7 +84,6 @@ class Cell(Options):
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None
-    own_init: ClassVar[bool] = False
 
     @property
     def memory(self) -> Attention | None:
@@ -176,9 +175,7 @@ class Cell(Options):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # Seen here alone: the decorator adds an __init__ where there is none. With slots=True it makes the class once more.
         if "__dataclass_params__" not in vars(cls):
-            cls.own_init = "__init__" in vars(cls)
             check_annotations(cls)
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from gatelab.cells._declared import BrokenError, base_of, check_class, check_declarations, class_place, is_name, place
+from gatelab.cells._declared import check_class, check_declarations, is_name
+from gatelab.contract import BrokenError, base_of, class_place, kind_of, line_in, place, raised
 
 if TYPE_CHECKING:
     from gatelab.cells._cell import Cell
@@ -164,7 +165,7 @@ def _run(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
 def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
     pair = isinstance(returned, tuple) and len(returned) == 2 and all(isinstance(part, Mapping) for part in returned)
     if not pair:
-        raise BrokenError(f"step returns {_kind(returned)}, but it must return two dicts, the new state and the activated gates")
+        raise BrokenError(f"step returns {kind_of(returned)}, but it must return two dicts, the new state and the activated gates")
     state, gates = returned
     if set(state) != set(cell.state):
         raise BrokenError(f"step returns the state {sorted(map(str, state))}, but `state` declares {sorted(cell.state)}")
@@ -173,7 +174,7 @@ def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
         for name, value in part.items():
             what = f"step returns the {kind} '{name}'"
             if not isinstance(value, Tensor):
-                raise BrokenError(f"{what} as {_kind(value)}; it must be a tensor of shape (..., H)")
+                raise BrokenError(f"{what} as {kind_of(value)}; it must be a tensor of shape (..., H)")
             if value.shape != like.shape:
                 shapes = f"{tuple(value.shape)} from pre-activations of shape {tuple(like.shape)}"
                 raise BrokenError(f"{what} of shape {shapes}; it must be pointwise, (..., H)")
@@ -182,15 +183,6 @@ def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
                 raise BrokenError(f"{what} as {found_as} from pre-activations that are {given_as}; it must keep type and device")
             found[kind, name] = value
     return found
-
-
-def _kind(value: Any) -> str:
-    """`a float`, `one dict`, `None`, `a tuple of 3`."""
-    if value is None:
-        return "None"
-    if isinstance(value, tuple):
-        return f"a tuple ({', '.join(type(item).__name__ for item in value)})"
-    return f"a {type(value).__name__}"
 
 
 def _raised(cell: "Cell", error: BaseException, parts: Mapping[str, Any]) -> str:
@@ -202,20 +194,13 @@ def _raised(cell: "Cell", error: BaseException, parts: Mapping[str, Any]) -> str
                 near = difflib.get_close_matches(str(error.name), known, n=1)
                 hint = f"; did you mean {letter}.{near[0]}?" if near else ""
                 return f"step reads {letter}.{error.name}, but `{what}` declares {', '.join(known) or 'nothing'}{hint}"
-    text = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    return f"step raises {type(error).__name__}{': ' if text else ''}{text}"
+    return raised("step", error)
 
 
 def _line(cell: "Cell", error: BaseException) -> str | None:
     """The innermost line of the file of `step` that an exception passed through."""
     where = place(type(cell).step)
-    file = where.rpartition(":")[0] if where else None
-    trace, found = error.__traceback__, where
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            found = f"{file}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
+    return line_in([where.rpartition(":")[0] if where else None], error) or where
 
 
 class _Watch(TorchDispatchMode):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from gatelab.contract import BrokenError, base_of, check_dataclass
 from gatelab.registry import Options, UserError
 
 if TYPE_CHECKING:
@@ -39,44 +40,6 @@ NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
 WORDS = ("gates", "sources")  # names by name
 
 
-class BrokenError(Exception):
-    """The contract is broken.
-
-    Args:
-        message: what is wrong, without the name of the cell and without a full stop.
-        where: file and line, where it is known better than by those who catch it.
-    """
-
-    def __init__(self, message: str, where: str | None = None) -> None:
-        super().__init__(message)
-        self.where = where
-
-    def sentence(self, where: str | None) -> str:
-        """The message with file and line."""
-        where = self.where or where
-        return f"{self}{f' ({where})' if where else ''}."
-
-
-def class_place(cls: type) -> str | None:
-    """File and line of a class, or of its first method where its source is not at hand."""
-    try:
-        return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
-    except (OSError, TypeError):  # typed into a prompt
-        own = (value.fget if isinstance(value, property) else value for name, value in vars(cls).items() if name[:2] != "__")
-        return next(filter(None, map(place, own)), None)
-
-
-def place(function: Any) -> str | None:
-    """File and line of a function; None if it has none."""
-    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
-
-
-def base_of(cls: type) -> "type[Cell]":
-    """The class of the contract itself: the one that derives from Options directly."""
-    return next(owner for owner in cls.__mro__ if Options in owner.__bases__)
-
-
 @functools.cache
 def reserved() -> frozenset[str]:
     """Names that a vector cannot have."""
@@ -89,22 +52,16 @@ def check_class(cls: "type[Cell]") -> None:
     Raises:
         BrokenError: the message says what is wrong.
     """
-    what = f"class {cls.__name__}"
-    if "__dataclass_params__" not in vars(cls):
-        raise BrokenError(f"{what} has no decorator; write @dataclass(frozen=True) above it")
-    if cls.own_init:
-        raise BrokenError(
-            f'{what} has an __init__ of its own; declare every option as a field, as in `gain: float = option(1.0, "...")`, '
-            "and compute what follows from options in a property"
-        )
+    check_dataclass(cls)
     for field in dataclasses.fields(cls):
-        _check_option(cls, field.name)
+        if field.name in ARGUMENTS:
+            raise BrokenError(f"the option '{field.name}' must have another name: it is an argument of gatelab.RNN")
     for name in (*NAMES, *WORDS, "retention", "peer"):
         value = inspect.getattr_static(cls, name)
         if not isinstance(value, (property, functools.cached_property)):
             _check_kind(name, value)
     if cls.step is base_of(cls).step:
-        raise BrokenError(f"{what} has no `step`, which computes one time step: def step(self, a, s, p)")
+        raise BrokenError(f"class {cls.__name__} has no `step`, which computes one time step: def step(self, a, s, p)")
     _check_signature(cls)
 
 
@@ -121,17 +78,6 @@ def check_annotations(cls: type) -> None:
                 f"class {cls.__name__}: `{name}` has an annotation, which makes it an option. Write `{name} = ...` without one, or "
                 "annotate it as a ClassVar."
             )
-
-
-def _check_option(cls: type, name: str) -> None:
-    if name == "name":
-        raise BrokenError("the option 'name' must have another name: `cell.name` is the name of the cell in a configuration")
-    if name in ARGUMENTS:
-        raise BrokenError(f"the option '{name}' must have another name: it is an argument of gatelab.RNN")
-    bases = [owner for owner in cls.__mro__ if dataclasses.is_dataclass(owner) and name not in owner.__dataclass_fields__]
-    for owner in bases:
-        if name in vars(owner):
-            raise BrokenError(f"the option '{name}' must have another name: it would hide `{name}` of {owner.__name__}")
 
 
 def _check_kind(name: str, value: Any) -> None:
