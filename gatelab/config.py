@@ -8,8 +8,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from gatelab.bounds import shown
 from gatelab.plugins import absolute
 from gatelab.registry import Options, UserError, option, unknown
+
+LONGEST_PATH = 3800  # characters; systems accept 4,096 with the names of the files in it
+SHORTEST_LIMIT, LONGEST_LIMIT = 0.001, 3e9  # seconds of a wall-clock limit: what a timer can tell apart, and a century
 
 
 @dataclass
@@ -17,8 +21,8 @@ class Model(Options):
     """The stack of recurrent layers."""
 
     hidden_size: int = option(128, "H, units a layer", minimum=1)
-    num_layers: int = option(1, "L", minimum=1)
-    dropout: float = option(0.0, "probability, on the outputs of every layer and in front of the head", minimum=0.0, maximum=1.0)
+    num_layers: int = option(1, "L", minimum=1, maximum=10_000)
+    dropout: float = option(0.0, "probability, on the outputs of every layer and in front of the head", minimum=0.0, below=1.0)
     input_noise: float = option(
         0.0, "standard deviation, in the unit of the inputs, of Gaussian noise on them in training", minimum=0.0
     )
@@ -38,8 +42,8 @@ class AdamW(Options):
     name: str = option("adamw", choices=("adamw",))
     lr: float = option(5e-3, "learning rate", above=0.0)
     weight_decay: float = option(0.0, "decoupled decay", minimum=0.0)
-    beta1: float = option(0.9, "decay of the first moment", minimum=0.0, maximum=1.0)
-    beta2: float = option(0.999, "decay of the second moment", minimum=0.0, maximum=1.0)
+    beta1: float = option(0.9, "decay of the first moment", minimum=0.0, below=1.0)
+    beta2: float = option(0.999, "decay of the second moment", minimum=0.0, below=1.0)
 
 
 @dataclass
@@ -49,7 +53,7 @@ class SGD(Options):
     name: str = option("sgd", choices=("sgd",))
     lr: float = option(0.1, "learning rate", above=0.0)
     weight_decay: float = option(0.0, "L2 penalty", minimum=0.0)
-    momentum: float = option(0.9, "momentum", minimum=0.0, maximum=1.0)
+    momentum: float = option(0.9, "momentum", minimum=0.0, below=1.0)
     nesterov: bool = option(False, "Nesterov's form, which needs momentum")
 
     def __post_init__(self) -> None:
@@ -67,8 +71,8 @@ class RMSprop(Options):
     name: str = option("rmsprop", choices=("rmsprop",))
     lr: float = option(1e-3, "learning rate", above=0.0)
     weight_decay: float = option(0.0, "L2 penalty", minimum=0.0)
-    alpha: float = option(0.9, "moving average of the squared gradient", minimum=0.0, maximum=1.0)
-    momentum: float = option(0.0, "momentum", minimum=0.0, maximum=1.0)
+    alpha: float = option(0.9, "moving average of the squared gradient", minimum=0.0, below=1.0)
+    momentum: float = option(0.0, "momentum", minimum=0.0, below=1.0)
 
 
 @dataclass
@@ -107,6 +111,14 @@ class Schedule(Options):
     warmup_steps: int = option(0, "optimiser steps of linear rise from 0", minimum=0)
     final: float = option(0.0, "factor reached at `trainer.max_steps` (linear, cosine, exponential)", minimum=0.0, maximum=1.0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == "exponential" and not self.final:
+            raise UserError(
+                "Schedule: name is exponential, but final is 0, which no number of steps reaches: the learning rate would be 0 "
+                "from the second step on. Give schedule.final above 0, as in schedule.final=0.01."
+            )
+
 
 @dataclass
 class Trainer(Options):
@@ -122,8 +134,16 @@ class Trainer(Options):
     probe_every: int = option(50, "optimiser steps between two looks at gates, states and gradients; 0: never", minimum=0)
     saturated_below: float = option(0.1, "a gate below is left saturated", minimum=0.0, maximum=1.0)
     saturated_above: float = option(0.9, "a gate above is right saturated", minimum=0.0, maximum=1.0)
-    max_seconds: float | None = option(None, "wall-clock limit; null: none", above=0.0)
+    max_seconds: float | None = option(None, "wall-clock limit; null: none", minimum=SHORTEST_LIMIT, maximum=LONGEST_LIMIT)
     detect_anomaly: bool = option(False, "autograd's anomaly detection")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.saturated_below > self.saturated_above:
+            raise UserError(
+                f"Trainer: saturated_below is {self.saturated_below}, but saturated_above is {self.saturated_above}: a gate "
+                "between them would be both. Give trainer.saturated_below at most trainer.saturated_above."
+            )
 
 
 @dataclass
@@ -131,10 +151,10 @@ class Logger(Options):
     """Where metrics are mirrored. The run's own metrics file is always written."""
 
     name: str = option("wandb", "mirror", choices=("wandb", "csv", "none"))
-    project: str = option("gatelab", "W&B project")
-    entity: str | None = option(None, "W&B team or user")
-    notes: str | None = option(None, "W&B notes, a sentence on what the run is for")
-    tags: list[str] = option(factory=list, help="W&B tags beside cell and task")  # noqa: RUF009 - a factory
+    project: str = option("gatelab", "W&B project", longest=128, without="/\\#?%:")
+    entity: str | None = option(None, "W&B team or user", longest=128, without="/\\#?%:")
+    notes: str | None = option(None, "W&B notes, a sentence on what the run is for", longest=10_000)
+    tags: list[str] = option(factory=list, help="W&B tags beside cell and task", longest=64)  # noqa: RUF009 - a factory
     media_every: int = option(500, "optimiser steps between two sets of plots and tables in W&B; 0: at the end", minimum=0)
     mode: str = option("auto", "W&B mode; auto: online with a key, else offline", choices=("auto", "online", "offline"))
 
@@ -144,7 +164,7 @@ class Machine(Options):
     """Where the run happens. Not part of its identity."""
 
     device: str = option("auto", "accelerator", choices=("auto", "cpu", "cuda", "mps"))
-    threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1)
+    threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1, maximum=1024)
     allocator: str = option("keep", "freed memory; keep: stays for the next step; system: as it comes", choices=("keep", "system"))
     checkpoint_every: int | None = option(None, "steps between kept states; null: from length and free memory", minimum=1)
     checkpoint_steps: int | None = option(None, "optimiser steps between two checkpoints beside those of validation", minimum=1)
@@ -154,7 +174,7 @@ class Machine(Options):
 
 
 @dataclass
-class Config:
+class Config(Options):
     """One run, whole."""
 
     cell: Any = dataclasses.MISSING
@@ -166,15 +186,19 @@ class Config:
     trainer: Trainer = dataclasses.field(default_factory=Trainer)
     logger: Logger = dataclasses.field(default_factory=Logger)
     machine: Machine = dataclasses.field(default_factory=Machine)
-    seed: int = 0
-    data_seed: int | None = None
-    plugins: list[str] = dataclasses.field(default_factory=list)
-    out: str = "runs"
-    sweep: str | None = None
+    seed: int = option(0, "of weights and dropout")
+    data_seed: int | None = option(None, "of the data; null: the same")
+    plugins: list[str] = option(factory=list, help="Python files with cells or tasks", longest=LONGEST_PATH)  # noqa: RUF009 - a factory
+    out: str = option("runs", "run directories lie here", longest=LONGEST_PATH)
+    sweep: str | None = option(None, "name of the sweep, the W&B group; null: the time it started", longest=128)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.plugins, (list, tuple)):
-            raise UserError(f"plugins is {self.plugins!r}, but it must be a list of files, as in ['path/to/mycell.py'].")
+        super().__post_init__()
+        if self.schedule.warmup_steps > self.trainer.max_steps:
+            raise UserError(
+                f"schedule.warmup_steps is {self.schedule.warmup_steps}, but the run ends after trainer.max_steps="
+                f"{self.trainer.max_steps}, before the learning rate is reached. Give fewer warm-up steps, or more steps."
+            )
         self.plugins = [str(absolute(path)) for path in self.plugins]  # they are found from any folder, later
 
 
@@ -189,12 +213,22 @@ def build(plain: dict[str, Any]) -> Config:
     """A Config from plain containers, every value checked.
 
     Raises:
-        UserError: a value is out of bounds or an unknown key was added.
+        UserError: a value is out of bounds, a part is missing, or an unknown key was added.
     """
     parts: dict[str, Any] = {"init": {"name": "standard"}} | plain  # a run of an earlier version has none
-    classes = {group: choices[parts[group]["name"]] for group, choices in GROUPS.items()}
-    classes |= {"model": Model, "schedule": Schedule, "trainer": Trainer}
-    for key, cls in (classes | {"logger": Logger, "machine": Machine}).items():
+    classes: dict[str, type] = {"model": Model, "schedule": Schedule, "trainer": Trainer, "logger": Logger, "machine": Machine}
+    for key in ("cell", "task", *GROUPS, *classes):
+        if not isinstance(parts.get(key), dict):
+            what = f"is {shown(parts[key])} and not a part of a configuration" if key in parts else "is missing"
+            raise UserError(f"The configuration cannot be used: '{key}' {what}.")
+        if key not in classes and not isinstance(parts[key].get("name"), str):
+            raise UserError(f"The configuration cannot be used: '{key}' has no name.")
+    for group, choices in GROUPS.items():
+        name = parts[group]["name"]
+        if name not in choices:
+            raise UserError(unknown(group, name, choices))
+        classes[group] = choices[name]
+    for key, cls in classes.items():
         parts[key] = _build(key, cls, parts[key])
     return _build("configuration", Config, parts)
 
@@ -203,5 +237,5 @@ def _build(where: str, cls: type, values: dict[str, Any]) -> Any:
     known = [field.name for field in dataclasses.fields(cls)]
     for key in values:
         if key not in known:
-            raise UserError(unknown(f"option of {where}", key, known))
+            raise UserError(unknown(f"option of {where}", str(key), known))
     return cls(**values)

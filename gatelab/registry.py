@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, TypeVar
 
+from gatelab.bounds import problem, shown
+
 T = TypeVar("T")
 
 REQUIRED = "???"  # what a configuration has in place of a value that must be given
@@ -54,6 +56,10 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    below: float | None = None,
+    finite: bool = True,
+    longest: int | None = None,
+    without: str | None = None,
     factory: Any = dataclasses.MISSING,
     **extra: Any,
 ) -> Any:
@@ -63,11 +69,14 @@ def option(
         default: the default value; a list is copied.
         help: one line for `gatelab explain`, with the unit where there is one.
         choices: the accepted strings.
-        minimum, maximum: inclusive bounds; `above`: an exclusive lower bound. `None` as a value is never out of bounds.
-        factory: makes the default, of a list that is not the same each time.
+        minimum, maximum: inclusive bounds; `above`, `below`: exclusive ones. `None` as a value is never out of bounds.
+        finite: refuses nan, the infinities and what float32 cannot hold.
+        longest: most characters of a text; LONGEST when None. `without`: characters that it must not contain.
+        factory: makes the default, of a list that is not the same each time; the bounds are those of every element.
         extra: further metadata of the field, for whoever declares it.
     """
-    bounds = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "above": above} | extra
+    bounds = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    bounds |= {"finite": None if finite else False, "longest": longest, "without": without} | extra
     metadata = {key: value for key, value in bounds.items() if value is not None}
     if isinstance(default, list):
         default, factory = dataclasses.MISSING, default.copy
@@ -140,19 +149,21 @@ def _check(owner: str, field: "dataclasses.Field[Any]", value: Any, hint: Any) -
     fits = isinstance(value, plain) or (float in plain and isinstance(value, int))
     if plain and len(plain) == len(accepted) and (not fits or (isinstance(value, bool) and bool not in plain)):
         names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
-        raise UserError(f"{owner}: option '{field.name}' is {value!r}, but it must be of type {names}.")
+        raise UserError(f"{owner}: option '{field.name}' is {shown(value)}, but it must be of type {names}.")
     if value is None:
         return
     meta = field.metadata
+    if typing.get_origin(hint) in (list, tuple):
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{owner}: option '{field.name}' is {shown(value)}, but it must be a list, as in [a,b].")
+        for item in value:
+            _check(owner, field, item, typing.get_args(hint)[0])
+        return
     if meta.get("choices") and value not in meta["choices"]:
         raise UserError(f"{owner}: " + unknown(f"value of '{field.name}'", str(value), meta["choices"]))
-    for key, word, wrong in (
-        ("minimum", "at least", lambda bound: not value >= bound),
-        ("maximum", "at most", lambda bound: not value <= bound),
-        ("above", "greater than", lambda bound: not value > bound),
-    ):
-        if key in meta and wrong(meta[key]):
-            raise UserError(f"{owner}: option '{field.name}' is {value!r}, but it must be {word} {meta[key]}.")
+    wrong = problem(value, meta)
+    if wrong:
+        raise UserError(f"{owner}: option '{field.name}' is {shown(value)}, but it must {wrong}.")
 
 
 def _check_types(what: str, cls: type) -> None:

@@ -27,6 +27,11 @@ class Sample(Options):
     limit: int | None = option(None, "a limit; null: none", minimum=1)
     ceiling: float | None = option(1.0, "a ceiling", maximum=2.0)
     names: list[str] = option(help="names", factory=lambda: ["a"])  # noqa: RUF009 - a field with its own factory
+    share: float = option(0.5, "a share", minimum=0.0, below=1.0)
+    open: float = option(0.5, "perhaps without end", minimum=0.0, finite=False)
+    text: str = option("a", "a text")
+    short: str = option("a", "a short one", longest=64, without="/:")
+    tags: list[str] = option(factory=list, help="short ones", longest=3)  # noqa: RUF009 - a field with its own factory
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,11 @@ class Nested(Options):
         {"limit": 1},
         {"ceiling": None},
         {"ceiling": 2},
-        {"ceiling": float("-inf")},
+        {"ceiling": -3e38},
+        {"open": float("inf")},
+        {"text": "x" * 255},
+        {"short": "x" * 64},
+        {"tags": ["a", "b"]},
         {"names": []},
     ],
     ids=str,
@@ -90,6 +99,22 @@ def test_a_list_becomes_a_tuple_of_what_is_frozen() -> None:
         ({"limit": 0}, "option 'limit' is 0, but it must be at least 1."),
         ({"limit": 1.5}, "option 'limit' is 1.5, but it must be of type int or null."),
         ({"limit": True}, "option 'limit' is True, but it must be of type int or null."),
+        ({"count": -(10**25)}, "option 'count' is -10000000000000000000000000, but it must be at least 1."),
+        ({"rate": float("inf")}, "option 'rate' is inf, but it must be a finite number, of at most 3.4e+38 in size."),
+        ({"rate": 1e39}, "option 'rate' is 1e+39, but it must be a finite number, of at most 3.4e+38 in size."),
+        ({"ceiling": float("-inf")}, "option 'ceiling' is -inf, but it must be a finite number, of at most 3.4e+38 in size."),
+        ({"limit": 10**80}, "option 'limit' is an integer of 81 digits, but it must be at most 9223372036854775807."),
+        ({"share": 1}, "option 'share' is 1, but it must be less than 1.0."),
+        ({"share": float("nan")}, "option 'share' is nan, but it must be at least 0.0."),
+        ({"open": float("nan")}, "option 'open' is nan, but it must be at least 0.0."),
+        ({"text": ""}, "option 'text' is '', but it must not be empty."),
+        ({"text": "  "}, "option 'text' is '  ', but it must not be empty."),
+        ({"text": "x" * 256}, f"option 'text' is '{59 * 'x'}..., but it must have at most 255 characters; it has 256."),
+        ({"text": "\x1b[31m"}, "option 'text' is '\\x1b[31m', but it must not contain control characters."),
+        ({"short": "a/b"}, "option 'short' is 'a/b', but it must not contain any of / :."),
+        ({"tags": "a"}, "option 'tags' is 'a', but it must be a list, as in [a,b]."),
+        ({"tags": ["a", "four"]}, "option 'tags' is 'four', but it must have at most 3 characters; it has 4."),
+        ({"tags": ["a", 3]}, "option 'tags' is 3, but it must be of type str."),
         ({"ceiling": 2.5}, "option 'ceiling' is 2.5, but it must be at most 2.0."),
     ],
     ids=str,
@@ -108,6 +133,7 @@ def test_bounds_of_every_entry_are_enforced(registry: Registry[Any], name: str) 
         outside = [meta["minimum"] - 1] if "minimum" in meta else []
         outside += [meta["maximum"] + 1] if "maximum" in meta else []
         outside += [meta["above"]] if "above" in meta else []
+        outside += [meta["below"]] if "below" in meta else []
         outside += ["no such choice"] if "choices" in meta else []
         outside += [object()]
         for value in outside:
@@ -147,6 +173,11 @@ def test_schema_can_be_overridden_and_is_typed() -> None:
         "limit": None,
         "ceiling": 1.0,
         "names": ["b", "c"],
+        "share": 0.5,
+        "open": 0.5,
+        "text": "a",
+        "short": "a",
+        "tags": [],
     }
     for wrong in ("count=many", "flag=maybe", "count=null", "rate=[1]"):
         with pytest.raises(ValidationError):

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,8 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,8 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 import gatelab
 from gatelab.cells import CELLS
 from gatelab.cli.compositions import Compositions
-from gatelab.cli.needs import needs_of
+from gatelab.cli.needs import HERE, needs_of
+from gatelab.cli.overrides import count_runs, first_line, given, parse, sweeper
 from gatelab.cli.search import split
+from gatelab.cli.settings import Random, read
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
 from gatelab.plugins import Plugin, absolute, load_plugin
@@ -111,22 +114,11 @@ class Job:
         return self.path.name.rpartition("-")[2]
 
 
+MANY_RUNS = 20_000  # for which composing takes seconds
+SECONDS_TO_COMPOSE = 1e-4  # a run
+
 _planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
 _compositions: list[Compositions] = []  # one at most; none where Hydra has been told of other schemas since
-
-
-def parse(arguments: list[str]) -> list[Override]:
-    """Hydra's reading of the overrides.
-
-    Raises:
-        UserError: an override is not of the form key=value.
-    """
-    try:
-        return OverridesParser.create().parse_overrides(arguments)
-    except HydraException as error:
-        raise UserError(
-            f"{_first_line(error)} Overrides are written key=value, as in `cell=cifg task.length=200 seed=0,1`."
-        ) from error
 
 
 def load_plugins(overrides: list[Override]) -> list[Plugin]:
@@ -193,22 +185,11 @@ def expand(overrides: list[Override], sweep: bool) -> list[list[str]]:
 
             return studies.probes(studies.variants(overrides, studies.read_options(overrides)))
         if sweeper(overrides) == "random":
-            settings: Any = OmegaConf.load(conf_folder() / "hydra" / "sweeper" / "random.yaml")
-            trials, seed = (given(overrides, f"hydra.sweeper.{name}", settings[name]) for name in ("trials", "seed"))
-            return split(overrides, trials, seed)
+            settings: Random = read(overrides, "sweeper", "random")
+            return split(overrides, settings.trials, settings.seed)
         return BasicSweeper.split_arguments(overrides, None)[0]
     except HydraException as error:
         raise UserError(f"{error} Intervals are drawn from with hydra/sweeper=random.") from error
-
-
-def sweeper(overrides: list[Override]) -> str:
-    """The name of Hydra's sweeper."""
-    return str(given(overrides, "hydra/sweeper", "grid"))
-
-
-def given(overrides: list[Override], key: str, default: Any) -> Any:
-    """What the overrides say of a key."""
-    return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
 
 
 @contextlib.contextmanager
@@ -228,11 +209,15 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
     """
     check_groups(overrides)
+    if sweep and (count := count_runs(overrides)) > MANY_RUNS:
+        seconds = math.ceil(count * SECONDS_TO_COMPOSE)
+        print(f"Composing {count:,} runs, which takes about {seconds} s.", file=sys.stderr, flush=True)
+    here = not sweep or given(overrides, "hydra/launcher", "local") in HERE
     _planned.clear()
     with composing(), remembering():
         for job in map(tuple, expand(overrides, sweep)):
             config, path = _read(_quickly(), job)
-            needs_of(config)
+            needs_of(config, here)
             _planned[_key(job)] = Job(config, path, job)
     return [*_planned.values()]
 
@@ -329,8 +314,12 @@ def _groups() -> dict[str, list[str]]:
     folder = conf_folder()
     groups: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
     groups |= {group: list(choices) for group, choices in GROUPS.items()}
-    for group in ("trainer", "logger", "experiment"):
+    for group in ("trainer", "logger", "experiment", "hydra/launcher", "hydra/sweeper"):
         groups[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    Plugins.instance()  # has Hydra's own launchers and sweepers, and those of other packages, add themselves to the store
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        others = [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
+        groups[group] += [name for name in others if name not in groups[group]]
     return groups
 
 
@@ -342,12 +331,23 @@ def check_groups(overrides: list[Override]) -> None:
     """
     groups = _groups()
     for override in overrides:
-        if override.key_or_group not in groups:
+        key, text = override.key_or_group, override.input_line
+        if override.is_delete():
+            raise UserError(f"'{text}' would delete what a run needs. Leave it out: every option has a default.")
+        if override.package is not None:
+            raise UserError(f"'{text}' moves a part of the configuration, which is not accepted. Write {key}=VALUE.")
+        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+            known = ",".join(groups.get(key, ("a", "b")))
+            raise UserError(f"'{text}': glob is not accepted. List the values, as in {key}={known}.")
+        if key not in groups:
             continue
         values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
         for value in values:
-            if value is not None and str(value) not in groups[override.key_or_group]:
-                raise UserError(unknown(override.key_or_group, str(value), groups[override.key_or_group]))
+            if value is None and key == "experiment":
+                continue
+            name = "null" if value is None else str(value)
+            if not isinstance(value, str) or name not in groups[key]:
+                raise UserError(unknown(key, name, groups[key]))
 
 
 def _explain(error: Exception, overrides: list[str]) -> str:
@@ -358,33 +358,28 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     keys = {override.partition("=")[0].lstrip("+~"): override for override in overrides}
     blamed = [key for key in keys if f"'{key}'" in text or f"override {key}=" in text or f"full_key: {key}\n" in f"{text}\n"]
     if not blamed:
-        return _first_line(_root(error))
+        return first_line(_root(error))
     key = blamed[0]
     where, _, name = key.rpartition(".")
     siblings = _siblings(overrides, key)
     if name not in siblings:
         return unknown(f"option of {where or 'a run'}", name, siblings)
-    return f"{keys[key]} is not accepted: {_first_line(_root(error))}"
+    return f"{keys[key]} is not accepted: {first_line(_root(error))}"
 
 
 def _siblings(overrides: list[str], key: str) -> list[str]:
     """The options beside a key in the configuration that the group choices alone make."""
     choices = [item for item in overrides if item.partition("=")[0].split("@")[0] in (*REGISTRIES, *GROUPS, "plugins")]
-    composed: Any = compose("train", choices)
+    composed: Any = _composed(choices)
     parent = key.rpartition(".")[0]
     node = OmegaConf.select(composed, parent) if parent else composed
     if not OmegaConf.is_dict(node):
-        close = difflib.get_close_matches(key.split(".", maxsplit=1)[0], [str(name) for name in composed], n=1)
-        return close or [str(name) for name in composed]
-    return [str(name) for name in node if name != "name"]
+        names = [str(name) for name in composed if name != "hydra"]
+        return difflib.get_close_matches(key.split(".", maxsplit=1)[0], names, n=1) or names
+    return [str(name) for name in node if name not in ("name", "hydra")]
 
 
 def _root(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-def _first_line(error: BaseException) -> str:
-    line = str(error).strip().splitlines()[0].rstrip()
-    return line if line.endswith((".", "?", "!")) else line + "."

@@ -2,16 +2,21 @@
 
 import functools
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
+from rich.filesize import decimal
 
+from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.config import build as build_config
 from gatelab.diagnostics.cost import model_flops_per_step
+from gatelab.kernels.machine import total_bytes
+from gatelab.registry import UserError
 from gatelab.tasks import TASKS
 from gatelab.training.prepare import build_model, check
 
@@ -21,6 +26,8 @@ SECONDS_A_RUN = 0.5  # start, first validation, test and end
 SECONDS_A_STEP = 2e-3  # of training, whatever the model is
 FLOPS_A_SECOND = 20e9  # one core, products and pointwise work of small models together
 WANDB_BYTES = 1_500_000  # of an offline run
+HERE = ("", "basic", "local")  # launchers that train on this machine; "" for a single run
+LARGEST_MACHINE = 64 * 2**40  # bytes of memory of the largest node that a cluster may have
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,69 @@ class Needs:
     seconds: float
 
 
-def needs_of(config: Config) -> Needs:
-    """Checks that a run can be trained here, and estimates what it needs.
+def needs_of(config: Config, here: bool = False) -> Needs:
+    """Checks that a run can be trained, and estimates what it needs.
+
+    Args:
+        config: the run.
+        here: whether it is trained on this machine, and so must fit in its memory; else in that of the largest node there may be.
 
     Raises:
-        UserError: as `gatelab.training.prepare.check`.
+        UserError: as `gatelab.training.prepare.check`, or it needs more memory than there is.
     """
-    return _needs(json.dumps(_relevant(config), sort_keys=True))
+    relevant = json.dumps(_relevant(config), sort_keys=True)
+    _check_fits(relevant, _memory(config.machine.device) if here else LARGEST_MACHINE)
+    return _needs(relevant)
+
+
+def _memory(device: str) -> int:
+    """Bytes of memory that the tensors of a run can ever have on this machine."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return max(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    return total_bytes()
+
+
+def _check_fits(relevant: str, there: int) -> None:
+    """Refuses a run that is too large whatever is done to save memory, before any of its tensors is made."""
+    least = _least(relevant)
+    if least <= there:
+        return
+    config = json.loads(relevant)
+    sizes = {f"model.{name}": config["model"][name] for name in ("hidden_size", "num_layers")}
+    sizes |= {"trainer.batch_size": config["trainer"]["batch_size"]}
+    sizes |= {f"task.{name}": value for name, (value, _) in _lengths(config["task"]).items()}
+    raise UserError(
+        f"The run needs at least {decimal(least)} of memory, and there are {decimal(there)}: "
+        f"{', '.join(f'{name}={value}' for name, value in sizes.items())}. Make the largest of them smaller."
+    )
+
+
+@functools.cache
+def _least(relevant: str) -> int:
+    """Bytes that weights, gradients, one batch and the outputs of the top layer take at least.
+
+    Without a tensor or a task: those would be made with the sizes that are in question.
+    """
+    config = build_config(json.loads(relevant))
+    model, cell = config.model, CELLS.build(**config.cell)
+    directions, size = 2 if model.bidirectional else 1, 8 if config.trainer.precision == "f64" else 4
+    width = directions * model.hidden_size
+    first, other = (sum(math.prod(shape) for shape in cell.shapes(D, model.hidden_size, model.bias).values()) for D in (1, width))
+    parameters = 0 if model.match == "parameters" else directions * (first + (model.num_layers - 1) * other)
+    steps = max(1, sum(value * each for value, each in _lengths(config.task).values()))
+    values = config.trainer.batch_size * steps * (1 + (1 if model.match == "parameters" else width))
+    return 2 * parameters * size + values * size
+
+
+def _lengths(task: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The options of a task that make its sequences long, by name: the value, and how many steps each unit of it adds."""
+    given = {name: value for name, value in task.items() if name != "name"}
+    found = {}
+    for field in fields(TASKS.get(task["name"])):
+        each, value = field.metadata.get("steps"), given.get(field.name, field.default)
+        if each is not None and isinstance(value, int):
+            found[field.name] = (value, each)
+    return found
 
 
 def kind_of(config: Mapping[str, Any]) -> str:
@@ -58,7 +121,14 @@ def kind_of(config: Mapping[str, Any]) -> str:
 
 def _relevant(config: Config) -> dict[str, Any]:
     """Without what can be neither refused nor costly: a sweep over a thousand seeds is looked at once."""
-    return asdict(config) | {"seed": 0, "data_seed": None, "optimizer": {"name": "adamw"}, "schedule": {}, "out": "", "sweep": None}
+    return asdict(config) | {
+        "seed": 0,
+        "data_seed": None,
+        "optimizer": {"name": "adamw"},
+        "schedule": {},
+        "out": ".",
+        "sweep": None,
+    }
 
 
 @functools.cache

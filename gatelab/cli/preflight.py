@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from gatelab.analysis.status import duration
 from gatelab.cli.compose import Job
 from gatelab.cli.local import room
-from gatelab.cli.needs import SECONDS_A_RUN, Needs, kind_of, needs_of
+from gatelab.cli.needs import HERE, SECONDS_A_RUN, Needs, kind_of, needs_of
 from gatelab.locks import holder
 from gatelab.records import check_writable
 from gatelab.registry import UserError
@@ -121,7 +121,7 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     states = {job.path: _state(job.path, job.config.machine.retry, launcher, left_alone) for job in unique}
     counts = Counter(states.values())
     ahead = [job for job in unique if states[job.path] not in NOTHING_TO_DO]
-    needs = {job.path: needs_of(job.config) for job in ahead}
+    needs = {job.path: needs_of(job.config, launcher in HERE) for job in ahead}
     disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
     if disk > free:
         raise UserError(

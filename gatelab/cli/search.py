@@ -8,6 +8,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import IntervalSweep, Override
 
+from gatelab.bounds import LARGEST_FLOAT
 from gatelab.registry import UserError, unknown
 
 TAGS = ("log", "one_minus")
@@ -41,6 +42,8 @@ class Interval:
         end: Any = interval.end
         if not (isinstance(start, int | float) and isinstance(end, int | float) and start < end):
             raise UserError(f"'{text}': an interval needs a low and a higher number, as in {EXAMPLE}.")
+        if start < -LARGEST_FLOAT or end > LARGEST_FLOAT:
+            raise UserError(f"'{text}': the ends of an interval must be finite numbers, as in {EXAMPLE}.")
         tags = {str(tag) for tag in interval.tags}
         for tag in tags:
             if tag not in TAGS:

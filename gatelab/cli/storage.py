@@ -17,29 +17,41 @@ if TYPE_CHECKING:
 
 OPTION = "hydra.sweeper.storage"
 KINDS = "sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:///FILE"
-_PASSWORD = re.compile(r"(?P<before>://[^/@:\s]*):(?P<password>[^/\s]*)@")
+# To the last @ in front of the host: a password may hold any other character.
+_PASSWORD = re.compile(r"(?P<before>://[^/@:\s]*):(?P<password>[^@\s]*(?:@[^/@\s]*)*?)@(?=[^@/\s]*(?:/|$|['\"\s]))")
+_SECRET = re.compile(r"(?P<key>[?&][^=&\s]*pass[^=&\s]*=)[^&\s'\"]*", re.IGNORECASE)  # of a query, as in ?sslpassword=
 _SECONDS_TO_WAIT = 60.0  # for another process that writes to the same SQLite file
 _passwords: dict[str, str] = {}  # of this process, by the URL without it
 
 
 def without_passwords(arguments: Sequence[str]) -> list[str]:
-    """The arguments with no password in a storage URL; this process remembers it."""
+    """The arguments with no password in a storage URL; this process remembers it.
+
+    Raises:
+        UserError: a password stands in the query of a URL.
+    """
     return [_hidden(item) if item.lstrip("+").startswith(f"{OPTION}=") else item for item in arguments]
 
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
-    return _PASSWORD.sub(r"\g<before>:***@", url)
+    return _SECRET.sub(r"\g<key>***", _PASSWORD.sub(r"\g<before>:***@", url))
 
 
 def _hidden(argument: str) -> str:
     option, _, url = argument.partition("=")
+    _refuse_secrets(url)
     match = _PASSWORD.search(url)
     if match is None:
         return argument
     bare = _PASSWORD.sub(r"\g<before>@", url)
     _passwords[bare.strip("'\"")] = match["password"]
     return f"{option}={bare}"
+
+
+def _refuse_secrets(url: str) -> None:
+    if _SECRET.search(url):
+        raise UserError(f"{OPTION}: write a password as USER:PASSWORD@HOST, or set PGPASSWORD; elsewhere it would be logged.")
 
 
 def open_storage(url: str) -> "BaseStorage":
@@ -57,6 +69,7 @@ def open_storage(url: str) -> "BaseStorage":
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    _refuse_secrets(url)
     try:
         if url.startswith("journal:///"):
             path = _with_folder(url.removeprefix("journal:///"))
@@ -65,8 +78,6 @@ def open_storage(url: str) -> "BaseStorage":
         address = make_url(url)
         if url in _passwords:
             address = address.set(password=_passwords[url])
-        if "password" in address.query:
-            raise UserError(f"{OPTION}: write a password as USER:PASSWORD@HOST, or set PGPASSWORD; elsewhere it would be logged.")
         if address.drivername in ("postgres", "postgresql"):
             address = address.set(drivername="postgresql+psycopg")
         connect: dict[str, object]
@@ -109,7 +120,7 @@ def _open(url: str, address: str, connect: dict[str, object]) -> "BaseStorage":
 
 
 def _refusal(url: str, reason: str) -> UserError:
-    line = " ".join(reason.split())
+    line = without_password(" ".join(reason.split()))
     for password in _passwords.values():
         line = line.replace(password, "***") if password else line
     return UserError(f"{OPTION}={without_password(url)} cannot be used: {line.rstrip('.')}. A storage is {KINDS}.")

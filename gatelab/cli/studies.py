@@ -18,8 +18,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from gatelab.cli import compose
+from gatelab.cli.settings import SearchOptions, read
 from gatelab.cli.space import Domain, Space, read_domains, searched
-from gatelab.registry import Options, UserError, option, unknown
+from gatelab.registry import UserError, unknown
 from gatelab.runs import NOT_IDENTITY
 from gatelab.tasks import TASKS
 
@@ -28,19 +29,6 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
-
-
-@dataclass
-class SearchOptions(Options):
-    """The options of `hydra/sweeper=optuna`; conf/hydra/sweeper/optuna.yaml says what each is."""
-
-    n_trials: int = option(20, minimum=1)
-    n_jobs: int | None = option(None, minimum=1)
-    sampler: str = option("tpe", choices=("tpe", "random"))
-    seed: int = option(0)
-    pruner: str = option("none", choices=("none", "median", "hyperband"))
-    space: str | None = option(None)
-    storage: str | None = option(None)
 
 
 @dataclass(frozen=True)
@@ -76,18 +64,7 @@ def read_options(overrides: Iterable[Override]) -> SearchOptions:
     """
     if importlib.util.find_spec("optuna") is None:
         raise UserError("hydra/sweeper=optuna needs Optuna, which is not installed: pip install 'gatelab[optuna]'.")
-    prefix = "hydra.sweeper."
-    values: Any = OmegaConf.load(compose.conf_folder() / "hydra" / "sweeper" / "optuna.yaml")
-    del values["_target_"]
-    known = list(values)
-    for override in overrides:
-        key = override.get_key_element().lstrip("+")
-        if key.startswith(prefix):
-            name = key.removeprefix(prefix)
-            if name not in known:
-                raise UserError(unknown("option of hydra.sweeper", name, known))
-            values[name] = override.value()
-    return SearchOptions(**OmegaConf.to_container(values, resolve=True))  # type: ignore[arg-type] - the keys are text
+    return read(overrides, "sweeper", "optuna")
 
 
 def variants(overrides: list[Override], options: SearchOptions) -> list[Variant]:

@@ -1,5 +1,6 @@
 """`gatelab train`: a Hydra application over `conf/`."""
 
+import argparse
 import functools
 import logging
 import os
@@ -7,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gatelab import processes
-from gatelab.cli import clusters, compose, local
+from gatelab.cli import clusters, compose, local, settings
 from gatelab.cli.preflight import Preflight, preflight
 from gatelab.cli.progress import Progress
 from gatelab.cli.recorded import check_planned
@@ -93,13 +94,20 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     dry = DRY_RUN in arguments
     arguments = [item for item in arguments if item != DRY_RUN]
     arguments = compose.with_absolute_plugins(arguments)
-    given = get_args_parser().parse_args(arguments)
+    given = _parser(get_args_parser).parse_args(arguments)
     overrides = compose.parse(given.overrides)
     plugins = {str(plugin.path): plugin.digest for plugin in compose.load_plugins(overrides)}
     compose.register_schemas()
     inspecting = given.help or given.hydra_help or given.cfg or given.info or given.shell_completion
-    if inspecting or given.config_name or given.config_dir or given.config_path:
+    for name in ("config_name", "config_dir", "config_path"):
+        if getattr(given, name):
+            raise UserError(
+                f"--{name.replace('_', '-')} is not accepted: gatelab has one configuration. Give the options of a run on the "
+                "command line, as in model.hidden_size=64."
+            )
+    if inspecting:
         return _hydra(arguments)
+    settings.check(overrides)
     if given.multirun and processes.place() is not None:
         raise UserError("torchrun trains one run in several processes, -m several runs: leave out one of the two.")
     searching = given.multirun and compose.sweeper(overrides) == "optuna"
@@ -110,12 +118,15 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
         overrides += compose.parse([name])
     launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
     clusters.require(launcher)
+    options = settings.read(overrides, "launcher", launcher)
+    if given.multirun:
+        settings.read(overrides, "sweeper", compose.sweeper(overrides))
     if launcher == "local" and not dry:
         local.start()  # it imports while this process composes
     jobs = compose.compose_jobs(overrides, given.multirun)
     if planned is not None and not searching:
         check_planned(jobs, planned)
-    ahead = preflight(jobs, launcher, int(compose.given(overrides, "hydra.launcher.n_jobs", -1)))
+    ahead = preflight(jobs, launcher, getattr(options, "n_jobs", -1))
     if not processes.leads():
         return 0 if dry else _follow(arguments)
     plan = functools.partial(_plan, arguments=arguments, plugins=plugins)
@@ -131,6 +142,17 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
 
         print_found(search)
     return status
+
+
+def _parser(make: Callable[[], argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Hydra's parser, which refuses as everything here does."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"train: {message}. See `gatelab train --help`.")
+
+    parser = make()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser
 
 
 def _watched(

@@ -39,7 +39,7 @@ class Adding(Task):
         Tallec & Ollivier, "Can recurrent neural networks warp time?", ICLR 2018, arXiv 1804.11188, adding task.
     """
 
-    length: int = option(100, "T, steps of a sequence", minimum=2)
+    length: int = option(100, "T, steps of a sequence", minimum=2, steps=1)
 
     readout = "last"
     metric = "mse"

@@ -35,7 +35,7 @@ class ContinualReber(EmbeddedReber):
         Gers, Schmidhuber & Cummins, "Learning to Forget: Continual Prediction with LSTM", Neural Computation 12(10), 2000.
     """
 
-    strings: int = option(6, "strings of a stream in one batch, about 12 symbols each", minimum=1)
+    strings: int = option(6, "strings of a stream in one batch, about 12 symbols each", minimum=1, steps=12)
 
     carried = True
     repeats = ""

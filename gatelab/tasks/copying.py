@@ -51,7 +51,7 @@ class Copying(Task):
         arXiv 1803.01271, 2018, copy memory task, with the layout of its published code.
     """
 
-    length: int = option(50, "T, a sequence has T + 20 steps", minimum=1)
+    length: int = option(50, "T, a sequence has T + 20 steps", minimum=1, steps=1)
     layout: str = option("tallec", "tallec: tokens; bai: integers on one channel", choices=("tallec", "bai"))
 
     metric = "nll"

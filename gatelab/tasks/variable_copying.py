@@ -37,7 +37,7 @@ class VariableCopying(Task):
         Tallec & Ollivier, "Can recurrent neural networks warp time?", ICLR 2018, arXiv 1804.11188, variable copy task.
     """
 
-    length: int = option(50, "T, the largest gap; a sequence has 21 to T + 20 steps", minimum=1)
+    length: int = option(50, "T, the largest gap; a sequence has 21 to T + 20 steps", minimum=1, steps=1)
 
     metric = "nll"
     chance_derivation = "without memory the blank steps are certain and ten steps cost ln 8 each: 10 ln 8/((T + 1)/2 + 20)"

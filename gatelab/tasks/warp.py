@@ -46,7 +46,7 @@ class Warp(Task):
         Tallec & Ollivier, "Can recurrent neural networks warp time?", ICLR 2018, arXiv 1804.11188, on warping.
     """
 
-    length: int = option(500, "T, steps of a sequence", minimum=1)
+    length: int = option(500, "T, steps of a sequence", minimum=1, steps=1)
     factor: int = option(4, "most steps that a letter lasts; 1: no warping", minimum=1)
     mode: str = option("variable", "each letter lasts `factor` steps, or 1 to `factor`", choices=("variable", "uniform"))
     kind: str = option("repeat", "what fills the steps of a letter", choices=("repeat", "pad"))

@@ -174,7 +174,7 @@ def test_paths_are_absolute(small: Callable[..., Config], files: Path, monkeypat
     monkeypatch.chdir(files.parent)
     monkeypatch.setenv("HOME", str(files))
     assert small(plugins=["files/mine.py", "~/mine.py", "files/../files/mine.py"]).plugins == [str(files / "mine.py")] * 3
-    with pytest.raises(UserError, match=r"plugins is 'mine\.py', but it must be a list of files"):
+    with pytest.raises(UserError, match=r"'plugins' is 'mine\.py', but it must be a list"):
         small(plugins="mine.py")
 
 

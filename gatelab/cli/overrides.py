@@ -1,0 +1,90 @@
+"""Overrides as they stand on the command line: read, or refused in one sentence, and how many runs they make."""
+
+import math
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+from hydra.errors import HydraException
+
+from gatelab.registry import UserError
+
+MOST_RUNS = 10_000_000  # of a sweep; a million takes minutes and gigabytes to compose
+
+
+def parse(arguments: list[str]) -> list[Override]:
+    """Hydra's reading of the overrides.
+
+    Raises:
+        UserError: an override is not of the form key=value.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(arguments)
+    except HydraException:
+        raise UserError(next(filter(None, map(_unreadable, arguments)))) from None
+
+
+def _unreadable(argument: str) -> str | None:
+    """What is wrong with one override; None if it can be read."""
+    try:
+        OverridesParser.create().parse_overrides([argument])
+    except HydraException as error:
+        reason = first_line(error)
+    else:
+        return None
+    how = "Overrides are written key=value, as in `cell=cifg task.length=200 seed=0,1`."
+    if not argument.strip():
+        return f"One override is empty. {how}"
+    if argument.replace("\\'", "").count("'") % 2 or argument.replace('\\"', "").count('"') % 2:
+        reason = "a quote is not closed."
+    elif any(argument.count(left) != argument.count(right) for left, right in ("()", "[]", "{}")):
+        reason = "a bracket is not closed, or closed twice."
+    elif "NoViableAlt" in reason or "mismatched input" in reason or reason.startswith("Error parsing"):
+        reason = "it is not of the form key=value; values with spaces or special characters need quotes."
+    return f"'{argument}' cannot be read: {reason} {how}"
+
+
+def sweeper(overrides: list[Override]) -> str:
+    """The name of Hydra's sweeper."""
+    return str(given(overrides, "hydra/sweeper", "grid"))
+
+
+def given(overrides: list[Override], key: str, default: Any) -> Any:
+    """What the overrides say of a key."""
+    return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
+
+
+def count_runs(overrides: list[Override]) -> int:
+    """How many runs the lists and ranges among the overrides make, without making them.
+
+    Raises:
+        UserError: one of them holds no value, or together they make more than a sweep can have.
+    """
+    total = 1
+    for override in overrides:
+        total *= _values_in(override)
+    if total > MOST_RUNS:
+        raise UserError(f"These are {total:,} runs, but a sweep can have at most {MOST_RUNS:,}. Sweep over fewer values.")
+    return total
+
+
+def _values_in(override: Override) -> int:
+    if not override.is_sweep_override():
+        return 1
+    value, text = override.value(), override.input_line
+    if isinstance(value, ChoiceSweep):
+        return max(1, len(value.list))
+    if not isinstance(value, RangeSweep):  # drawn from
+        return 1
+    start, stop, step = value.start or 0, value.stop or 0, value.step
+    if not all(map(math.isfinite, (start, stop, step))) or not step:
+        raise UserError(f"'{text}': a range needs finite numbers and a step that is not 0.")
+    count = math.ceil((stop - start) / step)
+    if count < 1:
+        raise UserError(f"'{text}' holds no value, so that there is nothing to train. Give one at least, as in range(5).")
+    return count
+
+
+def first_line(error: BaseException) -> str:
+    line = str(error).strip().splitlines()[0].rstrip()
+    return line if line.endswith((".", "?", "!")) else line + "."
