@@ -3,7 +3,9 @@
 import ctypes
 import functools
 import math
+import struct
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,38 @@ from gatelab.kernels.machine import available_bytes
 DTYPES = (torch.float32, torch.float64)
 CHUNK_ROWS = 256  # rows of activations that one product of a weight gradient takes: they fit the second-level cache
 BLOCK_ROWS = 32  # rows of the batch that go through time together
+MOST_SIZES = 1000  # of calls whose memory is known without asking
 MEMORY_BYTES = 2**30  # more than this, or an eighth of what is free, is not kept for the backward pass
+
+
+class Block:
+    """The argument block of a call: every field is eight bytes, a number or an address, an array one after the other."""
+
+    __slots__ = ("_offsets", "_pack", "words")
+
+    def __init__(self, offsets: Mapping[str, int], pack: struct.Struct) -> None:
+        self._offsets, self._pack = offsets, pack
+        self.words = [0] * (pack.size // 8)
+
+    def set(self, values: Mapping[str, Any]) -> "Block":
+        """Numbers as they are, tensors as their addresses, an array for a tuple or list; None is 0."""
+        words, offsets = self.words, self._offsets
+        for name, value in values.items():
+            if value is None:
+                continue
+            at = offsets[name]
+            if type(value) is int:
+                words[at] = value
+            elif type(value) is tuple or type(value) is list:
+                for index, item in enumerate(value, at):
+                    words[index] = 0 if item is None else item.data_ptr()
+            else:
+                words[at] = value.data_ptr()
+        return self
+
+    def packed(self) -> bytes:
+        """What C reads: the tensors must be kept by name until the call is over, since this holds addresses only."""
+        return self._pack.pack(*self.words)
 
 
 class Library:
@@ -28,39 +61,44 @@ class Library:
         name = "".join(letter if letter.isalnum() else "_" for letter in type(cell).__name__.lower())
         self._library = _build.load(source(cell, dtype), name)
         counts = {"VECTORS": len(cell.vectors), "STATES": len(cell.state)}
-        members = []
+        self._offsets: dict[str, int] = {}
+        count = 0
         for field, kind in FIELDS:
-            _, bracket, count = kind.partition("[")
-            base = ctypes.c_long if kind == "long" else ctypes.c_void_p
-            members.append((field, base * (counts[count[:-1]] + 1) if bracket else base))
-        self.Call: Any = type("Call", (ctypes.Structure,), {"_fields_": members})
+            _, bracket, of = kind.partition("[")
+            self._offsets[field] = count
+            count += counts[of[:-1]] + 1 if bracket else 1
+        self._pack = struct.Struct(f"={count}q")
         for function in ("workspace", "saved_size", "kept_size", "tape_size", "lanes", "call_size"):
             getattr(self._library, function).restype = ctypes.c_long
-        if self._library.call_size() != ctypes.sizeof(self.Call):
+        for function in ("workspace", "saved_size", "kept_size", "tape_size", "forward", "backward"):
+            getattr(self._library, function).argtypes = [ctypes.c_char_p, *([ctypes.c_long] if function == "workspace" else [])]
+        for function in ("forward", "backward"):
+            getattr(self._library, function).restype = None
+        if self._library.call_size() != self._pack.size:
             raise _build.BuildError("The compiled kernel and this version of gatelab disagree; run `gatelab kernels clear`.")
         self.lanes = self._library.lanes()
+        self._sizes: dict[tuple[Any, ...], int] = {}
 
-    def call(self, **values: Any) -> Any:
+    def call(self, values: Mapping[str, Any]) -> Block:
         """An argument block; tensors become their addresses."""
-        block = self.Call()
-        for name, value in values.items():
-            if isinstance(value, tuple | list):
-                array = getattr(block, name)
-                for index, item in enumerate(value):
-                    array[index] = None if item is None else item.data_ptr()
-            elif value is not None:
-                setattr(block, name, value if isinstance(value, int) else value.data_ptr())
-        return block
+        return Block(self._offsets, self._pack).set(values)
 
-    def size(self, what: str, block: Any, *arguments: int) -> int:
-        """`workspace`, `saved_size`, `kept_size` or `tape_size` of a call, in numbers."""
-        return getattr(self._library, what)(ctypes.byref(block), *arguments)
+    def size(self, what: str, block: Block, *arguments: int) -> int:
+        """`workspace`, `saved_size`, `kept_size` or `tape_size` of a call, in numbers; a call of the same sizes has the same."""
+        # What they depend on: the sizes in front of the strides, and whether a tape is kept.
+        key = (what, arguments, *block.words[: self._offsets["x_n"]], block.words[self._offsets["tape"]] != 0)
+        known = self._sizes.get(key)
+        if known is None:
+            if len(self._sizes) > MOST_SIZES:
+                self._sizes.clear()
+            known = self._sizes[key] = getattr(self._library, what)(block.packed(), *arguments)
+        return known
 
-    def forward(self, block: Any) -> None:
-        self._library.forward(ctypes.byref(block))
+    def forward(self, block: Block) -> None:
+        self._library.forward(block.packed())
 
-    def backward(self, block: Any) -> None:
-        self._library.backward(ctypes.byref(block))
+    def backward(self, block: Block) -> None:
+        self._library.backward(block.packed())
 
 
 @functools.cache

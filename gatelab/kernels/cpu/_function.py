@@ -13,7 +13,7 @@ from gatelab.cells import Cell
 from gatelab.kernels import eager
 from gatelab.kernels._gate import check, constant, readable, special
 from gatelab.kernels._scan import Flow, Weights
-from gatelab.kernels.cpu._call import POOL, Library, Plan
+from gatelab.kernels.cpu._call import POOL, Block, Library, Plan
 
 _log = logging.getLogger(__name__)
 
@@ -133,17 +133,38 @@ def _like_input(x: Tensor, H: int) -> Tensor:
 
 
 def _strides(prefix: str, value: Tensor) -> dict[str, int]:
-    return {f"{prefix}_{name}": stride for name, stride in zip("ntb", value.stride(), strict=False)}
+    n, t, b, _ = value.stride()
+    return {f"{prefix}_n": n, f"{prefix}_t": t, f"{prefix}_b": b}
 
 
-def _block(run: Run, inputs: Inputs, out: Tensor, **values: Any) -> Any:
-    sizes = dict(zip("NTBDH", inputs.sizes, strict=True))
-    sizes["window"] = run.window(sizes["T"])
-    plan = {"blocks": run.plan.blocks, "threads": run.plan.threads, "chunk": run.plan.chunk, "segment": run.segment}
-    given = {name: getattr(inputs, name) for name in ("x", "W", "R", "b", "p", "s0")}
-    given |= zip(read_weights(run.cell), inputs.memory, strict=True)
-    strides = _strides("x", inputs.x) | _strides("out", out)
-    return run.library.call(**sizes, **plan, **given, **strides, out=out, lengths=run.lengths, **values)
+def _block(run: Run, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> Block:
+    N, T, B, D, H = inputs.sizes
+    plan = run.plan
+    block = run.library.call(
+        {
+            "N": N,
+            "T": T,
+            "B": B,
+            "D": D,
+            "H": H,
+            "window": run.window(T),
+            "blocks": plan.blocks,
+            "threads": plan.threads,
+            "chunk": plan.chunk,
+            "segment": run.segment,
+            "x": inputs.x,
+            "W": inputs.W,
+            "R": inputs.R,
+            "b": inputs.b,
+            "p": inputs.p,
+            "s0": inputs.s0,
+            "out": out,
+            "lengths": run.lengths,
+        }
+    )
+    if inputs.memory:
+        block.set(dict(zip(read_weights(run.cell), inputs.memory, strict=True)))
+    return block.set(_strides("x", inputs.x)).set(_strides("out", out)).set(values)
 
 
 def results(run: Run, inputs: Inputs) -> tuple[Tensor, ...]:
@@ -166,14 +187,13 @@ def forward(run: Run, inputs: Inputs, take: Callable[[int, torch.dtype], M]) -> 
     """Output, last states and records; then what the backward pass needs, in memory that is taken as `take` does it."""
     out, *others = made = results(run, inputs)
     parts = len(run.cell.state)
-    block = _block(run, inputs, out, last=others[:parts], **dict(zip(("record_a", "record_s"), others[parts:], strict=False)))
+    records = dict(zip(("record_a", "record_s"), others[parts:], strict=False))
+    block = _block(run, inputs, out, {"last": others[:parts], **records})
     names = held_names(run, inputs.sizes[1])
     held = {name: take(run.library.size(f"{name}_size", block), out.dtype) for name in names}
-    for name, memory in held.items():
-        setattr(block, name, memory.data_ptr())
+    block.set(held)
     work = POOL.take(run.library.size("workspace", block, 0), out.dtype)
-    block.work = work.data_ptr()
-    run.library.forward(block)
+    run.library.forward(block.set({"work": work}))
     return made, held
 
 
@@ -208,10 +228,9 @@ def adjoint(
         N, T, B, _, H = inputs.sizes
         flow = out.new_zeros(parts, N, T, B, H)
         run.flow.cotangents = dict(zip(run.cell.state, flow, strict=True))
-    block = _block(run, inputs, out, flow=flow, **values)
+    block = _block(run, inputs, out, {"flow": flow, **values})
     work = POOL.take(run.library.size("workspace", block, 1), out.dtype)
-    block.work = work.data_ptr()
-    run.library.backward(block)
+    run.library.backward(block.set({"work": work}))
     return made
 
 

@@ -74,9 +74,8 @@ def _(
 ) -> list[Tensor]:
     run, inputs = _run_of(key, tensors, lengths, numbers, record, save)
     N, T, B, D, H = map(int, inputs.sizes)
-    block = run.library.call(
-        N=N, T=T, B=B, D=D, H=H, window=run.window(T), blocks=run.plan.blocks, threads=run.plan.threads, segment=run.segment
-    )
+    numbers_of = {"N": N, "T": T, "B": B, "D": D, "H": H, "window": run.window(T), "segment": run.segment}
+    block = run.library.call(numbers_of | {"blocks": run.plan.blocks, "threads": run.plan.threads})
     sizes = [run.library.size(f"{name}_size", block) for name in held_names(run, T)]
     return [*(value.new_empty(value.shape) for value in results(run, inputs)), *(inputs.x.new_empty(size) for size in sizes)]
 
