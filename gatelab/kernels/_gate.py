@@ -39,17 +39,52 @@ def check(
     Raises:
         UserError: one sentence with the name of the argument and what to do.
     """
+    if not _fits_at_once(cell, weights, x, s0, restart):
+        _name_the_misfit(cell, weights, x, s0, restart)
+    _, T, B, _ = x.shape
+    if lengths is not None:
+        check_lengths(lengths, T, B)
+    if resets is not None:
+        _is_tensor("resets", resets)
+        if resets.shape != (B, T) or resets.dtype != torch.bool:
+            raise UserError(
+                f"resets must be booleans of shape (B, T) = {(B, T)}, but they are {_word(resets)} of shape {tuple(resets.shape)}."
+            )
+
+
+def _fits_at_once(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> bool:
+    """Whether everything fits, without names: a call of one step has no time for more."""
+    parts, states = s0 if restart is None else (*s0, *restart), len(cell.state)
+    if len(s0) != states or (restart is not None and len(restart) != states) or not isinstance(s0[0], Tensor):
+        return False
+    if not isinstance(x, Tensor) or x.dim() != 4 or x.layout is not torch.strided or not x.is_floating_point():
+        return False
+    N, _, B, D = x.shape
+    H, dtype, device = s0[0].shape[-1], x.dtype, x.device
+    given = weights.named()
+    pairs = [(given.get(name), shape) for name, shape in _shapes(cell, N, D, H, "b" in given)]
+    pairs += [(part, (N, B, H)) for part in parts]
+    for value, shape in pairs:
+        if not isinstance(value, Tensor) or value.shape != shape or value.dtype is not dtype or value.device != device:
+            return False
+        if value.layout is not torch.strided:
+            return False
+    return True
+
+
+def _name_the_misfit(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> None:
+    """Raises UserError for the first argument that does not fit; returns where autocast makes it fit."""
     _is_tensor("input", x)
     if x.dim() != 4:
         raise UserError(f"The input has shape {tuple(x.shape)}, but the time loop takes (N, T, B, D).")
-    N, T, B, D = x.shape
+    N, _, B, D = x.shape
     if len(s0) != len(cell.state):
         raise UserError(f"The state has {len(s0)} parts, but {type(cell).__name__} carries {', '.join(cell.state)}.")
     _is_tensor(f"state {cell.state[0]}", s0[0])
     H = s0[0].shape[-1]
     given = weights.named()
-    for name, shape in _shapes(cell, D, H, "b" in given):
-        _fits(f"weight {name}", given.get(name), (N, *shape))
+    for name, shape in _shapes(cell, N, D, H, "b" in given):
+        _fits(f"weight {name}", given.get(name), shape)
     parts = {f"initial state {name}": part for name, part in zip(cell.state, s0, strict=True)}
     if restart is not None:
         if len(restart) != len(cell.state):
@@ -71,14 +106,6 @@ def check(
             )
     if not like.is_floating_point():
         raise UserError(f"The {next(iter(named))} is {_word(like)}, but the time loop computes in floating point; use .float().")
-    if lengths is not None:
-        check_lengths(lengths, T, B)
-    if resets is not None:
-        _is_tensor("resets", resets)
-        if resets.shape != (B, T) or resets.dtype != torch.bool:
-            raise UserError(
-                f"resets must be booleans of shape (B, T) = {(B, T)}, but they are {_word(resets)} of shape {tuple(resets.shape)}."
-            )
 
 
 def check_lengths(lengths: Tensor, T: int, B: int) -> None:
@@ -131,13 +158,13 @@ def readable(value: Tensor) -> Tensor:
 
 
 @constant
-def _shapes(cell: Cell, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return _shapes_once(cell, D, H, bias)
+def _shapes(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return _shapes_once(cell, N, D, H, bias)
 
 
 @functools.lru_cache(maxsize=1024)
-def _shapes_once(cell: Cell, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple(cell.shapes(D, H, bias).items())
+def _shapes_once(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, (N, *shape)) for name, shape in cell.shapes(D, H, bias).items())
 
 
 def _is_tensor(name: str, value: object) -> None:

@@ -46,7 +46,9 @@ class Layer(nn.Module):
         Raises:
             UserError: there is none.
         """
-        value = getattr(self, name, None)
+        value = self._parameters.get(name)  # the ordinary case, which getattr comes to last
+        if value is None:
+            value = getattr(self, name, None)
         if not isinstance(value, Tensor):
             state = "missing" if value is None else f"of type {type(value).__name__}"
             raise UserError(f"RNN: the weight '{name}' of a layer is {state}; assign a tensor of shape {self.shapes[name]} to it.")

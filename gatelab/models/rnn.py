@@ -305,9 +305,10 @@ class RNN(nn.Module):
             inner = torch.where((torch.arange(T, device=inner.device)[:, None] < ends)[..., None], inner, 0)
         lasts: list[tuple[Tensor, ...]] = []
         records: dict[str, tuple[Record, Weights]] = {}
-        self.followed = {}
-        directions = self._directions()
-        alone = len(self.layers) == 1  # then the state of the stack is that of the layer
+        if self.followed:  # which goes through Module.__setattr__
+            self.followed = {}
+        directions, layers = self._directions(), self.layers
+        alone = len(layers) == 1  # then the state of the stack is that of the layer
         for depth in range(self.num_layers):
             outputs = []
             for suffix in directions:
@@ -315,7 +316,7 @@ class RNN(nn.Module):
                 given = _reversed(inner, ends) if suffix else inner
                 start = s0 if alone else tuple(part[at : at + 1] for part in s0)
                 flow = Flow() if self.following else None
-                result, weights = self.layers[name](given[None], start, self.backend, ends, record, self.checkpoint_every, flow)
+                result, weights = layers[name](given[None], start, self.backend, ends, record, self.checkpoint_every, flow)
                 if flow is not None:
                     self.followed[name] = (flow, ends)
                 outputs.append(_reversed(result.output.squeeze(0), ends) if suffix else result.output.squeeze(0))
@@ -358,7 +359,10 @@ class RNN(nn.Module):
             return (torch.zeros(shape, device=like.device, dtype=dtype),) * len(self.cell.state)
         parts = (state,) if isinstance(state, Tensor) else tuple(state)
         expected = (shape[0], self.hidden_size) if single else shape
-        if len(parts) != len(self.cell.state) or any(not isinstance(part, Tensor) or part.shape != expected for part in parts):
+        fits = len(parts) == len(self.cell.state)
+        for part in parts:
+            fits = fits and isinstance(part, Tensor) and part.shape == expected
+        if not fits:
             given = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
             raise UserError(
                 f"RNN: the state has shapes {given}, but it must be {', '.join(self.cell.state)} of shape {expected} each."

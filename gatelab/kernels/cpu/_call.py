@@ -6,8 +6,7 @@ import math
 import struct
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -112,8 +111,7 @@ def library(cell: Cell, dtype: torch.dtype) -> Library:
     return Library(cell, dtype)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """How a call is divided.
 
     Attributes:
@@ -127,6 +125,7 @@ class Plan:
     chunk: int
 
 
+@functools.lru_cache(maxsize=1024)
 def plan(N: int, B: int, threads: int) -> Plan:
     """Rows to threads: the same for the same sizes and number of threads, whatever the machine does."""
     blocks = math.ceil(B / BLOCK_ROWS)

@@ -3,8 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,8 +17,7 @@ from gatelab.kernels.cpu._call import POOL, Block, Library, Plan
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What a call computes with, besides tensors that have gradients.
 
     Attributes:
@@ -68,8 +66,7 @@ def read_weights(cell: Cell) -> tuple[str, ...]:
     return () if cell.memory is None else tuple(cell.memory.parameters(1, 1))
 
 
-@dataclass
-class Inputs:
+class Inputs(NamedTuple):
     """The tensors of a call, in the order in which autograd is given them."""
 
     x: Tensor
@@ -268,7 +265,7 @@ def _output(ctx: Any, inputs: Inputs) -> Tensor:
     """What the loop put out, computed again if it was modified in place since."""
     if ctx.out._version == ctx.version:
         return ctx.out
-    return forward(replace(ctx.run, save=False, record=False), inputs, POOL.take)[0][0]
+    return forward(ctx.run._replace(save=False, record=False), inputs, POOL.take)[0][0]
 
 
 def _eagerly(

@@ -1,5 +1,46 @@
 // Packing, threads, and the two entry points.
 
+// LANES rows of LANES numbers become columns: blocks of half the size change places, then of a quarter, until numbers do.
+#if defined(__GNUC__) && !defined(__clang__)
+#define TURNS 1
+INLINE void turn(V *rows) {
+#pragma GCC unroll 4
+  for (int half = LANES / 2; half; half /= 2) {
+    M low, high;
+    for (int i = 0; i < LANES; i++) {
+      low[i] = i & half ? i - half + LANES : i;
+      high[i] = i & half ? i + LANES : i + half;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) {
+      if (i & half) continue;
+      const V first = rows[i], second = rows[i + half];
+      rows[i] = __builtin_shuffle(first, second, low);
+      rows[i + half] = __builtin_shuffle(first, second, high);
+    }
+  }
+}
+#else  // clang vectorises the plain loop
+#define TURNS 0
+INLINE void turn(V *rows) { (void)rows; }
+#endif
+
+// to[k * step + l] = from[l][k] for the first `rows` of LANES rows; the others are 0.
+static void columns_of(const real *from, long row_length, long rows, real *to, long step) {
+  long k = 0;
+  if (TURNS && rows >= LANES)
+    for (; k + LANES <= row_length; k += LANES) {
+      V turned[LANES];
+#pragma GCC unroll 16
+      for (int l = 0; l < LANES; l++) turned[l] = load(from + l * row_length + k, LANES);
+      turn(turned);
+#pragma GCC unroll 16
+      for (int j = 0; j < LANES; j++) *(V *)(to + (k + j) * step) = turned[j];
+    }
+  for (; k < row_length; k++)
+    for (long l = 0; l < LANES; l++) to[k * step + l] = l < rows ? from[l * row_length + k] : 0;
+}
+
 // to[panel][k][column][LANES] = from[(block of the gate, unit)][k]: weights as the forward pass reads them.
 static void pack_rows(const real *from, long row_length, const int *row_of, long first_gate, long gates, long H, long Hv, real *to,
                       long depth, long k0) {
@@ -9,10 +50,7 @@ static void pack_rows(const real *from, long row_length, const int *row_of, long
     real *at = to + panel * depth * LANES + (column - panel) * LANES + k0 * width * LANES;
     const long unit = column % Hv * LANES;
     const real *source = from + (row_of[first_gate + column / Hv] * H + unit) * row_length;
-    for (long l = 0; l < LANES; l++) {
-      const int inside = unit + l < H;
-      for (long k = 0; k < row_length; k++) at[k * width * LANES + l] = inside ? source[l * row_length + k] : 0;
-    }
+    columns_of(source, row_length, H - unit, at, width * LANES);
   }
 }
 
