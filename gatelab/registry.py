@@ -278,14 +278,15 @@ class Registry(Generic[T]):
         return entry
 
     def name_of(self, cls: type) -> str:
-        """The registry name of a class: that it was added or installed under, or its file stem."""
+        """The registry name of a class: that it was added or installed under, or its file stem; else the name of the class."""
         for name, (added, _) in self._added.items():
             if added is cls:
                 return name
         for name, point in self._installed.items():
             if point.value == f"{cls.__module__}:{cls.__qualname__}":
                 return name
-        return cls.__module__.rpartition(".")[2]
+        package, _, stem = cls.__module__.rpartition(".")
+        return stem if package == self.package else cls.__name__
 
     def add(self, name: str, cls: type[T], source: str) -> None:
         """Adds a class under a name; adding the same source again replaces it.

@@ -314,17 +314,25 @@ def _check_range(cell: "Cell", results: Mapping[Key, Tensor]) -> None:
 
 
 def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor]) -> None:
-    """The derivative can be computed: nothing was changed that it needs."""
-    reached = [value for value in results.values() if value.requires_grad]
-    if not reached:
-        return
-    try:
-        torch.autograd.grad(reached, list(leaves.values()), [torch.ones_like(value) for value in reached], allow_unused=True)
-    except RuntimeError as error:
-        text = str(error).partition(":")[0]
-        raise BrokenError(
-            f"the derivative of step cannot be computed: {text}; compute new tensors without `+=` and `mul_`"
-        ) from error
+    """The derivative can be computed, since nothing was changed that it needs, and the new state has one by the pre-activations."""
+    inputs = [value for (letter, _), value in leaves.items() if letter == "a"]
+    learnt = False
+    for kind in ("state", "gate"):
+        values = [value for (of, _), value in results.items() if of == kind and value.requires_grad]
+        try:
+            ones = [torch.ones_like(value) for value in values]
+            found = torch.autograd.grad(values, inputs, ones, retain_graph=True, allow_unused=True) if values else ()
+        except RuntimeError as error:
+            text = str(error).partition(":")[0]
+            raise BrokenError(
+                f"the derivative of step cannot be computed: {text}; compute new tensors without `+=` and `mul_`"
+            ) from error
+        learnt = learnt or any(value is not None for value in found)
+        if not learnt:
+            raise BrokenError(
+                "step gives the new state no derivative by any pre-activation, so that no weight could be learnt; look for "
+                "detach(), no_grad() and constant functions"
+            )
 
 
 def _same(value: Tensor, other: Tensor, exactly: bool = False) -> bool:

@@ -156,6 +156,8 @@ MISTAKES = {
         "f = sigmoid(a.f)\nh = f * s.h + a.z\nf *= 0.5\nreturn {'h': h}, {'forget': f}",
         ("the derivative of step cannot be computed",),
     ),
+    "no derivative": Mistake("with torch.no_grad():\n    h = tanh(a.z + s.h)\n" + F, ("no derivative by any pre-activation",)),
+    "a derivative of nothing": Mistake("h = torch.sign(a.z).detach() + s.h\n" + F, ("no derivative by any pre-activation",)),
     "assignment to p": Mistake("p.v = p.v * 2\nh = a.z + p.v\n" + F, ("step assigns to p",), 'vectors = ("v",)'),
     # What is not pointwise.
     "layer norm": Mistake(
@@ -454,6 +456,13 @@ def test_explain_says_what_is_fed_back(tmp_path: Path, capsys: pytest.CaptureFix
         pages[cell] = " ".join(capsys.readouterr().out.split())
     assert "state h; fed back: nothing" in pages["mine"]
     assert "fed back: h, i, f, o" in pages["fgr"]
+
+
+def test_a_cell_that_is_in_no_registry_is_called_by_its_class() -> None:
+    """Not by its module, which is `__main__` in a notebook."""
+    with pytest.raises(UserError, match=r"^Cell 'Mine': step couples units"):
+        RNN(sound(step=coupled), 2, 3)
+    assert RNN(sound(), 2, 3).cell_name == "Mine"
 
 
 def test_list_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
