@@ -124,7 +124,7 @@ def loaded(source: str) -> Plugin | None:
 @contextlib.contextmanager
 def only_for_now(plugins: Sequence[Plugin], registries: Sequence[Registry[Any]]) -> Iterator[None]:
     """What these plugins define stands for its names, whatever was added under them before, until the end."""
-    before = [(registry, registry.added()) for registry in registries]
+    before, files = [(registry, registry.added()) for registry in registries], dict(_loaded)
     names = {plugin.name for plugin in plugins}
     try:
         for registry, entries in before:
@@ -133,6 +133,8 @@ def only_for_now(plugins: Sequence[Plugin], registries: Sequence[Registry[Any]])
             load_plugin(plugin, registries)
         yield
     finally:
+        _loaded.clear()
+        _loaded.update(files)
         for registry, entries in before:
             registry.restore(entries)
 

@@ -7,7 +7,7 @@ from gatelab.analysis.formats import EXPLANATIONS, render
 from gatelab.analysis.sparklines import validation_curves
 from gatelab.analysis.table import compare
 from gatelab.analysis.terminal import print_skipped, print_table
-from gatelab.cli.folders import add_folders
+from gatelab.cli.folders import add_folders, say_changed
 from gatelab.console import Console
 from gatelab.output import say
 from gatelab.runs import find_runs
@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     runs, skipped = find_runs(options.folders)
     result = compare(runs, options.baseline)
     print_skipped([*skipped, *result.skipped], Console(stderr=True))
+    say_changed(runs)
     if result.pruned:
         say(f"{result.pruned} runs that a search ended early (pruned) are left out.", stderr=True)
     curves = validation_curves(result.rows, result.groups) if options.format in ("table", "markdown") else None

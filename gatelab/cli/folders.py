@@ -1,10 +1,15 @@
 """Arguments that the commands over run directories share."""
 
 import argparse
+import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
+from gatelab.output import say
 from gatelab.registry import UserError
+from gatelab.runs import Run
+from gatelab.training.trained import changed_since
 
 
 def add_run_folders(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +36,14 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     """Adds the folders to search and the baseline."""
     add_run_folders(parser)
     parser.add_argument("--baseline", metavar="CELL", help="the cell that the others are compared with")
+
+
+def say_changed(runs: Iterable[Run]) -> None:
+    """Names on stderr the plugins that are no longer what these runs were trained with; the results stay what they are."""
+    for path, count in changed_since(runs).items():
+        what = "has changed since" if os.path.exists(path) else "is gone, and"
+        whose = "one of these runs was" if count == 1 else f"{count} of these runs were"
+        say(f"'{path}' {what} {whose} trained with it.", stderr=True)
 
 
 def report_command(options: argparse.Namespace) -> str:

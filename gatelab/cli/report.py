@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gatelab.analysis.report import write_report
 from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_folders, report_command
+from gatelab.cli.folders import add_folders, report_command, say_changed
 from gatelab.console import Console
 from gatelab.output import say
 from gatelab.runs import find_runs
@@ -23,5 +23,6 @@ def run(options: argparse.Namespace) -> int:
     path = Path(options.output)
     left_out = write_report(runs, skipped, path, options.baseline, report_command(options))
     print_skipped(left_out, Console(stderr=True))
+    say_changed(runs)
     say(f"Report over {len(runs)} runs: {path.resolve()}")
     return 0

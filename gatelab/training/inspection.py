@@ -46,7 +46,7 @@ def inspect(run: Run, checkpoint: str, split: Split, sequences: int, trust: bool
         UserError: there is no such checkpoint, it does not fit, data are missing, or a plugin has changed or is not to be trusted.
     """
     plugins = trained_with(run, trust)
-    with only_for_now(plugins, (CELLS, TASKS)):
+    with only_for_now([*plugins.values()], (CELLS, TASKS)):
         model, task, step = _load(run, checkpoint)
     scores = _scores(model, task, split)
     size = task.size(split)
@@ -58,7 +58,7 @@ def inspect(run: Run, checkpoint: str, split: Split, sequences: int, trust: bool
     found = findings.of_layers(layers, rows.events, *limits) | findings.of_flows(own, end, per_step=True)
     dynamics, left_out = _dynamics(model, batch.first(ROWS))
     result = {"checkpoint": checkpoint, "split": split, "step": step, "sequences": len(rows.x), "scores": scores}
-    result |= asdict(found | dynamics) | {"left_out": left_out, "plugins": [str(plugin.path) for plugin in plugins]}
+    result |= asdict(found | dynamics) | {"left_out": left_out, "plugins": [str(path) for path in plugins]}
     write_json(run.path / "inspect.json", run.inspections() | {f"{checkpoint}/{split}": result})
     return result
 
@@ -72,7 +72,7 @@ def load(run: Run, checkpoint: str, trust: bool = False) -> tuple[SequenceModel,
     Raises:
         UserError: as `inspect`.
     """
-    with only_for_now(trained_with(run, trust), (CELLS, TASKS)):
+    with only_for_now([*trained_with(run, trust).values()], (CELLS, TASKS)):
         return _load(run, checkpoint)
 
 

@@ -1,12 +1,14 @@
 """The code that a run was trained with, found again: whether it is still the same, and whether it may be executed."""
 
+import dataclasses
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gatelab.plugins import Plugin, read_plugin
+from gatelab.plugins import Plugin, absolute, read_plugin
 from gatelab.records import read_json
 from gatelab.registry import UserError
 from gatelab.runs import Run, roles
@@ -42,23 +44,30 @@ def _is_here(file: Path) -> bool:
     return real.is_relative_to(here) and here != Path(here.anchor) and not in_a_run
 
 
-def trained_with(run: Run, trust: bool) -> list[Plugin]:
+def trained_with(run: Run, trust: bool) -> dict[Path, Plugin]:
     """The user's files that a run was trained with, as they were then; read, not executed.
 
-    The files themselves where they have not changed since; else, if `trust` is given, the copies in the run directory.
+    The files themselves where they have not changed since; else, if `trust` is given, the copies in the run directory, which stand
+    for the files: what they read beside them is where it was.
+
+    Returns:
+        The plugins by the path that they were read from.
 
     Raises:
         UserError: a file has changed or is gone, or it is to be confirmed that it may be executed.
     """
-    found: dict[Path, Plugin] = {}
+    found: dict[Path, tuple[Path, Plugin]] = {}
     for role, path, digest in _recorded(run):
         if path in found:
             continue
         now = _unchanged(path, digest)
         if now is not None:
             check_trust([now], trust, str(run.path / "config.json"))
-        found[path] = now or _copy(run, role, path, digest, trust)
-    return list(found.values())
+            found[path] = now.path, now
+        else:
+            copy = _copy(run, role, path, digest, trust)
+            found[path] = copy.path, dataclasses.replace(copy, path=absolute(path))
+    return dict(found.values())
 
 
 def check_data(run: Run, hashes: Mapping[str, str]) -> None:
@@ -79,9 +88,17 @@ def check_data(run: Run, hashes: Mapping[str, str]) -> None:
             raise UserError(f"{run.path} was trained with data '{name}' that have changed since. Bring them back as they were.")
 
 
-def changed_since(run: Run) -> list[Path]:
-    """The user's files that a run was trained with and that are no longer what they were."""
-    return list(dict.fromkeys(path for _, path, digest in _recorded(run) if _unchanged(path, digest) is None))
+def changed_since(runs: Iterable[Run]) -> dict[Path, int]:
+    """The user's files that are no longer what runs were trained with, and the number of those runs."""
+    states: dict[tuple[Path, str | None], bool] = {}
+    changed: Counter[Path] = Counter()
+    for run in runs:
+        recorded = {(path, digest) for _, path, digest in (_recorded(run) if run.config.get("plugins") else ())}
+        for one in recorded:
+            if one not in states:
+                states[one] = _unchanged(*one) is None
+            changed[one[0]] += states[one]
+    return {path: count for path, count in changed.items() if count}
 
 
 def _recorded(run: Run) -> list[tuple[str, Path, str | None]]:

@@ -159,6 +159,17 @@ def test_other_equations_under_the_same_name_are_another_cell(make_run, tmp_path
     ]
 
 
+def test_other_data_under_the_same_name_are_another_task(make_run, tmp_path: Path):
+    """Where a file of the user defines the task; the data of those that come with gatelab are fixed in it."""
+    for digest, score in (("1f" * 32, 0.1), ("2e" * 32, 0.2)):
+        origin = {"plugins": {"task": {"path": "/home/me/mine.py", "sha256": "3d" * 32}}, "data_sha256": {"numbers": digest}}
+        make_run(task="adding", score=score, plugins=["/home/me/mine.py"], provenance=origin, seed=int(score * 10))
+    assert [(str(row.task_options), row.n) for row in compared(tmp_path).rows] == [
+        ("task.data_sha256=1f1f1f1f1f", 1),
+        ("task.data_sha256=2e2e2e2e2e", 1),
+    ]
+
+
 def test_difference_to_the_baseline(messy: Path):
     rows = compared(messy, "lstm").rows
     row = only(rows, cell="gru", task="copying")

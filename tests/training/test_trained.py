@@ -45,7 +45,7 @@ from pathlib import Path
 from gatelab.tasks import file_hash
 from gatelab.tasks.adding import Adding
 
-FILE = Path("DATA")
+FILE = Path(__file__).with_name("numbers")  # there, too, where the copy in the run directory stands for the file
 
 @dataclass(frozen=True)
 class Sums(Adding):
@@ -69,7 +69,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a run was trained: its plugins, their data, and `runs`; once for all tests here."""
     before = CELLS.added(), TASKS.added()
     folder = tmp_path_factory.mktemp("project")
-    texts = {"mine.py": CELL, "helper.py": HELPER, "sums.py": TASK.replace("DATA", str(folder / "numbers")), "numbers": "1 2 3"}
+    texts = {"mine.py": CELL, "helper.py": HELPER, "sums.py": TASK, "numbers": "1 2 3"}
     for name, text in texts.items():
         (folder / name).write_text(text)
     (folder / "other.py").write_text("raise SystemExit('another plugin of the command')")
@@ -110,7 +110,7 @@ def scores(run: Run, trust: bool = False) -> Any:
 
 def test_a_changed_plugin_is_refused_and_the_copy_used_if_trusted(run: Run, project: Path, capsys: pytest.CaptureFixture[str]):
     first = scores(run)
-    assert changed_since(run) == []
+    assert changed_since([run]) == {}
     assert first == pytest.approx(run.summary()["test"])
     (project / "mine.py").write_text("# A comment changes nothing.\n" + CELL)
     assert scores(run) == first
@@ -119,7 +119,7 @@ def test_a_changed_plugin_is_refused_and_the_copy_used_if_trusted(run: Run, proj
         (project / name).write_text(text)
         (project / "executed").unlink(missing_ok=True)
         kept = (run.path / "inspect.json").read_bytes()
-        assert changed_since(run) == [project / "mine.py"]
+        assert changed_since([run, run]) == {project / "mine.py": 2}
         assert main(["inspect", str(run.path)]) == 2
         err = capsys.readouterr().err
         assert err == (
@@ -130,13 +130,18 @@ def test_a_changed_plugin_is_refused_and_the_copy_used_if_trusted(run: Run, proj
         assert (run.path / "inspect.json").read_bytes() == kept
         assert scores(run, trust=True) == first
         (project / name).write_text(CELL if name == "mine.py" else HELPER)
-    (project / "helper.py").unlink()
-    (project / "mine.py").unlink()
+    for name in ("helper.py", "mine.py", "sums.py"):
+        (project / name).unlink()
     with pytest.raises(UserError, match=r"mine\.py', which is gone\. Bring it back"):
         load(run, "best")
     assert main(["inspect", str(run.path), "--trust"]) == 0
     assert f"Computed with the run's copy of its plugin, {copy};" in "".join(capsys.readouterr().out.splitlines())
     assert "mine" not in CELLS  # nothing stays behind
+    assert main(["compare", "runs"]) == 0
+    assert f"'{project / 'mine.py'}' is gone, and one of these runs was trained with it." in capsys.readouterr().err
+    (project / "mine.py").write_text("x = 1")
+    assert main(["report", "runs"]) == 0
+    assert f"'{project / 'mine.py'}' has changed since one of these runs was trained with it." in capsys.readouterr().err
 
 
 def test_a_changed_copy_is_refused(run: Run, project: Path):
@@ -163,7 +168,7 @@ def test_from_another_folder_it_is_to_be_confirmed(
     assert not (project / "executed").exists()
     assert not (run.path / "inspect.json").exists()
     assert main(["inspect", str(run.path), "--trust"]) == 0
-    assert (project / "executed").exists()
+    assert (run.path / "inspect.json").exists()
 
 
 def test_a_run_from_elsewhere_does_not_bring_code(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -200,7 +205,7 @@ def test_a_run_of_an_earlier_version(run: Run, project: Path):
     origin["plugin_sha256"] = {name: hashlib.sha256((project / name).read_bytes()).hexdigest() for name in names}
     (run.path / "provenance.json").write_text(json.dumps(origin))
     old = Run(run.path, run.config | {"plugins": [*names]}, run.status)
-    assert [plugin.path.name for plugin in trained_with(old, trust=False)] == ["mine.py", "sums.py"]
+    assert [path.name for path in trained_with(old, trust=False)] == ["mine.py", "sums.py"]
     (project / "mine.py").write_text(CELL.replace("scale(", "2 * scale("))
     with pytest.raises(UserError, match=r"was trained with 'mine\.py', which has changed since"):
         trained_with(old, trust=False)
@@ -209,7 +214,7 @@ def test_a_run_of_an_earlier_version(run: Run, project: Path):
 @pytest.mark.parametrize("damage", [{}, {"plugins": 3}, {"plugin_sha256": [1]}])
 def test_without_digests_the_files_of_the_configuration_count(damage: dict[str, Any], run: Run, project: Path):
     (run.path / "provenance.json").write_text(json.dumps(damage))
-    assert [plugin.path for plugin in trained_with(run, trust=False)] == [project / "mine.py", project / "sums.py"]
+    assert [*trained_with(run, trust=False)] == [project / "mine.py", project / "sums.py"]
 
 
 @pytest.mark.parametrize("noted", [{"cell": 3}, {"cell": {"path": "/x/other.py"}}, {"cell": {"path": "a\0/mine.py"}}])
