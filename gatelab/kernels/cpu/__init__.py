@@ -12,6 +12,7 @@ from gatelab.kernels.cpu._call import DTYPES, POOL, library, plan, segment_of
 from gatelab.kernels.cpu._function import Inputs, Run, TimeLoop, forward
 from gatelab.kernels.cpu._operator import captured
 from gatelab.kernels.cpu._source import source
+from gatelab.kernels.cpu._verify import difference
 from gatelab.registry import UserError
 
 
@@ -30,7 +31,7 @@ def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str |
         library(cell, dtype)
     except (UserError, BuildError) as error:
         return str(error)
-    return None
+    return difference(cell, dtype)
 
 
 def scan(

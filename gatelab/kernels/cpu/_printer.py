@@ -58,6 +58,25 @@ def print_equations(cell: Cell, equations: Equations) -> str:
     return "\n".join([*lines, "", _step(cell, equations, order), "", _adjoint(cell, equations, order), ""])
 
 
+def print_nodes(equations: Equations) -> tuple[str, list[fx.Node]]:
+    """A C function that puts out every value of step and adjoint, to find which is wrong.
+
+    Returns:
+        `nodes(const real *given, real *made, long count)` for rows of `count` numbers, of the inputs in their order and of the
+        nodes; a mask is 1 and 0.
+        The nodes in their order.
+    """
+    known = {node: f"given{index}" for index, node in enumerate(equations.inputs.values())}
+    body = [f"const V {name} = load(given + {index} * count + at, LANES);" for index, name in enumerate(known.values())]
+    nodes = equations.needed(equations.outputs.values(), set(known))
+    body += _body(nodes, known)
+    reals = [f"choose({known[node]}, all(1), all(0))" if _is_mask(node) else known[node] for node in nodes]
+    body += [f"store(made + {index} * count + at, {name}, LANES);" for index, name in enumerate(reals)]
+    lines = "\n".join(f"    {line}" for line in body)
+    loop = f"  for (long at = 0; at < count; at += LANES) {{\n{lines}\n  }}\n"
+    return f"void nodes(const real *given, real *made, long count) {{\n{loop}}}\n", nodes
+
+
 def _step(cell: Cell, equations: Equations, order: list[str]) -> str:
     known = _names(equations, {"a": order, "s": cell.state, "p": cell.vectors})
     results = [equations.outputs["s", name] for name in cell.state]

@@ -52,10 +52,11 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
     loop = ["layout", *(["memory"] if cell.memory is not None else []), "loop", "adjoint", "call"]
-    return "\n".join([number + _part("vector"), _part("product"), printed, _struct(), *map(_part, loop)])
+    return "\n".join([number + part("vector"), part("product"), printed, _struct(), *map(part, loop)])
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """One of the C files beside this module."""
     return (Path(__file__).parent / f"{name}.c").read_text("utf-8")
 
 
