@@ -65,7 +65,9 @@ def scan(
             tape.push(tuple(s[name] for name in cell.state))
         if record:
             seen.append((a, read))
-    return Scan(torch.stack(outputs, 1), tuple(s[name] for name in cell.state), _stack(cell, seen) if record else None)
+    # Copies: what is handed out may be modified in place, what autograd has saved may not.
+    last = tuple(s[name].clone() for name in cell.state)
+    return Scan(torch.stack(outputs, 1), last, _stack(cell, seen) if record else None)
 
 
 def _input_parts(
