@@ -70,7 +70,8 @@ class Cell(Options):
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
             fixed. Timescales are read off it; a cell that does not declare it and returns no gate `forget` has none.
         unbounded: activated gates that are not confined to [0, 1]. Saturation, entropy and timescales are not taken of them.
-        peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`.
+        peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`. It is not
+            inherited: a class that is derived computes something else.
 
     `step` is pointwise and free of branches on values and shapes, so that it can be traced, differentiated and printed as a kernel.
     `check` finds out whether it is, before anything else runs.
@@ -177,6 +178,7 @@ class Cell(Options):
         super().__init_subclass__(**keywords)
         if "__dataclass_params__" not in vars(cls):
             check_annotations(cls)
+            cls.peer = vars(cls).get("peer")
 
 
 @dataclass(frozen=True)

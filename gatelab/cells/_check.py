@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 ROWS, UNITS = 3, 8
 ROW, UNIT = 0, 2  # of which the inputs are disturbed
 COLUMN = 5  # the unit whose vectors are disturbed
-# Rows and units of the data that `step` is given besides all of them: one alone, some moved, many rows, many units.
+# Rows and units of the data that `step` is given besides all of them, and in how many dimensions: one alone, some moved (as a layer
+# gives them: its replicas are in front), many rows, many units.
 SELECTIONS = (
-    ([1], [4]),
-    ([2, 0, 2, 1], [3, 1, 0, 6, 2]),
-    ([row % ROWS for row in range(257)], [5]),
-    ([1], [unit % UNITS for unit in range(1031)]),
+    ([1], [4], 2),
+    ([2, 0, 2, 1], [3, 1, 0, 6, 2], 3),
+    ([row % ROWS for row in range(257)], [5], 2),
+    ([1], [unit % UNITS for unit in range(1031)], 2),
 )
 DISTURBANCES = (5.0, -5.0)  # both signs: a maximum or minimum over units follows one of them only
 LARGE = 10.0  # factor on the data with which the range of gates is looked at
@@ -119,8 +120,8 @@ def _check_step(cell: "Cell") -> tuple[str, ...]:
             "step returns other values for the same input; it must not draw random numbers or keep a state of its own"
         )
     _check_disturbed(cell, data, whole)
-    for rows, units in SELECTIONS:
-        _check_selection(cell, data, whole, rows, units)
+    for rows, units, dimensions in SELECTIONS:
+        _check_selection(cell, data, whole, rows, units, dimensions)
     _check_range(cell, whole)
     _check_range(cell, _run(cell, {key: value * LARGE for key, value in data.items()}))
     _run(cell, {key: value.float() for key, value in data.items()})
@@ -178,9 +179,10 @@ def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
             if value.shape != like.shape:
                 shapes = f"{tuple(value.shape)} from pre-activations of shape {tuple(like.shape)}"
                 raise BrokenError(f"{what} of shape {shapes}; it must be pointwise, (..., H)")
-            if value.dtype != like.dtype or value.device != like.device:
-                found_as, given_as = f"{value.dtype} on {value.device}", f"{like.dtype} on {like.device}"
-                raise BrokenError(f"{what} as {found_as} from pre-activations that are {given_as}; it must keep type and device")
+            found_as, given_as = ((of.dtype, of.device.type, of.layout) for of in (value, like))
+            if found_as != given_as:
+                listed = (", ".join(map(str, of)) for of in (found_as, given_as))
+                raise BrokenError("{} as {} from pre-activations that are {}; it must keep all three".format(what, *listed))
             found[kind, name] = value
     return found
 
@@ -237,7 +239,7 @@ def _check_value_read(cell: "Cell", data: Mapping[Key, Tensor]) -> None:
 
 def _check_gates(cell: "Cell", names: Sequence[str]) -> None:
     """The names of the returned gates, and what refers to them."""
-    returned = ", ".join(names) or "none"
+    returned = ", ".join(map(str, names)) or "none"
     for name in names:
         if name in cell.gates and name not in cell.gates.values():
             word = cell.gates[name]
@@ -286,13 +288,19 @@ def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Ke
 
 
 def _check_selection(
-    cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Key, Tensor], rows: Sequence[int], units: Sequence[int]
+    cell: "Cell",
+    data: Mapping[Key, Tensor],
+    whole: Mapping[Key, Tensor],
+    rows: Sequence[int],
+    units: Sequence[int],
+    dimensions: int,
 ) -> None:
     """Some rows and units by themselves give what they give among the others."""
     row, unit = torch.tensor(rows), torch.tensor(units)
 
     def selected(value: Tensor) -> Tensor:
-        return value[row[:, None], unit] if value.dim() > 1 else value[unit]
+        chosen = value[row[:, None], unit] if value.dim() > 1 else value[unit]
+        return chosen[(None,) * (dimensions - chosen.dim())]
 
     for (kind, name), value in _run(cell, {key: selected(value) for key, value in data.items()}).items():
         if not _same(value, selected(whole[kind, name])):

@@ -117,6 +117,10 @@ def check_declarations(cell: "Cell") -> None:
         except Exception as error:
             raise BrokenError(f"`{name}` cannot be read: {type(error).__name__}: {error}") from error
         _check_kind(name, value)
+    if not isinstance(cell.initial_bias, Mapping) or not all(
+        isinstance(value, (int, float)) for value in cell.initial_bias.values()
+    ):
+        raise BrokenError(f"`initial_bias` is {cell.initial_bias!r}, but it must be a dict from pre-activations to numbers")
     if not cell.gates or not cell.state:
         raise BrokenError("it must declare `gates` (its pre-activations) and `state` (what it carries)")
     if not isinstance(cell.memory, (Options, type(None))):
@@ -152,6 +156,6 @@ def _check_names(what: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def is_name(name: str) -> bool:
+def is_name(name: object) -> bool:
     """Whether `a.<name>` can be written, and is one part of a metric key."""
-    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")
+    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")

@@ -32,8 +32,6 @@ class AttentionLSTM(LSTM):
         Cheng, Dong & Lapata 2016, EMNLP, Sec. 3 (arXiv 1601.06733).
     """
 
-    peer = None
-
     score: str = option("additive", "how an earlier state is scored", choices=("additive", "dot"))
     window: int | None = option(16, "steps back that are read; null: all, as in the paper", minimum=1)
 

@@ -110,13 +110,18 @@ MISTAKES = {
         H + "return {'h': h}, {'forget': sigmoid(p.v)}", ("the gate 'forget' of shape (8,) from",), 'vectors = ("v",)'
     ),
     "single precision": Mistake(
-        "return {'h': a.z.float()}, {'forget': sigmoid(a.f)}", ("torch.float32 on cpu", "torch.float64 on")
+        "return {'h': a.z.float()}, {'forget': sigmoid(a.f)}", ("as torch.float32, cpu", "that are torch.float64, cpu")
     ),
     "double precision": Mistake(
-        "return {'h': a.z * torch.ones_like(a.z).double()}, {'forget': sigmoid(a.f)}", ("torch.float64 on cpu", "torch.float32 on")
+        "return {'h': a.z * torch.ones_like(a.z).double()}, {'forget': sigmoid(a.f)}",
+        ("as torch.float64, cpu", "that are torch.float32, cpu"),
     ),
-    "another device": Mistake("return {'h': a.z.to('meta')}, {'forget': sigmoid(a.f)}", ("on meta from pre-activations",)),
+    "another device": Mistake("return {'h': a.z.to('meta')}, {'forget': sigmoid(a.f)}", ("as torch.float64, meta",)),
+    "a sparse tensor": Mistake("return {'h': a.z.to_sparse()}, {'forget': sigmoid(a.f)}", ("torch.sparse_coo", "torch.strided")),
     # Which gates it returns.
+    "a gate that is a number": Mistake(
+        H + "return {'h': h}, {'forget': sigmoid(a.f), 1: sigmoid(a.f)}", ("the gate '1', but a name consists of",)
+    ),
     "a gate under its short name": Mistake(
         H + "return {'h': h}, {'f': sigmoid(a.f)}", ("returns the gate 'f', but `gates` calls it 'forget'; return it as 'forget'",)
     ),
@@ -171,6 +176,11 @@ MISTAKES = {
     "units in another order": Mistake("h = a.z.flip(-1)\n" + F, ("step couples units",)),
     "the mean of a batch": Mistake("h = a.z - a.z.mean(0)\n" + F, ("step couples rows: the state 'h' of other rows",)),
     "the mean of a vector": Mistake("h = a.z * p.v.mean()\n" + F, ("changes with the vectors of one",), 'vectors = ("v",)'),
+    "a vector in another layout": Mistake(
+        "h = a.z * p.v.unsqueeze(0)[0]\nh = h.reshape(a.z.shape[0], -1)\n" + F,
+        ("the state 'h' of shape (1, 20) from",),
+        'vectors = ("v",)',
+    ),
     "a branch on the shape": Mistake(
         "h = a.z if a.z.shape[-1] > 2 else -a.z\n" + F, ("shape (1, 1)", "without a branch on the shape")
     ),
@@ -202,6 +212,9 @@ MISTAKES = {
     "an unknown source": Mistake(GOOD, ("sources names 'q', which is not among f, z",), 'sources = {"q": "input"}'),
     "a source of another kind": Mistake(
         GOOD, ("gives 'z' the source 'both', but it must be 'input' or",), 'sources = {"z": "both"}'
+    ),
+    "biases that are none": Mistake(
+        GOOD, ("`initial_bias` is ['f'], but it must be a dict",), "@property\ndef initial_bias(self):\n    return ['f']"
     ),
     "a bias of nothing": Mistake(
         GOOD, ("initial_bias names 'i', which is not among f, z",), 'input_bias: float = bias_option("i", 1.0, "help")'
@@ -463,6 +476,20 @@ def test_a_cell_that_is_in_no_registry_is_called_by_its_class() -> None:
     with pytest.raises(UserError, match=r"^Cell 'Mine': step couples units"):
         RNN(sound(step=coupled), 2, 3)
     assert RNN(sound(), 2, 3).cell_name == "Mine"
+
+
+def test_a_class_that_is_derived_computes_something_else_than_torch() -> None:
+    """Else `from_torch` took the first in the alphabet, and `to_torch` made an LSTM of it."""
+
+    @dataclass(frozen=True)
+    class Changed(CELLS.get("lstm")):  # type: ignore[misc]
+        def step(self, a: Any, s: Any, p: Any) -> Any:
+            return super().step(a, s, p)
+
+    CELLS.add("a_changed_lstm", Changed, "a test")
+    assert CELLS.get("lstm").peer is torch.nn.LSTM
+    assert CELLS.get("a_changed_lstm").peer is None
+    assert RNN.from_torch(torch.nn.LSTM(2, 3)).cell_name == "lstm"
 
 
 def test_list_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
