@@ -10,6 +10,7 @@ from typing import Any
 
 from gatelab.bounds import shown
 from gatelab.plugins import absolute
+from gatelab.records import check_folder_name
 from gatelab.registry import Options, UserError, option, unknown
 
 LONGEST_PATH = 3800  # characters; systems accept 4,096 with the names of the files in it
@@ -190,10 +191,12 @@ class Config(Options):
     data_seed: int | None = option(None, "of the data; null: the same")
     plugins: list[str] = option(factory=list, help="Python files with cells or tasks", longest=LONGEST_PATH)  # noqa: RUF009 - a factory
     out: str = option("runs", "run directories lie here", longest=LONGEST_PATH)
-    sweep: str | None = option(None, "name of the sweep, the W&B group; null: the time it started", longest=128)
+    sweep: str | None = option(None, "name of the sweep, the W&B group; null: the time it started")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.sweep is not None:
+            check_folder_name("sweep", self.sweep)
         if self.schedule.warmup_steps > self.trainer.max_steps:
             raise UserError(
                 f"schedule.warmup_steps is {self.schedule.warmup_steps}, but the run ends after trainer.max_steps="

@@ -18,6 +18,7 @@ import orjson
 
 from gatelab.registry import UserError
 
+_LONGEST_NAME = 200  # bytes; file systems take 255, and names are made longer
 _BEGINNING = 64 * 1024  # bytes that a run writes before its first step: Hydra's files, the configuration, where it comes from
 
 _log = logging.getLogger(__name__)
@@ -112,6 +113,30 @@ def check_writable(folder: Path) -> None:
         raise UserError(
             f"'{folder}' cannot be written to: {error.strerror}. {remedy} another folder for the runs, as in out=/path/to/runs."
         ) from error
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether `check_folder_name` accepts it."""
+    length = len(name.encode(errors="surrogatepass"))
+    plain = name.isprintable() and name == name.strip() and not {*"/\\"} & {*name}
+    return 1 <= length <= _LONGEST_NAME and plain and name[0] not in ".-"
+
+
+def check_folder_name(what: str, name: str) -> None:
+    """Refuses a name that is not fit for a folder of its own.
+
+    Args:
+        what: is named so, for the message.
+
+    Raises:
+        UserError: it is empty or too long, would lead elsewhere, be hidden, be taken for an option, or holds control characters.
+    """
+    if not is_folder_name(name):
+        shown = repr(name[:80]) + ("..." if len(name) > 80 else "")
+        raise UserError(
+            f"{what} is {shown}, but it names a folder. Give 1 to {_LONGEST_NAME} bytes that begin with neither '.' nor "
+            "'-' and hold no '/', no '\\' and no control characters, as in sweep=gates-2."
+        )
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.locks import RunBusyError, RunLock, process_alive, this_process
-from gatelab.records import read_json, write_json
+from gatelab.records import is_folder_name, read_json, write_json
 from gatelab.registry import UserError
 from gatelab.runs import Run, read_run
 
@@ -101,8 +101,12 @@ def commands(folder: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: there is no plan, or it cannot be read.
     """
-    read_json(folder / "plan.json")
-    found = [command for command in _read_plan(folder / "plan.json")["commands"] if command.get("arguments")]
+    file = folder / "plan.json"
+    read_json(file)
+    found = [command for command in _read_plan(file)["commands"] if command.get("arguments")]
+    for command in found:
+        if not isinstance(command.get("folder"), str):
+            raise UserError(f"{file} is damaged: the folder of a command is not a text. Repeat the command instead.")
     return list({_given(command): command for command in found}.values())
 
 
@@ -127,11 +131,7 @@ def read_plan(folder: Path) -> list[Planned]:
     found = _read_plan(folder / "plan.json")
     alive = any(process_alive(command) for command in found["commands"])
     out = folder.parent.parent
-    return [
-        Planned(out / name, entry["cell"], entry["task"], alive, entry["overrides"])
-        for name, entry in found["runs"].items()
-        if Path(name).name == name
-    ]
+    return [Planned(out / name, entry["cell"], entry["task"], alive, entry["overrides"]) for name, entry in found["runs"].items()]
 
 
 def failed_runs(folder: Path) -> list[Run]:
@@ -158,6 +158,8 @@ def _read_plan(file: Path) -> dict[str, Any]:
     for name, entry in runs.items() if isinstance(runs, dict) else ():
         if isinstance(entry, list) and len(entry) == 2:  # of an earlier version
             entry = {"cell": entry[0], "task": entry[1]}
+        if not is_folder_name(name):
+            continue
         if isinstance(entry, dict) and isinstance(entry.get("cell"), str) and isinstance(entry.get("task"), str):
             given = entry.get("overrides")
             entry["overrides"] = list(map(str, given)) if isinstance(given, list) else []

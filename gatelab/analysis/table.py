@@ -257,7 +257,7 @@ def _best_marked(entries: list[_Entry]) -> list[_Entry]:
 def _backends_noted(entries: list[_Entry]) -> list[_Entry]:
     """The entries, with a note where runs were trained on another backend than most that they are compared with."""
     own = [Counter(map(_backend, entry.group.runs)) for entry in entries]
-    problems: dict[tuple[str, str, str], Counter[str | None]] = defaultdict(Counter)
+    problems: dict[tuple[str, OptionValues, str], Counter[str | None]] = defaultdict(Counter)
     for entry, backends in zip(entries, own, strict=True):
         problems[entry.row.problem].update(backends)
     noted = []

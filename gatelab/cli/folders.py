@@ -11,25 +11,67 @@ from gatelab.registry import UserError
 from gatelab.runs import Run
 from gatelab.training.trained import changed_since
 
+_NAMED = 10  # sweeps, in a message
+_LOOKED_IN = 1000  # folders
+
 
 def add_run_folders(parser: argparse.ArgumentParser) -> None:
     """Adds the folders to search."""
     parser.add_argument("folders", nargs="*", default=["runs"], metavar="RUNS", help="folders with runs; default: runs")
 
 
-def sweep_folder(given: str) -> Path:
-    """The folder of a sweep, `<out>/sweeps/<name>`, from its path or, below `runs`, its name.
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Adds where sweeps are looked for by their names."""
+    parser.add_argument("--out", metavar="RUNS", help="the `out` of the sweep; default: runs, then the folders beside it")
+
+
+def sweep_folder(given: str, out: str | None = None) -> Path:
+    """The folder of a sweep, `<out>/sweeps/<name>`.
+
+    Args:
+        given: that folder, the sweep's name, or the folder of runs if there is only one sweep in it.
+        out: where a name is looked for; None: in `runs`, then in all folders here.
 
     Raises:
-        UserError: there is no such sweep.
+        UserError: there is no such sweep, or there are several.
     """
-    if (Path(given) / "plan.json").is_file():
-        return Path(given)
-    there = sorted(path.parent.name for path in Path("runs").glob("sweeps/*/plan.json"))
-    if given in there:
-        return Path("runs") / "sweeps" / given
-    near = f" Below runs there are: {', '.join(there[-10:])}." if there else ""
-    raise UserError(f"There is no sweep '{given}'.{near} Give its name, or its folder, as in runs/sweeps/<name>.")
+    if (own := sweeps_in(Path(given))) or is_sweep(Path(given)):
+        if len(own) > 1:
+            names = ", ".join(path.name for path in own[-_NAMED:])
+            raise UserError(f"There are {len(own)} sweeps in '{given}': {names}. Give the folder of one, as in {own[-1]}.")
+        return own[0] if own else Path(given)
+    known = {folder: sweeps_in(folder) for folder in ([Path(out)] if out else [Path("runs"), *_folders_here()])}
+    found = [path for paths in known.values() for path in paths if path.name == given]
+    if len(found) > 1 and found[0].parent.parent != Path(out or "runs"):
+        raise UserError(f"There are several sweeps '{given}': {', '.join(map(str, found))}. Give the folder of one.")
+    if found:
+        return found[0]
+    named = {folder: ", ".join(path.name for path in paths[-_NAMED:]) for folder, paths in known.items() if paths}
+    there = "".join(f" Below {folder} there are: {names}." for folder, names in named.items())
+    raise UserError(
+        f"There is no sweep '{given}'.{there} Give its name, with --out where its runs are elsewhere than in runs, or its folder, "
+        "as in runs/sweeps/<name>."
+    )
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether this is the folder of a sweep."""
+    return os.path.isfile(folder / "plan.json")
+
+
+def sweeps_in(folder: Path) -> list[Path]:
+    """The folders of the sweeps of a folder of runs, by name."""
+    return sorted(path.parent for path in folder.glob("sweeps/*/plan.json")) if os.path.isdir(folder) else []
+
+
+def _folders_here() -> list[Path]:
+    names = (entry.name for entry in os.scandir() if entry.is_dir())
+    return [Path(name) for name in sorted(names) if name != "runs" and not name.startswith(".")][:_LOOKED_IN]
+
+
+def resume_command(out: str, sweep: str) -> str:
+    """The command that resumes a sweep, as a shell reads it."""
+    return shlex.join(["gatelab", "resume", sweep if out == "runs" else str(Path(out) / "sweeps" / sweep)])
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:

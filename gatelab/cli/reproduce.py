@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     runs, failed = _train(paper, options)
     outcomes = evaluate(paper, options.scale, runs)
     record = as_record(paper, options.scale, outcomes, runs, failed) | {
-        "command": f"gatelab reproduce {paper.name} --scale {options.scale}",
+        "command": shlex.join(["gatelab", "reproduce", paper.name, "--scale", options.scale]),
         "date": time.strftime("%Y-%m-%d"),
         "elapsed_seconds": round(time.time() - started, 1),
     }
@@ -86,7 +87,7 @@ def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Ru
     failed = {}
     for arm in paper.arms:
         given = ["-m", *_overrides(paper, options.scale, arm, options.seeds)]
-        given += [f"out={options.out / f'{paper.name}-{options.scale}'}", f"sweep={arm}"]
+        given += [f"out={compose.quoted(str(options.out / f'{paper.name}-{options.scale}'))}", f"sweep={arm}"]
         if options.jobs:
             given.append(f"hydra.launcher.n_jobs={options.jobs}")
         say(f"{paper.name}: {arm}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gatelab.cli import compose
-from gatelab.cli.folders import sweep_folder
+from gatelab.cli.folders import add_out, sweep_folder
 from gatelab.cli.recorded import check_command
 from gatelab.cli.train import train
 from gatelab.output import say
@@ -18,6 +18,7 @@ from gatelab.training.trained import TRUST
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sweep, and whether to try again what failed."""
     parser.add_argument("sweep", metavar="SWEEP", help="its name, or its folder, runs/sweeps/<name>")
+    add_out(parser)
     parser.add_argument("--failed", action="store_true", help="also train again what failed, from its last good checkpoint")
     trust = "execute what the plan of the sweep names although it does not lie under the current folder"
     parser.add_argument(TRUST, action="store_true", help=trust)
@@ -32,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UserError: there is no such sweep, it would train other runs than it planned, or what it names is not to be executed.
     """
-    folder = sweep_folder(options.sweep).absolute()
+    folder = sweep_folder(options.sweep, options.out).absolute()
     found = commands(folder)
     if not found:
         raise UserError(f"{folder / 'plan.json'} knows no command; it is of an earlier version. Repeat the command instead.")

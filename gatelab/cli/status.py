@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from gatelab.analysis.status import Overview, Standing, duration, overview
 from gatelab.analysis.terminal import print_skipped
+from gatelab.cli.folders import add_out, sweep_folder
 from gatelab.console import Console
 from gatelab.output import say
 
@@ -27,14 +29,15 @@ _STYLES |= dict.fromkeys(("interrupted", "preempted", "stale"), "yellow")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Folders, whether to go on looking, and format."""
-    parser.add_argument("folders", nargs="*", default=["runs"], metavar="RUNS|SWEEP", help="folders, or sweeps; default: runs")
+    parser.add_argument("folders", nargs="*", metavar="RUNS|SWEEP", help="folders, or sweeps; default: runs")
+    add_out(parser)
     parser.add_argument("--watch", action="store_true", help="look again every second, until Ctrl-C")
     parser.add_argument("--format", default="table", choices=("table", "json"), help="default: table")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints where the runs stand, and on stderr what cannot be read; that is no failure, whatever became of the runs."""
-    folders = [_sweep_or_folder(given) for given in options.folders]
+    folders = [_sweep_or_folder(given, options.out) for given in options.folders] or [Path(options.out or "runs")]
     if options.format == "json":
         say(json.dumps(_plain(overview(folders)), indent=1))
         return 0
@@ -54,10 +57,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sweep_or_folder(given: str) -> Path:
-    """A folder by its path, or else the one of a sweep by its name."""
-    named = Path("runs") / "sweeps" / given
-    return named if not Path(given).is_dir() and (named / "plan.json").is_file() else Path(given)
+def _sweep_or_folder(given: str, out: str | None) -> Path:
+    """A folder by its path, or else the one of a sweep by its name.
+
+    Raises:
+        UserError: there is neither.
+    """
+    path = os.path.dirname(given) or (out is None and os.path.isdir(given))
+    return Path(given) if path else sweep_folder(given, out)
 
 
 def _plain(found: Overview) -> dict[str, Any]:

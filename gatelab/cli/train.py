@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from gatelab import processes
 from gatelab.cli import clusters, compose, local, settings
+from gatelab.cli.folders import resume_command
 from gatelab.cli.preflight import Preflight, preflight
 from gatelab.cli.progress import Progress
 from gatelab.cli.recorded import check_planned
@@ -198,8 +199,8 @@ def _train(jobs: Sequence[compose.Job], arguments: list[str], progress: Progress
             broken = _hydra(arguments)
     except KeyboardInterrupt:
         if multirun:
-            name = jobs[0].config.sweep
-            progress.say(f"Stopped. The same command goes on with what is not finished, and so does gatelab resume {name}.")
+            resume = resume_command(jobs[0].config.out, str(jobs[0].config.sweep))
+            progress.say(f"Stopped. The same command resumes what is not finished, and so does: {resume}")
         raise
     if clusters.refused:
         raise clusters.refused.pop()

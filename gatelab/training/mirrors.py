@@ -1,6 +1,7 @@
 """Mirrors of a run's metrics: W&B and CSV. A mirror that breaks never ends the run."""
 
 import logging
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -169,7 +170,11 @@ def _wandb_logger(config: Config, own: Run, run_id: str) -> WandbLogger:
             raise
         # No network, or no right to write there: nothing is lost, and it can be sent later.
         what = " ".join(str(error).split()).rstrip(".")
-        _log.warning("W&B cannot be reached (%s); the run is recorded offline: wandb sync %s/wandb/offline-run-*", what, folder)
+        _log.warning(
+            "W&B cannot be reached (%s); the run is recorded offline: wandb sync %s/wandb/offline-run-*",
+            what,
+            shlex.quote(str(folder)),
+        )
         import wandb
 
         wandb.teardown()  # its service would say that the run is in use, by the attempt that failed

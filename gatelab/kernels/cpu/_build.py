@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import stat
 import tempfile
@@ -275,7 +276,7 @@ def _unsafe(folder: Path) -> str | None:
     if not stat.S_ISDIR(status.st_mode):
         return "it is no folder"
     reason = _not_private(status)
-    return f"{reason}; chmod go-w '{folder}' or set GATELAB_CACHE to a folder of yours" if reason else None
+    return f"{reason}; chmod go-w {shlex.quote(str(folder))} or set GATELAB_CACHE to a folder of yours" if reason else None
 
 
 def _compile(job: _Job, folder: Path) -> Path:
