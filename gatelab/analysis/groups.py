@@ -126,15 +126,29 @@ def _preference(run: Run) -> tuple[int, float]:
 def _configuration(run: Run) -> dict[str, Any]:
     """What the run computes, apart from its seeds."""
     config = {key: value for key, value in run.config.items() if key not in (*NOT_IDENTITY, *_SEEDS)}
-    if run.config.get("plugins"):
-        # Other equations under the same name are another cell, other data another problem. Where the files lie does not matter.
-        origin = read_provenance(run)
-        hashes, data = _plugin_hashes(run, origin), origin.get("data_sha256")
-        if hashes:
-            config["plugins"] = _short(hashes)
-        if "task" in hashes and isinstance(data, Mapping) and data:
-            config["task"] = config["task"] | {"data_sha256": _short(data)}
+    for key, value in code_and_data(run).items():
+        group, _, name = key.rpartition(".")
+        config |= {group: config[group] | {name: value}} if group else {key: value}
     return config
+
+
+def code_and_data(run: Run) -> dict[str, str]:
+    """Digests of the user's files that a run is made of, and of their data, by dotted key; empty where it is all of gatelab's.
+
+    Other equations under the same name are another cell; another task, or other data, is another problem. Where the files lie does
+    not matter.
+    """
+    if not run.config.get("plugins"):
+        return {}
+    origin = read_provenance(run)
+    hashes, data = _plugin_hashes(run, origin), origin.get("data_sha256")
+    task = hashes.pop("task", None)
+    found = {"plugins": _short(hashes)} if hashes else {}
+    if task is not None:
+        found["task.plugin"] = _short({"": task})
+        if isinstance(data, Mapping) and data:
+            found["task.data_sha256"] = _short(data)
+    return found
 
 
 def _plugin_hashes(run: Run, origin: Mapping[str, Any]) -> dict[str, str]:
@@ -145,9 +159,8 @@ def _plugin_hashes(run: Run, origin: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(hashes, Mapping):
         return {}
     # An earlier version noted all plugins of the command; the file stem is the name.
-    return {
-        role: str(digest) for role, name in roles(run.config).items() for path, digest in hashes.items() if Path(path).stem == name
-    }
+    stems = {Path(path).stem: str(digest) for path, digest in hashes.items()}
+    return {role: stems[name] for role, name in roles(run.config).items() if name in stems}
 
 
 def _short(hashes: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from gatelab.analysis.groups import OptionValues, flat
+from gatelab.analysis.groups import OptionValues, code_and_data, flat
 from gatelab.analysis.quantities import check_quantity, quantity
 from gatelab.analysis.statistics import LEVEL, Interval
 from gatelab.analysis.variance import LEAST, TREES, Value, drawn, ranges_of, scores_or_chance, shares_of
@@ -133,7 +133,7 @@ def _basis(values: Sequence[Value]) -> NDArray[np.float64]:
 class _Group:
     cell: str
     task: str
-    fixed: OptionValues  # all that the runs share; empty where it is not known what was searched over
+    fixed: OptionValues  # all that the runs share; only code and data where it is not known what was searched over
     options: OptionValues
     runs: list[Run]
     search: dict[str, str]
@@ -143,15 +143,16 @@ class _Group:
 
 def _groups(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> list[_Group]:
     """Runs that differ in nothing but their seeds and what was searched over, with the options that vary among them."""
-    members: dict[tuple[str, str, OptionValues], list[tuple[Run, dict[str, str]]]] = defaultdict(list)
+    members: dict[tuple[str, str, bool, OptionValues], list[tuple[Run, dict[str, str]]]] = defaultdict(list)
     for run in runs:
         domains = search.get(str(run.config.get("sweep")), {})
         config = {key: value for key, value in flat(run.config).items() if not _beside(key)}
         fixed = {key: value for key, value in config.items() if not any(_below(key, option) for option in domains)}
         # Where nothing is known of the search, what it varied cannot be told from what it did not.
-        members[run.cell, run.task, OptionValues(fixed if domains else None)].append((run, config))
+        shared = code_and_data(run) | (fixed if domains else {})
+        members[run.cell, run.task, bool(domains), OptionValues(shared)].append((run, config))
     made = []
-    for (cell, task, fixed), pairs in members.items():
+    for (cell, task, known, fixed), pairs in members.items():
         configs = [config for _, config in pairs]
         domains = _domains([run for run, _ in pairs], search, _inferred(configs))
         values = {option: [_written(config, option) for config in configs] for option in domains}
@@ -159,7 +160,7 @@ def _groups(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> lis
         partly = [option for option in domains if None in values[option] and any(values[option])]
         if whole:
             runs_here = [run for run, _ in pairs]
-            made.append(_Group(cell, task, fixed, fixed, runs_here, whole, bool(fixed), partly))
+            made.append(_Group(cell, task, fixed, fixed, runs_here, whole, known, partly))
     return _labelled(made)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -153,7 +154,8 @@ def with_absolute_plugins(arguments: Sequence[str], folder: str | Path = "") -> 
     for item in arguments:
         key = item.partition("=")[0]
         if key.lstrip("+") == "plugins":
-            files = [quoted(str(absolute(path, folder))) for override in parse([item]) for path in plugins_of(override)]
+            home = re.sub(r"([\[,]\s*)~(?=/)", lambda found: found[1] + os.path.expanduser("~"), item)  # Hydra wants quotes for ~
+            files = [quoted(str(absolute(path, folder))) for override in parse([home]) for path in plugins_of(override)]
             item = f"{key}=[{','.join(files)}]"
         found.append(item)
     return found
@@ -363,7 +365,8 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     where, _, name = key.rpartition(".")
     siblings = _siblings(overrides, key)
     if name not in siblings:
-        return unknown(f"option of {where or 'a run'}", name, siblings)
+        chosen = [item.partition("=")[2] for item in overrides if item.partition("=")[0] == where]  # `task=digits`
+        return unknown(f"option of {where or 'a run'}" + "".join(f" '{choice}'" for choice in chosen[-1:]), name, siblings)
     return f"{keys[key]} is not accepted: {first_line(_root(error))}"
 
 

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from gatelab.cli.space import Domain, Space, read_domains, searched
 from gatelab.registry import UserError, unknown
 from gatelab.runs import NOT_IDENTITY
 from gatelab.tasks import TASKS
+from gatelab.training.identity import identify
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -142,8 +143,11 @@ def _variant(job: Sequence[str], space: Space) -> Variant:
     config = compose.to_config(compose.composed([*job, *probe]))
     task = TASKS.build(**config.task)
     same = sorted(item for item in job if item.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY)
-    what = json.dumps([same, [[item.key, item.text, item.conditions] for item in space.domains]])
-    digest = hashlib.sha256(what.encode()).hexdigest()[:8]
+    what: list[Any] = [same, [[item.key, item.text, item.conditions] for item in space.domains]]
+    own = identify(asdict(config))
+    if own.plugins or own.data_hashes:  # trials of other equations say nothing about these
+        what.append([sorted(plugin.digest for plugin in own.plugins.values()), own.data_hashes])
+    digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
     cell, name, seed = config.cell["name"], config.task["name"], config.seed
     return Variant(
         overrides=tuple(job),

@@ -137,6 +137,16 @@ def test_what_was_fixed_tells_groups_apart_and_seeds_do_not(search: MakeSearch) 
     assert [(item.options, item.n) for item in found] == [({"model.hidden_size": "64"}, 12), ({"model.hidden_size": "8"}, 6)]
 
 
+@pytest.mark.parametrize("plan", [True, False])
+def test_trials_of_other_equations_are_not_mixed(search: MakeSearch, plan: bool) -> None:
+    runs = []
+    for digest in ("1f" * 32, "2e" * 32):
+        origin = {"plugin_sha256": {"/home/me/lstm.py": digest}}
+        runs += search(6, plan=plan, plugins=["/home/me/lstm.py"], provenance=origin)
+    found = importances(runs, {"s": SEARCH} if plan else {}, resamples=0)
+    assert [(str(one.options), one.n) for one in found] == [("plugins=1f1f1f1f1f", 6), ("plugins=2e2e2e2e2e", 6)]
+
+
 def test_the_order_of_the_runs_does_not_matter(search: MakeSearch) -> None:
     # Half of them have an option that the others lack, and only one sweep's domain is known.
     runs = search(6) + search(6, **{"optimizer.name": "sgd", "optimizer.momentum": 0.5, "sweep": "t"})

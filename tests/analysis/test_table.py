@@ -170,6 +170,17 @@ def test_other_data_under_the_same_name_are_another_task(make_run, tmp_path: Pat
     ]
 
 
+def test_another_task_under_the_same_name_is_another_task(make_run, tmp_path: Path):
+    """Scores on different tasks are never compared."""
+    for digest, score in (("1f" * 32, 0.1), ("2e" * 32, 0.2)):
+        origin = {"plugins": {"task": {"path": "/home/me/mine.py", "sha256": digest}}}
+        make_run(task="adding", score=score, plugins=["/home/me/mine.py"], provenance=origin, seed=int(score * 10))
+    assert [(str(row.task_options), str(row.options)) for row in compared(tmp_path).rows] == [
+        ("task.plugin=1f1f1f1f1f", ""),
+        ("task.plugin=2e2e2e2e2e", ""),
+    ]
+
+
 def test_difference_to_the_baseline(messy: Path):
     rows = compared(messy, "lstm").rows
     row = only(rows, cell="gru", task="copying")

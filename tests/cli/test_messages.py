@@ -15,6 +15,10 @@ BAD = {
     "unknown option of a cell": (["train", "cell.forget_bia=2"], ["'forget_bia'", "Did you mean 'forget_bias'"]),
     "option of another cell": (["train", "cell=gru", "cell.forget_bias=2"], ["'forget_bias'", "option of cell"]),
     "unknown option of a task": (["train", "task.lenght=5"], ["'lenght'", "Did you mean 'length'"]),
+    "option of a few tasks": (
+        ["train", "-m", "task=adding,digits", "task.length=5"],
+        ["option of task 'digits' 'length'. Available"],
+    ),
     "unknown group": (["train", "taskk=adding"], ["'taskk'", "Did you mean 'task'"]),
     "unknown option of the model": (["train", "model.hidden=3"], ["'hidden'", "Did you mean 'hidden_size'"]),
     "added key": (["train", "+foo=1"], ["'foo'", "Available"]),

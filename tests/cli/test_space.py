@@ -162,3 +162,18 @@ def test_options_of_the_search_are_read_from_the_command_line(monkeypatch):
     monkeypatch.setenv("STUDIES", "sqlite:///there.db")
     given = compose.parse(["hydra.sweeper.n_trials=7", "hydra.sweeper.storage=${oc.env:STUDIES}"])
     assert read_options(given) == SearchOptions(n_trials=7, storage="sqlite:///there.db")
+
+
+def test_a_changed_plugin_begins_another_study(plugin):
+    """Trials of other equations say nothing about these; those of the other cells of the search do."""
+
+    def names() -> list[str]:
+        compose.load_plugins(compose.parse([f"plugins=[{plugin}]"]))
+        compose.register_schemas()
+        return [one.name for one in found(f"plugins=[{plugin}]", "cell=damped,lstm", "optimizer.lr=interval(0.1, 1)")]
+
+    first = names()
+    plugin.write_text("# A comment.\n" + plugin.read_text())
+    assert names() == first
+    plugin.write_text(plugin.read_text().replace("(1 - f)", "f"))
+    assert [new == old for new, old in zip(names(), first, strict=True)] == [False, True]

@@ -114,6 +114,16 @@ def test_the_data_count(small: Callable[..., Config], files: Path):
         run_id(config)
 
 
+@pytest.mark.parametrize("name", ["plain", "a b", "a,b", "it's", "ü", "a[b]", "{}", "a=b", "back\\slash", "end\\"])
+def test_any_folder_can_be_given_to_hydra(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    (argument,) = compose.with_absolute_plugins(["++plugins=[mine.py,sub/other.py]"])
+    assert argument.startswith("++plugins=[")
+    (override,) = compose.parse([argument])
+    assert compose.plugins_of(override) == [str(tmp_path / name / "mine.py"), str(tmp_path / name / "sub" / "other.py")]
+
+
 @pytest.mark.parametrize("text", ["return 1 / 0", "return None", "return {'a'}"])
 def test_a_task_that_cannot_hash_its_data_is_named(text: str, small: Callable[..., Config], files: Path):
     (files / "sums.py").write_text(TASK.replace("return {FILE.name: file_hash(FILE)}", text))
@@ -140,7 +150,8 @@ def test_what_comes_with_gatelab_keeps_its_identity(small: Callable[..., Config]
 
 def test_the_command_line_and_training_agree(small: Callable[..., Config], files: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(files)
-    overrides = compose.parse(compose.with_absolute_plugins(["plugins=[sums.py,mine.py]", "cell=mine", "task=sums", "seed=3"]))
+    monkeypatch.setenv("HOME", str(files))
+    overrides = compose.parse(compose.with_absolute_plugins(["plugins=[sums.py, ~/mine.py]", "cell=mine", "task=sums", "seed=3"]))
     compose.load_plugins(overrides)
     compose.register_schemas()
     (job,) = compose.compose_jobs(overrides, sweep=False)
