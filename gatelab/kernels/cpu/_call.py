@@ -2,10 +2,12 @@
 
 import ctypes
 import functools
+import itertools
 import math
+import os
 import struct
-from collections import defaultdict
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -159,30 +161,90 @@ def segment_of(cell: Cell, divided: Plan, part_bytes: int, T: int, every: int | 
 
 
 class Pool:
-    """Blocks of memory that are used again: a step allocates what the step before gave back, and nothing is mapped anew.
+    """Blocks of memory that are used again: a step takes what the step before gave back, and nothing is mapped again.
 
-    Blocks are given back when their `Lease` is deleted. At most `most` of each size wait; those of other sizes are let go.
+    Blocks are given back when their `Lease` is deleted. What waits and what is in use together are at most twice what was in use at
+    one time; the size that was not asked for for longest is freed first. Any thread may take and give back, and a lease may be
+    deleted at any point of it, even by the garbage collector within `take`: what is done for every call is one step to Python, and
+    the lock is for new blocks only.
     """
 
-    def __init__(self, most: int = 8) -> None:
+    def __init__(self, most: int = 64) -> None:
+        """Args:
+        most: blocks that wait.
+        """
         self.most = most
-        self._free: dict[tuple[int, torch.dtype], list[Tensor]] = defaultdict(list)
+        self._waiting: dict[int, list[Tensor]] = {}  # by bytes
+        self._asked: dict[int, int] = {}  # when each size was asked for
+        self._clock = itertools.count()
+        self._size = self._most_used = 0
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Another thread of the parent process may have held the lock."""
+        self._lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blocks, those in use and those that wait."""
+        return self._size
 
     def take(self, numbers: int, dtype: torch.dtype) -> "Lease":
-        key = (numbers, dtype)
-        waiting = self._free.get(key)
-        block = waiting.pop() if waiting else torch.empty(numbers + 64, dtype=dtype)
-        return Lease(self, key, block)
+        """A block of at least so many numbers, with anything in it."""
+        size = _rounded(numbers * dtype.itemsize + 64)
+        self._asked[size] = next(self._clock)
+        if self.most:
+            try:
+                return Lease(self, size, self._waiting[size].pop())
+            except LookupError:  # none waits
+                pass
+        return self._other(size)
 
-    def give_back(self, key: tuple[int, torch.dtype], block: Tensor) -> None:
-        waiting = self._free[key]
-        if len(waiting) < self.most:
-            waiting.append(block)
-        while len(self._free) > 4 * self.most:
-            self._free.pop(next(iter(self._free)))
+    def give_back(self, size: int, block: Tensor) -> None:
+        """Takes back the block of a lease."""
+        try:
+            self._waiting[size].append(block)
+        except KeyError:
+            self._waiting.setdefault(size, []).append(block)
 
     def clear(self) -> None:
-        self._free.clear()
+        """Frees what waits."""
+        with self._lock:
+            self._free(lambda waiting: waiting > 0)
+
+    def _other(self, size: int) -> "Lease":
+        """A block that is not much larger, or a new one."""
+        with self._lock:
+            for larger in sorted(other for other in list(self._waiting) if size < other <= size + size // 2 and self.most):
+                try:
+                    return Lease(self, larger, self._waiting[larger].pop())
+                except IndexError:
+                    continue
+            block = torch.empty(size, dtype=torch.uint8)
+            self._size += size
+            self._most_used = max(self._most_used, self._size - self._bytes_waiting())
+            self._free(lambda waiting: waiting > self.most or self._size > 2 * self._most_used)
+        return Lease(self, size, block)
+
+    def _bytes_waiting(self) -> int:
+        return sum(size * len(blocks) for size, blocks in list(self._waiting.items()))
+
+    def _free(self, more: Callable[[int], bool]) -> None:
+        """Frees blocks as long as more must be; `more` is given how many wait."""
+        for size in sorted(self._waiting, key=lambda size: self._asked.get(size, -1)):
+            blocks = self._waiting[size]
+            while blocks and more(sum(map(len, list(self._waiting.values())))):
+                try:
+                    blocks.pop(0)
+                except IndexError:  # another thread took it
+                    break
+                self._size -= size
+
+
+def _rounded(size: int) -> int:
+    """One of four sizes between powers of two, so that those of similar lengths fit each other."""
+    step = 1 << max(6, size.bit_length() - 3)
+    return (size + step - 1) // step * step
 
 
 class Lease:
@@ -190,8 +252,8 @@ class Lease:
 
     _block: Tensor | None = None  # of one whose making a signal broke off
 
-    def __init__(self, pool: Pool, key: tuple[int, torch.dtype], block: Tensor) -> None:
-        self._pool, self._key, self._block = pool, key, block
+    def __init__(self, pool: Pool, size: int, block: Tensor) -> None:
+        self._pool, self._size, self._block = pool, size, block
 
     def data_ptr(self) -> int:
         assert self._block is not None
@@ -200,7 +262,8 @@ class Lease:
 
     def __del__(self) -> None:
         if self._block is not None:
-            self._pool.give_back(self._key, self._block)
+            self._pool.give_back(self._size, self._block)
 
 
 POOL = Pool()
+os.register_at_fork(after_in_child=POOL.after_fork)
