@@ -1,14 +1,17 @@
 """The cache of kernels: taken from when it can be trusted, mended when it cannot, done without when there is none."""
 
 import hashlib
+import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pooch
 import pytest
 from kernels.processes import LOAD, Said, library, run, start
 
+from gatelab import locks
 from gatelab.kernels.cpu import _build
 
 READ_ONLY = """
@@ -266,3 +269,47 @@ def test_clear_removes_what_is_ours_and_nothing_else(cache):
 def test_names_stay_within_the_folder(name, cache):
     assert run(name=name) == Said("42", "")
     assert re.fullmatch(r"[A-Za-z0-9_]{1,64}-[0-9a-f]{16}-[0-9a-f]{16}\.so", library(cache).name)
+
+
+def test_folders_of_compilations_that_were_killed_are_removed(tmp_path):
+    """But not those of processes that are at work, or of which nothing is known."""
+    old, here = time.time() - 2 * _build._OLD_SECONDS, locks.this_process()
+    left = {
+        "killed": (here | {"pid": 2**22 + 1}, False, None),
+        "another process has its number": (here | {"began": 1}, False, None),
+        "at work": (here, True, None),
+        "elsewhere": (here | {"host": "elsewhere", "boot": "x"}, True, None),
+        "elsewhere and old": (here | {"host": "elsewhere", "boot": "x"}, False, old),
+        "just begun": (None, True, None),
+        "of an earlier version and old": (None, False, old),
+    }
+    for name, (record, _, modified) in left.items():
+        folder = tmp_path / f"build-{name}"
+        folder.mkdir()
+        (folder / "answer.c").write_text("int")
+        if record is not None:
+            (folder / "owner.json").write_text(json.dumps(record))
+        if modified is not None:
+            os.utime(folder, (modified, modified))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "build-link").symlink_to(tmp_path / "elsewhere")
+    _build._clear_abandoned(tmp_path)
+    kept = {name for name, (_, stays, _) in left.items() if stays}
+    assert {path.name.removeprefix("build-") for path in tmp_path.iterdir()} == kept | {"elsewhere", "link"}
+    _build._clear_abandoned(tmp_path / "absent")
+
+
+@pytest.mark.slow
+def test_a_killed_compilation_leaves_nothing_for_long(cache, wrap):
+    wrap('case "$*" in *-shared*) sleep 30;; esac')
+    process = start(LOAD)
+    deadline = time.monotonic() + 60
+    while not list(cache.glob("build-*/owner.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert list(cache.glob("build-*"))
+    wrap()
+    assert run() == Said("42", "")
+    assert [path.name for path in cache.iterdir()] == [library(cache).name]

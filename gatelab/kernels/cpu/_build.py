@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gatelab.kernels.cpu._compiler import (
     FLAGS,
@@ -38,9 +38,12 @@ from gatelab.kernels.cpu._compiler import (
     require_compiler,
     run_compiler,
 )
+from gatelab.locks import process_alive, this_process
 
 FORMAT = 1  # enters the key: raise it when files written before must not be loaded any more
 _WORK = "build-"  # folders of compilations under way, inside the cache so that a rename is atomic
+_OWNER = "owner.json"  # in each of them: the process that compiles
+_OLD_SECONDS = 86400.0  # no compilation takes that long
 _OURS = re.compile(r"\w+-[0-9a-f]{16}(-[0-9a-f]{16}\.so|\.c|\.log)", re.ASCII)
 
 _log = logging.getLogger(__name__)
@@ -286,12 +289,36 @@ def _compile(job: _Job, folder: Path) -> Path:
         OSError: the folder cannot be written.
         RefusedError: the compiler ended with an error.
     """
+    _clear_abandoned(folder)
     with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder, ignore_cleanup_errors=True) as work:
+        Path(work, _OWNER).write_text(json.dumps(this_process()))
         built = run_compiler(job.program, Path(work), job.stem, job.source, job.flags)
         built.chmod(0o700)  # whatever the umask: what others may write would not be loaded
         path = folder / f"{job.stem}-{hashlib.sha256(built.read_bytes()).hexdigest()[:16]}.so"
         os.replace(built, path)
     return path
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Removes the folders of compilations whose process was killed.
+
+    Of a process on another machine, and of one that has not noted itself yet, nothing is known: its folder goes when it is old.
+    """
+    for path in _listing(folder):
+        if not path.name.startswith(_WORK) or path.is_symlink():
+            continue
+        with contextlib.suppress(OSError):  # it is just being removed
+            record = _owner(path)
+            if time.time() - path.stat().st_mtime > _OLD_SECONDS or (record is not None and not process_alive(record)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _owner(work: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((work / _OWNER).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _keep(job: _Job, output: str) -> str:
