@@ -150,15 +150,17 @@ def _check(owner: str, field: "dataclasses.Field[Any]", value: Any, hint: Any) -
     if plain and len(plain) == len(accepted) and (not fits or (isinstance(value, bool) and bool not in plain)):
         names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
         raise UserError(f"{owner}: option '{field.name}' is {shown(value)}, but it must be of type {names}.")
+    lists = [kind for kind in accepted if kind in (list, tuple) or typing.get_origin(kind) in (list, tuple)]
+    if lists and not fits:
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{owner}: option '{field.name}' is {shown(value)}, but it must be a list, as in [a,b].")
+        for kind in typing.get_args(lists[0])[:1]:
+            for item in value:
+                _check(owner, field, item, kind)
+        return
     if value is None:
         return
     meta = field.metadata
-    if typing.get_origin(hint) in (list, tuple):
-        if not isinstance(value, (list, tuple)):
-            raise UserError(f"{owner}: option '{field.name}' is {shown(value)}, but it must be a list, as in [a,b].")
-        for item in value:
-            _check(owner, field, item, typing.get_args(hint)[0])
-        return
     if meta.get("choices") and value not in meta["choices"]:
         raise UserError(f"{owner}: " + unknown(f"value of '{field.name}'", str(value), meta["choices"]))
     wrong = problem(value, meta)

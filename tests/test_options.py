@@ -36,8 +36,10 @@ class Sample(Options):
 
 @dataclass(frozen=True)
 class Nested(Options):
-    """A list of lists."""
+    """A list of lists, a list or nothing, and any list."""
 
+    either: list[int] | None = option(None, "a list")  # noqa: RUF009 - as below
+    bare: list = option([], "any list")  # noqa: RUF009 - as below
     pairs: list[list[int]] = option(help="pairs", factory=lambda: [[0]])  # noqa: RUF009 - a field with its own factory
 
 
@@ -74,6 +76,19 @@ def test_a_list_becomes_a_tuple_of_what_is_frozen() -> None:
         sample = Sample(names=given)  # type: ignore[arg-type]
         assert sample.names == ("b", "c")
         assert hash(sample) == hash(Sample(names=["b", "c"]))
+    assert Nested(either=[1]).either == (1,)  # type: ignore[comparison-overlap]
+    assert Nested(either=None).either is None
+    for wrong in (
+        {"pairs": None},
+        {"pairs": "ab"},
+        {"pairs": [1]},
+        {"pairs": [[None]]},
+        {"either": "ab"},
+        {"either": ["a"]},
+        {"bare": 1},
+    ):
+        with pytest.raises(UserError, match=r"it must be (a list|of type int)"):
+            Nested(**wrong)  # type: ignore[arg-type]
     assert Nested(pairs=[[1, 2], [3]]).pairs == ((1, 2), (3,))  # type: ignore[comparison-overlap]
     assert hash(Nested()) == hash(Nested(pairs=[[0]]))
     assert Logger(tags=["a"]).tags == ["a"]

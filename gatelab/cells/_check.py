@@ -126,6 +126,8 @@ def _check_step(cell: "Cell") -> tuple[str, ...]:
     _check_range(cell, _run(cell, {key: value * LARGE for key, value in data.items()}))
     _run(cell, {key: value.float() for key, value in data.items()})
     _check_derivative(leaves, results)
+    if cell.peer is not None:
+        _check_peer(cell, cell.peer)
     return tuple(name for kind, name in whole if kind == "gate")
 
 
@@ -341,6 +343,33 @@ def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor
                 "step gives the new state no derivative by any pre-activation, so that no weight could be learnt; look for "
                 "detach(), no_grad() and constant functions"
             )
+
+
+def _check_peer(cell: "Cell", peer: Any) -> None:
+    """The torch module of that name computes the same, on one step with weights of its shapes."""
+    D, generator = 2, torch.Generator().manual_seed(1)
+    try:
+        module: Any = peer(D, UNITS, bias=False, dtype=torch.float64, device="meta").to_empty(device="cpu")  # draws no numbers
+    except (TypeError, ValueError) as error:
+        raise BrokenError(f"peer {peer.__name__} cannot be made: {error}") from error
+    W, R = module.weight_ih_l0, module.weight_hh_l0
+    for weight, name, gates in ((W, "W", cell.input_gates), (R, "R", cell.recurrent_gates)):
+        if len(weight) != len(gates) * UNITS:
+            blocks = f"{len(weight) // UNITS} blocks of rows, but {', '.join(gates) or 'no pre-activation'} in {name}"
+            raise BrokenError(f"peer {peer.__name__} has {blocks} of the cell; declare the peer whose equations these are, or none")
+        weight.normal_(generator=generator)
+    x, *states = (torch.randn(ROWS, size, generator=generator, dtype=torch.float64) for size in (D, *[UNITS] * len(cell.state)))
+    s = {("s", name): value for name, value in zip(cell.state, states, strict=True)}
+    a = dict(zip(cell.input_gates, (x @ W.mT).chunk(len(cell.input_gates), -1), strict=True))
+    for name, part in zip(cell.recurrent_gates, (states[0] @ R.mT).chunk(len(cell.recurrent_gates), -1), strict=True):
+        a[name] = a[name] + part if name in a else part
+    p = {("p", name): torch.ones(UNITS, dtype=torch.float64) for name in cell.vectors}
+    ours = _run(cell, {("a", name): a[name].contiguous() for name in cell.gates} | s | p)
+    given = [value[None] for value in states]
+    last = module(x[None], tuple(given) if len(given) > 1 else given[0])[1]
+    for name, value in zip(cell.state, last if isinstance(last, tuple) else (last,), strict=True):
+        if not _same(ours["state", name], value[0]):
+            raise BrokenError(f"step computes another '{name}' than its peer {peer.__name__}; declare no peer, or its equations")
 
 
 def _same(value: Tensor, other: Tensor, exactly: bool = False) -> bool:

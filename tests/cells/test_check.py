@@ -226,6 +226,13 @@ MISTAKES = {
     "no feedback": Mistake(GOOD, ("`feedback` is empty, but f, z read what is fed back",), "feedback = ()"),
     "retention as a tuple": Mistake(GOOD, ("`retention` is ('forget',), but",), 'retention = ("forget",)'),
     "a peer that is none": Mistake(GOOD, ("`peer` is 'LSTM', but",), 'peer = "LSTM"'),
+    "a peer with other blocks": Mistake(GOOD, ("peer GRU has 3 blocks of rows, but f, z in W of the cell",), "peer = torch.nn.GRU"),
+    "a peer with other equations": Mistake(
+        "h = tanh(a.z + 0.1 * s.h)\nreturn {'h': h}, {}",
+        ("step computes another 'h' than its peer RNN",),
+        'gates = {"z": "block_input"}\npeer = torch.nn.RNN',
+    ),
+    "a peer that cannot be made": Mistake(GOOD, ("peer RNNBase cannot be made",), "peer = torch.nn.RNNBase"),
     "an own __init__": Mistake(
         GOOD,
         ("class Mine has an __init__ of its own; declare every option as a field",),
