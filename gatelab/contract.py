@@ -93,9 +93,9 @@ def _check_option(cls: type, name: str) -> None:
     kind = base_of(cls).__name__.lower()
     if name == "name":
         raise BrokenError(f"the option 'name' must have another name: `{kind}.name` is the name of the {kind} in a configuration")
-    bases = [owner for owner in cls.__mro__ if dataclasses.is_dataclass(owner) and name not in owner.__dataclass_fields__]
-    for owner in bases:
-        if name in vars(owner):
+    owners: list[Any] = [owner for owner in cls.__mro__ if dataclasses.is_dataclass(owner)]
+    for owner in owners:
+        if name in vars(owner) and name not in {field.name for field in dataclasses.fields(owner)}:
             raise BrokenError(
                 f"the option '{name}' must have another name: it would hide `{name}` of {owner.__name__}; if it is not meant to be "
                 "an option, write it without an annotation"

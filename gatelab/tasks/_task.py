@@ -1,6 +1,6 @@
 """The task contract: what a file in this folder declares."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from gatelab.registry import Options
+from gatelab.registry import Options, UserError
+from gatelab.tasks._declared import class_problem
 
 Split = Literal["train", "val", "test"]
 
@@ -39,7 +40,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task(Options):
+class Task(Options, ABC):
     """Base of all tasks: a frozen dataclass whose fields become the Hydra options `task.<field>`.
 
     Declares:
@@ -50,6 +51,8 @@ class Task(Options):
         carried: row r of a batch goes on where row r of the batch before ended: the state of the model is carried over, without
             its gradient. An evaluation begins with the initial state.
         repeats: why sequences occur more than once, in several splits even; empty if they do not.
+
+    `gatelab.tasks.check_task` finds out whether a task is what is described here, before anything is trained with it.
     """
 
     readout: ClassVar[Literal["last", "all"]] = "all"
@@ -87,7 +90,7 @@ class Task(Options):
 
     @abstractmethod
     def size(self, split: Split) -> int | None:
-        """Number of sequences; None if the split is endless (generated training data)."""
+        """Number of sequences, at least 1; None if the training split is endless (generated data). Val and test are finite."""
 
     @abstractmethod
     def batch(self, split: Split, seed: int, indices: np.ndarray) -> Batch:
@@ -127,3 +130,14 @@ class Task(Options):
     def data_hashes(self) -> Mapping[str, str]:
         """SHA-256 of every data file behind the task; empty for generated data."""
         return {}
+
+    @classmethod
+    def check_class(cls, name: str) -> None:
+        """Looks at what can be seen before there is a task of this class.
+
+        Raises:
+            UserError: it has no decorator, a member is absent or is not what it must be, or an option has a reserved name.
+        """
+        problem = class_problem(cls)
+        if problem is not None:
+            raise UserError(f"Task '{name}': {problem}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from gatelab.tasks import Batch, Task
+from gatelab.tasks import TASKS, Batch, Task, Watched
 from gatelab.tasks._task import Split
 from gatelab.training.parallel import Team
 
@@ -26,8 +26,8 @@ class TrainingStream:
     """
 
     def __init__(self, task: Task, seed: int, batch_size: int, start: Callable[[], int], team: Team | None = None) -> None:
-        self.task, self.seed, self.start, self.team = task, seed, start, team or Team()
-        self.size = task.size("train")
+        self.task, self.seed, self.start, self.team = _watched(task), seed, start, team or Team()
+        self.size = self.task.size("train")
         self.batch_size = batch_size if self.size is None else min(batch_size, self.size)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -49,11 +49,11 @@ class EvaluationBatches:
     """All sequences of a fixed split, in order; of each batch the rows of this process, if it has any."""
 
     def __init__(self, task: Task, split: Split, team: Team | None = None) -> None:
-        self.task: Task = task
+        self.task, self.team = _watched(task), team or Team()
         self.split: Split = split
-        size = task.size(split)
-        assert size is not None, f"the {split} split of a task is finite"
-        self.size, self.team = size, team or Team()
+        size = self.task.size(split)
+        assert size is not None  # of val and test, `Watched` refuses it
+        self.size = size
 
     def __len__(self) -> int:
         return len(self._indices())
@@ -67,3 +67,7 @@ class EvaluationBatches:
         whole = [np.arange(first, min(first + EVALUATION_BATCH, self.size)) for first in firsts]
         shares = [indices[self.team.rows(len(indices))] for indices in whole]
         return [indices for indices in shares if len(indices)]
+
+
+def _watched(task: Task) -> Watched:
+    return Watched(task, TASKS.name_of(type(task)))

@@ -19,7 +19,7 @@ from gatelab.records import read_json
 from gatelab.registry import UserError
 from gatelab.runs import Run, RunBusyError, RunWriter, SilentWriter, read_run, run_name
 from gatelab.signals import asked, stoppable
-from gatelab.tasks import TASKS, Task
+from gatelab.tasks import TASKS, Task, check_task
 from gatelab.training import failures
 from gatelab.training.callbacks import seed_everything
 from gatelab.training.checkpoints import LAST, resumable
@@ -92,6 +92,7 @@ def _built(config: Config, team: Team) -> tuple[Task, SequenceModel, dict[str, A
     if config.machine.allocator == "keep" and (reason := keep_memory()):
         _log.info("%s", reason)
     task = TASKS.build(**config.task)
+    check_task(task, config.task["name"])
     if team.size > 1:
         check_shares(config, task, team.size)
     seed_everything(config.seed)

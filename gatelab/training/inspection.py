@@ -16,7 +16,7 @@ from gatelab.plugins import only_for_now
 from gatelab.records import write_json
 from gatelab.registry import UserError
 from gatelab.runs import Run
-from gatelab.tasks import TASKS, Batch, Task
+from gatelab.tasks import TASKS, Batch, Task, check_task
 from gatelab.tasks._task import Split
 from gatelab.training.data import EvaluationBatches
 from gatelab.training.prepare import build_model
@@ -86,6 +86,7 @@ def _load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
     config = build(run.config)
     task = TASKS.build(**config.task)
     check_data(run, task.data_hashes())
+    check_task(task, config.task["name"])
     model = build_model(config, task)
     try:
         kept = torch.load(path, weights_only=True, map_location="cpu")

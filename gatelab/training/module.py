@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from gatelab.config import Config
 from gatelab.diagnostics import keys
 from gatelab.models import SequenceModel
-from gatelab.tasks import Batch, Task
+from gatelab.registry import UserError
+from gatelab.tasks import Batch, Task, Watched
 from gatelab.training.failures import NonFiniteLossError
 from gatelab.training.lean import LeanModule
 from gatelab.training.optimizer import build_optimizer, rate_factor
@@ -36,6 +37,7 @@ class SequenceModule(LeanModule):
     def __init__(self, model: SequenceModel, task: Task, config: Config, team: Team | None = None) -> None:
         super().__init__()
         self.model, self.task, self.config, self.team = model, task, config, team or Team()
+        self._watched = Watched(task, config.task["name"])
         self.loss, self.share = math.nan, 1.0
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
         self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
@@ -44,8 +46,8 @@ class SequenceModule(LeanModule):
         self._carried: dict[str, tuple[Tensor, ...]] = {}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss = self.task.loss(self._outputs(batch, "train"), batch)
-        weight = 1.0 if self.team.size == 1 else self.task.weight(batch)
+        loss = self._watched.loss(self._outputs(batch, "train"), batch)
+        weight = 1.0 if self.team.size == 1 else self._watched.weight(batch)
         self.loss, self.share = self.team.mean(loss.item(), weight)
         if not math.isfinite(self.loss):
             raise NonFiniteLossError(f"The training loss is {self.loss} at step {self.global_step}.")
@@ -116,7 +118,7 @@ class SequenceModule(LeanModule):
 
     def _evaluate(self, batch: Batch) -> None:
         output = self._outputs(batch, "evaluation")
-        for name, (total, weight) in self.task.metrics(output, batch).items():
+        for name, (total, weight) in self._watched.metrics(output, batch).items():
             self._sums[name][0] += float(total)
             self._sums[name][1] += float(weight)
 
@@ -124,6 +126,9 @@ class SequenceModule(LeanModule):
         parts = self.team.gather(dict(self._sums))
         # By the leader's names: of a small split the others may have no row.
         sums = {name: [sum(part[name][place] for part in parts if name in part) for place in (0, 1)] for name in parts[0]}
+        for name, (_, weight) in sums.items():
+            if not weight:
+                raise UserError(f"Task '{self._watched.name}': the weights of '{name}' add up to 0 over the whole '{split}' split.")
         self.scores = {keys.score(split, name): total / weight for name, (total, weight) in sums.items()}
         self._sums.clear()
         self._carried.pop("evaluation", None)

@@ -13,7 +13,7 @@ from gatelab.config import Config
 from gatelab.kernels import Served, check_backend, serving
 from gatelab.models import RNN, SequenceModel, initialize, matched_size
 from gatelab.registry import UserError
-from gatelab.tasks import TASKS, Task
+from gatelab.tasks import TASKS, Task, check_task
 from gatelab.training.parallel import Team, check_shares
 
 PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
@@ -27,7 +27,7 @@ def check(config: Config) -> None:
     """
     CELLS.build(**config.cell)  # runs its step, before anything that costs more
     task = TASKS.build(**config.task)
-    task.size("train")  # a data set that cannot be had is refused here
+    check_task(task, config.task["name"])  # a data set that cannot be had is refused here, too
     with torch.device("meta"):
         build_model(config, task)
     check_backend(config.model.backend)
