@@ -244,7 +244,7 @@ class Registry(Generic[T]):
                 raise UserError(unknown(self.kind, name, self.names()))
             try:
                 cls = self._installed[name].load()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise UserError(f"entry point '{name}' cannot be imported: {type(error).__name__}: {error}") from error
             return self._checked(cls, name, f"entry point '{name}'")
         module = importlib.import_module(f"{self.package}.{name}")

@@ -96,6 +96,21 @@ def test_the_standard_library_and_installed_packages_win(tmp_path: Path) -> None
     assert list(read_plugin(file).sources) == ["mine.py"]
 
 
+def test_what_lies_in_the_current_folder_does_not_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m gatelab` and `torchrun -m gatelab` have it in front of the path; a run is the same with and without."""
+    file = write(tmp_path / "cells", mine=CELL + "import helper\nVALUE = helper.X", helper="X = 3")
+    write(tmp_path, helper="X = 4")
+    first = read_plugin(file)
+    monkeypatch.chdir(tmp_path)
+    for entry in ("", str(tmp_path)):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "path", [entry, *sys.path])
+            assert read_plugin(file) == first
+            assert value(file) == 3
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])  # a development install: it is not here by chance
+    assert list(read_plugin(file).sources) == ["mine.py"]
+
+
 def test_modules_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
     text = CELL + "import helper\ndef later():\n    import helper\n    return helper.X\nVALUE = helper.X"
     files = [write(tmp_path / name, **{name: text, "helper": f"X = '{name}'"}) for name in ("first", "second")]

@@ -313,9 +313,12 @@ def test_an_installed_package_that_offers_something_else(tmp_path: Path) -> None
         registry.get("theirs")
 
 
-def test_an_installed_package_that_is_broken(tmp_path: Path) -> None:
-    registry = install(tmp_path, "import no_such_module", "theirs = offered:Damped")
-    with pytest.raises(UserError, match=r"'theirs' .*no_such_module"):
+@pytest.mark.parametrize(
+    ("text", "message"), [("import no_such_module", "no_such_module"), ("raise SystemExit(7)", "SystemExit: 7")]
+)
+def test_an_installed_package_that_is_broken(text: str, message: str, tmp_path: Path) -> None:
+    registry = install(tmp_path, text, "theirs = offered:Damped")
+    with pytest.raises(UserError, match=rf"entry point 'theirs' cannot be imported: .*{message}"):
         registry.get("theirs")
 
 
