@@ -103,12 +103,13 @@ def test_every_argument_of_every_operator_is_tried() -> None:
                 assert any(case.arguments.get(argument.name, default) is not default for case in cases), (operator, argument.name)
 
 
-@pytest.fixture(scope="module", params=[torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)], ids=str)
+@pytest.fixture(scope="module", params=[torch.float32, torch.float64], ids=str)
 def compiled(request: pytest.FixtureRequest) -> tuple[Compiled, torch.dtype]:
     """All cases in one library."""
     return Compiled([_line(case) for case in CASES], request.param), request.param
 
 
+@pytest.mark.slow  # 300 traces and a library for each number format
 @pytest.mark.parametrize("operator", OPERATORS, ids=str)
 def test_an_operator_and_its_derivatives(operator: Any, compiled: tuple[Compiled, torch.dtype]) -> None:
     in_c, dtype = compiled

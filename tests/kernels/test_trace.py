@@ -158,6 +158,15 @@ def test_a_cell_defined_again_is_another_cell() -> None:
         torch.testing.assert_close(rnn(x)[0], function(x @ rnn.layers["0"].W.mT + rnn.layers["0"].b), rtol=0, atol=FLOAT32)
 
 
+def test_a_captured_graph_keeps_its_cell_when_another_of_the_same_text_is_defined() -> None:
+    x = normal(4, 2, 3).float()
+    rnns = [RNN(_defined(equation), 3, 5, backend="cpu") for equation in ("torch.tanh(a.z)", "torch.sigmoid(a.z)")]
+    graphs = [torch.compile(rnn, backend="eager", fullgraph=True) for rnn in rnns]
+    for _ in range(2):
+        for rnn, graph in zip(rnns, graphs, strict=True):
+            assert torch.equal(graph(x)[0], rnn(x)[0])
+
+
 @pytest.mark.parametrize(
     "mode", [torch.inference_mode, lambda: torch.autograd.set_detect_anomaly(True, check_nan=True), lambda: torch.autocast("cpu")]
 )

@@ -20,7 +20,8 @@ def _settled(cell: Cell, sizes: tuple[int, ...], itemsize: int, every: int | Non
     """The text that stands for a cell; blocks, threads, chunk and segment, which the backward pass must share."""
     N, T, B, H = sizes
     key = f"{type(cell).__module__}:{cell!r}"
-    _cells[key] = cell
+    while _cells.setdefault(key, cell) != cell:  # a notebook may define a class again, and a graph keeps the one that it captured
+        key += "'"
     divided = plan(N, B, torch.get_num_threads())
     segment = segment_of(cell, divided, N * B * H * itemsize, T, every, save)
     return key, [divided.blocks, divided.threads, divided.chunk, segment]
