@@ -10,6 +10,7 @@ from torch import Tensor
 from gatelab.cells import Cell
 from gatelab.kernels import cpu, eager
 from gatelab.kernels._gate import check, check_lengths, special
+from gatelab.kernels._resets import reversed_resets
 from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, replay
 from gatelab.registry import UserError, unknown
 
@@ -55,6 +56,8 @@ def scan(
     record: bool = False,
     checkpoint_every: int | None = None,
     flow: Flow | None = None,
+    resets: Tensor | None = None,
+    restart: tuple[Tensor, ...] | None = None,
 ) -> Scan:
     """Runs the time loop of one layer in one direction.
 
@@ -75,15 +78,20 @@ def scan(
             may round it up. None: chosen from T and the memory at hand. The eager loop keeps everything,
             and every backend the tape of a cell with memory.
         flow: filled with the derivatives by all states when the backward pass runs.
+        resets: steps at which a row starts again (B, T), or None: they read `restart` in place of the state before them, in the
+            recurrent product, in `step` and in the record; a cell with memory begins an empty tape there. No derivative passes
+            such a step, and NaN before it does not reach the steps behind it. At step 0 it takes the place of `s0`; behind
+            the end of a row it has no effect.
+        restart: the state there, in the order of `cell.state`, (N, B, H) each; zeros if None.
 
     Raises:
         UserError: a tensor is absent or does not fit the others (`_gate.check`); the backend does not exist or cannot serve this
             cell, number format, machine or transformation.
     """
-    check(cell, weights, x, s0, lengths)
-    why = special((x, *weights.named().values(), *s0, lengths))
+    check(cell, weights, x, s0, lengths, resets, restart)
+    why = special((x, *weights.named().values(), *s0, lengths, resets, *(restart or ())))
     chosen = BACKENDS[_choose(cell, x.dtype, x.device, backend, why).backend]
-    return cast(Backend, chosen).scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow)
+    return cast(Backend, chosen).scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow, resets, restart)
 
 
 def _choose(cell: Cell, dtype: torch.dtype, device: torch.device, backend: str, why: str | None) -> Served:
@@ -104,4 +112,17 @@ def _choose(cell: Cell, dtype: torch.dtype, device: torch.device, backend: str, 
     raise AssertionError("the eager backend serves everything")
 
 
-__all__ = ["BACKENDS", "Flow", "Record", "Scan", "Served", "Weights", "check_backend", "check_lengths", "replay", "scan", "serving"]
+__all__ = [
+    "BACKENDS",
+    "Flow",
+    "Record",
+    "Scan",
+    "Served",
+    "Weights",
+    "check_backend",
+    "check_lengths",
+    "replay",
+    "reversed_resets",
+    "scan",
+    "serving",
+]

@@ -92,6 +92,8 @@ class Backend(Protocol):
         record: bool,
         checkpoint_every: int | None,
         flow: Flow | None,
+        resets: Tensor | None,
+        restart: tuple[Tensor, ...] | None,
     ) -> Scan: ...
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gatelab.cells import Cell, Parts
+from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels._tape import Tape
 
@@ -22,31 +23,29 @@ def scan(
     record: bool = False,
     checkpoint_every: int | None = None,  # noqa: ARG001 - this loop keeps everything
     flow: Flow | None = None,
+    resets: Tensor | None = None,
+    restart: tuple[Tensor, ...] | None = None,
 ) -> Scan:
-    """Runs one layer in one direction.
-
-    Args:
-        cell: the equations.
-        weights: the parameters, N replicas.
-        x: inputs (N, T, B, D).
-        s0: initial state in the order of `cell.state`, (N, B, H) each.
-        lengths: valid steps of each row (B,), or None. A finished row keeps its state and puts out zeros.
-        record: also return what `step` was given.
-        checkpoint_every: not used; everything is kept.
-        flow: filled by the backward pass.
-    """
+    """Runs one layer in one direction; arguments as of `gatelab.kernels.scan`."""
     T = x.shape[1]
     alone, joint = _input_parts(cell, weights, x, s0)
     R = _transposed(weights.R) if weights.R is not None else None
     p = Parts(**{name: value[:, None] for name, value in weights.p.items()})
     tape = Tape(cell.memory, weights.memory, x, s0) if cell.memory is not None else None
     alive = None if lengths is None else (torch.arange(T, device=x.device)[:, None] < lengths.to(x.device))[..., None]
+    restarted = None if resets is None else live_resets(resets, lengths, x.device)
+    again = dict(zip(cell.state, restart or [0.0] * len(cell.state), strict=True))
 
     s = dict(zip(cell.state, s0, strict=True))
     outputs: list[Tensor] = []
     seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
     for t in range(T):
-        read = s if tape is None else dict(zip(cell.state, tape.read(t), strict=True))
+        if restarted is not None:
+            s = {name: torch.where(restarted[t][:, None], again[name], value) for name, value in s.items()}
+        read = s
+        if tape is not None:
+            tape.push(tuple(s[name] for name in cell.state), None if restarted is None else restarted[t])
+            read = dict(zip(cell.state, tape.read(t), strict=True))
         a = {name: part[t] for name, part in alone.items()}
         if R is not None:
             fed = [read[name] for name in cell.feedback]
@@ -61,8 +60,6 @@ def scan(
             new = {name: torch.where(alive[t], new[name], s[name]) for name in cell.state}
         s = new
         outputs.append(h)
-        if tape is not None:
-            tape.push(tuple(s[name] for name in cell.state))
         if record:
             seen.append((a, read))
     # Copies: what is handed out may be modified in place, what autograd has saved may not.

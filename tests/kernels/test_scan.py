@@ -285,7 +285,7 @@ def test_a_backend_gets_what_the_module_was_given(backends: dict[str, Any]) -> N
         assert weights.b.shape == (1, 4 * H)
         assert {name: value.shape for name, value in weights.p.items()} == dict.fromkeys(("p_i", "p_f", "p_o"), (1, H))
         assert weights.memory == {}
-        assert arguments[6:] == (7, None)
+        assert arguments[6:] == (7, None, None, None)
     assert [(arguments[4] is None, arguments[5]) for arguments in seen] == [(False, False)] * 2 + [(True, True)] * 2
     tape = Variant("attention", {"window": 2}).rnn(D, H, backend="fortran")
     tape(normal(T, B, D))

@@ -6,6 +6,7 @@ from torch import Tensor
 from gatelab.cells import Cell
 from gatelab.kernels import eager
 from gatelab.kernels._gate import CAPTURED, constant
+from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels.cpu._build import BuildError
 from gatelab.kernels.cpu._call import DTYPES, POOL, library, plan, segment_of
@@ -43,20 +44,26 @@ def scan(
     record: bool = False,
     checkpoint_every: int | None = None,
     flow: Flow | None = None,
+    resets: Tensor | None = None,
+    restart: tuple[Tensor, ...] | None = None,
 ) -> Scan:
     """Runs one layer in one direction; arguments as of `gatelab.kernels.scan`."""
     if not x.numel():  # no rows: nothing to divide among threads
-        return eager.scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow)
-    inputs = Inputs.of(cell, weights, x, s0)
+        return eager.scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow, resets, restart)
+    boundaries = again = None
+    if resets is not None:
+        boundaries = live_resets(resets, lengths, x.device)
+        again = restart or (torch.zeros_like(s0[0]),) * len(s0)
+    inputs = Inputs.of(cell, weights, x, s0, again)
     if torch.compiler.is_compiling():
-        return captured(cell, inputs, lengths, record, checkpoint_every)
+        return captured(cell, inputs, lengths, boundaries, record, checkpoint_every)
     inputs = inputs.laid_out()
     N, T, B, _, H = inputs.sizes
     divided = plan(N, B, torch.get_num_threads())
     save = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs.flat())
     segment = segment_of(cell, divided, N * B * H * x.element_size(), T, checkpoint_every, save)
     ends = None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
-    run = Run(library(cell, x.dtype), cell, divided, segment, ends, record, save, flow)
+    run = Run(library(cell, x.dtype), cell, divided, segment, ends, boundaries, record, save, flow)
     results = TimeLoop.apply(run, *inputs.flat()) if save else forward(run, inputs, POOL.take)[0]
     parts = len(cell.state)
     made = None

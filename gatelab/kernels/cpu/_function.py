@@ -26,6 +26,7 @@ class Run(NamedTuple):
         plan: rows to blocks, blocks to threads.
         segment: steps between two states that are kept; T keeps everything.
         lengths: valid steps of each row (B,), or None.
+        resets: steps that read `Inputs.restart` in place of the state before them (T, B), or None.
         record: whether to put out what `step` was given.
         save: whether there will be a backward pass.
         flow: where the backward pass leaves the cotangents of the states, or None.
@@ -36,6 +37,7 @@ class Run(NamedTuple):
     plan: Plan
     segment: int
     lengths: Tensor | None
+    resets: Tensor | None
     record: bool
     save: bool
     flow: Flow | None
@@ -76,32 +78,40 @@ class Inputs(NamedTuple):
     p: tuple[Tensor, ...]
     memory: tuple[Tensor, ...]
     s0: tuple[Tensor, ...]
+    restart: tuple[Tensor | None, ...]  # as many; None without resets
 
     @classmethod
-    def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...]) -> "Inputs":
+    def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> "Inputs":
         p = tuple(weights.p[name] for name in cell.vectors)
         memory = tuple(weights.memory[name] for name in read_weights(cell))
-        return cls(x, weights.W, weights.R, weights.b, p, memory, s0)
+        return cls(x, weights.W, weights.R, weights.b, p, memory, s0, restart or (None,) * len(s0))
 
     @classmethod
     def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
         x, W, R, b, *others = tensors
-        vectors, state = len(cell.vectors), len(others) - len(cell.state)
-        return cls(x, W, R, b, tuple(others[:vectors]), tuple(others[vectors:state]), tuple(others[state:]))
+        vectors, parts = len(cell.vectors), len(cell.state)
+        p, memory, states = others[:vectors], others[vectors : -2 * parts], others[-2 * parts :]
+        return cls(x, W, R, b, tuple(p), tuple(memory), tuple(states[:parts]), tuple(states[parts:]))
 
     def laid_out(self) -> "Inputs":
         """The same numbers as the loop reads them."""
         W, R, b = (None if value is None else _dense(value) for value in (self.W, self.R, self.b))
         p, memory, s0 = (tuple(map(_dense, part)) for part in (self.p, self.memory, self.s0))
-        return Inputs(_rows(self.x), W, R, b, p, memory, s0)
+        restart = tuple(None if part is None else _dense(part) for part in self.restart)
+        return Inputs(_rows(self.x), W, R, b, p, memory, s0, restart)
 
     def weights(self, cell: Cell) -> Weights:
         """What is not input or state."""
         p, memory = zip(cell.vectors, self.p, strict=True), zip(read_weights(cell), self.memory, strict=True)
         return Weights(self.W, self.R, self.b, dict(p), dict(memory))
 
+    @property
+    def again(self) -> tuple[Tensor, ...] | None:
+        """The state of rows that start again, or None without resets."""
+        return None if self.restart[0] is None else self.restart  # type: ignore[return-value]
+
     def flat(self) -> tuple[Tensor | None, ...]:
-        return (self.x, self.W, self.R, self.b, *self.p, *self.memory, *self.s0)
+        return (self.x, self.W, self.R, self.b, *self.p, *self.memory, *self.s0, *self.restart)
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int]:
@@ -161,6 +171,8 @@ def _block(run: Run, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> 
     )
     if inputs.memory:
         block.set(dict(zip(read_weights(run.cell), inputs.memory, strict=True)))
+    if run.resets is not None:
+        block.set({"resets": run.resets, "restart": inputs.restart})
     return block.set(_strides("x", inputs.x)).set(_strides("out", out)).set(values)
 
 
@@ -208,6 +220,7 @@ def adjoint(
         made[0] = None
     of = Inputs.back(run.cell, tuple(made))
     values: dict[str, Any] = {**held, "dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
+    values |= {"drestart": of.restart}
     values |= {f"d{name}": value for name, value in zip(read_weights(run.cell), of.memory, strict=True)}
     if made[0] is not None:
         values |= _strides("dx", made[0])
@@ -253,7 +266,8 @@ class TimeLoop(torch.autograd.Function):
         if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
             return (None, *_eagerly(run, tensors, wanted, cotangents))
         inputs = Inputs.back(run.cell, tensors)
-        check(run.cell, inputs.weights(run.cell), inputs.x, inputs.s0)  # hooks on saved tensors may give back anything
+        # Hooks on saved tensors may give back anything.
+        check(run.cell, inputs.weights(run.cell), inputs.x, inputs.s0, restart=inputs.again)
         inputs = inputs.laid_out()
         made = adjoint(run, inputs, _output(ctx, inputs), ctx.held, cotangents, wanted)
         if not _graph_is_kept():
@@ -278,7 +292,9 @@ def _eagerly(
         aliases = [None if value is None else value.view_as(value) for value in tensors]
     inputs = Inputs.back(run.cell, tuple(aliases))
     with torch.enable_grad():
-        result = eager.scan(run.cell, inputs.weights(run.cell), inputs.x, inputs.s0, run.lengths, run.record, flow=run.flow)
+        weights, resets = inputs.weights(run.cell), None if run.resets is None else run.resets.mT
+        options = {"flow": run.flow, "resets": resets, "restart": inputs.again}
+        result = eager.scan(run.cell, weights, inputs.x, inputs.s0, run.lengths, run.record, **options)
     reached = [result.output, *result.state]
     if result.record is not None:
         reached += [torch.stack([*part.values()]) for part in result.record]

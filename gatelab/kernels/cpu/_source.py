@@ -17,9 +17,11 @@ FIELDS = (
     *((name, "long") for name in ("x_n", "x_t", "x_b", "out_n", "out_t", "out_b")),
     *((name, "long") for name in ("dx_n", "dx_t", "dx_b", "d_out_n", "d_out_t", "d_out_b")),
     ("lengths", "const int64_t *"),
+    ("resets", "const uint8_t *"),
     *((name, "const real *") for name in ("x", "W", "R", "b", "K", "Q", "P", "v")),
     ("p", "const real *[VECTORS]"),
     ("s0", "const real *[STATES]"),
+    ("restart", "const real *[STATES]"),
     *((name, "real *") for name in ("out", "saved", "kept", "tape", "record_a", "record_s", "work")),
     ("last", "real *[STATES]"),
     *((name, "const real *") for name in ("d_out", "d_record_a", "d_record_s")),
@@ -27,6 +29,7 @@ FIELDS = (
     *((name, "real *") for name in ("flow", "dx", "dW", "dR", "db", "dK", "dQ", "dP", "dv")),
     ("dp", "real *[VECTORS]"),
     ("ds0", "real *[STATES]"),
+    ("drestart", "real *[STATES]"),
 )
 
 

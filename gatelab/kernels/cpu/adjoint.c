@@ -4,6 +4,8 @@
 static void adjoint_rows(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s,
                          const real *saved, real *da, real *sums) {
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
+  const real *first[it->rows];  // the first part of the state, where a step reads it and does not store it
+  for (long r = 0; r < it->rows; r++) first[r] = before_at(c, it, t, r);
   for (long v = 0; v < p->Hv; v++) {
     const long count = lanes_left(c->H, v);
     V vectors[VECTORS + 1], total[GATES + VECTORS];
@@ -25,7 +27,7 @@ static void adjoint_rows(const Call *c, const Plan *p, const Packed *w, const It
         after[q] = *(const V *)(s->state + q * part + at);
         before[q] = (V){0};
         if (STORED_AT[q] >= 0) before[q] = *(const V *)(saved + (SAVED + STORED_AT[q]) * part + at);
-        else if (READ[q]) before[q] = load(before_at(c, it, t, r) + v * LANES, count);
+        else if (READ[q]) before[q] = load(first[r] + v * LANES, count);
       }
       if (c->d_out) {
         const real *d_out = c->d_out + it->n * c->d_out_n + t * c->d_out_t + (it->first + r) * c->d_out_b + v * LANES;
@@ -115,6 +117,19 @@ static void weight_gradients(const Call *c, const Plan *p, const Item *it, long 
   }
 }
 
+// The cotangent of a state that started again before step t is that of `restart`; nothing reaches the step before.
+static void restart_backwards(const Call *c, const Plan *p, const Item *it, long t, const Scratch *s) {
+  const long step_v = it->rows * LANES, part = p->Hv * step_v;
+  for (long r = 0; r < it->rows; r++) {
+    if (!restarts(c, it, t, r)) continue;
+    for (long q = 0; q < STATES; q++) {
+      real *columns = s->state + q * part + r * LANES;
+      if (c->drestart[q]) add_columns(p, columns, step_v, c->H, c->drestart[q] + row_at(c, it, r));
+      for (long v = 0; v < p->Hv; v++) *(V *)(columns + v * step_v) = (V){0};
+    }
+  }
+}
+
 // Steps `first` to `end` of a block of rows, backwards. `first` is a multiple of the chunk.
 static void backward_steps(const Call *c, const Plan *p, const Packed *w, const Item *it, long first, long end, const Scratch *s,
                            const real *saved, real *gradient) {
@@ -140,6 +155,7 @@ static void backward_steps(const Call *c, const Plan *p, const Packed *w, const 
           store(c->dx + it->n * c->dx_n + t * c->dx_t + (it->first + r) * c->dx_b + v * LANES,
                 *(V *)(s->x + v * step_v + r * LANES), lanes_left(c->D, v));
     }
+    if (c->resets) restart_backwards(c, p, it, t, s);
     if (t % c->chunk == 0)
       weight_gradients(c, p, it, t, least_long(c->chunk, end - t), s, saved + (t - first) * slot, gradient);
   }
@@ -153,6 +169,8 @@ static void backward_item(const Call *c, const Plan *p, const Packed *w, const I
       for (long v = 0; v < p->Hv; v++)
         *(V *)(cotangent + q * part + v * step_v + r * LANES) =
             c->d_last[q] ? load(c->d_last[q] + row_at(c, it, r) + v * LANES, lanes_left(c->H, v)) : (V){0};
+  for (long q = 0; q < STATES; q++)
+    for (long r = 0; r < it->rows && c->drestart[q]; r++) memset(c->drestart[q] + row_at(c, it, r), 0, c->H * sizeof(real));
 #if MEMORY
   memset(s->tape, 0, it->rows * c->window * p->entry * sizeof(real));
 #endif
@@ -170,6 +188,7 @@ static void backward_item(const Call *c, const Plan *p, const Packed *w, const I
       memcpy(carried_of(&again), kept_at(c, p, it, first), CARRIED * part * sizeof(real));
       input_blocks(c, p, it, &again);
       for (long t = first; t < end; t++) {
+        if (c->resets) restart_rows(c, p, it, t, &again);
         before_step(c, p, w, it, t, &again, s->saved + (t - first) * slot);
         step_save(c, p, w, it, t, &again, s->saved + (t - first) * slot);
       }

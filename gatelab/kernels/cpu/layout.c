@@ -118,6 +118,8 @@ static Item item_of(const Call *c, long index) {
 
 static long lanes_left(long total, long v) { return least_long(LANES, total - v * LANES); }
 static int ended(const Call *c, const Item *it, long t, long r) { return c->lengths && t >= c->lengths[it->first + r]; }
+// Whether a row reads `restart` in step t, in place of the state before it; never behind its end.
+static int restarts(const Call *c, const Item *it, long t, long r) { return c->resets && c->resets[t * c->B + it->first + r]; }
 
 // (row, H) of a tensor (N, B, H) and of the output (N, T, B, H).
 static long row_at(const Call *c, const Item *it, long r) { return (it->n * c->B + it->first + r) * c->H; }
@@ -125,6 +127,7 @@ static real *out_at(const Call *c, const Item *it, long t, long r) {
   return c->out + it->n * c->out_n + t * c->out_t + (it->first + r) * c->out_b;
 }
 static const real *before_at(const Call *c, const Item *it, long t, long r) {  // the first part of the state before step t
+  if (restarts(c, it, t, r)) return c->restart[0] + row_at(c, it, r);
   return t ? out_at(c, it, t - 1, r) : c->s0[0] + row_at(c, it, r);
 }
 
@@ -132,10 +135,17 @@ static void to_columns(const real *row, long count, real *columns, long step) {
   for (long v = 0; v * LANES < count; v++, row += LANES) *(V *)(columns + v * step) = load(row, count - v * LANES);
 }
 
-static void load_state(const Call *c, const Item *it, const Plan *p, real *state) {
+// A row of a tensor gets what is in columns added.
+static void add_columns(const Plan *p, const real *columns, long step, long count, real *row) {
+  for (long v = 0; v < p->Hv; v++) {
+    const long left = lanes_left(count, v);
+    store(row + v * LANES, load(row + v * LANES, left) + *(const V *)(columns + v * step), left);
+  }
+}
+
+static void load_row(const Call *c, const Item *it, const Plan *p, const real *const *from, long r, real *state) {
   const long step = it->rows * LANES;
-  for (long q = 0; q < STATES; q++)
-    for (long r = 0; r < it->rows; r++) to_columns(c->s0[q] + row_at(c, it, r), c->H, state + q * p->Hv * step + r * LANES, step);
+  for (long q = 0; q < STATES; q++) to_columns(from[q] + row_at(c, it, r), c->H, state + q * p->Hv * step + r * LANES, step);
 }
 
 static long blocks_of(const real *columns, long total, long step, Block *blocks) {

@@ -83,6 +83,15 @@ static void step_emit(const Call *c, const Plan *p, const Packed *w, const Item 
   step_rows(c, p, w, it, t, s, saved, 0, 1);
 }
 
+// Rows whose state starts again get it before step t; with memory, what they read last is its first part.
+static void restart_rows(const Call *c, const Plan *p, const Item *it, long t, const Scratch *s) {
+  for (long r = 0; r < it->rows; r++) {
+    if (!restarts(c, it, t, r)) continue;
+    load_row(c, it, p, c->restart, r, s->state);
+    if (MEMORY) to_columns(c->restart[0] + row_at(c, it, r), c->H, s->summary + r * LANES, it->rows * LANES);
+  }
+}
+
 static real *carried_of(const Scratch *s) { return MEMORY ? s->summary : s->state; }
 
 static real *kept_at(const Call *c, const Plan *p, const Item *it, long t) {
@@ -93,7 +102,7 @@ static real *kept_at(const Call *c, const Plan *p, const Item *it, long t) {
 static void forward_item(const Call *c, const Plan *p, const Packed *w, const Item *it, const Scratch *s) {
   const long slot = p->slot * it->rows, carried = CARRIED * p->Hv * it->rows * LANES;
   real *saved = c->saved ? c->saved + (it->n * c->B + it->first) * c->T * p->slot : 0;
-  load_state(c, it, p, s->state);
+  for (long r = 0; r < it->rows; r++) load_row(c, it, p, c->s0, r, s->state);
   input_blocks(c, p, it, s);
 #if MEMORY
   memcpy(s->summary, s->state, p->Hv * it->rows * LANES * sizeof(real));
@@ -101,6 +110,7 @@ static void forward_item(const Call *c, const Plan *p, const Packed *w, const It
   for (long t = 0; t < it->end; t++) {
     real *now = saved ? saved + t * slot : 0;
     if (c->kept && t % c->segment == 0) memcpy(kept_at(c, p, it, t), carried_of(s), carried * sizeof(real));
+    if (c->resets) restart_rows(c, p, it, t, s);
 #if MEMORY
     push_state(c, p, w, it, t, s);
 #endif

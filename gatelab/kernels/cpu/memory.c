@@ -24,8 +24,10 @@ typedef struct {
   long first, count, length;
 } Span;
 
-static Span span_of(const Call *c, long t, long length) {
-  const long count = least_long(t + 1, c->window);
+static Span span_of(const Call *c, const Item *it, long t, long r, long length) {
+  const long most = least_long(t + 1, c->window);
+  long count = c->resets ? 1 : most;  // entries from before a restart are not read
+  while (count < most && !restarts(c, it, t + 1 - count, r)) count++;
   return (Span){t + 1 - count, count, length};
 }
 // The whole tape if there will be a backward pass, else as much as is read.
@@ -120,13 +122,13 @@ static void read_states(const Call *c, const Plan *p, const Packed *w, const Ite
     memcpy(saved + (SAVED + STORED) * part, s->query, part * sizeof(real));
     memcpy(saved + (SAVED + STORED + 1) * part, s->summary, part * sizeof(real));
   }
-  const Span span = span_of(c, t, tape_length(c));
   real *query = s->row, *read = query + wide, *weights = read + (STATES + 1 + LANES) * wide;
   for (long r = 0; r < it->rows; r++) {
     if (ended(c, it, t, r)) continue;
     real own[2];
     row_from_columns(c, p, s->query + r * LANES, step_v, query);
-    read_row(c, p, w->score, tape_of(c, p, it, s, r), span, query, weights, read, saved ? saved + SLOTS * part + r * LANES : own);
+    read_row(c, p, w->score, tape_of(c, p, it, s, r), span_of(c, it, t, r, tape_length(c)), query, weights, read,
+             saved ? saved + SLOTS * part + r * LANES : own);
     row_to_columns(p, read, s->summary + r * LANES, step_v);
     for (long q = 0; q < STATES; q++) row_to_columns(p, read + q * wide, s->state + q * part + r * LANES, step_v);
   }
@@ -195,7 +197,6 @@ static void read_backwards(const Call *c, const Plan *p, const Packed *w, const 
   if (t + 1 < it->end) summary_backwards(c, p, w, it, t + 1, s);
   real *query = s->row, *d_read = query + wide, *d_query = d_read + STATES * wide, *u = d_query + wide;
   real *d_vector = gradient + p->gradient_read + (p->depth_x + 2 * p->depth_s) * wide;
-  const Span span = span_of(c, t, c->T);
   for (long r = 0; r < it->rows; r++) {
     real *to = columns + r * LANES;
     memset(d_query, 0, wide * sizeof(real));
@@ -213,8 +214,10 @@ static void read_backwards(const Call *c, const Plan *p, const Packed *w, const 
                  load(saved + (SAVED + STORED_AT[q]) * part + v * step_v + r * LANES, lanes_left(c->H, v));
     }
     real *d_tape = s->tape + r * c->window * p->entry, *entry = d_tape + t % c->window * p->entry;
-    read_row_backwards(c, p, w->score, tape_of(c, p, it, s, r), d_tape, span, query, saved + SLOTS * part + r * LANES, d_read,
-                       sum_of(total), u, d_query, d_vector);
+    read_row_backwards(c, p, w->score, tape_of(c, p, it, s, r), d_tape, span_of(c, it, t, r, c->T), query,
+                       saved + SLOTS * part + r * LANES, d_read, sum_of(total), u, d_query, d_vector);
+    // The only entry has the weight 1, whatever the query is; nothing reaches h~ of the step before, not even NaN.
+    if (restarts(c, it, t, r)) memset(d_query, 0, wide * sizeof(real));
     row_to_columns(p, d_query, to, step_v);
     // No earlier step reads entry t, so that its cotangent is complete; its place is that of the entry which comes next.
     row_to_columns(p, entry, to + part, step_v);
