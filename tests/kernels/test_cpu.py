@@ -255,10 +255,10 @@ def test_frozen_parameters_get_no_gradient() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["peephole", "gru", "attention"])
-def test_a_compiled_module_holds_the_kernel_in_its_graph(name: str) -> None:
+@pytest.mark.parametrize(("name", "bias"), [("peephole", True), ("gru", True), ("gru", False), ("attention", True)])
+def test_a_compiled_module_holds_the_kernel_in_its_graph(name: str, bias: bool) -> None:
     """One graph with nothing broken out of it; the same bits as without torch.compile, gradients included."""
-    rnn = Variant(name, {}).rnn(3, 5, num_layers=2, bidirectional=True, backend="cpu", checkpoint_every=8)
+    rnn = Variant(name, {}).rnn(3, 5, num_layers=2, bias=bias, bidirectional=True, backend="cpu", checkpoint_every=8)
     nodes: list[str] = []
 
     def compiler(graph: torch.fx.GraphModule, inputs: Any) -> Any:

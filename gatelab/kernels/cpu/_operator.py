@@ -30,10 +30,11 @@ def _settled(cell: Cell, sizes: tuple[int, ...], itemsize: int, every: int | Non
 def captured(cell: Cell, inputs: Inputs, lengths: Tensor | None, resets: Tensor | None, record: bool, every: int | None) -> Scan:
     """As `gatelab.kernels.scan`, as one node of the graph that is being captured; `resets` as of `Run`."""
     N, T, B, _, H = inputs.sizes
-    tensors = [*inputs.flat()]
-    save = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors)
+    # Only those that there are: autograd takes a list that holds a None for one without gradients.
+    tensors, there = [value for value in inputs.flat() if value is not None], [value is not None for value in inputs.flat()]
+    save = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
     key, numbers = _settled(cell, (N, T, B, H), inputs.x.element_size(), every, save)
-    made = torch.ops.gatelab.time_loop(tensors, lengths, resets, key, numbers, record, save)
+    made = torch.ops.gatelab.time_loop(tensors, lengths, resets, key, there, numbers, record, save)
     parts = len(cell.state)
     records = None
     if record:
@@ -44,14 +45,16 @@ def captured(cell: Cell, inputs: Inputs, lengths: Tensor | None, resets: Tensor 
 
 def _run_of(
     key: str,
-    tensors: Sequence[Tensor | None],
+    there: Sequence[bool],
+    tensors: Sequence[Tensor],
     lengths: Tensor | None,
     resets: Tensor | None,
     numbers: Sequence[int],
     record: bool,
     save: bool,
 ) -> tuple[Run, Inputs]:
-    inputs = Inputs.back(_cells[key], tuple(tensors))
+    given = iter(tensors)
+    inputs = Inputs.back(_cells[key], tuple(next(given) if here else None for here in there))
     kernels = library(_cells[key], inputs.x.dtype)
     blocks, threads, chunk, segment = map(int, numbers)
     return Run(kernels, _cells[key], Plan(blocks, threads, chunk), segment, lengths, resets, record, save, None), inputs
@@ -72,30 +75,32 @@ def _plain(value: Tensor) -> Tensor:
 
 @torch.library.custom_op("gatelab::time_loop", mutates_args=())
 def _time_loop(
-    tensors: Sequence[Tensor | None],
+    tensors: Sequence[Tensor],
     lengths: Tensor | None,
     resets: Tensor | None,
     key: str,
+    there: Sequence[bool],
     numbers: Sequence[int],
     record: bool,
     save: bool,
 ) -> list[Tensor]:
-    run, inputs = _run_of(key, tensors, _ends(lengths), _dense(resets), numbers, record, save)
+    run, inputs = _run_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, save)
     made, held = forward(run, inputs.laid_out(), lambda count, dtype: torch.empty(count, dtype=dtype))
     return [*map(_plain, made), *held.values()]
 
 
 @_time_loop.register_fake
 def _(
-    tensors: Sequence[Tensor | None],
+    tensors: Sequence[Tensor],
     lengths: Tensor | None,
     resets: Tensor | None,
     key: str,
+    there: Sequence[bool],
     numbers: Sequence[int],
     record: bool,
     save: bool,
 ) -> list[Tensor]:
-    run, inputs = _run_of(key, tensors, lengths, resets, numbers, record, save)
+    run, inputs = _run_of(key, there, tensors, lengths, resets, numbers, record, save)
     N, T, B, D, H = map(int, inputs.sizes)
     numbers_of = {"N": N, "T": T, "B": B, "D": D, "H": H, "window": run.window(T), "segment": run.segment}
     block = run.library.call(numbers_of | {"blocks": run.plan.blocks, "threads": run.plan.threads})
@@ -105,44 +110,47 @@ def _(
 
 @torch.library.custom_op("gatelab::time_loop_backward", mutates_args=())
 def _time_loop_backward(
-    tensors: Sequence[Tensor | None],
+    tensors: Sequence[Tensor],
     out: Tensor,
     held: Sequence[Tensor],
     cotangents: Sequence[Tensor | None],
     lengths: Tensor | None,
     resets: Tensor | None,
     key: str,
+    there: Sequence[bool],
     numbers: Sequence[int],
     record: bool,
     wanted: Sequence[bool],
 ) -> list[Tensor]:
-    run, inputs = _run_of(key, tensors, _ends(lengths), _dense(resets), numbers, record, True)
+    run, inputs = _run_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, True)
     memory = dict(zip(held_names(run, inputs.sizes[1]), held, strict=True))
-    made = adjoint(run, inputs.laid_out(), out, memory, cotangents, wanted)
-    found = [(value, given) for value, given, wish in zip(made, tensors, wanted, strict=True) if wish and given is not None]
-    return [torch.zeros_like(given) if value is None else _plain(value) for value, given in found]
+    wishes = iter(wanted)
+    made = adjoint(run, inputs.laid_out(), out, memory, cotangents, [here and next(wishes) for here in there])
+    found = zip((value for value, here in zip(made, there, strict=True) if here), tensors, wanted, strict=True)
+    return [torch.zeros_like(given) if value is None else _plain(value) for value, given, wish in found if wish]
 
 
 @_time_loop_backward.register_fake
 def _(
-    tensors: Sequence[Tensor | None],
+    tensors: Sequence[Tensor],
     out: Tensor,  # noqa: ARG001 - the signature of the operator
     held: Sequence[Tensor],  # noqa: ARG001
     cotangents: Sequence[Tensor | None],  # noqa: ARG001
     lengths: Tensor | None,  # noqa: ARG001
     resets: Tensor | None,  # noqa: ARG001
     key: str,  # noqa: ARG001
+    there: Sequence[bool],  # noqa: ARG001
     numbers: Sequence[int],  # noqa: ARG001
     record: bool,  # noqa: ARG001
     wanted: Sequence[bool],
 ) -> list[Tensor]:
-    return [value.new_empty(value.shape) for value, wish in zip(tensors, wanted, strict=True) if wish and value is not None]
+    return [value.new_empty(value.shape) for value, wish in zip(tensors, wanted, strict=True) if wish]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     tensors, lengths, resets, *ctx.rest, ctx.save = inputs
-    ctx.counts = len(tensors), 1 + len(_cells[ctx.rest[0]].state) + 2 * ctx.rest[2]
-    ctx.wanted = [value is not None and value.requires_grad for value in tensors]
+    ctx.counts = len(tensors), 1 + len(_cells[ctx.rest[0]].state) + 2 * ctx.rest[3]
+    ctx.wanted = [value.requires_grad for value in tensors]
     ctx.save_for_backward(*tensors, lengths, resets, output[0], *output[ctx.counts[1] :])
 
 
@@ -150,7 +158,7 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     count, visible = ctx.counts
     tensors, (lengths, resets, out, *held) = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
     found = iter(torch.ops.gatelab.time_loop_backward(tensors, out, held, grads[:visible], lengths, resets, *ctx.rest, ctx.wanted))
-    return [next(found) if wish else None for wish in ctx.wanted], None, None, None, None, None, None
+    return [next(found) if wish else None for wish in ctx.wanted], None, None, None, None, None, None, None
 
 
 _time_loop.register_autograd(_backward, setup_context=_setup)
