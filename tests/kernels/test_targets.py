@@ -87,17 +87,19 @@ def test_on_every_target_a_cell_agrees_with_eager(target: int | None, variant: V
 def record(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Any]) -> list[tuple[bool, int | Tensor | None]]:
     """The argument block of a forward and a backward call, as one, word by word: whether it is written, and what is there."""
     values: dict[str, Any] = {}
-    call = _call.Library.call
+    fill = _call.Block.set
 
-    def listen(library: _call.Library, **given: Any) -> Any:
+    def listen(block: _call.Block, given: dict[str, Any]) -> _call.Block:
         values.update(given)
-        return call(library, **given)
+        return fill(block, given)
 
-    monkeypatch.setattr(_call.Library, "call", listen)
+    monkeypatch.setattr(_call.Block, "set", listen)
     compute()
+    counts = {"VECTORS": len(values["p"]), "STATES": len(values["s0"])}
     words = []
     for name, kind in FIELDS:
-        items = (*values[name], None) if "[" in kind else (values.get(name),)
+        _, bracket, of = kind.partition("[")
+        items = (*values.get(name, [None] * counts[of[:-1]]), None) if bracket else (values.get(name),)
         # The kernel's own memory is no tensor, and its size is another on another machine.
         words += [(not kind.startswith("const"), item if isinstance(item, int | Tensor) else None) for item in items]
     return words

@@ -51,7 +51,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
         p = {name: named[name] for name in cell.vectors}
         memory = {name: named[f"memory_{name}"] for name in read_weights(cell)}
         weights = Weights(named.get("W"), named.get("R"), named["b"], p, memory)
-        inputs = Inputs.of(cell, weights, random(_N, _T, _B, _D), tuple(random(_N, _B, _H) for _ in cell.state))
+        inputs = Inputs.of(cell, weights, random(_N, _T, _B, _D), tuple(random(_N, _B, _H) for _ in cell.state), None)
         cotangents = [random(_N, _T, _B, _H), *(random(_N, _B, _H) for _ in cell.state)]
         compiled = _compiled(cell, inputs, cotangents)
         try:
@@ -59,7 +59,8 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
         except Exception as error:  # the step is the user's; the eager loop will raise the same
             return f"the eager loop cannot run {type(cell).__name__}: {type(error).__name__}: {error}"
         labels = ["the output", *(f"the last state '{name}'" for name in cell.state)]
-        labels += [f"a gradient ({name})" for name in ("x", "W", "R", "b", *cell.vectors, *read_weights(cell), *cell.state)]
+        sources = ("x", "W", "R", "b", *cell.vectors, *read_weights(cell), *cell.state, *(f"restart {name}" for name in cell.state))
+        labels += [f"a gradient ({name})" for name in sources]
         for label, one, other in zip(labels, compiled, expected, strict=True):
             amount = _apart(one, other)
             if amount > _TOLERANCE[dtype]:
@@ -71,7 +72,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
 
 
 def _compiled(cell: Cell, inputs: Inputs, cotangents: list[Tensor]) -> list[Tensor | None]:
-    run = Run(library(cell, inputs.x.dtype), cell, plan(_N, _B, 1), _T, None, False, True, None)
+    run = Run(library(cell, inputs.x.dtype), cell, plan(_N, _B, 1), _T, None, None, False, True, None)
     with torch.no_grad():
         made, held = forward(run, inputs, POOL.take)
         return [*made, *adjoint(run, inputs, made[0], held, cotangents, [value is not None for value in inputs.flat()])]
