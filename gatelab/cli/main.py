@@ -29,6 +29,7 @@ COMMANDS = {
     "reproduce": "run the experiment of a paper and say which of its claims hold: gatelab reproduce forget2000",
     "list": "the cells or the tasks there are",
     "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
+    "check": "whether cells and tasks keep their contracts, your own as well: gatelab check mycell.py; --all: every one there is",
     "bench": "times of the kernels against eager, torch and Flax; with --training of whole steps against a bare loop",
     "kernels": "the C of a cell, or the cache of compiled kernels: gatelab kernels show cifg; gatelab kernels clear",
     "wandb": "a saved workspace or a report in a W&B project: gatelab wandb workspace gatelab",
