@@ -13,12 +13,12 @@ def live_resets(resets: Tensor, lengths: Tensor | None, device: torch.device) ->
         device: where they are wanted.
 
     Returns:
-        (T, B), contiguous.
+        (T, B), contiguous, and a copy: the backward pass reads it when the caller may have overwritten theirs.
     """
     resets = resets.to(device)
     if lengths is not None:
         resets = resets & (torch.arange(resets.shape[1], device=device) < lengths.to(device)[:, None])
-    return resets.mT.contiguous()
+    return resets.mT.clone(memory_format=torch.contiguous_format)
 
 
 def reversed_resets(resets: Tensor, lengths: Tensor | None) -> Tensor:

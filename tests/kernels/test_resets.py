@@ -310,6 +310,23 @@ def test_derivatives_of_derivatives_and_outputs_modified_in_place() -> None:
         agree(found["cpu"], found["eager"], FLOAT64)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+def test_lengths_and_resets_may_be_overwritten_before_the_backward_pass(backend: str) -> None:
+    """Buffers of an environment are."""
+    cell = Variant("lstm", {}).cell()
+    for case in (Case(1, 1, 9, 5), Case(1, 3, 9, 5, lengths=True)):
+        found = []
+        for overwrite in (False, True):
+            what = given(cell, case, torch.float64)
+            output = run(cell, what, backend, None).output
+            if overwrite:
+                what.resets.logical_not_()
+                if what.lengths is not None:
+                    what.lengths.fill_(1)
+            found.append([*torch.autograd.grad(output.square().sum(), what.tensors())])
+        agree(found[1], found[0], EXACT)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_resets_that_are_mapped_over() -> None:
     cell = Variant("lstm", {}).cell()
