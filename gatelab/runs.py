@@ -130,9 +130,21 @@ class Run:
             return str(error)
         except KeyError as error:
             return f"summary.json lacks {error}"
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             return f"summary.json is damaged: {error}"
         return None
+
+    @property
+    def step(self) -> int:
+        """The optimiser steps that were made; 0 if the status does not say."""
+        step = self.status.get("step")
+        return step if isinstance(step, int) and step > 0 else 0
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, from 0 to 1; 0 if the status does not say."""
+        steps = self.status.get("max_steps")
+        return min(1.0, self.step / steps) if isinstance(steps, int) and steps > 0 else 0.0
 
     @property
     def diverged(self) -> bool:

@@ -227,7 +227,7 @@ def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int
     total = 0.0
     for job in ahead:
         found, steps = took.get(kinds[job.path]), job.config.trainer.max_steps
-        left = 1 - _begun(job.path) / steps
+        left = max(0.0, 1 - _begun(job.path) / steps)
         total += left * (SECONDS_A_RUN + fmean(found) * steps if found else needs[job.path].seconds)
     return total, sum(map(len, took.values()))
 
@@ -238,14 +238,14 @@ def _seconds_a_step(path: Path) -> tuple[str, float]:
         run = read_run(path)
         summary = run.summary()
         return kind_of(run.config), float(summary["wall_seconds"]) / max(1, summary["steps"])
-    except (UserError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):  # it cannot be read, or holds something else
         return "", 0.0
 
 
 def _begun(path: Path) -> int:
     try:
-        return int(read_run(path).status["step"]) if (path / "checkpoints" / "last.ckpt").exists() else 0
-    except (UserError, KeyError):
+        return read_run(path).step if (path / "checkpoints" / "last.ckpt").exists() else 0
+    except UserError:
         return 0
 
 

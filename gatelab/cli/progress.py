@@ -134,7 +134,7 @@ class Progress:
                 del self._open[path]
                 self.say(_line(run))
             elif run.state == "running":
-                watched.done = min(1.0, run.status["step"] / run.status["max_steps"])
+                watched.done = run.share
         ended, total = len(self._watched) - len(self._open), self._total()
         done = ended + sum(watched.done for watched in list(self._open.values()))
         self._bar.update(self._id, completed=done * PARTS, total=total * PARTS, runs=f"{ended}/{total} runs")
@@ -166,7 +166,7 @@ def _look(path: Path) -> Run | None:
 
 def _line(run: Run) -> str:
     """What a run came to, in one line."""
-    step = run.status.get("step", 0)
+    step = run.step
     if run.state == "pruned":
         return f"{run.path.name}  pruned at step {step}"
     if (damage := run.damage()) is not None:
@@ -178,7 +178,16 @@ def _line(run: Run) -> str:
         return f"{run.path.name}  failed at step {step}: {error} See {run.path / 'status.json'}"
     result: dict[str, Any] = run.summary()
     metric = result["metric"]
-    value, chance = float(result["test"][metric]), float(result["chance"])
-    return (
-        f"{run.path.name}  test {metric} {value:.4g} (chance {chance:.4g})  {result['steps']} steps  {result['wall_seconds']:.0f} s"
+    value, chance, seconds = (
+        _number(item, digits)
+        for item, digits in ((result["test"][metric], ".4g"), (result.get("chance"), ".4g"), (result.get("wall_seconds"), ".0f"))
     )
+    return f"{run.path.name}  test {metric} {value} (chance {chance})  {result.get('steps', '?')} steps  {seconds} s"
+
+
+def _number(value: Any, digits: str) -> str:
+    """A number of a summary; ? for what another program may have put there."""
+    try:
+        return format(float(value), digits)
+    except (TypeError, ValueError, OverflowError):
+        return "?"

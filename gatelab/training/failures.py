@@ -42,7 +42,7 @@ class PeerFailedError(RunFailedError):
 def left_alone(run: Run, retry: str) -> str | None:
     """Why a run that failed is not tried again; None if it is."""
     error = " ".join(str(run.status.get("error", "no error was recorded")).split())
-    failed = f"{run.path} failed before, at step {run.status.get('step', 0)}: {error}"
+    failed = f"{run.path} failed before, at step {run.step}: {error}"
     if run.diverged and retry != "all":
         return f"{failed} It would diverge again and is left alone; machine.retry=all trains it again."
     if run.state == "failed" and retry == "none":
