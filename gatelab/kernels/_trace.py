@@ -130,7 +130,9 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
             with _Listen(wide) as listen:
                 step(*wide)
             if watch.calls != listen.calls:
-                raise NotTraceableError("its step computes something else for tensors of another shape; it must not depend on it.")
+                raise NotTraceableError(
+                    "its step computes something else for tensors of another shape; it may use only their values."
+                )
             graph = make_fx(torch.func.functionalize(joint), decompositions)(*sample(_FLAT)).graph
         except NotTraceableError:
             raise

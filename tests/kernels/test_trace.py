@@ -154,8 +154,9 @@ def test_a_cell_defined_again_is_another_cell() -> None:
     x = normal(4, 2, 3).float()
     for cell, function in ((first, torch.tanh), (second, torch.sigmoid)):
         rnn = RNN(cell, 3, 5, backend="cpu")
-        torch.nn.init.zeros_(rnn.layers["0"].R)
-        torch.testing.assert_close(rnn(x)[0], function(x @ rnn.layers["0"].W.mT + rnn.layers["0"].b), rtol=0, atol=FLOAT32)
+        layer: Any = rnn.layers["0"]
+        torch.nn.init.zeros_(layer.R)
+        torch.testing.assert_close(rnn(x)[0], function(x @ layer.W.mT + layer.b), rtol=0, atol=FLOAT32)
 
 
 def test_a_captured_graph_keeps_its_cell_when_another_of_the_same_text_is_defined() -> None:

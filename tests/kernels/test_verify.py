@@ -51,14 +51,14 @@ def forgotten() -> Iterator[None]:
     forget()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("cell", [Own(), Own(True), Crossed()], ids=repr)
 def test_a_right_kernel_serves(cell: Cell, dtype: torch.dtype) -> None:
     _call.library(cell, dtype)
     assert _verify.difference(cell, dtype) is None
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize(
     ("operator", "form"),
     [
