@@ -25,11 +25,12 @@ import gatelab
 from gatelab.cells import CELLS
 from gatelab.cli.compositions import Compositions
 from gatelab.cli.needs import HERE, needs_of
-from gatelab.cli.overrides import count_runs, first_line, given, parse, sweeper
+from gatelab.cli.overrides import check_options, count_runs, first_line, given, parse, sweeper
 from gatelab.cli.search import split
 from gatelab.cli.settings import Random, read
 from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
+from gatelab.output import say
 from gatelab.plugins import Plugin, absolute, load_plugin
 from gatelab.registry import Registry, UserError, schema, unknown
 from gatelab.runs import run_name
@@ -213,7 +214,7 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     check_groups(overrides)
     if sweep and (count := count_runs(overrides)) > MANY_RUNS:
         seconds = math.ceil(count * SECONDS_TO_COMPOSE)
-        print(f"Composing {count:,} runs, which takes about {seconds} s.", file=sys.stderr, flush=True)
+        say(f"Composing {count:,} runs, which takes about {seconds} s.", stderr=True)
     here = not sweep or given(overrides, "hydra/launcher", "local") in HERE
     _planned.clear()
     with composing(), remembering():
@@ -329,7 +330,7 @@ def check_groups(overrides: list[Override]) -> None:
     """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen.
 
     Raises:
-        UserError: there is no such cell, task, ...
+        UserError: there is no such cell, task, ..., or it lacks an option that is given.
     """
     groups = _groups()
     for override in overrides:
@@ -350,6 +351,15 @@ def check_groups(overrides: list[Override]) -> None:
             name = "null" if value is None else str(value)
             if not isinstance(value, str) or name not in groups[key]:
                 raise UserError(unknown(key, name, groups[key]))
+    check_options(overrides, _options_of)
+
+
+def _options_of(group: str, choice: str) -> list[str] | None:
+    """The options of a cell, a task and other choices that are classes; None for those that are files."""
+    if group not in (*REGISTRIES, *GROUPS):
+        return None
+    cls: Any = REGISTRIES[group].get(choice) if group in REGISTRIES else GROUPS[group][choice]
+    return [field.name for field in fields(cls) if field.name != "name"]
 
 
 def _explain(error: Exception, overrides: list[str]) -> str:

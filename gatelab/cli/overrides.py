@@ -1,13 +1,14 @@
 """Overrides as they stand on the command line: read, or refused in one sentence, and how many runs they make."""
 
 import math
+from collections.abc import Callable, Collection
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from gatelab.registry import UserError
+from gatelab.registry import UserError, unknown
 
 MOST_RUNS = 10_000_000  # of a sweep; a million takes minutes and gigabytes to compose
 
@@ -88,3 +89,31 @@ def _values_in(override: Override) -> int:
 def first_line(error: BaseException) -> str:
     line = str(error).strip().splitlines()[0].rstrip()
     return line if line.endswith((".", "?", "!")) else line + "."
+
+
+def check_options(overrides: list[Override], options_of: Callable[[str, str], Collection[str] | None]) -> None:
+    """Refuses an option that one of the choices lacks, before anything is composed: `task=adding,digits task.length=20`.
+
+    Args:
+        overrides: with choices that exist.
+        options_of: the options of a choice of a group, `("task", "digits")`; None where the group is not made of classes.
+
+    Raises:
+        UserError: the message names the choice, what it has, and which of the others have the option.
+    """
+    if sweeper(overrides) == "optuna":  # whose space has conditions
+        return
+    for override in overrides:
+        group, _, rest = override.key_or_group.partition(".")
+        option = rest.partition(".")[0]
+        lists = [other for other in overrides if other.key_or_group == group]
+        if not lists or option in ("", "name"):
+            continue
+        chosen = lists[-1].sweep_string_iterator() if lists[-1].is_sweep_override() else [lists[-1].value()]
+        options = {str(choice): options_of(group, str(choice)) for choice in chosen}
+        having = [choice for choice, known in options.items() if known is not None and option in known]
+        for choice, known in options.items():
+            if known is None or choice in having:
+                continue
+            hint = f" It is an option of {', '.join(having)}: train {choice} with a command of its own." if having else ""
+            raise UserError(unknown(f"option of {group} '{choice}'", option, known) + hint)
