@@ -40,8 +40,6 @@ def _line(seed: int) -> Line:
     draw = random.Random(seed)
     drawn = range(draw.randint(3, 12))
     program = [(draw.choice(ONE), draw.choice(TWO), draw.random(), draw.random(), draw.random()) for _ in drawn]
-        (draw.choice(ONE), draw.choice(TWO), draw.random(), draw.random(), draw.random()) for _ in range(draw.randint(3, 12))
-    ]
     last = draw.random(), draw.random()
 
     def line(*operands: Tensor) -> Tensor:
