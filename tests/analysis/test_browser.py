@@ -14,17 +14,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import synthetic
 
-pytest.importorskip("playwright", reason="Playwright is not installed: pip install -e .[dev]")
-
-from playwright.sync_api import Browser, Page, sync_playwright
-
 from gatelab.analysis.report import write_report
 from gatelab.runs import find_runs
+
+if TYPE_CHECKING:  # else everyone who collects tests would import it
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -32,10 +31,12 @@ ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 EVIL = "<script>alert(1)</script>"
 MAX_BYTES = 8_000_000
 LAPTOP = {"width": 1366, "height": 768}
+PATIENCE = 180_000  # milliseconds that anything may take on a busy machine; what hangs is found all the same
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
+    driver = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install -e .[dev]")
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         message = "there is no Chromium; on Debian: apt-get install chromium"
@@ -43,7 +44,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(message)
         pytest.skip(message)
     ARTEFACTS.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
+    with driver.sync_playwright() as playwright:
         # The sandbox needs rights that a container has not; what is opened here is our own page.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
@@ -53,9 +54,9 @@ def browser() -> Iterator[Browser]:
 class Watched:
     """A page that remembers what went wrong, and what it asked for."""
 
-    def __init__(self, browser: Browser, **options: Any) -> None:
+    def __init__(self, browser: "Browser", **options: Any) -> None:
         self.page: Page = browser.new_page(viewport=LAPTOP, **options)  # type: ignore[arg-type]
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(PATIENCE)
         self.wrong: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.wrong.append(f"{message.type}: {message.text}"))
@@ -63,7 +64,7 @@ class Watched:
         self.page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         self.page.on("request", lambda request: self.asked.append(request.url))
 
-    def open(self, address: str) -> Page:
+    def open(self, address: str) -> "Page":
         self.page.goto(address)
         self.page.wait_for_selector(".plot svg")
         return self.page
@@ -72,24 +73,26 @@ class Watched:
         return [url for url in self.asked if not url.startswith((own, "data:", "blob:"))]
 
     def all_drawn(self) -> None:
-        """Scrolls through the page, so that every figure is drawn."""
-        self.page.evaluate(
-            """async () => {
-              for (const plot of document.querySelectorAll(".plot")) {
+        """Scrolls through the page until every figure that can be seen is drawn, as wide as it is now."""
+        undrawn = self.page.evaluate(
+            """async (patience) => {
+              const seen = [...document.querySelectorAll(".plot")].filter((plot) => plot.checkVisibility());
+              const isDrawn = (plot) => plot.querySelector("svg") && plot.drawn === plot.clientWidth;
+              const until = performance.now() + patience;
+              for (const plot of seen) {
                 plot.scrollIntoView();
-                await new Promise((drawn) => setTimeout(drawn, 30));
+                while (!isDrawn(plot) && performance.now() < until) await new Promise(requestAnimationFrame);
               }
               scrollTo(0, 0);
-            }"""
+              return seen.filter((plot) => !isDrawn(plot)).map((plot) => plot.id);
+            }""",
+            PATIENCE,
         )
-        undrawn = (
-            "[...document.querySelectorAll('.plot')].filter(p => p.checkVisibility() && !p.querySelector('svg')).map(p => p.id)"
-        )
-        assert self.page.evaluate(undrawn) == []
+        assert undrawn == []
 
 
 @pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
+def watched(browser: "Browser") -> Iterator[Watched]:
     watched = Watched(browser, color_scheme="light", accept_downloads=True)
     yield watched
     watched.page.close()
@@ -110,7 +113,7 @@ def report(make_run, tmp_path: Path) -> str:
     return path.as_uri()
 
 
-def series_drawn(page: Page, figure: str) -> int:
+def series_drawn(page: "Page", figure: str) -> int:
     """Lines in the first panel of a figure."""
     return page.locator(f"#{figure} svg").first.locator('g[aria-label="line"] path').count()
 
@@ -231,14 +234,13 @@ def test_print(watched: Watched, report: str):
 def test_a_narrow_window(watched: Watched, report: str):
     page = watched.open(report)
     page.set_viewport_size({"width": 420, "height": 800})
-    page.wait_for_timeout(400)
     watched.all_drawn()
     page.screenshot(path=ARTEFACTS / "report-narrow.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
     assert watched.wrong == []
 
 
-def test_without_scripts_words_and_tables_remain(browser: Browser, report: str):
+def test_without_scripts_words_and_tables_remain(browser: "Browser", report: str):
     page = browser.new_page(java_script_enabled=False)
     page.goto(report)
     assert page.get_by_text("keeps its state longest").first.is_visible()
@@ -270,12 +272,23 @@ def test_the_dashboard_follows_the_runs(make_run, tmp_path: Path, watched: Watch
             assert watched.wrong == []
             assert watched.asked_elsewhere(address) == []
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=PATIENCE / 1000)
             assert (process.returncode, err) == (0, "")
             assert "The dashboard has ended" in out
             page.get_by_text("no longer answers").wait_for()
         finally:
             process.kill()
+
+
+def _processor_seconds(page: "Page") -> float:
+    """What the processes of the browser have used of the processor."""
+    browser = page.context.browser
+    assert browser is not None
+    session = browser.new_browser_cdp_session()
+    try:
+        return sum(process["cpuTime"] for process in session.send("SystemInfo.getProcessInfo")["processInfo"])
+    finally:
+        session.detach()
 
 
 def test_five_hundred_runs(make_run, tmp_path: Path, watched: Watched, record_property, monkeypatch: pytest.MonkeyPatch):
@@ -287,13 +300,17 @@ def test_five_hundred_runs(make_run, tmp_path: Path, watched: Watched, record_pr
                 for size in range(10):
                     make_run(cell, task, seed, score=0.1 + 0.01 * size, **{"model.hidden_size": 16 + size})
     path = tmp_path / "report.html"
-    began = time.perf_counter()
+    began = time.process_time()
     write_report(*find_runs([tmp_path / "runs"]), path, "lstm")
-    written = time.perf_counter() - began
-    began = time.perf_counter()
+    written = time.process_time() - began
+    began = _processor_seconds(watched.page)
     page = watched.open(path.as_uri())
-    opened = time.perf_counter() - began
-    found = {"bytes": path.stat().st_size, "written_seconds": round(written, 2), "opened_seconds": round(opened, 2)}
+    opened = _processor_seconds(page) - began
+    found = {
+        "bytes": path.stat().st_size,
+        "written_processor_seconds": round(written, 2),
+        "opened_processor_seconds": round(opened, 2),
+    }
     (ARTEFACTS / "five-hundred.json").write_text(json.dumps(found))
     print(f"500 runs: {found}")
     record_property("five_hundred_runs", found)
@@ -301,5 +318,5 @@ def test_five_hundred_runs(make_run, tmp_path: Path, watched: Watched, record_pr
     page.screenshot(path=ARTEFACTS / "five-hundred.png")
     assert page.get_by_text("500 runs, 500 finished").is_visible()
     assert found["bytes"] < MAX_BYTES
-    assert opened < 20  # two seconds on a machine with nothing else to do; this is only against a page that hangs
+    assert 0 < opened < 20  # it is two; of the processor, whose time does not depend on what else runs
     assert watched.wrong == []

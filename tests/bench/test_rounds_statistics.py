@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from gatelab.bench.overhead import Block, figures
 from gatelab.bench.statistics import median, ratio, spread
 
 
@@ -27,8 +26,10 @@ def test_spread():
 
 
 def test_parts_are_differences_of_neighbouring_blocks():
+    from gatelab.bench.overhead import Block, figures  # which imports Lightning
+
     # Bare steps of 5, 6 and 50 ms, as noise has it; what lies over them is the same in each, but for one cycle 2 ms above.
-    def blocks(over: float) -> list[Block]:
+    def blocks(over: float) -> "list[Block]":
         return [Block(bare + over + noise, bare, 0.0001) for bare, noise in ((0.005, 0.0), (0.006, 0.002), (0.05, 0.0))]
 
     found = figures({"lightning": blocks(0.001), "metrics": blocks(0.0012), "none": blocks(0.0013), "wandb": blocks(0.0016)})

@@ -75,6 +75,6 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., "sub
     program = str(Path(sys.executable).parent / "gatelab")
 
     def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        return subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=900)
 
     return call

@@ -58,11 +58,19 @@ def test_one_that_is_terminated_alone_says_143():
     ids=["threads", "two threads", "memory", "too large", "given"],
 )
 def test_as_many_at_once_as_there_is_room_for(needs, options, at_once, tmp_path):
+    full = tmp_path / "full"  # so many have been there together
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+
     def work(number: int) -> int:
-        (tmp_path / str(number)).touch()
-        time.sleep(0.3)
-        there = len(list(tmp_path.iterdir()))
-        (tmp_path / str(number)).unlink()
+        (jobs / str(number)).touch()
+        deadline = time.monotonic() + 60
+        while not full.exists() and len(list(jobs.iterdir())) < at_once and time.monotonic() < deadline:
+            time.sleep(0.01)
+        full.touch()
+        time.sleep(0.3)  # one that should not begin yet has time to
+        there = len(list(jobs.iterdir()))
+        (jobs / str(number)).unlink()
         return there
 
     ends = run(work, [(number,) for number in range(len(needs))], needs, **options)

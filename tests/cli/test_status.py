@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_it_fits_the_terminal(sweep: Path, width: int):
     console.print(_view(overview([sweep]), width))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= width
-    assert "0 of 1,000" in " ".join(lines)  # the first step is noted a second later
+    assert re.search("[01] of 1,000", " ".join(lines))  # the first step is noted when the status is a second old
     assert "lstm-adding" in "".join(lines)
 
 
@@ -99,7 +100,7 @@ def test_watch_goes_on_until_interrupted(sweep: Path):
     with subprocess.Popen(command, stdout=terminal, stderr=subprocess.PIPE, env=environment) as process:
         os.close(terminal)
         seen = b""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         looked = False
         while time.monotonic() < deadline and b"2 done" not in seen:
             seen += os.read(controller, 4096)
@@ -109,7 +110,7 @@ def test_watch_goes_on_until_interrupted(sweep: Path):
                 path.with_name("summary.json").write_text(json.dumps(SUMMARY))
                 path.write_text(json.dumps(json.loads(path.read_text()) | {"state": "finished"}))
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(300) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
     os.close(controller)

@@ -107,9 +107,7 @@ def test_a_stopped_sweep_can_go_on(number, sweep, tmp_path):
     os.killpg(process.pid, number)
     if number == signal.SIGTERM:
         os.kill(process.pid, number)  # `timeout` sends it to the process and to its group
-    stopped = time.monotonic()
     status, said = ended(process)
-    assert time.monotonic() - stopped < 30
     assert status == 128 + number, said
     assert "gatelab resume mine" in said
     assert said.splitlines()[-1] == "gatelab: interrupted"

@@ -18,13 +18,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def wrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[[], int]]:
-    """Puts shell lines in front of the compiler, as CC; what is returned counts the compilations so far."""
+    """Puts shell lines in front of the compiler, as CC; what is returned counts the compilations so far, the lines of $LOG."""
 
     def make(lines: str = "") -> Callable[[], int]:
         log, script = tmp_path / "compilations", tmp_path / "compiler"
         log.touch()
         real = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-        script.write_text(f'#!/bin/sh\ncase "$*" in *-shared*) echo x >> "{log}";; esac\n{lines}\nexec {real} "$@"\n')
+        script.write_text(f'#!/bin/sh\nLOG="{log}"\ncase "$*" in *-shared*) echo x >> "$LOG";; esac\n{lines}\nexec {real} "$@"\n')
         script.chmod(0o755)
         monkeypatch.setenv("CC", str(script))
         return lambda: len(log.read_text().split())

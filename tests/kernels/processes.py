@@ -40,7 +40,7 @@ def start(code: str = LOAD, source: str = ANSWER, name: str = "answer") -> "subp
 
 def run(code: str = LOAD, source: str = ANSWER, name: str = "answer") -> Said:
     process = start(code, source, name)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return Said(out.strip(), err.strip())
 

@@ -86,7 +86,7 @@ def test_a_source_that_does_not_compile(cache, wrap):
 
 
 def test_trial(cache):
-    assert 0 < float(run("print(_build.trial())").out) < 30
+    assert 0 < float(run("print(_build.trial())").out) < 300
     assert not cache.exists()
 
 

@@ -130,7 +130,7 @@ def test_on_neon_a_recorded_call_gives_the_same(
     torch.set_num_threads(2)
     words = record(monkeypatch, lambda: compute(cell, "cpu", SHAPES[1], dtype, some_lengths(SHAPES[1])))
     given = b"".join(as_bytes(*word) for word in words)
-    results = subprocess.run([emulator, tmp_path / "cell"], input=given, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    results = subprocess.run([emulator, tmp_path / "cell"], input=given, stdout=subprocess.PIPE, check=True, timeout=300).stdout
     for written, word in words:
         if isinstance(word, Tensor):
             found = torch.frombuffer(bytearray(results[: word.nbytes]), dtype=word.dtype).view(word.shape)

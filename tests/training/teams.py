@@ -22,8 +22,8 @@ from gatelab.training import parallel
 # A run of half a second.
 SHORT = ["cell=lstm", "model.hidden_size=8", "trainer.max_steps=20", "trainer.val_every=10", "trainer.log_every=5"]
 SHORT += ["trainer.probe_every=10", "machine.progress=false", "hydra.hydra_logging.root.level=ERROR"]
-PATIENCE = 90.0  # seconds; a team that hangs is a failure
-JOIN = 30.0  # seconds until all must have come
+PATIENCE = 300.0  # seconds; a team that hangs is a failure
+JOIN = 200.0  # seconds until all must have come
 
 Blow = tuple[int, int, Callable[[], object]]  # in which process, behind how many steps, what
 

@@ -30,7 +30,7 @@ def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def inspect(file: Path) -> list[dict[str, Any]]:
     """The records of an offline file, as W&B's own tool prints them."""
     command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--json", str(file)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     return [json.loads(line) for line in output.splitlines()]
 
 

@@ -273,13 +273,13 @@ def test_torchrun_is_stopped_and_goes_on(tmp_path: Path):
     while torchrun.poll() is None and not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
         time.sleep(0.05)
     torchrun.terminate()
-    _, said = torchrun.communicate(timeout=60)
+    _, said = torchrun.communicate(timeout=300)
     assert torchrun.returncode != 0
     assert said.count("gatelab: interrupted") == 1, said
     stopped = read_run(only_run(tmp_path / "runs"))
     assert stopped.state == "preempted"
     assert stopped.status["step"] < 200
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert_same(read_run(stopped.path), expected)
 
