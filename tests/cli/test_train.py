@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from held import hold
 
 from gatelab.runs import find_runs
 
@@ -66,9 +67,12 @@ def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, gatelab, plugin, tm
 
 def test_a_killed_run_goes_on(gatelab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments = ["train", "cell=rnn", "task=adding", "task.length=20", "trainer.max_steps=400", "trainer.val_every=20"]
+    task, held = hold(tmp_path, at=50)
+    arguments = ["train", "cell=rnn", *task, "task.length=20", "trainer.max_steps=100", "trainer.val_every=20"]
     arguments += ["model.hidden_size=16", "model.dropout=0.2", "trainer.patience=null", "logger=none"]
+    held.unlink()
     assert gatelab(*arguments, "out=whole")[0] == 0
+    held.touch()
     program = str(Path(sys.executable).parent / "gatelab")
     process = subprocess.Popen([program, *arguments, "out=killed"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
@@ -76,6 +80,7 @@ def test_a_killed_run_goes_on(gatelab, tmp_path, monkeypatch):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    held.unlink()
     (killed,), _ = find_runs([tmp_path / "killed"])
     assert killed.state == "running"
     assert gatelab(*arguments, "out=killed")[0] == 0
@@ -94,8 +99,9 @@ def test_a_killed_run_goes_on(gatelab, tmp_path, monkeypatch):
     ids=["ctrl-c", "ctrl-c of a sweep", "sigterm of a sweep in one process"],
 )
 def test_a_stopped_command_says_so_and_goes_on(number, sweep, shell, tmp_path):
-    arguments = ["train", *sweep, "cell=rnn", "task=adding", "task.length=20", "trainer.val_every=20", "logger=none", "seed=0"]
-    arguments += ["trainer.max_steps=400", "model.hidden_size=16", "trainer.patience=null"]
+    task, held = hold(tmp_path, at=50)
+    arguments = ["train", *sweep, "cell=rnn", *task, "task.length=20", "trainer.val_every=20", "logger=none", "seed=0"]
+    arguments += ["trainer.max_steps=100", "model.hidden_size=16", "trainer.patience=null"]
     program = str(Path(sys.executable).parent / "gatelab")
     # A group of its own, so that all of its processes get the signal: what a terminal does at Ctrl-C.
     process = subprocess.Popen([program, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -104,6 +110,7 @@ def test_a_stopped_command_says_so_and_goes_on(number, sweep, shell, tmp_path):
         time.sleep(0.02)
     os.killpg(process.pid, number)
     _, said = process.communicate(timeout=300)
+    held.unlink()
     assert process.returncode == 128 + number, said
     assert "Traceback" not in said
     assert said.splitlines()[-1] == "gatelab: interrupted"
@@ -114,7 +121,7 @@ def test_a_stopped_command_says_so_and_goes_on(number, sweep, shell, tmp_path):
     assert again.returncode == 0, again.stderr
     (run,), _ = find_runs([tmp_path / "runs"])
     assert run.state == "finished"
-    assert run.metrics()["val/mse"][0] == list(range(20, 401, 20))
+    assert run.metrics()["val/mse"][0] == list(range(20, 101, 20))
 
 
 def test_hydras_own_options_work(gatelab, tmp_path, monkeypatch):

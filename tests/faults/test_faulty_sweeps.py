@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from held import hold
 
 from gatelab.runs import Run, find_runs
 
@@ -84,9 +85,11 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def test_a_killed_job_costs_only_itself(sweep, tmp_path):
-    process = sweep(*RUN, "trainer.max_steps=300", "seed=range(3)", "hydra.launcher.n_jobs=1")
+    task, held = hold(tmp_path, at=20)
+    process = sweep(*RUN, *task, "trainer.max_steps=40", "seed=range(3)", "hydra.launcher.n_jobs=1")
     (first,) = training(tmp_path / "runs", 1)
     os.kill(first.status["pid"], signal.SIGKILL)
+    held.unlink()
     status, said = ended(process)
     assert status == 1, said
     assert sorted(run.state for run in runs_of(tmp_path / "runs")) == ["failed", "finished", "finished"]
@@ -95,7 +98,7 @@ def test_a_killed_job_costs_only_itself(sweep, tmp_path):
     assert failed.status["cause"] == "killed"
     assert re.search(rf"^{first.path.name}  failed at step \d+: .*killed \(signal 9\), perhaps out of memory.* See ", said, re.M)
     assert "2 of 3 runs finished" in said
-    status, said = ended(sweep(*RUN, "trainer.max_steps=300", "seed=range(3)"))
+    status, said = ended(sweep(*RUN, *task, "trainer.max_steps=40", "seed=range(3)"))
     assert status == 0, said
     assert "3 runs: 2 finished already, 1 failed before" in said
 
@@ -172,9 +175,12 @@ class Breaking(Cell):
 def test_a_plugin_that_changes_in_mid_sweep(then, reason, sweep, tmp_path):
     plugin = tmp_path / "breaking.py"
     plugin.write_text(PLUGIN)
-    process = sweep(f"plugins=[{plugin}]", *RUN, "cell=breaking", "trainer.max_steps=300", "seed=0,1", "hydra.launcher.n_jobs=1")
+    ((own, task), held) = hold(tmp_path, at=20)
+    plugins = own.replace("]", f",{plugin}]")
+    process = sweep(plugins, *RUN, task, "cell=breaking", "trainer.max_steps=40", "seed=0,1", "hydra.launcher.n_jobs=1")
     training(tmp_path / "runs", 1)
     plugin.unlink() if then is None else plugin.write_text(then)
+    held.unlink()
     status, said = ended(process)
     assert status == 1, said
     assert "1 of 2 runs finished" in said
