@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gatelab.contract import BrokenError, kind_of, line_in, place, raised
+from gatelab.contract import BrokenError, class_place, kind_of, line_in, place, raised
 from gatelab.registry import UserError
 from gatelab.tasks._task import Batch, Split, Task
 
@@ -100,8 +100,9 @@ class Watched:
         return (rows, self._sizes[1]) if self.task.readout == "last" else (rows, steps, self._sizes[1])
 
     def error(self, message: str, member: str) -> UserError:
-        """What is raised where the contract is broken, with the place of the member."""
-        where = place(self._function(member))
+        """What is raised where the contract is broken, with the place of the member, or of the class that inherits it."""
+        own = place(self._function(member)) if member in vars(type(self.task)) else None
+        where = own or class_place(type(self.task))
         return UserError(f"Task '{self.name}': {BrokenError(message).sentence(where)}")
 
     def _read(self, member: str, call: Callable[[], Any]) -> Any:
