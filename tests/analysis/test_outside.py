@@ -24,12 +24,12 @@ from gatelab import Cell, option
 class Hostile(Cell):
     """Unit \\x1b[2J[red]wipes[/red] the screen."""
 
-    gates = {"f": "[red]forget\\x1b[1m"}
+    gates = {"f": "forget"}
     scale: float = option(1.0, "factor\\x1b[31m [b]help[/b]")
 
     def step(self, a, s, p):
         f = sigmoid(a.f)
-        return {"h": f * s.h}, {"[red]forget\\x1b[1m": f}
+        return {"h": f * s.h}, {"forget": f}
 '''
 
 
@@ -116,7 +116,8 @@ def test_a_plugin(printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     plugin.write_text(PLUGIN)
     text = printed("list", "cells", str(plugin))
     assert r"Unit \x1b[2J[red]wipes[/red] the screen." in text
-    assert r"[red]forget\x1b[1m" in text
     text = printed("explain", "cell=hostile", f"plugins=[{plugin}]")
     assert r"Unit \x1b[2J[red]wipes[/red] the screen." in text
     assert r"factor\x1b[31m [b]help[/b]" in text
+    plugin.write_text(PLUGIN.replace('"forget"', r'"[red]forget\x1b[1m"'))  # refused, and the reason is shown as well
+    assert r"`gates` has the name '[red]forget\x1b[1m'" in " ".join(printed("list", "cells", str(plugin)).split())
