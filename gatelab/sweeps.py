@@ -105,7 +105,7 @@ def commands(folder: Path) -> list[dict[str, Any]]:
     read_json(file)
     found = [command for command in _read_plan(file)["commands"] if command.get("arguments")]
     for command in found:
-        if not isinstance(command.get("folder"), str):
+        if not isinstance(command.get("folder"), str) or not command["folder"]:
             raise UserError(f"{file} is damaged: the folder of a command is not a text. Repeat the command instead.")
     return list({_given(command): command for command in found}.values())
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from gatelab.bench import measured, overhead, plan
 from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
+from gatelab.cli.folders import output_file
 from gatelab.cli.list import KINDS
 from gatelab.console import Console
 from gatelab.plugins import load_plugin
@@ -51,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
     shapes = plan.QUICK_SHAPES if options.quick else None
     shapes = plan.parse_shapes(options.shapes) if options.shapes is not None else shapes
     CELLS.get(options.baseline)
+    if options.json is not None:
+        output_file(options.json, "--json")
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise UserError(f"bench: there is no folder '{options.json.absolute().parent}' to write {options.json.name} to.")
     if options.training and (options.cells is not None or options.shapes is not None or options.dtype != "float32"):

@@ -1,11 +1,14 @@
 """Arguments that the commands over run directories share."""
 
 import argparse
+import errno
 import os
 import shlex
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from gatelab.bounds import shown
 from gatelab.output import say
 from gatelab.registry import UserError
 from gatelab.runs import Run
@@ -13,6 +16,30 @@ from gatelab.training.trained import changed_since
 
 _NAMED = 10  # sweeps, in a message
 _LOOKED_IN = 1000  # folders
+
+
+def output_file(given: str | Path, name: str) -> Path:
+    """A file that a command is to write, checked before it computes for minutes.
+
+    Args:
+        given: its path. Folders above it that do not exist are not made here.
+        name: of the argument, for the message.
+
+    Raises:
+        UserError: no file can be written there.
+    """
+    path = Path(given)
+    try:
+        if not str(given).strip() or path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        there = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"{name} is {shown(str(given))}, which cannot be written: {error.strerror}. Give another file.") from error
+    except ValueError as error:  # a null byte
+        raise UserError(f"{name} is {shown(str(given))}, which cannot be the name of a file.") from error
+    return path
 
 
 def add_run_folders(parser: argparse.ArgumentParser) -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "wandb": "a saved workspace or a report in a W&B project: gatelab wandb workspace gatelab",
     "doctor": "versions, devices, compiler, data and W&B; what is missing and how to get it",
 }
+UNEXPECTED = 70  # the exit status that sysexits.h calls an internal software error
 TRAINING = ("train", "resume", "reproduce")
 
 
@@ -45,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the command and what follows; those of the process when None.
 
     Returns:
-        The exit status: 0, 1 if a run failed, 2 if the input cannot be used, 128 + the number of the signal that ended it.
+        The exit status: 0, 1 if a run failed, 2 if the input cannot be used, UNEXPECTED if gatelab itself failed, 128 + the number
+        of the signal that ended it.
     """
     given = sys.argv[1:] if arguments is None else arguments
     if logging.lastResort is not None:  # what prints a warning where no command sets up logs
@@ -64,10 +66,27 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 141
     except OSError as error:
-        if not disk_is_full(error):
-            raise
-        _say(f"gatelab: {full_disk(error)}")
-        return 1
+        if disk_is_full(error):
+            _say(f"gatelab: {full_disk(error)}")
+            return 1
+        return _unexpected(error)
+    except MemoryError as error:
+        _say(f"gatelab: There is not enough memory: {error}.")
+        return 2
+    except Exception as error:
+        if "can't allocate memory" in str(error):  # torch has no class for it on the CPU
+            _say(f"gatelab: There is not enough memory: {str(error).partition('DefaultCPUAllocator: ')[2]}")
+            return 2
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """What no command has foreseen: one sentence, and the traceback for whoever asks for it."""
+    if os.environ.get("GATELAB_TRACEBACK"):
+        raise error
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    _say(f"gatelab: {what[:500]} This is an error of gatelab. GATELAB_TRACEBACK=1 before the command shows where it happened.")
+    return UNEXPECTED
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,7 @@
 """Overrides as they stand on the command line: read, or refused in one sentence, and how many runs they make."""
 
 import math
+import re
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -8,9 +9,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from gatelab.bounds import LONGEST, shown
 from gatelab.registry import UserError, unknown
 
 MOST_RUNS = 10_000_000  # of a sweep; a million takes minutes and gigabytes to compose
+
+_ENDLESS_NUMBER = re.compile(r"\d{4000}")  # Python itself refuses to read more digits than that
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -19,6 +23,12 @@ def parse(arguments: list[str]) -> list[Override]:
     Raises:
         UserError: an override is not of the form key=value.
     """
+    for argument in arguments:
+        key = argument.partition("=")[0]
+        if len(key) > LONGEST:  # Hydra would look for a file of that name
+            raise UserError(f"There is no option {shown(key)}; no name has more than {LONGEST} characters.")
+        if _ENDLESS_NUMBER.search(argument):
+            raise UserError(f"{shown(argument)} holds a number of more than 4,000 digits, which no option takes.")
     try:
         return OverridesParser.create().parse_overrides(arguments)
     except HydraException:
@@ -42,7 +52,7 @@ def _unreadable(argument: str) -> str | None:
         reason = "a bracket is not closed, or closed twice."
     elif "NoViableAlt" in reason or "mismatched input" in reason or reason.startswith("Error parsing"):
         reason = "it is not of the form key=value; values with spaces or special characters need quotes."
-    return f"'{argument}' cannot be read: {reason} {how}"
+    return f"{shown(argument)} cannot be read: {reason} {how}"
 
 
 def sweeper(overrides: list[Override]) -> str:

@@ -1,12 +1,11 @@
 """`gatelab plot`: one figure of the report for a paper, as PDF, PNG or SVG."""
 
 import argparse
-from pathlib import Path
 
 from gatelab.analysis.figures import FIGURES
 from gatelab.analysis.paper import write_figure
 from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_run_folders
+from gatelab.cli.folders import add_run_folders, output_file
 from gatelab.console import Console
 from gatelab.output import say
 from gatelab.registry import UserError, unknown
@@ -25,8 +24,8 @@ def run(options: argparse.Namespace) -> int:
     """Draws the figure and prints where it is."""
     if options.figure not in FIGURES:  # said before the runs are read
         raise UserError(unknown("figure", options.figure, FIGURES))
+    path = output_file(options.output, "--output")
     runs, skipped = find_runs(options.folders)
-    path = Path(options.output)
     left_out = write_figure(runs, options.figure, path, options.task)
     print_skipped([*skipped, *left_out], Console(stderr=True))
     say(f"Figure {options.figure}: {path.resolve()}")

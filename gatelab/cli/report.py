@@ -1,11 +1,10 @@
 """`gatelab report`: one self-contained HTML page over whatever runs lie under the folders given."""
 
 import argparse
-from pathlib import Path
 
 from gatelab.analysis.report import write_report
 from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_folders, report_command, say_changed
+from gatelab.cli.folders import add_folders, output_file, report_command, say_changed
 from gatelab.console import Console
 from gatelab.output import say
 from gatelab.runs import find_runs
@@ -19,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Writes the page and prints where it is."""
+    path = output_file(options.output, "--output")
     runs, skipped = find_runs(options.folders)
-    path = Path(options.output)
     left_out = write_report(runs, skipped, path, options.baseline, report_command(options))
     print_skipped(left_out, Console(stderr=True))
     say_changed(runs)

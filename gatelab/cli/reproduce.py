@@ -19,6 +19,7 @@ from gatelab.analysis.papers import SCALES, Paper, find_papers, read_paper
 from gatelab.analysis.reproduction import COSTS, Outcome, as_record, evaluate, exit_status, summarise
 from gatelab.analysis.status import duration
 from gatelab.cli import compose
+from gatelab.cli.folders import output_file
 from gatelab.cli.train import train
 from gatelab.console import Console
 from gatelab.output import say
@@ -61,6 +62,9 @@ def run(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"reproduce: --{name} is {value}, but must be at least 1.")
+    for name in ("figure", "save"):
+        if getattr(options, name) is not None:
+            output_file(getattr(options, name), f"--{name}")
     if options.figure is not None:
         check_ending(options.figure)  # said before the runs are made
     paper = read_paper(folder, options.paper)

@@ -44,17 +44,18 @@ prepared: list["Search"] = []  # what Hydra's sweeper, which Hydra makes, is to 
 _log = logging.getLogger(__name__)
 
 
-def prepare(overrides: list[Override], on_batch: Callable[[list[compose.Job]], object]) -> "Search":
+def prepare(overrides: list[Override], on_batch: Callable[[list[compose.Job]], object], dry: bool = False) -> "Search":
     """The search that the overrides ask for, ready for Hydra's sweeper.
 
     Args:
         on_batch: called with the runs that are about to be trained.
+        dry: it is only looked at, and its storage is not made.
 
     Raises:
         UserError: an option, the space or the storage cannot be used.
     """
     options = read_options(overrides)
-    search = Search(options, variants(overrides, options), on_batch)
+    search = Search(options, variants(overrides, options), on_batch, dry)
     prepared[:] = [search]
     return search
 
@@ -85,17 +86,22 @@ class Search:
         options: of the search.
         variants: what has a study of its own each.
         on_batch: called with the runs that are about to be trained.
+        dry: it is only looked at: a file that does not exist is not made.
 
     Raises:
         UserError: the storage cannot be used.
     """
 
     def __init__(
-        self, options: SearchOptions, variants: Sequence[Variant], on_batch: Callable[[list[compose.Job]], object] = lambda _: None
+        self,
+        options: SearchOptions,
+        variants: Sequence[Variant],
+        on_batch: Callable[[list[compose.Job]], object] = lambda _: None,
+        dry: bool = False,
     ) -> None:
         self.options, self.variants, self._on_batch = options, variants, on_batch
         self.jobs_at_once = options.n_jobs or cpu_count()
-        storage = open_storage(storage_url(variants[0], options))
+        storage = open_storage(storage_url(variants[0], options), dry)
         owner = sign()
         self.studies: list[Study] = [open_study(variant, options, storage) for variant in variants]
         self._trials = [Trials(study, options.n_trials, owner) for study in self.studies]

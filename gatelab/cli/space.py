@@ -149,13 +149,27 @@ def read_domains(overrides: list[Override], file: Path | None) -> tuple[Domain, 
     return domains
 
 
+class _Loader(yaml.BaseLoader):
+    """Every value as text; a key that is given twice is refused, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in found:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"'{key}' is given {keys.count(key)} times; leave out all but one")
+        return found
+
+
 def _lines(file: Path) -> dict[str, str]:
     try:
-        raw = yaml.load(file.read_text("utf-8"), yaml.BaseLoader)
+        raw = yaml.load(file.read_text("utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"hydra.sweeper.space: {file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"hydra.sweeper.space: {file} is not a text in UTF-8 (byte {error.start}).") from error
     except yaml.YAMLError as error:
-        raise UserError(f"hydra.sweeper.space: {file} is no YAML: {' '.join(str(error).split())}.") from error
+        raise UserError(f"hydra.sweeper.space: {file} cannot be read as YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(raw, dict) or not all(isinstance(value, str) for value in raw.values()):
         raise UserError(f"{file}: a space is lines of the form `optimizer.lr: tag(log, interval(1e-4, 1e-2))`.")
     return raw

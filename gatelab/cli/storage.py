@@ -3,6 +3,7 @@
 A password in the URL is taken out of the command before anything else reads it: it is in no log, plan or configuration.
 """
 
+import json
 import random
 import re
 import time
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gatelab.records import check_writable
 from gatelab.registry import UserError
 
 if TYPE_CHECKING:
@@ -54,25 +56,30 @@ def _refuse_secrets(url: str) -> None:
         raise UserError(f"{OPTION}: write a password as USER:PASSWORD@HOST, or set PGPASSWORD; elsewhere it would be logged.")
 
 
-def open_storage(url: str) -> "BaseStorage":
+def open_storage(url: str, dry: bool = False) -> "BaseStorage":
     """Opens or makes a storage.
 
     Args:
         url: see KINDS. As everywhere, three slashes are followed by a path from here and four by an absolute one. What PostgreSQL
             needs besides may come from its own places: PGPASSWORD, ~/.pgpass, PGSERVICE.
+        dry: a file that does not exist is not made; what stands for it keeps nothing.
 
     Raises:
         UserError: it cannot be used; the sentence holds the reason and no password.
     """
-    from optuna.storages import JournalStorage
+    from optuna.storages import InMemoryStorage, JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     _refuse_secrets(url)
     try:
+        if dry and (file := _missing_file(url)) is not None:
+            check_writable(file.parent)
+            return InMemoryStorage()
         if url.startswith("journal:///"):
             path = _with_folder(url.removeprefix("journal:///"))
+            _check_journal(Path(path))
             # This lock holds on network file systems, too: it is made by O_EXCL.
             return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
         address = make_url(url)
@@ -93,7 +100,30 @@ def open_storage(url: str) -> "BaseStorage":
                 raise _refusal(url, f"'{other}' is no storage that gatelab knows")
     except (OSError, ArgumentError) as error:
         raise _refusal(url, str(error)) from error
+    except UserError:
+        raise
+    except (ValueError, LookupError, TypeError) as error:  # of Optuna, which believes what it reads of a journal
+        raise _refusal(url, f"it is not a journal of Optuna's ({type(error).__name__})") from error
     return _open(url, address.render_as_string(hide_password=False), connect)
+
+
+def _check_journal(file: Path) -> None:
+    """Looks at the first line: Optuna takes what it cannot read for a line that is being written, and writes behind it.
+
+    Raises:
+        ValueError: it is not of a journal.
+    """
+    if file.exists() and file.stat().st_size:
+        with file.open("rb") as lines:
+            if not isinstance(json.loads(lines.readline()), dict):
+                raise ValueError("not a record")
+
+
+def _missing_file(url: str) -> Path | None:
+    """The file of a storage that does not exist yet; None if it exists or is not a file."""
+    kind, _, path = url.partition(":///")
+    file = Path(path) if kind in ("sqlite", "journal") and path else None
+    return None if file is None or file.exists() else file
 
 
 def _with_folder(file: str) -> str:

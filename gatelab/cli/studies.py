@@ -17,6 +17,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from gatelab.bounds import shown
 from gatelab.cli import compose
 from gatelab.cli.settings import SearchOptions, read
 from gatelab.cli.space import Domain, Space, read_domains, searched
@@ -97,8 +98,13 @@ def variants(overrides: list[Override], options: SearchOptions) -> list[Variant]
 
 
 def _space_file(space: str | None) -> Path | None:
-    if space is None or Path(space).is_file():
-        return None if space is None else Path(space)
+    if space is None:
+        return None
+    try:
+        if Path(space).is_file():
+            return Path(space)
+    except OSError as error:  # its name is too long
+        raise UserError(f"hydra.sweeper.space: {shown(space)} cannot be read: {error.strerror}.") from error
     folder = compose.conf_folder() / "space"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if space in names:

@@ -131,7 +131,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     if not processes.leads():
         return 0 if dry else _follow(arguments)
     plan = functools.partial(_plan, arguments=arguments, plugins=plugins)
-    progress, search = _watched(jobs, ahead, overrides, plan, launcher, searching, given.multirun or dry)
+    progress, search = _watched(jobs, ahead, overrides, plan, launcher, searching, given.multirun, dry)
     if dry:
         return 0
     if given.multirun and not searching:
@@ -163,22 +163,23 @@ def _watched(
     plan: Callable[[Sequence[compose.Job]], None],
     launcher: str,
     searching: bool,
-    tell: bool,
+    multirun: bool,
+    dry: bool,
 ) -> "tuple[Progress, Search | None]":
-    """The progress bar of what is ahead, which it says, and the search if it is one; tell: also where it is all to be trained."""
+    """The progress bar of what is ahead, which it says (of a single run only where it is not all to train), and the search."""
     show = all(item.config.machine.progress for item in jobs)
     requeued = launcher in clusters.PACKAGES
     search = None
     if searching:  # these jobs only stood for its runs, which come batch by batch
         from gatelab.cli import searches
 
-        search = searches.prepare(overrides, lambda batch: (plan(batch), progress.add([item.path for item in batch])))
+        search = searches.prepare(overrides, lambda batch: (plan(batch), progress.add([item.path for item in batch])), dry)
         ahead = ahead.scaled(search.trials_left(), search.jobs_at_once)
         progress = Progress([], show, expected=search.trials_left(), requeued=requeued)
         progress.say(*search.lines())
     else:
         progress = Progress([item.path for item in jobs], show, requeued=requeued)
-    if sum(ahead.counts.values()) and (tell or ahead.runs_finished or ahead.left_alone):
+    if sum(ahead.counts.values()) and (multirun or dry or ahead.runs_finished or ahead.left_alone):
         progress.say(*ahead.lines())
     return progress, search
 

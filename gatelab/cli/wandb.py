@@ -1,10 +1,11 @@
 """`gatelab wandb`: a saved workspace or a report in a W&B project, for what `logger=wandb` sent there."""
 
 import argparse
-from pathlib import Path
 
 from gatelab.analysis import views
 from gatelab.cells import CELLS
+from gatelab.cli.folders import output_file
+from gatelab.config import Logger
 from gatelab.output import say
 from gatelab.registry import UserError
 from gatelab.tasks import TASKS
@@ -26,14 +27,17 @@ def run(options: argparse.Namespace) -> int:
     """Saves the view and prints its address."""
     if options.layers < 1:
         raise UserError(f"wandb: --layers is {options.layers}, but it must be at least 1.")
+    Logger(project=options.project, entity=options.entity)  # refuses names that W&B does not take
     make = VIEWS[options.view]
     metrics, gates = _metrics(), _gates()
     if options.json:
         if options.view == "report":
             raise UserError("wandb: --json goes with workspace; a report can only be built by asking the server for its runs.")
+        file = output_file(options.json, "--json")
         view = make(options.entity or "entity", options.project, metrics, gates, options.layers)
-        Path(options.json).write_text(view._to_model().model_dump_json(by_alias=True, indent=1))
-        say(f"Workspace: {Path(options.json).resolve()}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(view._to_model().model_dump_json(by_alias=True, indent=1))
+        say(f"Workspace: {file.resolve()}")
         return 0
     if not wandb_key():
         raise UserError(

@@ -16,6 +16,11 @@ def wandb_offline(mode: str) -> bool:
     return not wandb_key()
 
 
+def wandb_disabled(mode: str) -> bool:
+    """Whether nothing is to be recorded for W&B at all: WANDB_MODE=disabled, where the configuration asks for nothing else."""
+    return mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"
+
+
 def wandb_key() -> bool:
     """Whether there is a key for the server in use: WANDB_API_KEY, or what `wandb login` left."""
     if os.environ.get("WANDB_API_KEY"):

@@ -15,7 +15,7 @@ from gatelab.diagnostics import keys
 from gatelab.runs import Run, RunWriter
 from gatelab.tasks import TASKS
 from gatelab.training import media
-from gatelab.training.accounts import wandb_offline
+from gatelab.training.accounts import wandb_disabled, wandb_offline
 from gatelab.training.loggers import CSVMirror, MetricsLogger, RunLogger
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def build_loggers(config: Config, writer: RunWriter, run_id: str, resolved: Mapp
     loggers: list[MetricsLogger] = [RunLogger(writer)]
     if config.logger.name == "csv":
         loggers.append(CSVMirror(writer.path))
-    elif config.logger.name == "wandb":
+    elif config.logger.name == "wandb" and not wandb_disabled(config.logger.mode):
         run = Run(writer.path, dict(resolved), {})
         loggers.append(WandbMirror(lambda: _wandb_logger(config, run, run_id), run, config.logger.media_every))
     return loggers

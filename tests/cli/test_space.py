@@ -126,7 +126,7 @@ def test_the_space_that_comes_with_gatelab_is_accepted_for_every_optimiser():
         ("optimizer.lr: interval(1, 2) if cell=gru", "no condition of the space holds"),
         ("cell: choice(lstm, gru)", "is given, but cell is searched over"),
         ("- optimizer.lr", "a space is lines"),
-        ("a: [", "is no YAML"),
+        ("a: [", "cannot be read as YAML"),
         ("optimizer.lr: [1, 2]", "a space is lines"),
     ],
 )

@@ -1,0 +1,133 @@
+"""Every option with every kind of value: accepted by a clean dry run, or refused in one message, with nothing created.
+
+The options come from the classes that declare them, so that a new one is tried without an edit here. A status of 70 is what gatelab
+says where it failed itself (see `main`), and so counts as a failure of these tests.
+"""
+
+import functools
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from gatelab.cli import compose, settings
+from gatelab.config import GROUPS, Config, Logger, Machine, Model, Schedule, Trainer
+from gatelab.registry import UserError
+
+NUMBERS = ["0", "-1", "0.5", "99999999999999999999", "1e300", "nan", "inf", "''", "abc", "[1,2]", "null", "x" * 300]
+TEXTS = ["0", "''", "abc", "[1,2]", "null", "x" * 300, "'\x1b[31m'", "a/b", "..", "'%s{}$'", "${seed}"]
+PARTS = {"model": Model, "schedule": Schedule, "trainer": Trainer, "logger": Logger, "machine": Machine}
+ENTRIES = {(group, name): registry.get(name) for group, registry in compose.REGISTRIES.items() for name in registry.names()}
+ENTRIES |= {(group, name): cls for group, choices in GROUPS.items() for name, cls in choices.items()}
+SWEEPER = {
+    "grid": ["seed=0,1"],
+    "random": ["optimizer.lr=interval(1e-4,1e-2)", "hydra.sweeper.trials=2"],
+    "optuna": ["optimizer.lr=interval(1e-4,1e-2)"],
+}
+
+
+def values(cls: type, name: str) -> list[str]:
+    """The values that an option is tried with."""
+    hint = str(next((field.type for field in fields(cls) if field.name == name), str))
+    return NUMBERS if "int" in hint or "float" in hint else TEXTS
+
+
+# What is swept over: the arguments in front, and the options.
+CASES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
+    "run": ([], [(field.name, values(Config, field.name)) for field in fields(Config)]),
+    **{part: ([], [(f"{part}.{field.name}", values(cls, field.name)) for field in fields(cls)]) for part, cls in PARTS.items()},
+    **{
+        f"{group}={name}": (
+            [f"{group}={name}"],
+            [(f"{group}.{key}", values(cls, key)) for key in dict.fromkeys(["name", *(field.name for field in fields(cls))])],
+        )
+        for (group, name), cls in ENTRIES.items()
+    },
+    "launcher": (
+        ["-m", "seed=0,1"],
+        [(f"hydra.launcher.{field.name}", values(settings.Local, field.name)) for field in fields(settings.Local)],
+    ),
+    **{
+        f"sweeper {name}": (
+            ["-m", f"hydra/sweeper={name}", *SWEEPER[name]],
+            [(f"hydra.sweeper.{field.name}", values(cls, field.name)) for field in fields(cls)],
+        )
+        for name, cls in settings.SETTINGS["sweeper"].items()
+    },
+    "choices": ([], [(key, TEXTS) for key in ("experiment", "hydra/launcher", "hydra.verbose", "foo", "+foo", "hydra.run.dir")]),
+    "choices of a sweep": (["-m", "seed=0,1"], [(key, TEXTS) for key in ("hydra/launcher", "hydra/sweeper", "sweep", "out")]),
+}
+QUICK = ("schedule", "launcher")
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra is told of the schemas once, so that what was composed before serves again: a fifth of the time."""
+    compose.register_schemas()
+    monkeypatch.setattr(compose, "register_schemas", lambda: None)
+    # What stands beside an option is composed once for a choice of cell and task, not for every message.
+    siblings = functools.cache(lambda overrides, key: compose_siblings([*overrides], key))
+    compose_siblings = compose._siblings
+    monkeypatch.setattr(compose, "_siblings", lambda overrides, key: siblings(tuple(overrides[:-1]), key))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+def problem(status: object, out: str, err: str, before: list[str], after: list[str]) -> str | None:
+    """What is wrong with an answer of gatelab; None if it is as it should be."""
+    if before != after:
+        return f"created {set(after) - set(before)}"
+    if status == 0:
+        return None if "Traceback" not in err else "a traceback"
+    if status != 2:
+        return f"status {status}: {err[:300]}"
+    lines = err.strip().splitlines()
+    if len(lines) != 1 or not lines[0].startswith("gatelab: ") or out:
+        return f"not one message: {out[:100]}{err[:300]}"
+    return None if len(lines[0]) < 1500 else f"a message of {len(lines[0])} characters"
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES])
+@pytest.mark.usefixtures("told_once")
+def test_every_value_of_every_option_is_taken_or_refused(case: str, gatelab, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    first, options = CASES[case]
+    failures = []
+    for option, tried in options:
+        for value in tried:
+            status, out, err = gatelab("train", "--dry-run", *first, f"{option}={value}")
+            if wrong := problem(status, out, err, before, contents(tmp_path)):
+                failures.append(f"{option}={value[:40]}: {wrong}")
+    assert not failures, "\n".join(failures)
+
+
+def test_a_thousand_inputs_are_tried() -> None:
+    assert sum(len(tried) for _, options in CASES.values() for _, tried in options) >= 1000
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(settings.Slurm)])
+def test_options_of_slurm_are_taken_or_refused(name: str) -> None:
+    """Read alone: on a machine without Slurm the launcher is refused before."""
+    accepted = 0
+    for value in (tried := values(settings.Slurm, name)):
+        try:
+            settings.read(compose.parse([f"hydra.launcher.{name}={value}"]), "launcher", "slurm")
+            accepted += 1
+        except UserError:
+            continue
+    assert accepted < len(tried)
+
+
+def test_the_defaults_of_launchers_and_sweepers_are_those_of_their_files() -> None:
+    from omegaconf import OmegaConf
+
+    for kind, classes in settings.SETTINGS.items():
+        for name, cls in classes.items():
+            written = OmegaConf.load(compose.conf_folder() / "hydra" / kind / f"{name}.yaml")
+            for field in fields(cls):
+                if field.name in written:
+                    assert written[field.name] == field.default, f"hydra.{kind}.{field.name} of {name}"
