@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels import cpu, eager
-from gatelab.kernels._gate import check, check_lengths, special
+from gatelab.kernels._gate import check, check_dense, check_lengths, special
 from gatelab.kernels._resets import reversed_resets
 from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, replay
 from gatelab.registry import UserError, unknown
@@ -120,6 +120,7 @@ __all__ = [
     "Served",
     "Weights",
     "check_backend",
+    "check_dense",
     "check_lengths",
     "replay",
     "reversed_resets",

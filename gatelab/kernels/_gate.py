@@ -95,8 +95,7 @@ def _name_the_misfit(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, 
     named = {f"weight {name}": value for name, value in given.items()} | {"input": x} | parts
     like = next(iter(named.values()))
     for name, value in named.items():
-        if value.layout is not torch.strided:
-            raise UserError(f"The {name} has the layout {value.layout}, but the time loop reads dense tensors; use .to_dense().")
+        check_dense(name, value)
         if value.dtype != like.dtype and not _converted(value):
             raise UserError(_differs(name, value, like, next(iter(named))))
         if value.device != like.device:
@@ -106,6 +105,16 @@ def _name_the_misfit(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, 
             )
     if not like.is_floating_point():
         raise UserError(f"The {next(iter(named))} is {_word(like)}, but the time loop computes in floating point; use .float().")
+
+
+def check_dense(name: str, value: Tensor) -> None:
+    """Refuses a tensor that is not laid out by strides.
+
+    Raises:
+        UserError: it is sparse, nested or the like.
+    """
+    if value.layout is not torch.strided:
+        raise UserError(f"The {name} has the layout {value.layout}, but the time loop reads dense tensors; use .to_dense().")
 
 
 def check_lengths(lengths: Tensor, T: int, B: int) -> None:

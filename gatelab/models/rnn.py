@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gatelab.cells import CELLS, Cell
-from gatelab.kernels import Flow, Record, Weights, check_backend, check_lengths, replay
+from gatelab.kernels import Flow, Record, Weights, check_backend, check_dense, check_lengths, replay
 from gatelab.models._layer import Layer
 from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
 from gatelab.registry import UserError
@@ -342,6 +342,7 @@ class RNN(nn.Module):
                 f"RNN: the input is of type {type(x).__name__}, but it must be a tensor"
                 + (" here; pad it and give `lengths`." if isinstance(x, PackedSequence) else " or a PackedSequence.")
             )
+        check_dense("input", x)
         layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
         if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
             raise UserError(
@@ -367,6 +368,8 @@ class RNN(nn.Module):
             raise UserError(
                 f"RNN: the state has shapes {given}, but it must be {', '.join(self.cell.state)} of shape {expected} each."
             )
+        for name, part in zip(self.cell.state, parts, strict=True):
+            check_dense(f"initial state {name}", part)
         return tuple(part.unsqueeze(1) for part in parts) if single else parts
 
     def _check_lengths(self, lengths: Any, T: int, B: int, device: torch.device) -> Tensor | None:
