@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels import cpu, eager
-from gatelab.kernels._gate import check, check_dense, check_lengths, special
+from gatelab.kernels._gate import check, check_dense, check_lengths, check_resets, special
 from gatelab.kernels._resets import reversed_resets
 from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, replay
 from gatelab.registry import UserError, unknown
@@ -122,6 +122,7 @@ __all__ = [
     "check_backend",
     "check_dense",
     "check_lengths",
+    "check_resets",
     "replay",
     "reversed_resets",
     "scan",

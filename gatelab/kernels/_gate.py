@@ -45,11 +45,7 @@ def check(
     if lengths is not None:
         check_lengths(lengths, T, B)
     if resets is not None:
-        _is_tensor("resets", resets)
-        if resets.shape != (B, T) or resets.dtype != torch.bool:
-            raise UserError(
-                f"resets must be booleans of shape (B, T) = {(B, T)}, but they are {_word(resets)} of shape {tuple(resets.shape)}."
-            )
+        check_resets(resets, T, B)
 
 
 def _fits_at_once(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> bool:
@@ -133,6 +129,19 @@ def check_lengths(lengths: Tensor, T: int, B: int) -> None:
     if not fits:
         shown = lengths.tolist() if special((lengths,)) is None and lengths.device.type != "meta" else tuple(lengths.shape)
         raise UserError(f"lengths must be {B} integers from 1 to {T}, but they are {shown}.")
+
+
+def check_resets(resets: Tensor, T: int, B: int) -> None:
+    """Refuses resets that are not booleans (B, T).
+
+    Raises:
+        UserError: they are not.
+    """
+    _is_tensor("resets", resets)
+    if resets.shape != (B, T) or resets.dtype != torch.bool:
+        raise UserError(
+            f"resets must be booleans of shape (B, T) = {(B, T)}, but they are {_word(resets)} of shape {tuple(resets.shape)}."
+        )
 
 
 def special(tensors: Iterable[Tensor | None]) -> str | None:

@@ -93,7 +93,9 @@ class Layer(nn.Module):
         record: bool,
         every: int | None,
         flow: Flow | None,
+        resets: Tensor | None,
+        restart: tuple[Tensor, ...] | None,
     ) -> tuple[Scan, Weights]:
-        """The time loop over (1, T, B, D), and the weights that it used."""
+        """The time loop over (1, T, B, D), and the weights that it used; arguments as of `gatelab.kernels.scan`."""
         weights = self.weights()
-        return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow), weights
+        return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow, resets, restart), weights

@@ -11,7 +11,8 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gatelab.cells import CELLS, Cell
-from gatelab.kernels import Flow, Record, Weights, check_backend, check_dense, check_lengths, replay
+from gatelab.kernels import Flow, Record, Weights, check_backend, replay, reversed_resets
+from gatelab.models._arguments import is_single, lengths_of, starts, state_of, zeros
 from gatelab.models._layer import Layer
 from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
 from gatelab.registry import UserError
@@ -139,6 +140,8 @@ class RNN(nn.Module):
         input: Tensor | PackedSequence,  # noqa: A002 - as in torch
         hx: Tensor | Sequence[Tensor] | None = None,
         lengths: Tensor | Sequence[int] | None = None,
+        resets: Tensor | None = None,
+        restart: Tensor | Sequence[Tensor] | None = None,
     ) -> tuple[Any, tuple[Tensor, ...]]:
         """Runs the stack over a batch of sequences.
 
@@ -148,6 +151,11 @@ class RNN(nn.Module):
                 None. A single tensor is accepted for a cell with one part.
             lengths: valid steps of each row (B,), integers from 1 to T. A finished row keeps its state and puts out zeros; the
                 reverse direction starts at its last valid step.
+            resets: steps at which a row starts again, booleans (B, T) whatever the layout of the input, (T,) for one sequence:
+                a new episode, the next of several packed documents. Such a step reads `restart` in place of the state before it,
+                and no gradient passes it. The reverse direction starts again at the step before, on the other side of the same
+                boundary.
+            restart: the state there, as `hx`; zeros when None.
 
         Returns:
             The outputs of the last layer, in the layout of the input with directions * H features (packed if the input is), and
@@ -158,12 +166,12 @@ class RNN(nn.Module):
         """
         if not isinstance(input, Tensor):
             if isinstance(input, PackedSequence):
-                return self._packed(input, hx, lengths)
+                return self._packed(input, hx, lengths, resets, restart)
             if isinstance(input, fx.Proxy):  # symbolic tracing does not look inside, as for torch's own modules
-                arguments = {"hx": hx, "lengths": lengths}
+                arguments = {"hx": hx, "lengths": lengths, "resets": resets, "restart": restart}
                 path = input.tracer.path_of_module(self)  # type: ignore[attr-defined]
                 return input.tracer.create_proxy("call_module", path, (input,), arguments)  # type: ignore[return-value]
-        output, last, records, ends = self._run(input, hx, lengths, self.recording)
+        output, last, records, ends = self._run(input, hx, lengths, resets, restart, self.recording)
         if self.recording:
             self.recorded = {
                 name: (Record(*({key: value.detach() for key, value in part.items()} for part in record)), ends)
@@ -176,13 +184,15 @@ class RNN(nn.Module):
         input: Tensor,  # noqa: A002
         hx: Tensor | Sequence[Tensor] | None = None,
         lengths: Tensor | Sequence[int] | None = None,
+        resets: Tensor | None = None,
+        restart: Tensor | Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, LayerTrace]]:
         """As `forward`, and everything inside: all gates and states of every layer, differentiable.
 
         Returns:
             Output and last state as from `forward`, and a LayerTrace for every layer: "0", "0_reverse", "1", ...
         """
-        output, last, records, ends = self._run(input, hx, lengths, True)
+        output, last, records, ends = self._run(input, hx, lengths, resets, restart, True)
         traces = {}
         for name, (record, weights) in records.items():
             states, gates = replay(self.cell, weights, record)
@@ -285,22 +295,38 @@ class RNN(nn.Module):
         return [*self.layers.values()]  # type: ignore[list-item]
 
     def _packed(
-        self, packed: PackedSequence, hx: Tensor | Sequence[Tensor] | None, lengths: Tensor | Sequence[int] | None
+        self,
+        packed: PackedSequence,
+        hx: Tensor | Sequence[Tensor] | None,
+        lengths: Tensor | Sequence[int] | None,
+        resets: Tensor | None,
+        restart: Tensor | Sequence[Tensor] | None,
     ) -> tuple[PackedSequence, tuple[Tensor, ...]]:
         if lengths is not None:
             raise UserError("RNN: a PackedSequence knows its lengths; leave out `lengths`.")
         values, ends = padded(packed, self.batch_first)
-        output, last = self.forward(values, hx, ends)
+        output, last = self.forward(values, hx, ends, resets, restart)
         return packed_as(output, ends, packed, self.batch_first), last
 
     def _run(
-        self, x: Tensor, state: Tensor | Sequence[Tensor] | None, lengths: Tensor | Sequence[int] | None, record: bool
+        self,
+        x: Tensor,
+        state: Tensor | Sequence[Tensor] | None,
+        lengths: Tensor | Sequence[int] | None,
+        resets: Tensor | None,
+        restart: Tensor | Sequence[Tensor] | None,
+        record: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, tuple[Record, Weights]], Tensor | None]:
-        single = self._check_input(x)
+        single = is_single(x, self.input_size, self.batch_first)
         inner = x.unsqueeze(1) if single else x.transpose(0, 1) if self.batch_first else x
         T, B = inner.shape[:2]
-        s0 = self._initial_state(state, B, single, inner)
-        ends = self._check_lengths(lengths, T, B, inner.device)
+        shape = (len(self.layers), B, self.hidden_size)
+        if state is None:
+            s0 = zeros(self.cell, shape, next(self.parameters(), inner).dtype, inner)
+        else:
+            s0 = state_of("state", self.cell, state, shape, single)
+        resets, again = starts(self.cell, resets, restart, shape, T, single, inner)
+        ends = lengths_of(lengths, T, B, inner)
         if ends is not None:  # what lies behind the end may be anything, but 0 * NaN would reach the weight gradients
             inner = torch.where((torch.arange(T, device=inner.device)[:, None] < ends)[..., None], inner, 0)
         lasts: list[tuple[Tensor, ...]] = []
@@ -314,9 +340,11 @@ class RNN(nn.Module):
             for suffix in directions:
                 name, at = f"{depth}{suffix}", len(lasts)
                 given = _reversed(inner, ends) if suffix else inner
-                start = s0 if alone else tuple(part[at : at + 1] for part in s0)
+                start, fresh = (part if alone or part is None else tuple(p[at : at + 1] for p in part) for part in (s0, again))
+                turned = reversed_resets(resets, ends) if suffix and resets is not None else resets
                 flow = Flow() if self.following else None
-                result, weights = layers[name](given[None], start, self.backend, ends, record, self.checkpoint_every, flow)
+                every = self.checkpoint_every
+                result, weights = layers[name](given[None], start, self.backend, ends, record, every, flow, turned, fresh)
                 if flow is not None:
                     self.followed[name] = (flow, ends)
                 outputs.append(_reversed(result.output.squeeze(0), ends) if suffix else result.output.squeeze(0))
@@ -334,50 +362,6 @@ class RNN(nn.Module):
     def _restore(self, value: Tensor, single: bool) -> Tensor:
         """(T, B, ...) in the layout of the input."""
         return value.squeeze(1) if single else value.transpose(0, 1) if self.batch_first else value
-
-    def _check_input(self, x: Tensor) -> bool:
-        """Whether x is a single sequence."""
-        if not isinstance(x, Tensor):
-            raise UserError(
-                f"RNN: the input is of type {type(x).__name__}, but it must be a tensor"
-                + (" here; pad it and give `lengths`." if isinstance(x, PackedSequence) else " or a PackedSequence.")
-            )
-        check_dense("input", x)
-        layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
-        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
-            raise UserError(
-                f"RNN: the input has shape {tuple(x.shape)}, but it must be {layout} or (T, D) with D = {self.input_size}."
-            )
-        single = x.dim() == 2
-        if x.shape[1 if self.batch_first and not single else 0] == 0:
-            raise UserError(f"RNN: the input of shape {tuple(x.shape)} has no steps; give at least one.")
-        return single
-
-    def _initial_state(self, state: Any, B: int, single: bool, like: Tensor) -> tuple[Tensor, ...]:
-        shape = (len(self.layers), B, self.hidden_size)
-        if state is None:
-            dtype = next(self.parameters(), like).dtype
-            return (torch.zeros(shape, device=like.device, dtype=dtype),) * len(self.cell.state)
-        parts = (state,) if isinstance(state, Tensor) else tuple(state)
-        expected = (shape[0], self.hidden_size) if single else shape
-        fits = len(parts) == len(self.cell.state)
-        for part in parts:
-            fits = fits and isinstance(part, Tensor) and part.shape == expected
-        if not fits:
-            given = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
-            raise UserError(
-                f"RNN: the state has shapes {given}, but it must be {', '.join(self.cell.state)} of shape {expected} each."
-            )
-        for name, part in zip(self.cell.state, parts, strict=True):
-            check_dense(f"initial state {name}", part)
-        return tuple(part.unsqueeze(1) for part in parts) if single else parts
-
-    def _check_lengths(self, lengths: Any, T: int, B: int, device: torch.device) -> Tensor | None:
-        if lengths is None:
-            return None
-        ends = torch.as_tensor(lengths, device=device)
-        check_lengths(ends, T, B)
-        return ends
 
 
 def _reversed(value: Tensor, lengths: Tensor | None) -> Tensor:

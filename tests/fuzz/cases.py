@@ -103,10 +103,12 @@ class Built:
     x: Tensor
     hx: tuple[Tensor, ...] | None
     lengths: Tensor | None
+    resets: Tensor | None
+    restart: tuple[Tensor, ...] | None
     sources: dict[str, Tensor]
 
     def call(self, **changes: Any) -> list[Tensor]:
-        given = {"input": self.x, "hx": self.hx, "lengths": self.lengths} | changes
+        given = {"input": self.x, "hx": self.hx, "lengths": self.lengths, "resets": self.resets, "restart": self.restart} | changes
         output, last = self.rnn(**given)
         return [output, *last]
 
@@ -135,7 +137,13 @@ def build(case: Case, dtype: torch.dtype, backend: str, plainly: bool) -> Built:
         if case.state == "shared":
             hx = (hx[0],) * parts
     lengths = None if case.lengths is None else torch.tensor(case.lengths)
-    built = Built(rnn, x, hx, lengths, {})
+    resets = restart = None
+    if case.resets is not None:
+        resets = normal(*((case.T,) if case.single else (case.B, case.T)), seed=case.resets) > 0.8
+        if case.restart:
+            at = (len(rnn.layers), case.H) if case.single else (len(rnn.layers), case.B, case.H)
+            restart = tuple(torch.tanh(normal(*at, seed=case.seed + 300 + part)).to(dtype) for part in range(parts))
+    built = Built(rnn, x, hx, lengths, resets, restart, {})
     if not plainly:
         _lay_out(built, case)
     _name_sources(built, case, plainly)
@@ -164,6 +172,9 @@ def _name_sources(built: Built, case: Case, plainly: bool) -> None:
         named |= {f"h{n}": part.detach() for n, part in enumerate(built.hx)}
         if case.state == "shared":
             named = {"x": named["x"], "h0": named["h0"]}
+    if built.restart is not None:
+        named |= {f"restart{n}": part.detach() for n, part in enumerate(built.restart)}
+        built.restart = tuple(named[f"restart{n}"] for n in range(len(built.restart)))
     for value in named.values():
         value.requires_grad_(True)
     built.x = named["x"]
@@ -248,7 +259,9 @@ def computed(built: Built, case: Case, seed: int) -> list[Tensor | None]:
         return [value, tangent]
     if case.use == "functional":
         doubled = {name: value * 1.5 for name, value in built.rnn.named_parameters()}
-        output, last = torch.func.functional_call(built.rnn, doubled, (built.x, built.hx, built.lengths))
+        output, last = torch.func.functional_call(
+            built.rnn, doubled, (built.x, built.hx, built.lengths, built.resets, built.restart)
+        )
         return [output, *last]
     results = built.call()
     values = [value.detach().clone() for value in results]

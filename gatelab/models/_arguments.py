@@ -1,0 +1,96 @@
+"""The arguments of an RNN, in the forms that users write them, as the time loop takes them; or one sentence on what does not fit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from gatelab.cells import Cell
+from gatelab.kernels import check_dense, check_lengths, check_resets
+from gatelab.registry import UserError
+
+
+def is_single(x: Any, input_size: int, batch_first: bool) -> bool:
+    """Whether the input is one sequence (T, D) and not a batch.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not isinstance(x, Tensor):
+        raise UserError(
+            f"RNN: the input is of type {type(x).__name__}, but it must be a tensor"
+            + (" here; pad it and give `lengths`." if isinstance(x, PackedSequence) else " or a PackedSequence.")
+        )
+    check_dense("input", x)
+    layout = "(B, T, D)" if batch_first else "(T, B, D)"
+    if x.dim() not in (2, 3) or x.shape[-1] != input_size:
+        raise UserError(f"RNN: the input has shape {tuple(x.shape)}, but it must be {layout} or (T, D) with D = {input_size}.")
+    single = x.dim() == 2
+    if x.shape[1 if batch_first and not single else 0] == 0:
+        raise UserError(f"RNN: the input of shape {tuple(x.shape)} has no steps; give at least one.")
+    return single
+
+
+def zeros(cell: Cell, shape: tuple[int, int, int], dtype: torch.dtype, like: Tensor) -> tuple[Tensor, ...]:
+    """The initial state where none is given."""
+    return (torch.zeros(shape, device=like.device, dtype=dtype),) * len(cell.state)
+
+
+def state_of(
+    name: str, cell: Cell, given: Tensor | Sequence[Tensor], shape: tuple[int, int, int], single: bool
+) -> tuple[Tensor, ...]:
+    """A state as a tuple of (layers, B, H); a bare tensor stands for a state of one part.
+
+    Raises:
+        UserError: it has other parts or shapes.
+    """
+    parts = (given,) if isinstance(given, Tensor) else tuple(given)
+    expected = (shape[0], shape[2]) if single else shape
+    fits = len(parts) == len(cell.state)
+    for part in parts:
+        fits = fits and isinstance(part, Tensor) and part.shape == expected
+    if not fits:
+        shown = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
+        raise UserError(f"RNN: the {name} has shapes {shown}, but it must be {', '.join(cell.state)} of shape {expected} each.")
+    for part_name, part in zip(cell.state, parts, strict=True):
+        check_dense(f"{name} {part_name}", part)
+    return tuple(part.unsqueeze(1) for part in parts) if single else parts
+
+
+def lengths_of(given: Any, T: int, B: int, like: Tensor) -> Tensor | None:
+    """Lengths on the device of the input.
+
+    Raises:
+        UserError: they are not B integers from 1 to T.
+    """
+    if given is None:
+        return None
+    lengths = torch.as_tensor(given, device=like.device)
+    check_lengths(lengths, T, B)
+    return lengths
+
+
+def starts(
+    cell: Cell,
+    resets: Any,
+    restart: Tensor | Sequence[Tensor] | None,
+    shape: tuple[int, int, int],
+    T: int,
+    single: bool,
+    like: Tensor,
+) -> tuple[Tensor | None, tuple[Tensor, ...] | None]:
+    """Where rows start again, (B, T), and from which state.
+
+    Raises:
+        UserError: a shape or a number format does not fit, or there is a state and no place for it.
+    """
+    if resets is None:
+        if restart is not None:
+            raise UserError("RNN: restart is the state at resets, and there are none; give `resets`, or `hx` for the first step.")
+        return None, None
+    mask = torch.as_tensor(resets, device=like.device)
+    mask = mask[None] if single else mask
+    check_resets(mask, T, shape[1])
+    return mask, None if restart is None else state_of("restart", cell, restart, shape, single)
