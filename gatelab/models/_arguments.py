@@ -1,4 +1,4 @@
-"""The arguments of an RNN, in the forms that users write them, as the time loop takes them; or one sentence on what does not fit."""
+"""The arguments of an RNN in the forms that users write, as the time loop takes them; or one sentence on what does not fit."""
 
 from collections.abc import Sequence
 from typing import Any
