@@ -108,9 +108,12 @@ class Built:
     sources: dict[str, Tensor]
 
     def call(self, **changes: Any) -> list[Tensor]:
-        given = {"input": self.x, "hx": self.hx, "lengths": self.lengths, "resets": self.resets, "restart": self.restart} | changes
-        output, last = self.rnn(**given)
+        output, last = self.rnn(**(self.arguments() | changes))
         return [output, *last]
+
+    def arguments(self) -> dict[str, Any]:
+        names = {"input": "x", "hx": "hx", "lengths": "lengths", "resets": "resets", "restart": "restart"}
+        return {name: getattr(self, own) for name, own in names.items()}
 
 
 def build(case: Case, dtype: torch.dtype, backend: str, plainly: bool) -> Built:
@@ -259,9 +262,7 @@ def computed(built: Built, case: Case, seed: int) -> list[Tensor | None]:
         return [value, tangent]
     if case.use == "functional":
         doubled = {name: value * 1.5 for name, value in built.rnn.named_parameters()}
-        output, last = torch.func.functional_call(
-            built.rnn, doubled, (built.x, built.hx, built.lengths, built.resets, built.restart)
-        )
+        output, last = torch.func.functional_call(built.rnn, doubled, (), built.arguments())
         return [output, *last]
     results = built.call()
     values = [value.detach().clone() for value in results]
