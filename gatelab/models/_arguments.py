@@ -69,7 +69,7 @@ def lengths_of(given: Any, T: int, B: int, like: Tensor) -> Tensor | None:
         return None
     lengths = torch.as_tensor(given, device=like.device)
     check_lengths(lengths, T, B)
-    return lengths
+    return lengths.clone()  # the user may use the tensor again before what was recorded is looked at
 
 
 def starts(

@@ -1,22 +1,18 @@
 """In front of every backend: tensors that do not fit are refused by name, those that cannot be read go to the eager loop."""
 
-import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from cells.variants import Variant, each_default, normal
-from tolerances import BFLOAT16, FLOAT64
-from torch import Tensor, nn
+from tolerances import FLOAT64
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.utils import parametrizations, parametrize, prune
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gatelab.kernels import serving
 from gatelab.kernels._gate import check
 from gatelab.kernels._scan import Weights
-from gatelab.kernels.cpu._call import POOL
 from gatelab.models import RNN
 from gatelab.registry import UserError
 
@@ -34,9 +30,6 @@ def close(one: Tensor, other: Tensor) -> None:
 
 def call(rnn: RNN, x: Tensor | None = None, **arguments: Any) -> Tensor:
     return rnn(normal(T, B, D) if x is None else x, **arguments)[0]
-
-
-# ------------------------------------------------------------------------------------------------- what does not fit
 
 
 def states(**changes: Callable[[Tensor], Any]) -> tuple[Tensor, ...]:
@@ -127,113 +120,6 @@ def test_lengths_outside_of_the_sequence_are_refused(lengths: Any) -> None:
     for backend in ("cpu", "eager"):
         with pytest.raises(UserError, match=f"lengths must be {B} integers from 1 to {T}, but they are"):
             call(network(backend), lengths=torch.tensor(lengths))
-
-
-# ------------------------------------------------------------------------------------- weights under their names
-
-
-def effective(rnn: RNN, name: str) -> RNN:
-    """The same network with what a weight is now as an ordinary parameter."""
-    plain = network("eager")
-    with torch.no_grad():
-        for key in plain.stack()[0].shapes:
-            getattr(plain.layers["0"], key).copy_(rnn.stack()[0].read(key))
-    return plain
-
-
-def identity(layer: nn.Module, name: str) -> None:
-    parametrize.register_parametrization(layer, name, nn.Identity())
-
-
-def shared(layer: nn.Module, name: str) -> None:
-    """Computed from a tensor of somebody else."""
-    source = nn.Parameter(getattr(layer, name).detach() / 2)
-    delattr(layer, name)
-    setattr(layer, f"source_{name}", source)
-    setattr(layer, name, source * 2)
-
-
-def hooked_weight_norm(layer: nn.Module, name: str) -> None:
-    with pytest.warns(FutureWarning, match="weight_norm"):
-        nn.utils.weight_norm(layer, name)
-
-
-CHANGES: list[Callable[[Any, str], Any]] = [
-    identity,
-    shared,
-    hooked_weight_norm,
-    parametrizations.weight_norm,
-    parametrizations.spectral_norm,
-    parametrizations.orthogonal,
-    lambda layer, name: prune.l1_unstructured(layer, name, 0.5),
-]
-NAMES = ["identity", "computed", "weight_norm by a hook", "weight_norm", "spectral_norm", "orthogonal", "pruned"]
-
-
-@each_backend
-@pytest.mark.parametrize("change", CHANGES, ids=NAMES)
-def test_what_stands_under_the_name_of_a_weight_is_used(backend: str, change: Callable[[Any, str], Any]) -> None:
-    """Values, and gradients to what the weight is computed from."""
-    rnn = network(backend).eval()  # spectral_norm goes one iteration further in training
-    layer = rnn.layers["0"]
-    for name in ("W", "R"):
-        change(layer, name)
-    if change in (identity, shared):
-        change(layer, "b")
-    x = normal(T, B, D)
-    output = rnn(x)[0]
-    plain = effective(rnn, "R")
-    close(output, plain(x)[0])
-    sources = list(layer.parameters())
-    found = torch.autograd.grad(output.square().sum(), sources, retain_graph=True, allow_unused=True)
-    wanted = torch.autograd.grad(plain(x)[0].square().sum(), [plain.layers["0"].W, plain.layers["0"].R])
-    rnn(x)  # hooks compute the weights again, with a graph of their own
-    expected = torch.autograd.grad([rnn.stack()[0].read(name) for name in ("W", "R")], sources, wanted, allow_unused=True)
-    reached = 0
-    for value, want in zip(found, expected, strict=True):
-        if want is not None:  # the bias, which nothing was done to
-            close(value, want)
-            reached += 1
-    assert reached >= 2
-
-
-@each_backend
-def test_a_weight_shared_by_two_layers_gets_both_gradients(backend: str) -> None:
-    rnn = network(backend, num_layers=2)
-    rnn.layers["1"].R = rnn.layers["0"].R
-    x = normal(T, B, D)
-    (total,) = torch.autograd.grad(rnn(x)[0].sum(), [rnn.layers["0"].R])
-    apart = network(backend, num_layers=2)
-    apart.load_state_dict(rnn.state_dict())
-    parts = torch.autograd.grad(apart(x)[0].sum(), [apart.layers[name].R for name in ("0", "1")])
-    close(total, parts[0] + parts[1])
-
-
-def test_a_reset_draws_the_originals_again_or_says_why_not() -> None:
-    rnn = network()
-    parametrizations.weight_norm(rnn.layers["0"], "R")
-    before = rnn.layers["0"].R.detach().clone()
-    rnn.reset_parameters()
-    assert rnn.layers["0"].R.abs().max() <= H**-0.5
-    assert not torch.equal(rnn.layers["0"].R, before)
-    pruned = network()
-    prune.l1_unstructured(pruned.layers["0"], "W", 0.5)
-    with pytest.raises(UserError, match="the weight 'W' cannot be set: it is computed, by a hook or from another tensor"):
-        pruned.reset_parameters()
-
-
-@each_backend
-def test_hooks_of_layers_are_called(backend: str) -> None:
-    rnn = network(backend, num_layers=2)
-    seen: list[str] = []
-    for name, layer in rnn.layers.items():
-        layer.register_forward_pre_hook(lambda module, arguments, name=name: seen.append(f"before {name}"))
-        layer.register_forward_hook(lambda module, arguments, result, name=name: seen.append(f"after {name}"))
-    call(rnn)
-    assert seen == ["before 0", "after 0", "before 1", "after 1"]
-
-
-# --------------------------------------------------------------------------- what stands for something else than its memory
 
 
 @pytest.fixture
@@ -386,112 +272,3 @@ def test_what_hooks_put_in_place_of_tensors_is_refused() -> None:
             output = call(network("cpu"))
         with pytest.raises(UserError, match=message):
             output.sum().backward()
-
-
-# ------------------------------------------------------------------------------------------------- what is handed out
-
-
-@each_backend
-@pytest.mark.parametrize("batch_first", [False, True])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda o: o.mul_(2),
-        lambda o: o.relu_(),
-        lambda o: o.add_(1).square_(),
-        lambda o: o.masked_fill_(o > 0, 0.0),
-        lambda o: o[1:2].zero_(),
-        lambda o: o.detach().zero_(),
-    ],
-    ids=["mul_", "relu_", "twice", "masked_fill_", "a part", "behind the back of autograd"],
-)
-def test_the_output_may_be_modified_in_place(backend: str, batch_first: bool, change: Callable[[Tensor], Any]) -> None:
-    """For every backend, also with what the backward pass keeps of segments, with lengths, and in a graph that is kept."""
-    found = []
-    for own, copy in ((backend, False), ("eager", True)):
-        rnn = network(own, "gru", batch_first=batch_first, checkpoint_every=8)
-        x = normal(*((B, 20, D) if batch_first else (20, B, D)))
-        output = rnn(x, lengths=torch.tensor([20, 3, 11]))[0]
-        if copy:
-            output = output.clone()
-        change(output)
-        loss = (output * normal(*output.shape, seed=5)).sum()
-        torch.autograd.grad(loss, list(rnn.parameters()), retain_graph=True)
-        found.append(torch.autograd.grad(loss, list(rnn.parameters())))
-    for ours, theirs in zip(*found, strict=True):
-        close(ours, theirs)
-
-
-@each_backend
-def test_the_last_state_may_be_modified_in_place(backend: str) -> None:
-    rnn = network(backend)
-    output, (h, c) = rnn(normal(T, B, D))
-    found = torch.autograd.grad(output.sum() + h.mul_(2).sum() + c.zero_().sum(), list(rnn.parameters()))
-    truth = network("eager")
-    output, (h, c) = truth(normal(T, B, D))
-    expected = torch.autograd.grad(output.sum() + 2 * h.sum(), list(truth.parameters()))
-    for ours, theirs in zip(found, expected, strict=True):
-        close(ours, theirs)
-
-
-def test_an_output_is_freed_with_its_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the backward pass keeps of the output does not keep the graph alive, which keeps it."""
-    returned: list[Any] = []
-    monkeypatch.setattr(POOL, "give_back", lambda key, block: returned.append(key))
-    gc.disable()
-    try:
-        output = call(network("cpu"))
-        before = len(returned)
-        del output
-        assert len(returned) == before + 1
-    finally:
-        gc.enable()
-
-
-@each_backend
-def test_gradients_are_contiguous(backend: str) -> None:
-    rnn = network(backend, "lstm")
-    for gradient in torch.autograd.grad(call(rnn).sum(), list(rnn.parameters())):
-        assert gradient.is_contiguous()
-
-
-@each_backend
-def test_a_batch_without_rows(backend: str) -> None:
-    rnn = network(backend, num_layers=2, bidirectional=True)
-    x = torch.zeros(T, 0, D, dtype=torch.float64, requires_grad=True)
-    output, last = rnn(x)
-    assert output.shape == (T, 0, 2 * H)
-    assert [part.shape for part in last] == [(4, 0, H)] * 2
-    output.sum().backward()
-    assert x.grad is not None
-    assert all(not parameter.grad.any() for parameter in rnn.parameters())
-    assert rnn(x, lengths=torch.zeros(0, dtype=torch.int64))[0].shape == (T, 0, 2 * H)
-
-
-def test_no_steps_are_refused() -> None:
-    with pytest.raises(UserError, match=r"the input of shape \(0, 3, 3\) has no steps"):
-        call(network(), torch.zeros(0, B, D, dtype=torch.float64))
-
-
-def test_the_backend_that_serves_is_known_without_a_call() -> None:
-    cell = network().cell
-    assert serving(cell, torch.float32) == ("cpu", "")
-    backend, reason = serving(cell, torch.bfloat16)
-    assert backend == "eager"
-    assert reason == "Skipping backend 'cpu': it needs float32 or float64, but the tensors are bfloat16."
-    assert serving(cell, torch.float32, "meta").backend == "eager"
-    with pytest.raises(UserError, match="cannot run this"):
-        serving(cell, torch.float16, backend="cpu")
-
-
-def test_autocast_converts_what_differs() -> None:
-    """A state that autocast left in bfloat16 and parameters in float32 are no mistake there; without autocast they are."""
-    rnn = RNN("lstm", D, H)
-    x = torch.randn(T, B, D)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, (h, c) = rnn(x)
-        low = tuple(part.bfloat16() for part in (h, c))
-        output = rnn(x, low)[0]
-    torch.testing.assert_close(output.float(), rnn(x, (h.float(), c.float()))[0], rtol=BFLOAT16, atol=BFLOAT16)
-    with pytest.raises(UserError, match="initial state h is bfloat16"):
-        rnn(x, low)
