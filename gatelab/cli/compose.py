@@ -346,8 +346,6 @@ def check_groups(overrides: list[Override]) -> None:
             continue
         values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
         for value in values:
-            if value is None and key == "experiment":
-                continue
             name = "null" if value is None else str(value)
             if not isinstance(value, str) or name not in groups[key]:
                 raise UserError(unknown(key, name, groups[key]))

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import importlib
 import logging
 import os
@@ -10,6 +11,7 @@ import sys
 
 import gatelab
 from gatelab import processes
+from gatelab.bounds import shown
 from gatelab.output import LogFormatter, say
 from gatelab.records import disk_is_full, full_disk
 from gatelab.registry import Stopped, UserError, unknown
@@ -69,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
         if disk_is_full(error):
             _say(f"gatelab: {full_disk(error)}")
             return 1
+        if error.errno == errno.ENAMETOOLONG:
+            _say(f"gatelab: {shown(str(error.filename))} cannot be used: {error.strerror}.")
+            return 2
         return _unexpected(error)
     except MemoryError as error:
         _say(f"gatelab: There is not enough memory: {error}.")

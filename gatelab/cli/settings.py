@@ -71,7 +71,7 @@ class SearchOptions(Options):
     n_trials: int = option(20, minimum=1, maximum=1_000_000)
     n_jobs: int | None = option(None, minimum=1, maximum=MOST_JOBS)
     sampler: str = option("tpe", choices=("tpe", "random"))
-    seed: int = option(0)
+    seed: int = option(0, minimum=0, maximum=2**31)
     pruner: str = option("none", choices=("none", "median", "hyperband"))
     space: str | None = option(None, longest=LONGEST_PATH)
     storage: str | None = option(None, longest=LONGEST_PATH)

@@ -127,3 +127,10 @@ def test_memory_that_is_not_there_is_one_sentence(gatelab, monkeypatch):
 
     monkeypatch.setattr("gatelab.cli.main._dispatch", fail)
     assert "not enough memory: Unable to allocate 1.82 PiB" in refused(gatelab("list", "cells"))
+
+
+@pytest.mark.parametrize("command", ["compare", "status", "report", "importance", "inspect", "resume", "list cells"])
+def test_a_name_that_is_too_long_is_refused(command, gatelab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(refused(gatelab(*command.split(), "x" * 300))) < 1000
+    assert list(tmp_path.iterdir()) == []

@@ -70,6 +70,7 @@ BAD = {
     "a cell is deleted": (["train", "~cell"], ["~cell", "would delete"]),
     "an option is deleted": (["train", "~trainer.max_steps"], ["~trainer.max_steps", "would delete"]),
     "no cell": (["train", "cell=null"], ["Unknown cell 'null'"]),
+    "no experiment": (["train", "experiment=null"], ["Unknown experiment 'null'"]),
     "a cell elsewhere": (["train", "cell@foo=gru"], ["cell@foo=gru", "Write cell=VALUE"]),
     "glob": (["train", "-m", "optimizer=glob(*)"], ["glob", "optimizer=adamw,sgd,rmsprop"]),
     "a quote is open": (["train", "logger.notes='abc"], ["logger.notes='abc", "a quote is not closed"]),
