@@ -15,6 +15,7 @@ from gatelab.registry import Options, UserError, option, unknown
 
 LONGEST_PATH = 3800  # characters; systems accept 4,096 with the names of the files in it
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.001, 3e9  # seconds of a wall-clock limit: what a timer can tell apart, and a century
+MOST_LAYERS, MOST_THREADS = 10_000, 1024
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Model(Options):
     """The stack of recurrent layers."""
 
     hidden_size: int = option(128, "H, units a layer", minimum=1)
-    num_layers: int = option(1, "L", minimum=1, maximum=10_000)
+    num_layers: int = option(1, "L", minimum=1, maximum=MOST_LAYERS)
     dropout: float = option(0.0, "probability, on the outputs of every layer and in front of the head", minimum=0.0, below=1.0)
     input_noise: float = option(
         0.0, "standard deviation, in the unit of the inputs, of Gaussian noise on them in training", minimum=0.0
@@ -165,7 +166,7 @@ class Machine(Options):
     """Where the run happens. Not part of its identity."""
 
     device: str = option("auto", "accelerator", choices=("auto", "cpu", "cuda", "mps"))
-    threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1, maximum=1024)
+    threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1, maximum=MOST_THREADS)
     allocator: str = option("keep", "freed memory; keep: stays for the next step; system: as it comes", choices=("keep", "system"))
     checkpoint_every: int | None = option(None, "steps between kept states; null: from length and free memory", minimum=1)
     checkpoint_steps: int | None = option(None, "optimiser steps between two checkpoints beside those of validation", minimum=1)

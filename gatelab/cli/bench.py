@@ -15,12 +15,15 @@ from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
 from gatelab.cli.folders import output_file
 from gatelab.cli.list import KINDS
+from gatelab.cli.whole import Whole
+from gatelab.config import MOST_THREADS
 from gatelab.console import Console
 from gatelab.plugins import load_plugin
 from gatelab.records import write_json
 from gatelab.registry import UserError
 from gatelab.training.provenance import machine, versions
 
+MOST_ROUNDS = 10_000
 WIDTH = 132  # characters of the tables where the output is no terminal
 
 
@@ -31,8 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cells", metavar="NAMES", help=cells)
     shapes = f"BxTxDxH, several with commas; default: {','.join(map(str, plan.SHAPES))}; with memory: {plan.MEMORY_SHAPES[0]}"
     parser.add_argument("--shapes", metavar="SHAPES", help=shapes)
-    parser.add_argument("--repeats", metavar="N", help="rounds; default: 7, with --quick or --training 3")
-    parser.add_argument("--threads", metavar="N", help="threads of every column; default: those of torch")
+    parser.add_argument(
+        "--repeats",
+        action=Whole,
+        minimum=1,
+        maximum=MOST_ROUNDS,
+        metavar="N",
+        help="rounds; default: 7, with --quick or --training 3",
+    )
+    parser.add_argument(
+        "--threads",
+        action=Whole,
+        minimum=1,
+        maximum=MOST_THREADS,
+        metavar="N",
+        help="threads of every column; default: those of torch",
+    )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
     parser.add_argument("--baseline", default="lstm", metavar="CELL", help="the unit of time per FLOP; default: lstm")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured to a file")
@@ -46,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
     """Measures and prints on stdout; progress goes to stderr."""
     for path in options.plugins:
         load_plugin(path, KINDS.values())
-    repeats = _whole("--repeats", options.repeats, 3 if options.quick or options.training else 7)
-    threads = _whole("--threads", options.threads, torch.get_num_threads())
+    repeats = options.repeats or (3 if options.quick or options.training else 7)
+    threads = options.threads or torch.get_num_threads()
     cells = plan.parse_cells(options.cells)
     shapes = plan.QUICK_SHAPES if options.quick else None
     shapes = plan.parse_shapes(options.shapes) if options.shapes is not None else shapes
@@ -75,14 +92,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json is not None:
         write_json(options.json, result)
     return 0
-
-
-def _whole(name: str, text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"bench: {name} is '{text}', but it must be a whole number of at least 1.")
-    return int(text)
 
 
 def _head(threads: int, repeats: int) -> dict[str, Any]:

@@ -5,13 +5,14 @@ import shlex
 
 from gatelab.analysis.live import Source, serve
 from gatelab.cli.folders import add_folders, report_command
+from gatelab.cli.whole import Whole
 from gatelab.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Folders, baseline and port."""
     add_folders(parser)
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: 0, any that is free")
+    parser.add_argument("--port", action=Whole, maximum=65535, default=0, metavar="N", help="default: 0, any that is free")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from gatelab.analysis.importance import RESAMPLES, Importance, importances
 from gatelab.analysis.statistics import Interval
 from gatelab.analysis.terminal import print_skipped
 from gatelab.cli.folders import add_run_folders, sweep_folder
+from gatelab.cli.whole import Whole
 from gatelab.console import Console
 from gatelab.output import say
 from gatelab.registry import UserError, unknown
@@ -28,15 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_folders(parser)
     parser.add_argument("--cell", help="of this cell alone")
     parser.add_argument("--metric", help="'test mse', 'last grad/norm', 'steps val/mse < 0.01'; default: the validation score")
-    parser.add_argument("--resamples", type=int, default=RESAMPLES, metavar="N", help=f"of the bootstrap; default: {RESAMPLES}")
-    parser.add_argument("--seed", type=int, default=0, help="of forests and bootstrap; default: 0")
+    resamples = f"of the bootstrap; default: {RESAMPLES}"
+    parser.add_argument("--resamples", action=Whole, maximum=1_000_000, default=RESAMPLES, metavar="N", help=resamples)
+    parser.add_argument("--seed", action=Whole, maximum=2**31, default=0, help="of forests and bootstrap; default: 0")
     parser.add_argument("--json", action="store_true", help="all numbers, for other programs")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints a table for every cell and task, and on stderr what was left out."""
-    if options.resamples < 0:
-        raise UserError(f"importance: --resamples is {options.resamples}, but must not be negative.")
     runs: list[Run] = []
     search: dict[str, dict[str, str]] = {}
     for given in options.folders:

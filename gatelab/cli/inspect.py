@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from gatelab.cli.whole import Whole
 from gatelab.console import Console
 from gatelab.diagnostics import keys
 from gatelab.registry import UserError
@@ -19,15 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", nargs="+", metavar="RUN", help="run directories, or folders with runs")
     parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="default: best")
     parser.add_argument("--split", default="test", choices=("val", "test"), help="default: test")
-    parser.add_argument("--sequences", type=int, default=256, metavar="N", help="that gates and gradients are of; default: 256")
+    sequences = "that gates and gradients are of; default: 256"
+    parser.add_argument("--sequences", action=Whole, minimum=1, default=256, metavar="N", help=sequences)
     trust = "execute the plugins that a run names although they do not lie under the current folder, or its copies of them"
     parser.add_argument(TRUST, action="store_true", help=trust)
 
 
 def run(options: argparse.Namespace) -> int:
     """Inspects every run and prints a page for each."""
-    if options.sequences < 1:
-        raise UserError(f"inspect: --sequences is {options.sequences}, but it must be at least 1.")
     runs, skipped = find_runs(options.folders)
     if not runs:
         reasons = "; ".join(f"{item.path}: {item.reason}" for item in skipped)

@@ -20,7 +20,10 @@ from gatelab.analysis.reproduction import COSTS, Outcome, as_record, evaluate, e
 from gatelab.analysis.status import duration
 from gatelab.cli import compose
 from gatelab.cli.folders import output_file
+from gatelab.cli.overrides import MOST_RUNS
+from gatelab.cli.settings import MOST_JOBS
 from gatelab.cli.train import train
+from gatelab.cli.whole import Whole
 from gatelab.console import Console
 from gatelab.output import say
 from gatelab.records import write_json
@@ -41,8 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale", default="reduced", help="smoke: seconds; reduced (default): decides the claims; full: the paper's own"
     )
-    parser.add_argument("--seeds", type=int, metavar="N", help="runs of each arm; default: those of the scale")
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs at once; default: all cores")
+    parser.add_argument(
+        "--seeds", action=Whole, minimum=1, maximum=MOST_RUNS, metavar="N", help="runs of each arm; default: those of the scale"
+    )
+    parser.add_argument("--jobs", action=Whole, minimum=1, maximum=MOST_JOBS, metavar="N", help="runs at once; default: all cores")
     parser.add_argument("--out", type=Path, default=Path("runs/papers"), metavar="DIR", help="default: runs/papers")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="also draw it there: .pdf, .png or .svg (gatelab[plots])")
     parser.add_argument("--save", type=Path, metavar="FILE", help="also write the result there")
@@ -58,10 +63,6 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"reproduce: name a paper ({', '.join(find_papers(folder)) or 'there is none'}), or use --list.")
     if options.scale not in SCALES:
         raise UserError(unknown("scale", options.scale, SCALES))
-    for name in ("seeds", "jobs"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"reproduce: --{name} is {value}, but must be at least 1.")
     for name in ("figure", "save"):
         if getattr(options, name) is not None:
             output_file(getattr(options, name), f"--{name}")

@@ -5,7 +5,8 @@ import argparse
 from gatelab.analysis import views
 from gatelab.cells import CELLS
 from gatelab.cli.folders import output_file
-from gatelab.config import Logger
+from gatelab.cli.whole import Whole
+from gatelab.config import MOST_LAYERS, Logger
 from gatelab.output import say
 from gatelab.registry import UserError
 from gatelab.tasks import TASKS
@@ -19,18 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("view", choices=sorted(VIEWS), help="what to make")
     parser.add_argument("project", metavar="PROJECT", help="W&B project, as in logger.project")
     parser.add_argument("--entity", metavar="NAME", help="W&B team or user; default: yours")
-    parser.add_argument("--layers", type=int, default=1, metavar="N", help="of the models; default: 1")
+    parser.add_argument(
+        "--layers", action=Whole, minimum=1, maximum=MOST_LAYERS, default=1, metavar="N", help="of the models; default: 1"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the workspace to a file instead; needs no account")
 
 
 def run(options: argparse.Namespace) -> int:
     """Saves the view and prints its address."""
-    if options.layers < 1:
-        raise UserError(f"wandb: --layers is {options.layers}, but it must be at least 1.")
     Logger(project=options.project, entity=options.entity)  # refuses names that W&B does not take
     make = VIEWS[options.view]
     metrics, gates = _metrics(), _gates()
-    if options.json:
+    if options.json is not None:
         if options.view == "report":
             raise UserError("wandb: --json goes with workspace; a report can only be built by asking the server for its runs.")
         file = output_file(options.json, "--json")

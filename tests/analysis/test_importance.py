@@ -195,7 +195,7 @@ def test_dependence() -> None:
         (["--metric", "last grad/nrom"], "Did you mean 'last grad/norm'"),
         (["--metric", "mse"], "'mse' is not a quantity"),
         (["--metric", "share optimizer.lr"], "optimizer.lr"),
-        (["--resamples", "-1"], "--resamples is -1, but must not be negative"),
+        (["--resamples", "-1"], "--resamples is -1, but it must be at least 0"),
     ],
 )
 def test_misuse_is_one_sentence(search: MakeSearch, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, message) -> None:

@@ -173,7 +173,7 @@ def test_plot_says_what_it_cannot_draw(runs, gatelab, arguments, message):
 def test_dashboard_refuses_a_port_that_there_is_not(runs, gatelab):
     status, _, err = gatelab("dashboard", str(runs), "--port", "70000")
     assert status == 2
-    assert "Port 70000 cannot be used" in err
+    assert "--port is 70000, but it must be at most 65535" in err
 
 
 @pytest.mark.slow

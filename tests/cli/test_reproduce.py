@@ -53,7 +53,7 @@ def test_list_names_every_paper_and_scale(gatelab):
         (["reproduce", PAPERS[0][:-1]], f"Did you mean '{PAPERS[0]}'"),
         (["reproduce", PAPERS[0], "--scale", "reduce"], "Did you mean 'reduced'"),
         (["reproduce", PAPERS[0], "--figure", "claims.doc"], "must end with one of: .pdf, .png, .svg"),
-        (["reproduce", PAPERS[0], "--seeds", "0"], "--seeds is 0, but must be at least 1"),
+        (["reproduce", PAPERS[0], "--seeds", "0"], "--seeds is 0, but it must be at least 1"),
     ],
 )
 def test_misuse_is_one_sentence(gatelab, arguments, message):
