@@ -1,66 +1,70 @@
-"""`gatelab.RNN` in any way that it can be called, each in a process of its own, against the eager loop in float64.
+"""`gatelab.RNN` in any way that it can be called, in a process of its own, against the eager loop in float64.
 
 Cases are the same every time, so that a machine's luck decides nothing. By hand, with other cases and for longer:
 
     GATELAB_FUZZ_SEED=7 GATELAB_FUZZ_EXAMPLES=20000 scripts/test.sh tests/fuzz -n 0 -s
 """
 
-import contextlib
 import logging
+import multiprocessing
 import os
-import select
 import signal
 import sys
-import time
 import traceback
 import warnings
 from collections import Counter
+from multiprocessing.connection import Connection
 
 import pytest
-import torch
-from fuzz.cases import Case, cases, cell_of, run, text_of
+from fuzz.cases import Case, cases, run, text_of
 from hypothesis import HealthCheck, Phase, given, seed, settings
-
-from gatelab.kernels import serving
-from gatelab.registry import UserError
 
 EXAMPLES = int(os.environ.get("GATELAB_FUZZ_EXAMPLES", "3000"))
 SEED = os.environ.get("GATELAB_FUZZ_SEED")
-SECONDS = 120  # of one case: a kernel that hangs is a failure, a machine that is busy is none
+SECONDS = 300  # of one case: a kernel that hangs is a failure, a machine that is busy is none
+
+
+class Child:
+    """A process that computes one case after the other, until one kills it. Not forked: threads of OpenMP survive no fork."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        self.process = context.Process(target=serve, args=(other,), daemon=True)
+        self.process.start()
+        other.close()
+
+    def answer(self, case: Case) -> str:
+        """What `run` says, or the signal that ended it."""
+        try:
+            self.connection.send(case)
+            if self.connection.poll(SECONDS):
+                return self.connection.recv()
+            self.process.kill()
+        except (EOFError, ConnectionError):
+            pass
+        self.process.join()
+        return f"killed by {signal.Signals(-(self.process.exitcode or 0)).name}"
+
+
+def serve(connection: Connection) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()
+    while True:
+        case = connection.recv()
+        try:
+            connection.send(run(case))
+        except Exception:
+            connection.send("crashed: " + traceback.format_exc()[-2000:])
+
+
+_children: list[Child] = []
 
 
 def in_a_child(case: Case) -> str:
-    """What `run` says, or the signal that ended it."""
-    with contextlib.suppress(UserError):  # compiled, or loaded, before the fork: once and not in every child
-        serving(cell_of(case.cell), torch.float64 if case.double else torch.float32)
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            warnings.simplefilter("ignore")
-            logging.disable()
-            answer = run(case)
-            status = 0
-        except BaseException:
-            answer = "crashed: " + traceback.format_exc()[-2000:]
-        os.write(write, answer.encode()[:4000])
-        os._exit(status)
-    os.close(write)
-    answer = b""
-    deadline = time.monotonic() + SECONDS
-    while select.select([read], [], [], max(0, deadline - time.monotonic()))[0]:
-        part = os.read(read, 4096)
-        if not part:
-            break
-        answer += part
-    else:
-        os.kill(child, signal.SIGKILL)
-    os.close(read)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
-    return answer.decode()
+    if not _children or not _children[0].process.is_alive():
+        _children[:] = [Child()]
+    return _children[0].answer(case)
 
 
 said: Counter[str] = Counter()
