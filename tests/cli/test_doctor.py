@@ -1,5 +1,7 @@
 """What `gatelab doctor` says about data, compiler and cache, and what to do where something is missing."""
 
+import shlex
+
 import pytest
 
 from gatelab.kernels.cpu import _build
@@ -76,7 +78,7 @@ def test_a_cache_that_is_not_safe(doctor, tmp_path):
     folder.chmod(0o777)
     said = doctor()
     assert "0 files, 0.0 MB, not used" in said
-    assert f"chmod go-w '{folder}'" in said
+    assert f"chmod go-w {shlex.quote(str(folder))}" in said
 
 
 def test_a_cache_that_cannot_be_made(doctor, tmp_path):

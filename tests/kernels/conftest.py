@@ -1,6 +1,8 @@
 """A cache and a compiler of their own for the tests of the build."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +26,11 @@ def wrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Calla
         log, script = tmp_path / "compilations", tmp_path / "compiler"
         log.touch()
         real = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-        script.write_text(f'#!/bin/sh\nLOG="{log}"\ncase "$*" in *-shared*) echo x >> "$LOG";; esac\n{lines}\nexec {real} "$@"\n')
-        script.chmod(0o755)
+        text = f'#!/bin/sh\nLOG="{log}"\ncase "$*" in *-shared*) echo x >> "$LOG";; esac\n{lines}\nexec {real} "$@"\n'
+        # Written by another process: one that this one starts meanwhile would hold it open for writing, and nobody could run it.
+        subprocess.run(["tee", f"{script}.new"], input=text, text=True, stdout=subprocess.DEVNULL, check=True)
+        os.chmod(f"{script}.new", 0o755)
+        os.replace(f"{script}.new", script)
         monkeypatch.setenv("CC", str(script))
         return lambda: len(log.read_text().split())
 

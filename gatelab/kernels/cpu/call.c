@@ -6,7 +6,7 @@
 INLINE void turn(V *rows) {
 #pragma GCC unroll 4
   for (int half = LANES / 2; half; half /= 2) {
-    M low, high;
+    M low = {0}, high = {0};
     for (int i = 0; i < LANES; i++) {
       low[i] = i & half ? i - half + LANES : i;
       high[i] = i & half ? i + LANES : i + half;
