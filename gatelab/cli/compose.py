@@ -381,7 +381,7 @@ def _explain(error: Exception, overrides: list[str]) -> str:
 def _siblings(overrides: list[str], key: str) -> list[str]:
     """The options beside a key in the configuration that the group choices alone make."""
     choices = [item for item in overrides if item.partition("=")[0].split("@")[0] in (*REGISTRIES, *GROUPS, "plugins")]
-    composed: Any = _composed(choices)
+    composed: Any = _quickly().alone(choices)
     parent = key.rpartition(".")[0]
     node = OmegaConf.select(composed, parent) if parent else composed
     if not OmegaConf.is_dict(node):

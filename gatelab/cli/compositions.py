@@ -3,6 +3,7 @@
 Composing takes 0.1 s, which for a thousand jobs are minutes. Whatever is not plainly `key=value` is composed by Hydra alone.
 """
 
+import copy
 import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -28,10 +29,15 @@ class Compositions:
 
     def __init__(self, compose: Callable[[list[str]], DictConfig], groups: Collection[str], directory: str) -> None:
         self._compose, self._groups, self._directory = compose, groups, directory
+        self._alone: dict[tuple[str, ...], DictConfig] = {}
         self._bases: dict[tuple[tuple[str, ...], tuple[str, ...]], DictConfig | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """What Hydra makes of these overrides; to be read before the next call, which may change it in place."""
+        """What Hydra makes of these overrides; to be read before the next call, which may change it in place.
+
+        Raises:
+            HydraException, OmegaConfBaseException: it refuses them.
+        """
         parsed = [_parse(text) for text in overrides]
         values = [item for item in parsed if self._sets_a_value(item)]
         choices = [item for item in parsed if not self._sets_a_value(item)]
@@ -47,12 +53,25 @@ class Compositions:
         try:
             for item in values:
                 OmegaConf.update(base, item.key_or_group, item.value(), merge=True)
-        except (HydraException, OmegaConfBaseException):
+        except (HydraException, OmegaConfBaseException) as error:
+            if getattr(error, "full_key", None) in key[1]:
+                raise  # of one value, for the reason that Hydra would repeat
             return self._compose([*overrides])  # refuses them as well, and says why in Hydra's words
         return base
 
+    def alone(self, choices: Sequence[str]) -> DictConfig:
+        """What Hydra makes of these choices, without a value; to be read and not to be changed.
+
+        Raises:
+            HydraException, OmegaConfBaseException: it refuses them.
+        """
+        key = (*choices,)
+        if key not in self._alone:
+            self._alone[key] = self._compose([*choices])
+        return self._alone[key]
+
     def _base(self, choices: Sequence[str]) -> DictConfig | None:
-        base = self._compose([*choices])
+        base = copy.deepcopy(self.alone(choices))
         plain: Any = OmegaConf.to_container(base, resolve=False)
         own = {name: value for name, value in plain.items() if name != "hydra"}
         return base if plain["hydra"]["run"]["dir"] == self._directory and not _refers(own) else None

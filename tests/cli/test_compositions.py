@@ -79,3 +79,14 @@ def test_what_a_search_thinks_of_later_is_composed_once(monkeypatch):
     assert tuple(job.config.optimizer.lr for job in found) == rates
     assert len({job.path for job in found}) == 3
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("value", ["model.hidden_size=x", "model.hiden_size=8", "seed=1.5"])
+def test_one_composition_is_enough_to_refuse_a_value(value, monkeypatch):
+    compose.register_schemas()
+    calls = []
+    monkeypatch.setattr(compose, "_composed", lambda given, whole=compose._composed: calls.append(given) or whole(given))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"hidden_size|seed"):
+            compose.compose_jobs(compose.parse([value]), sweep=False)
+    assert calls == [[]]

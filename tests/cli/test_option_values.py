@@ -4,7 +4,6 @@ The options come from the classes that declare them, so that a new one is tried 
 says where it failed itself (see `main`), and so counts as a failure of these tests.
 """
 
-import functools
 from dataclasses import fields
 from pathlib import Path
 
@@ -69,10 +68,6 @@ def told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hydra is told of the schemas once, so that what was composed before serves again: a fifth of the time."""
     compose.register_schemas()
     monkeypatch.setattr(compose, "register_schemas", lambda: None)
-    # What stands beside an option is composed once for a choice of cell and task, not for every message.
-    siblings = functools.cache(lambda overrides, key: compose_siblings([*overrides], key))
-    compose_siblings = compose._siblings
-    monkeypatch.setattr(compose, "_siblings", lambda overrides, key: siblings(tuple(overrides[:-1]), key))
     monkeypatch.setenv("WANDB_MODE", "offline")
 
 
