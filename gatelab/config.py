@@ -16,6 +16,7 @@ from gatelab.registry import Options, UserError, option, unknown
 LONGEST_PATH = 3800  # characters; systems accept 4,096 with the names of the files in it
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.001, 3e9  # seconds of a wall-clock limit: what a timer can tell apart, and a century
 MOST_LAYERS, MOST_THREADS = 10_000, 1024
+LONGEST_TAG = 64  # characters that W&B accepts
 
 
 @dataclass
@@ -156,7 +157,7 @@ class Logger(Options):
     project: str = option("gatelab", "W&B project", longest=128, without="/\\#?%:")
     entity: str | None = option(None, "W&B team or user", longest=128, without="/\\#?%:")
     notes: str | None = option(None, "W&B notes, a sentence on what the run is for", longest=10_000)
-    tags: list[str] = option(factory=list, help="W&B tags beside cell and task", longest=64)  # noqa: RUF009 - a factory
+    tags: list[str] = option(factory=list, help="W&B tags beside cell and task", longest=LONGEST_TAG)  # noqa: RUF009 - a factory
     media_every: int = option(500, "optimiser steps between two sets of plots and tables in W&B; 0: at the end", minimum=0)
     mode: str = option("auto", "W&B mode; auto: online with a key, else offline", choices=("auto", "online", "offline"))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import WandbLogger
 
 import gatelab
-from gatelab.config import Config
+from gatelab.config import LONGEST_TAG, Config
 from gatelab.diagnostics import keys
 from gatelab.runs import Run, RunWriter
 from gatelab.tasks import TASKS
@@ -196,7 +196,8 @@ def _begun(config: Config, own: Run, run_id: str, folder: Path, offline: bool) -
         name=own.path.name.rpartition("-")[0],
         group=config.sweep,
         job_type=config.task["name"],
-        tags=[config.cell["name"], config.task["name"], *config.logger.tags],
+        # The names of plugins may be longer; the configuration of the run holds them whole.
+        tags=[tag[:LONGEST_TAG] for tag in (config.cell["name"], config.task["name"], *config.logger.tags)],
         notes=config.logger.notes,
         config=own.config,
         reinit="finish_previous",

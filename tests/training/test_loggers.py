@@ -79,14 +79,15 @@ def test_a_sweep_in_one_process_makes_closed_runs_with_their_exit_codes(small, t
 @pytest.mark.slow
 def test_a_dashboard_finds_everything_that_is_promised(small, tmp_path, monkeypatch):
     """Axes, summaries, plots, tables, artifacts, code and environment in the offline file itself, and the files that it names."""
-    plugin = tmp_path / "own.py"
+    name = "own_" + 16 * "name"  # longer than a tag of W&B
+    plugin = tmp_path / f"{name}.py"
     plugin.write_text(
         "from dataclasses import dataclass\nfrom gatelab.cells.lstm import LSTM\n\n"
         '@dataclass(frozen=True)\nclass Own(LSTM):\n    """Of a user."""\n'
     )
     monkeypatch.setattr(CELLS, "_added", dict(CELLS._added))
     logger = Logger(name="wandb", notes="for the tests", tags=["night"], media_every=10)
-    run = fit(small(cell={"name": "own"}, logger=logger, model=Model(hidden_size=4, num_layers=2), plugins=[str(plugin)]))
+    run = fit(small(cell={"name": name}, logger=logger, model=Model(hidden_size=4, num_layers=2), plugins=[str(plugin)]))
     (file,) = (run.path / "wandb").glob("offline-run-*/*.wandb")
     records = inspect(file)
 
@@ -94,7 +95,7 @@ def test_a_dashboard_finds_everything_that_is_promised(small, tmp_path, monkeypa
         return [record[kind] for record in records if record["type"] == kind]
 
     assert of("run")[0]["notes"] == "for the tests"
-    assert of("run")[0]["tags"] == ["own", "adding", "night"]
+    assert of("run")[0]["tags"] == [name[:64], "adding", "night"]
     axes = {metric.get("name", metric.get("glob_name")): metric for metric in of("metric")}
     assert axes["*"]["step_metric"] == axes["val/mse"]["step_metric"] == "trainer/global_step"
     assert axes["val/mse"]["summary"] == {"min": True, "last": True}
@@ -126,7 +127,7 @@ def test_a_dashboard_finds_everything_that_is_promised(small, tmp_path, monkeypa
     assert files["best.ckpt"] == run.path / "checkpoints" / "best.ckpt"
     assert files.keys() == {"best.ckpt", "config.json", "provenance.json", "summary.json"}
     code = {entry["path"] for entry in artifacts["code"]["manifest"]["contents"]}
-    assert {"gatelab/cells/lstm.py", "gatelab/training/fit.py", "plugins/cell/own.py"} <= code
+    assert {"gatelab/cells/lstm.py", "gatelab/training/fit.py", f"plugins/cell/{name}.py"} <= code
     assert (file.parent / "files" / "requirements.txt").read_text()
     assert of("environment")[0]["python"].startswith("CPython")
 
