@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import math
 import os
 import re
 import sys
@@ -26,6 +25,7 @@ from gatelab.cells import CELLS
 from gatelab.cli.compositions import Compositions
 from gatelab.cli.needs import HERE, needs_of
 from gatelab.cli.overrides import check_options, count_runs, first_line, given, parse, sweeper
+from gatelab.cli.pace import paced
 from gatelab.cli.search import split
 from gatelab.cli.settings import Random, read
 from gatelab.config import GROUPS, Config
@@ -116,8 +116,7 @@ class Job:
         return self.path.name.rpartition("-")[2]
 
 
-MANY_RUNS = 20_000  # for which composing takes seconds
-SECONDS_TO_COMPOSE = 1e-4  # a run
+MANY_RUNS = 5000  # for which composing takes seconds
 
 _planned: dict[tuple[str, ...], Job] = {}  # of the last call of `compose_jobs`
 _compositions: list[Compositions] = []  # one at most; none where Hydra has been told of other schemas since
@@ -213,12 +212,11 @@ def compose_jobs(overrides: list[Override], sweep: bool) -> list[Job]:
     """
     check_groups(overrides)
     if sweep and (count := count_runs(overrides)) > MANY_RUNS:
-        seconds = math.ceil(count * SECONDS_TO_COMPOSE)
-        say(f"Composing {count:,} runs, which takes about {seconds} s.", stderr=True)
+        say(f"Composing {count:,} runs.", stderr=True)
     here = not sweep or given(overrides, "hydra/launcher", "local") in HERE
     _planned.clear()
     with composing(), remembering():
-        for job in map(tuple, expand(overrides, sweep)):
+        for job in map(tuple, paced(expand(overrides, sweep), "Composed")):
             config, path = _read(_quickly(), job)
             needs_of(config, here)
             _planned[_key(job)] = Job(config, path, job)

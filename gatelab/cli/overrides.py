@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from gatelab.bounds import LONGEST, shown
 from gatelab.registry import UserError, unknown
 
-MOST_RUNS = 10_000_000  # of a sweep; a million takes minutes and gigabytes to compose
+MOST_RUNS = 10_000_000  # of a sweep; a million takes most of an hour and gigabytes to compose
 
 _ENDLESS_NUMBER = re.compile(r"\d{4000}")  # Python itself refuses to read more digits than that
 

@@ -19,6 +19,7 @@ from gatelab.analysis.status import duration
 from gatelab.cli.compose import Job
 from gatelab.cli.local import room
 from gatelab.cli.needs import HERE, SECONDS_A_RUN, Needs, kind_of, needs_of
+from gatelab.cli.pace import paced
 from gatelab.locks import holder
 from gatelab.records import check_writable
 from gatelab.registry import UserError
@@ -118,10 +119,10 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     check_writable(folder)
     folder = _nearest(folder)
     left_alone: list[str] = []
-    states = {job.path: _state(job.path, job.config.machine.retry, launcher, left_alone) for job in unique}
+    states = {job.path: _state(job.path, job.config.machine.retry, launcher, left_alone) for job in paced(unique, "Looked at")}
     counts = Counter(states.values())
     ahead = [job for job in unique if states[job.path] not in NOTHING_TO_DO]
-    needs = {job.path: needs_of(job.config, launcher in HERE) for job in ahead}
+    needs = {job.path: needs_of(job.config, launcher in HERE) for job in paced(ahead, "Estimated")}
     disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
     if disk > free:
         raise UserError(
