@@ -195,6 +195,15 @@ def test_the_last_step_is_validated_even_between_two_validations(small):
 
 
 @pytest.mark.slow
+def test_a_run_whose_time_is_up_before_its_first_validation_is_validated_and_tested(small):
+    run = fit(small(trainer={"max_seconds": 0.001, "max_steps": 100_000, "val_every": 100_000, "patience": None}))
+    assert run.state == "finished"
+    assert 0 < run.status["step"] < 100_000
+    assert run.metrics()["val/mse"][0] == [run.status["step"]]
+    assert "mse" in run.summary()["test"]
+
+
+@pytest.mark.slow
 def test_early_stopping(small):
     # With a learning rate of almost nothing no validation improves on the first by chance for long.
     run = fit(small(optimizer=SGD(lr=1e-30), trainer={"max_steps": 200, "patience": 2}))
