@@ -28,6 +28,7 @@ class Child:
     """A process that computes one case after the other, until one kills it. Not forked: threads of OpenMP survive no fork."""
 
     def __init__(self) -> None:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two threads that spin take minutes on a busy machine
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
         self.process = context.Process(target=serve, args=(other,), daemon=True)
