@@ -54,6 +54,7 @@ class Case:
 
 @st.composite
 def cases(draw: Any) -> Case:
+    cell = draw(st.integers(0, len(VARIANTS) + DRAWN - 1))
     T = draw(st.sampled_from((1, 2, 3, 7, 16, 33)))
     B = draw(st.sampled_from((1, 2, 3, 5, 17, 33, 0)))
     single = B == 1 and draw(st.booleans())
@@ -64,8 +65,8 @@ def cases(draw: Any) -> Case:
     rarely = st.integers(0, 5)
     wrong = (draw(st.integers(0, 9)), draw(st.sampled_from(WRONG))) if draw(rarely) == 0 else None
     return Case(
-        cell=draw(st.integers(0, len(VARIANTS) + DRAWN - 1)),
-        double=draw(st.booleans()),
+        cell=cell,
+        double=draw(st.booleans()) or (cell >= len(VARIANTS) and (cell - len(VARIANTS)) % 2 == 1),
         T=T,
         B=B,
         D=draw(st.sampled_from((1, 2, 3, 8, 17))),
