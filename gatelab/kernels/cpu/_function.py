@@ -95,6 +95,11 @@ class Inputs(NamedTuple):
 
     def laid_out(self) -> "Inputs":
         """The same numbers as the loop reads them."""
+        for value in self.flat():
+            if value is not None and (not value.is_contiguous() or value.is_neg() or value._is_zerotensor()):
+                break
+        else:
+            return self  # nearly always, and a call of one step has no time for more
         W, R, b = (None if value is None else _dense(value) for value in (self.W, self.R, self.b))
         p, memory, s0 = (tuple(map(_dense, part)) for part in (self.p, self.memory, self.s0))
         restart = tuple(None if part is None else _dense(part) for part in self.restart)
