@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from held import hold
 from hosts import until
 from sweeping import (
     SWEEP,
@@ -68,14 +69,23 @@ def undisturbed_on_second(run: Run) -> bool:
     return undisturbed(run) and run.status["host"] == "gl2"
 
 
+def cut_off(run: Run) -> bool:
+    return run.state == "preempted" or run.status.get("attempts", 1) > 1
+
+
 def test_a_run_that_needs_more_time_than_a_job_has(slurm, tmp_path):
-    longer = ["train", "-m", *(item for item in RUN if not item.startswith("trainer.max_steps")), "trainer.max_steps=12000"]
-    jobs = [*ON_SLURM, "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=15"]
+    """Its training waits until the time of its first job is up, however fast the machine is."""
+    waiting, file = hold(tmp_path, 700)
+    longer = ["train", "-m", *(item for item in RUN if not item.startswith("task=")), *waiting]
     sweeps = []
-    for name, more in (("cut", jobs), ("whole", [])):
+    for name in ("cut", "whole"):
         (tmp_path / name).mkdir()
-        sweeps.append(start(tmp_path / name, *longer, *more))
     try:
+        jobs = [*ON_SLURM, "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=15"]
+        sweeps.append(start(tmp_path / "cut", *longer, *jobs))
+        until(lambda: any(map(cut_off, find_runs([tmp_path / "cut"])[0])), "its time was up")
+        file.unlink()
+        sweeps.append(start(tmp_path / "whole", *longer))
         assert [sweep.wait(500) for sweep in sweeps] == [0, 0], (tmp_path / "cut" / "said.txt").read_text()
     finally:
         for sweep in sweeps:
