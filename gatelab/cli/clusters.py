@@ -94,7 +94,8 @@ def launch(
         none, and those of a thousand jobs are a gigabyte.
     """
     setup_globals()
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    configure: Any = configure_log  # whose arguments depend on Hydra's version
+    configure(config.hydra.hydra_logging, config.hydra.verbose, **compose.WHITELIST)
     jobs = jobs_of(overrides, context, config)
     train(jobs, functools.partial(queue, jobs, launcher))
     return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]

@@ -40,6 +40,8 @@ from gatelab.training.identity import identify, remembering
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
+# What a configuration may name to be called; 1.4 warns of one that says nothing, 1.5 refuses it.
+WHITELIST: dict[str, Any] = {} if _HYDRA_13 else {"execution_whitelist": ["gatelab.*", "hydra.*", "hydra_plugins.*", "logging.*"]}
 _REPLACE: dict[str, Any] = {} if _HYDRA_13 else {"replace": True}  # what an earlier call stored, as 1.3 does anyway
 _register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -229,7 +229,8 @@ def _hydra(arguments: list[str]) -> int:
     argv = sys.argv
     sys.argv = [argv[0], *arguments]
     try:
-        hydra.main(config_path=str(compose.conf_folder()), config_name="train", **compose.VERSION_BASE)(job)()
+        main: Any = hydra.main  # whose arguments depend on its version
+        main(config_path=str(compose.conf_folder()), config_name="train", **compose.VERSION_BASE, **compose.WHITELIST)(job)()
     except SystemExit as gave_up:
         return 1 if gave_up.code else 0
     finally:
