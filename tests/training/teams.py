@@ -38,7 +38,7 @@ class Team:
         blow: what happens to one of them.
     """
 
-    def __init__(self, folder: Path, *arguments: str, size: int = 2, blow: Blow | None = None) -> None:
+    def __init__(self, folder: Path, *arguments: str, size: int = 2, blow: Blow | None = None, join: float = JOIN) -> None:
         self.folder, self.size = folder, size
         folder.mkdir(exist_ok=True)
         common = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
@@ -47,7 +47,7 @@ class Team:
             place = common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             own = blow[1:] if blow is not None and blow[0] == rank else None
             given = [*SHORT, f"out={folder / 'runs'}", *arguments]
-            self.members.append(start(_member, given, place, self._said(rank), own))
+            self.members.append(start(_member, given, place, self._said(rank), own, join))
 
     def exits(self) -> list[int]:
         """Waits for all and returns their exit statuses."""
@@ -72,7 +72,7 @@ class Team:
 def alone(folder: Path, *arguments: str) -> Run:
     """The same run in one process, which must finish."""
     folder.mkdir()
-    process = start(_member, [*SHORT, f"out={folder / 'runs'}", *arguments], {}, folder / "said.txt", None)
+    process = start(_member, [*SHORT, f"out={folder / 'runs'}", *arguments], {}, folder / "said.txt", None, JOIN)
     process.join(PATIENCE)
     assert process.exitcode == 0, (folder / "said.txt").read_text()
     return read_run(only_run(folder / "runs"))
@@ -101,13 +101,13 @@ def breaks() -> None:
     raise OSError("the cable is loose")
 
 
-def _member(arguments: Sequence[str], place: Mapping[str, str], said: Path, blow: Any) -> None:
+def _member(arguments: Sequence[str], place: Mapping[str, str], said: Path, blow: Any, join: float) -> None:
     os.environ |= place
     torch.set_num_threads(1)
     with open(said, "a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    parallel.JOIN_SECONDS = JOIN
+    parallel.JOIN_SECONDS = join
     if blow is not None:
         cut_at(pytest.MonkeyPatch(), blow[0], end=blow[1])
     sys.exit(main(["train", *arguments]))
