@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from cells.variants import Variant, each_default, normal
+from kernels.small import B, D, H, T, call, close, each_backend, network
 from tolerances import FLOAT64
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -15,21 +16,6 @@ from gatelab.kernels._gate import check
 from gatelab.kernels._scan import Weights
 from gatelab.models import RNN
 from gatelab.registry import UserError
-
-T, B, D, H = 6, 3, 3, 5
-each_backend = pytest.mark.parametrize("backend", ["cpu", "eager"])
-
-
-def network(backend: str = "auto", name: str = "lstm", **settings: Any) -> RNN:
-    return Variant(name, {}).rnn(D, H, backend=backend, **settings)
-
-
-def close(one: Tensor, other: Tensor) -> None:
-    torch.testing.assert_close(one, other, rtol=FLOAT64, atol=FLOAT64)
-
-
-def call(rnn: RNN, x: Tensor | None = None, **arguments: Any) -> Tensor:
-    return rnn(normal(T, B, D) if x is None else x, **arguments)[0]
 
 
 def states(**changes: Callable[[Tensor], Any]) -> tuple[Tensor, ...]:
