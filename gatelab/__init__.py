@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gatelab.cells import CELLS, Attention, Cell
     from gatelab.kernels.allocator import keep_memory
     from gatelab.models import RNN, SequenceModel
-    from gatelab.registry import option
+    from gatelab.options import option
     from gatelab.tasks import TASKS, Batch, Task
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ _HOMES = {
     "keep_memory": "gatelab.kernels.allocator",
     "RNN": "gatelab.models",
     "SequenceModel": "gatelab.models",
-    "option": "gatelab.registry",
+    "option": "gatelab.options",
     "TASKS": "gatelab.tasks",
     "Batch": "gatelab.tasks",
     "Task": "gatelab.tasks",

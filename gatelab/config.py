@@ -8,10 +8,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from gatelab.bounds import shown
-from gatelab.plugins import absolute
-from gatelab.records import check_folder_name
-from gatelab.registry import Options, UserError, option, unknown
+from gatelab.errors import UserError, unknown
+from gatelab.options import Options, option
+from gatelab.options.bounds import shown
+from gatelab.registry.plugins import absolute
+from gatelab.runs.files import check_folder_name
 
 LONGEST_PATH = 3800  # characters; systems accept 4,096 with the names of the files in it
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.001, 3e9  # seconds of a wall-clock limit: what a timer can tell apart, and a century

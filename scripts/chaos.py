@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import Run, find_runs, read_run
 
 # Five to ten seconds each, with all that a run carries: dropout, a schedule, early stopping, checkpoints by the clock.

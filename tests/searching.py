@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gatelab.cli import compose
 from gatelab.config import Config
 from gatelab.runs import RunWriter
+from gatelab.sweeps.jobs import compose
 
 TINY = ["task=adding", "task.length=6", "trainer.max_steps=4", "trainer.val_every=2", "model.hidden_size=4", "logger=none"]
 BEST_RATE = 1e-2

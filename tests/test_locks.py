@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from gatelab import locks
-from gatelab.locks import RunBusyError, RunLock, holder, process_alive, this_process
+from gatelab.process.identity import process_alive, this_process
+from gatelab.runs import lock as locks
+from gatelab.runs.lock import RunBusyError, RunLock, holder
 
 
 def left(directory: Path, number: int = 1, ago: float = 0.0, **record: Any) -> Path:
@@ -39,7 +40,9 @@ def test_a_second_one_is_told_who_holds_it(tmp_path: Path):
 
 
 def test_the_lock_of_a_killed_process_is_taken_at_once(tmp_path: Path):
-    code = f"import os; from pathlib import Path; from gatelab.locks import RunLock; RunLock(Path({str(tmp_path)!r})); os._exit(9)"
+    code = (
+        f"import os; from pathlib import Path; from gatelab.runs.lock import RunLock; RunLock(Path({str(tmp_path)!r})); os._exit(9)"
+    )
     subprocess.run([sys.executable, "-c", code], check=False)
     assert (tmp_path / "lock-1").exists()
     RunLock(tmp_path).release()

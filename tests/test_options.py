@@ -10,7 +10,9 @@ from omegaconf.errors import ConfigKeyError, ValidationError
 
 from gatelab.cells import CELLS
 from gatelab.config import Logger
-from gatelab.registry import Options, Registry, UserError, describe, option, schema
+from gatelab.errors import UserError
+from gatelab.options import Options, describe, option, schema
+from gatelab.registry import Registry
 from gatelab.tasks import TASKS
 
 ENTRIES = [pytest.param(registry, name, id=f"{registry.kind}-{name}") for registry in (CELLS, TASKS) for name in registry.names()]

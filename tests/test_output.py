@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 import gatelab
-from gatelab.console import Console
-from gatelab.output import LogFormatter, say, visible
+from gatelab.process.console import Console
+from gatelab.process.output import LogFormatter, say, visible
 
 HOSTILE = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \r\x08\x7f \u202egnp.exe \udce4"
 SHOWN = r"\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \r\x08\x7f \u202egnp.exe \udce4"
@@ -67,7 +67,7 @@ def test_logs():
 
 
 def test_nothing_prints_past_them():
-    """Every module prints through `gatelab.output` or `gatelab.console`."""
+    """Every module prints through `gatelab.process.output` or `gatelab.process.console`."""
     root = Path(gatelab.__file__).parent
     past = []
     for file in sorted(root.rglob("*.py")):

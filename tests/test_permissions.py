@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.ledger import RunWriter, enqueue
-from gatelab.records import Lines, permissions, replacing, write_json, write_new_json
-from gatelab.sweeps import write_plan
+from gatelab.runs.files import Lines, permissions, replacing, write_json, write_new_json
+from gatelab.runs.sweep import write_plan
+from gatelab.runs.writer import RunWriter, enqueue
 
 CONFIG = {"cell": {"name": "lstm"}, "task": {"name": "adding"}, "seed": 0, "trainer": {"max_steps": 10}, "sweep": "s"}
 

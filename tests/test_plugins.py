@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gatelab.cells import CELLS
-from gatelab.plugins import Plugin, load_plugin, loaded, only_for_now, read_plugin
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.registry.plugins import Plugin, load_plugin, loaded, only_for_now, read_plugin
 from gatelab.tasks import TASKS
 
 REGISTRIES: tuple[Any, ...] = (CELLS, TASKS)

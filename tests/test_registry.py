@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from gatelab.cells import CELLS, Cell
+from gatelab.errors import UserError, unknown
 from gatelab.models import RNN
-from gatelab.plugins import load_plugin
-from gatelab.registry import Registry, UserError, unknown
+from gatelab.registry import Registry
+from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS, Task
 
 REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TASKS)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gatelab import ledger, locks
-from gatelab.runs import Run, RunBusyError, RunWriter, enqueue, mark, read_run
+from gatelab.runs import Run, RunBusyError, RunWriter, enqueue, lock, mark, read_run
+from gatelab.runs import writer as ledger
 
 
 def test_arrays_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_attempts_and_seconds_add_up(tmp_path: Path) -> None:
 
 def test_a_heartbeat_is_noted_while_nothing_else_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in validation, or while a kernel is compiled."""
-    for module in (ledger, locks):
+    for module in (ledger, lock):
         monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.02)
     writer = RunWriter(tmp_path)
     writer.start(CONFIG, {}, "id")

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from gatelab import signals
-from gatelab.registry import Stopped
-from gatelab.signals import check, stoppable
+from gatelab.errors import Stopped
+from gatelab.process import signals
+from gatelab.process.signals import check, stoppable
 
 
 def send(number: int) -> None:

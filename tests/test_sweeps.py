@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from gatelab.locks import process_alive
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.process.identity import process_alive
 from gatelab.runs import Run
-from gatelab.sweeps import STALE_SECONDS, commands, live_state, read_plan, read_plans, write_plan
+from gatelab.runs.sweep import STALE_SECONDS, commands, live_state, read_plan, read_plans, write_plan
 
 HERE = {"host": socket.gethostname(), "pid": os.getpid()}
 

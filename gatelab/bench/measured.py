@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.cells import Cell
-from gatelab.records import write_json
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.runs.files import write_json
 
 PATH = Path(__file__).with_name("measured.json")
 AGAIN = "gatelab bench --keep"  # the command that measures them anew

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gatelab.cells import CELLS, Cell
+from gatelab.errors import UserError
 from gatelab.kernels import BACKENDS
-from gatelab.registry import UserError
 
 WINDOW = 50  # steps that a cell with memory reads, unless its options say otherwise
 FLAX = {"LSTM": "OptimizedLSTMCell", "GRU": "GRUCell"}  # by the name of the torch peer

@@ -46,7 +46,7 @@ class Worker:
 
         from gatelab.cells import CELLS
         from gatelab.kernels.allocator import keep_memory
-        from gatelab.plugins import load_plugin
+        from gatelab.registry.plugins import load_plugin
         from gatelab.tasks import TASKS
 
         torch.set_num_threads(threads)
@@ -60,7 +60,7 @@ class Worker:
         try:
             return getattr(self, request["do"])(**{key: value for key, value in request.items() if key != "do"})
         except Exception as error:
-            from gatelab.registry import UserError
+            from gatelab.errors import UserError
 
             return {"refused": str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"}
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gatelab.cells._check import activated, cell_problem, class_problem
 from gatelab.cells._declared import check_annotations
-from gatelab.registry import Options, UserError, option
+from gatelab.errors import UserError
+from gatelab.options import Options, option
 
 
 class Parts:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from gatelab.cells._declared import check_class, check_declarations, is_name
-from gatelab.contract import BrokenError, base_of, class_place, kind_of, line_in, place, raised
+from gatelab.registry.contract import BrokenError, base_of, class_place, kind_of, line_in, place, raised
 
 if TYPE_CHECKING:
     from gatelab.cells._cell import Cell

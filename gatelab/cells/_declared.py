@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from gatelab.contract import BrokenError, base_of, check_dataclass
-from gatelab.registry import Options, UserError
+from gatelab.errors import UserError
+from gatelab.options import Options
+from gatelab.registry.contract import BrokenError, base_of, check_dataclass
 
 if TYPE_CHECKING:
     from gatelab.cells._cell import Cell

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gatelab.cells import Attention
 from gatelab.cells.lstm import LSTM
-from gatelab.registry import option
+from gatelab.options import option
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from rich.table import Table
 from gatelab.bench import measured, overhead, plan
 from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
-from gatelab.cli.folders import output_file
+from gatelab.cli.arguments import output_file
 from gatelab.cli.list import KINDS
-from gatelab.cli.whole import Whole
+from gatelab.cli.whole_number import Whole
 from gatelab.config import MOST_THREADS
-from gatelab.console import Console
-from gatelab.plugins import load_plugin
-from gatelab.records import write_json
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.process.console import Console
+from gatelab.registry.plugins import load_plugin
+from gatelab.runs.files import write_json
 from gatelab.training.provenance import machine, versions
 
 MOST_ROUNDS = 10_000

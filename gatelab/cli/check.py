@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from gatelab.cells import CELLS, Cell
+from gatelab.errors import UserError, unknown
 from gatelab.kernels import serving
 from gatelab.models import RNN
-from gatelab.output import say
-from gatelab.plugins import load_plugin
-from gatelab.registry import Registry, UserError, unknown
+from gatelab.process.output import say
+from gatelab.registry import Registry
+from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS, Task, check_task
 
 REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TASKS)

@@ -3,13 +3,13 @@
 import argparse
 import textwrap
 
-from gatelab.analysis.formats import EXPLANATIONS, render
-from gatelab.analysis.sparklines import validation_curves
-from gatelab.analysis.table import compare
-from gatelab.analysis.terminal import print_skipped, print_table
-from gatelab.cli.folders import add_folders, say_changed
-from gatelab.console import Console
-from gatelab.output import say
+from gatelab.analysis.comparison.formats import EXPLANATIONS, render
+from gatelab.analysis.comparison.sparklines import validation_curves
+from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.comparison.terminal import print_skipped, print_table
+from gatelab.cli.arguments import add_folders, say_changed
+from gatelab.process.console import Console
+from gatelab.process.output import say
 from gatelab.runs import find_runs
 
 

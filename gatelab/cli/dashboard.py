@@ -3,10 +3,10 @@
 import argparse
 import shlex
 
-from gatelab.analysis.live import Source, serve
-from gatelab.cli.folders import add_folders, report_command
-from gatelab.cli.whole import Whole
-from gatelab.output import say
+from gatelab.analysis.report.live import Source, serve
+from gatelab.cli.arguments import add_folders, report_command
+from gatelab.cli.whole_number import Whole
+from gatelab.process.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

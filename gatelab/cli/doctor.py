@@ -9,15 +9,15 @@ import torch
 from rich.table import Table
 
 from gatelab.cells import CELLS
-from gatelab.cli.compose import conf_folder
 from gatelab.cli.kernels import amount
-from gatelab.console import Console
 from gatelab.kernels import BACKENDS
 from gatelab.kernels.allocator import keep_memory
 from gatelab.kernels.cpu import _build
+from gatelab.process.console import Console
+from gatelab.sweeps.jobs.compose import conf_folder
 from gatelab.tasks import TASKS, data_status
-from gatelab.training.accounts import wandb_offline
 from gatelab.training.provenance import cpu_name, versions
+from gatelab.training.wandb.account import wandb_offline
 
 Row = tuple[str, str, str]  # what, how it is, what to do
 

@@ -8,10 +8,11 @@ from rich.table import Table
 
 from gatelab.bench import measured
 from gatelab.cells import CELLS, Cell
-from gatelab.cli import compose
-from gatelab.console import Console
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
-from gatelab.registry import UserError, describe
+from gatelab.errors import UserError
+from gatelab.options import describe
+from gatelab.process.console import Console
+from gatelab.sweeps.jobs import compose
 from gatelab.tasks import TASKS, Task
 
 EXAMPLE = (64, 128)  # D, H of the figures

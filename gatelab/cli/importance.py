@@ -11,17 +11,17 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.formats import NOTHING, name
-from gatelab.analysis.importance import RESAMPLES, Importance, importances
-from gatelab.analysis.statistics import Interval
-from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_run_folders, sweep_folder
-from gatelab.cli.whole import Whole
-from gatelab.console import Console
-from gatelab.output import say
-from gatelab.registry import UserError, unknown
+from gatelab.analysis.comparison.formats import NOTHING, name
+from gatelab.analysis.comparison.terminal import print_skipped
+from gatelab.analysis.importance.importance import RESAMPLES, Importance, importances
+from gatelab.analysis.statistics.intervals import Interval
+from gatelab.cli.arguments import add_run_folders, sweep_folder
+from gatelab.cli.whole_number import Whole
+from gatelab.errors import UserError, unknown
+from gatelab.process.console import Console
+from gatelab.process.output import say
 from gatelab.runs import Run, find_runs, read_run
-from gatelab.sweeps import commands, read_plan
+from gatelab.runs.sweep import commands, read_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,7 @@ def _searched(sweep: Path) -> dict[str, str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    from gatelab.cli.space import read_domains
+    from gatelab.sweeps.search.space import read_domains
 
     found: dict[str, str] = {}
     for command in commands(sweep):
@@ -103,7 +103,7 @@ def _space(words: Iterable[str], folder: Path) -> Path | None:
         return None
     if (folder / name).is_file():
         return folder / name
-    from gatelab.cli.compose import conf_folder  # here, because it imports torch
+    from gatelab.sweeps.jobs.compose import conf_folder  # here, because it imports torch
 
     return conf_folder() / "space" / f"{name}.yaml"
 

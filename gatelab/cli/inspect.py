@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.table import Table
 
-from gatelab.cli.whole import Whole
-from gatelab.console import Console
+from gatelab.cli.whole_number import Whole
 from gatelab.diagnostics import keys
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.process.console import Console
 from gatelab.runs import Run, find_runs
 from gatelab.training.inspection import inspect
 from gatelab.training.trained import TRUST

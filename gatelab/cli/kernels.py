@@ -7,12 +7,12 @@ import torch
 from rich.table import Table
 
 from gatelab.cells import CELLS
-from gatelab.cli import compose
-from gatelab.console import Console
+from gatelab.errors import UserError
 from gatelab.kernels import cpu
 from gatelab.kernels.cpu import _build
-from gatelab.output import say
-from gatelab.registry import UserError
+from gatelab.process.console import Console
+from gatelab.process.output import say
+from gatelab.sweeps.jobs import compose
 
 EXAMPLE = "`gatelab kernels show cifg cell.peepholes=true`"
 

@@ -6,9 +6,10 @@ import inspect
 from rich.table import Table
 
 from gatelab.cells import CELLS
-from gatelab.console import Console
-from gatelab.plugins import load_plugin
-from gatelab.registry import Registry, UserError
+from gatelab.errors import UserError
+from gatelab.process.console import Console
+from gatelab.registry import Registry
+from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS
 
 KINDS: dict[str, Registry] = {"cells": CELLS, "tasks": TASKS}

@@ -10,12 +10,12 @@ import signal
 import sys
 
 import gatelab
-from gatelab import processes
-from gatelab.bounds import shown
-from gatelab.output import LogFormatter, say
-from gatelab.records import disk_is_full, full_disk
-from gatelab.registry import Stopped, UserError, unknown
-from gatelab.signals import stoppable
+from gatelab.errors import Stopped, UserError, unknown
+from gatelab.options.bounds import shown
+from gatelab.process import place
+from gatelab.process.output import LogFormatter, say
+from gatelab.process.signals import stoppable
+from gatelab.runs.files import disk_is_full, full_disk
 
 # Command -> its module and one line of help. A module has `add_arguments` and `run`, or for Hydra's grammar `train`.
 COMMANDS = {
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if logging.lastResort is not None:  # what prints a warning where no command sets up logs
         logging.lastResort.setFormatter(LogFormatter())
-    if not processes.leads():  # torch would print stacks of its C++ when the leader is gone
+    if not place.leads():  # torch would print stacks of its C++ when the leader is gone
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         return _dispatch(given)
@@ -95,7 +95,7 @@ def _unexpected(error: Exception) -> int:
 
 
 def _say(line: str) -> None:
-    if processes.leads():  # of several that train one run the others say the same
+    if place.leads():  # of several that train one run the others say the same
         say(line, stderr=True)
 
 
@@ -109,7 +109,7 @@ def _dispatch(given: list[str]) -> int:
     command, rest = given[0], given[1:]
     if command not in COMMANDS:
         raise UserError(unknown("command", command, COMMANDS))
-    if command != "train" and processes.place() is not None:
+    if command != "train" and place.place() is not None:
         raise UserError(
             f"torchrun trains one run in several processes, as in torchrun -m gatelab train ...; start `{command}` without."
         )
@@ -140,7 +140,7 @@ def _sweeps_here(arguments: list[str]) -> bool:
 
 def _import_ahead() -> None:
     """Has the server of the jobs import what they need beside this process, which is about to import for seconds itself."""
-    from gatelab.cli.pool import MODULES, start_server
+    from gatelab.sweeps.launch.pool import MODULES, start_server
 
     start_server(MODULES)
 

@@ -2,13 +2,13 @@
 
 import argparse
 
+from gatelab.analysis.comparison.terminal import print_skipped
 from gatelab.analysis.figures import FIGURES
-from gatelab.analysis.paper import write_figure
-from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_run_folders, output_file
-from gatelab.console import Console
-from gatelab.output import say
-from gatelab.registry import UserError, unknown
+from gatelab.analysis.figures.mpl import write_figure
+from gatelab.cli.arguments import add_run_folders, output_file
+from gatelab.errors import UserError, unknown
+from gatelab.process.console import Console
+from gatelab.process.output import say
 from gatelab.runs import find_runs
 
 

@@ -2,11 +2,11 @@
 
 import argparse
 
-from gatelab.analysis.report import write_report
-from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_folders, output_file, report_command, say_changed
-from gatelab.console import Console
-from gatelab.output import say
+from gatelab.analysis.comparison.terminal import print_skipped
+from gatelab.analysis.report.document import write_report
+from gatelab.cli.arguments import add_folders, output_file, report_command, say_changed
+from gatelab.process.console import Console
+from gatelab.process.output import say
 from gatelab.runs import find_runs
 
 

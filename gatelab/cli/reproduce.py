@@ -12,23 +12,23 @@ import orjson
 from rich.table import Table
 
 import gatelab
-from gatelab.analysis.claim_figure import write_claim_figure
-from gatelab.analysis.formats import NOTHING, engineering, estimate
-from gatelab.analysis.paper import check_ending
-from gatelab.analysis.papers import SCALES, Paper, find_papers, read_paper
-from gatelab.analysis.reproduction import COSTS, Outcome, as_record, evaluate, exit_status, summarise
-from gatelab.analysis.status import duration
-from gatelab.cli import compose
-from gatelab.cli.folders import output_file
-from gatelab.cli.overrides import MOST_RUNS
-from gatelab.cli.settings import MOST_JOBS
+from gatelab.analysis.comparison.formats import NOTHING, engineering, estimate
+from gatelab.analysis.figures.mpl import check_ending
+from gatelab.analysis.papers.claim_figure import write_claim_figure
+from gatelab.analysis.papers.paper import SCALES, Paper, find_papers, read_paper
+from gatelab.analysis.papers.reproduction import COSTS, Outcome, as_record, evaluate, exit_status, summarise
+from gatelab.analysis.reading.status import duration
+from gatelab.cli.arguments import output_file
 from gatelab.cli.train import train
-from gatelab.cli.whole import Whole
-from gatelab.console import Console
-from gatelab.output import say
-from gatelab.records import write_json
-from gatelab.registry import UserError, unknown
+from gatelab.cli.whole_number import Whole
+from gatelab.errors import UserError, unknown
+from gatelab.process.console import Console
+from gatelab.process.output import say
 from gatelab.runs import Run, read_run
+from gatelab.runs.files import write_json
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.overrides import MOST_RUNS
+from gatelab.sweeps.jobs.settings import MOST_JOBS
 
 
 def papers_folder() -> Path:

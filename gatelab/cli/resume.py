@@ -5,13 +5,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gatelab.cli import compose
-from gatelab.cli.folders import add_out, sweep_folder
-from gatelab.cli.recorded import check_command
+from gatelab.cli.arguments import add_out, sweep_folder
 from gatelab.cli.train import train
-from gatelab.output import say
-from gatelab.registry import UserError
-from gatelab.sweeps import commands, failed_runs, read_plan
+from gatelab.errors import UserError
+from gatelab.process.output import say
+from gatelab.runs.sweep import commands, failed_runs, read_plan
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.recorded import check_command
 from gatelab.training.trained import TRUST
 
 

@@ -15,11 +15,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.status import Overview, Standing, duration, overview
-from gatelab.analysis.terminal import print_skipped
-from gatelab.cli.folders import add_out, sweep_folder
-from gatelab.console import Console
-from gatelab.output import say
+from gatelab.analysis.comparison.terminal import print_skipped
+from gatelab.analysis.reading.status import Overview, Standing, duration, overview
+from gatelab.cli.arguments import add_out, sweep_folder
+from gatelab.process.console import Console
+from gatelab.process.output import say
 
 SECONDS_BETWEEN_LOOKS = 1.0
 WIDTH_FOR_BARS = 70  # columns; narrower, they would take the names' place

@@ -16,22 +16,23 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gatelab import processes
-from gatelab.cli import clusters, compose, local, settings
-from gatelab.cli.folders import resume_command
-from gatelab.cli.preflight import Preflight, preflight
-from gatelab.cli.progress import Progress
-from gatelab.cli.recorded import check_planned
-from gatelab.cli.storage import without_passwords
-from gatelab.cli.studies import search_name
-from gatelab.locks import RunBusyError
-from gatelab.registry import UserError
-from gatelab.signals import stoppable
-from gatelab.sweeps import write_plan
+from gatelab.cli.arguments import resume_command
+from gatelab.errors import UserError
+from gatelab.process import place
+from gatelab.process.signals import stoppable
+from gatelab.runs.lock import RunBusyError
+from gatelab.runs.sweep import write_plan
+from gatelab.sweeps.jobs import compose, settings
+from gatelab.sweeps.jobs.recorded import check_planned
+from gatelab.sweeps.launch import common, local
+from gatelab.sweeps.launch.preflight import Preflight, preflight
+from gatelab.sweeps.launch.progress import Progress
+from gatelab.sweeps.search.storage import without_passwords
+from gatelab.sweeps.search.studies import search_name
 from gatelab.training.failures import RunFailedError
 
 if TYPE_CHECKING:
-    from gatelab.cli.searches import Search
+    from gatelab.sweeps.search.search import Search
 
 DRY_RUN = "--dry-run"  # not Hydra's
 
@@ -45,11 +46,11 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 
 def job(composed: DictConfig) -> float:
     """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
-    leading = processes.leads()
+    leading = place.leads()
     if not leading:
         logging.disable()  # what is to be said, and written to the log of the run, is the leader's
     try:
-        run = clusters.fit_when_free(compose.to_config(composed), _launcher())
+        run = common.fit_when_free(compose.to_config(composed), _launcher())
     except RunFailedError as error:
         failed.append(error)
         return float("nan")
@@ -89,7 +90,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
-    for mailbox in (refused, failed, clusters.refused):  # what an earlier call in this process left
+    for mailbox in (refused, failed, common.refused):  # what an earlier call in this process left
         mailbox.clear()
     arguments = without_passwords(arguments)
     dry = DRY_RUN in arguments
@@ -109,7 +110,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     if inspecting:
         return _hydra(arguments)
     settings.check(overrides)
-    if given.multirun and processes.place() is not None:
+    if given.multirun and place.place() is not None:
         raise UserError("torchrun trains one run in several processes, -m several runs: leave out one of the two.")
     searching = given.multirun and compose.sweeper(overrides) == "optuna"
     if given.multirun and not any(override.key_or_group == "sweep" for override in overrides):
@@ -118,7 +119,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
         arguments = [*arguments, name]
         overrides += compose.parse([name])
     launcher = str(compose.given(overrides, "hydra/launcher", "local")) if given.multirun else ""
-    clusters.require(launcher)
+    common.require(launcher)
     options = settings.read(overrides, "launcher", launcher)
     if given.multirun:
         settings.read(overrides, "sweeper", compose.sweeper(overrides))
@@ -128,7 +129,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     if planned is not None and not searching:
         check_planned(jobs, planned)
     ahead = preflight(jobs, launcher, getattr(options, "n_jobs", -1))
-    if not processes.leads():
+    if not place.leads():
         return 0 if dry else _follow(arguments)
     plan = functools.partial(_plan, arguments=arguments, plugins=plugins)
     progress, search = _watched(jobs, ahead, overrides, plan, launcher, searching, given.multirun, dry)
@@ -139,7 +140,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     broken = _train(jobs, arguments, progress, given.multirun)
     status = progress.summarise() or broken
     if search is not None:
-        from gatelab.cli.found import print_found
+        from gatelab.sweeps.search.results import print_found
 
         print_found(search)
     return status
@@ -168,10 +169,10 @@ def _watched(
 ) -> "tuple[Progress, Search | None]":
     """The progress bar of what is ahead, which it says (of a single run only where it is not all to train), and the search."""
     show = all(item.config.machine.progress for item in jobs)
-    requeued = launcher in clusters.PACKAGES
+    requeued = launcher in common.PACKAGES
     search = None
     if searching:  # these jobs only stood for its runs, which come batch by batch
-        from gatelab.cli import searches
+        from gatelab.sweeps.search import search as searches
 
         search = searches.prepare(overrides, lambda batch: (plan(batch), progress.add([item.path for item in batch])), dry)
         ahead = ahead.scaled(search.trials_left(), search.jobs_at_once)
@@ -203,8 +204,8 @@ def _train(jobs: Sequence[compose.Job], arguments: list[str], progress: Progress
             resume = resume_command(jobs[0].config.out, str(jobs[0].config.sweep))
             progress.say(f"Stopped. The same command resumes what is not finished, and so does: {resume}")
         raise
-    if clusters.refused:
-        raise clusters.refused.pop()
+    if common.refused:
+        raise common.refused.pop()
     if refused and not multirun:
         raise refused.pop()
     return broken

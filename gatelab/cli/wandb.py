@@ -2,17 +2,17 @@
 
 import argparse
 
-from gatelab.analysis import views
 from gatelab.cells import CELLS
-from gatelab.cli.folders import output_file
-from gatelab.cli.whole import Whole
+from gatelab.cli.arguments import output_file
+from gatelab.cli.whole_number import Whole
 from gatelab.config import MOST_LAYERS, Logger
-from gatelab.output import say
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.process.output import say
 from gatelab.tasks import TASKS
-from gatelab.training.accounts import wandb_key
+from gatelab.training.wandb import workspace
+from gatelab.training.wandb.account import wandb_key
 
-VIEWS = {"workspace": views.workspace, "report": views.report}
+VIEWS = {"workspace": workspace.workspace, "report": workspace.report}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

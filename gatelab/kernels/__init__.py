@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError, unknown
 from gatelab.kernels import cpu, eager
 from gatelab.kernels._gate import check, check_dense, check_lengths, check_resets, special
 from gatelab.kernels._resets import reversed_resets
 from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, replay
-from gatelab.registry import UserError, unknown
 
 # In the order in which `auto` tries them.
 BACKENDS: dict[str, ModuleType] = {"cpu": cpu, "eager": eager}

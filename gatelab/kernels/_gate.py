@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.kernels._scan import Weights
-from gatelab.registry import UserError
 
 # Tensors whose memory is what it looks like. Any other class may hold no memory at all, or mean something else by it.
 F = TypeVar("F", bound=Callable[..., Any])

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.kernels import check_dense, check_lengths, check_resets
-from gatelab.registry import UserError
 
 
 def is_single(x: Any, input_size: int, batch_first: bool) -> bool:

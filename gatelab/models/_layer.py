@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.kernels import Flow, Scan, Weights, scan
-from gatelab.registry import UserError
 
 
 class Layer(nn.Module):

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.models._layer import Layer
-from gatelab.registry import UserError
 
 # Arguments of torch's modules that are equations, and what to write instead.
 _EQUATIONS = {

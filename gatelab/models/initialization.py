@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gatelab.cells import Cell, parameter_count
 from gatelab.config import ChronoInit, StandardInit, UniformGateInit
+from gatelab.errors import UserError
 from gatelab.models.rnn import RNN
-from gatelab.registry import UserError
 
 MATCHED_WITHIN = 0.01
 

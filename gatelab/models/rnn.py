@@ -11,11 +11,11 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gatelab.cells import CELLS, Cell
+from gatelab.errors import UserError
 from gatelab.kernels import Flow, Record, Weights, check_backend, replay, reversed_resets
 from gatelab.models._arguments import is_single, lengths_of, starts, state_of, zeros
 from gatelab.models._layer import Layer
 from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
-from gatelab.registry import UserError
 
 
 class LayerTrace(NamedTuple):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from gatelab.errors import UserError, unknown
 from gatelab.models.rnn import RNN
-from gatelab.registry import UserError, unknown
 
 
 class SequenceModel(nn.Module):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gatelab.contract import class_place
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.registry.contract import class_place
 from gatelab.tasks._task import Batch, Split, Task
 from gatelab.tasks._watch import Watched
 

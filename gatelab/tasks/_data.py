@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from gatelab.records import permissions
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.runs.files import permissions
 
 
 class File(NamedTuple):

@@ -5,8 +5,8 @@ import inspect
 import types
 from typing import Any
 
-from gatelab.contract import BrokenError, check_dataclass, class_place
-from gatelab.registry import Options
+from gatelab.options import Options
+from gatelab.registry.contract import BrokenError, check_dataclass, class_place
 
 METHODS: dict[str, tuple[str, ...]] = {
     "size": ("split",),

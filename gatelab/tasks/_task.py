@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from gatelab.registry import Options, UserError
+from gatelab.errors import UserError
+from gatelab.options import Options
 from gatelab.tasks._declared import class_problem
 
 Split = Literal["train", "val", "test"]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gatelab.contract import BrokenError, class_place, kind_of, line_in, place, raised
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.registry.contract import BrokenError, class_place, kind_of, line_in, place, raised
 from gatelab.tasks._task import Batch, Split, Task
 
 

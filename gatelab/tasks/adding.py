@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gatelab.registry import option
+from gatelab.options import option
 from gatelab.tasks import _stream
 from gatelab.tasks._losses import squared_error
 from gatelab.tasks._task import Batch, Split, Task

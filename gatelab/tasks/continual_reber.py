@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gatelab.registry import option
+from gatelab.options import option
 from gatelab.tasks import _reber, _stream
 from gatelab.tasks._task import Batch, Split
 from gatelab.tasks.embedded_reber import EmbeddedReber

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gatelab.registry import option
+from gatelab.options import option
 from gatelab.tasks import _stream
 from gatelab.tasks._losses import cross_entropy
 from gatelab.tasks._task import Batch, Split, Task

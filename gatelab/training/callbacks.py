@@ -14,8 +14,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
-from gatelab import signals
 from gatelab.diagnostics import keys
+from gatelab.process import signals
 from gatelab.runs import RunWriter
 from gatelab.tasks import Batch
 from gatelab.training.parallel import END, Team

@@ -26,8 +26,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from gatelab.records import read_json, replacing, write_json
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.runs.files import read_json, replacing, write_json
 from gatelab.tasks import Batch
 from gatelab.training.parallel import CHECKPOINT, Team
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from gatelab.records import disk_is_full
 from gatelab.runs import Run
+from gatelab.runs.files import disk_is_full
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")  # torch on a CPU has no class for it
 

@@ -13,12 +13,12 @@ import torch
 from lightning.pytorch import Callback
 
 from gatelab.config import Config
+from gatelab.errors import UserError
 from gatelab.kernels.allocator import keep_memory
 from gatelab.models import SequenceModel
-from gatelab.records import read_json
-from gatelab.registry import UserError
+from gatelab.process.signals import asked, stoppable
 from gatelab.runs import Run, RunBusyError, RunWriter, SilentWriter, read_run, run_name
-from gatelab.signals import asked, stoppable
+from gatelab.runs.files import read_json
 from gatelab.tasks import TASKS, Task, check_task
 from gatelab.training import failures
 from gatelab.training.callbacks import seed_everything
@@ -26,11 +26,11 @@ from gatelab.training.checkpoints import LAST, resumable
 from gatelab.training.failures import PeerLostError, RunFailedError, left_alone
 from gatelab.training.identity import Identity, identify
 from gatelab.training.loop import Attempt, train
-from gatelab.training.mirrors import build_loggers
 from gatelab.training.parallel import Team, check_shares, together
 from gatelab.training.prepare import accelerator, build_model, served
 from gatelab.training.provenance import differences, provenance
 from gatelab.training.pruning import RunPrunedError
+from gatelab.training.wandb.mirror import build_loggers
 
 _SECONDS_BETWEEN_TRIES = 2.0  # to get a lock
 

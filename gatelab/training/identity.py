@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.cells import CELLS
-from gatelab.plugins import Plugin, load_plugin, loaded
-from gatelab.registry import Registry, UserError
+from gatelab.errors import UserError
+from gatelab.registry import Registry
+from gatelab.registry.plugins import Plugin, load_plugin, loaded
 from gatelab.runs import identity, roles
 from gatelab.tasks import TASKS
 

@@ -11,11 +11,11 @@ from gatelab.cells import CELLS
 from gatelab.config import build
 from gatelab.diagnostics import findings, keys, lyapunov, observe
 from gatelab.diagnostics.findings import Findings
+from gatelab.errors import UserError
 from gatelab.models import SequenceModel
-from gatelab.plugins import only_for_now
-from gatelab.records import write_json
-from gatelab.registry import UserError
+from gatelab.registry.plugins import only_for_now
 from gatelab.runs import Run
+from gatelab.runs.files import write_json
 from gatelab.tasks import TASKS, Batch, Task, check_task
 from gatelab.tasks._task import Split
 from gatelab.training.data import EvaluationBatches

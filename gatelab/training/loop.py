@@ -21,7 +21,7 @@ from gatelab.tasks import Task
 from gatelab.training.callbacks import LastValidation, RandomState, TimeLimit, TrainingMetrics
 from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints
 from gatelab.training.data import EvaluationBatches, TrainingStream
-from gatelab.training.lean import LeanEarlyStopping, LeanModelCheckpoint, NoProfiler
+from gatelab.training.lightning_overhead import LeanEarlyStopping, LeanModelCheckpoint, NoProfiler
 from gatelab.training.loggers import MetricsLogger
 from gatelab.training.module import SequenceModule
 from gatelab.training.parallel import Team

@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 
 from gatelab.config import Config
 from gatelab.diagnostics import keys
+from gatelab.errors import UserError
 from gatelab.models import SequenceModel
-from gatelab.registry import UserError
 from gatelab.tasks import Batch, Task, Watched
 from gatelab.training.failures import NonFiniteLossError
-from gatelab.training.lean import LeanModule
+from gatelab.training.lightning_overhead import LeanModule
 from gatelab.training.optimizer import build_optimizer, rate_factor
 from gatelab.training.parallel import Team
 

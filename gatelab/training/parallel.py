@@ -33,10 +33,11 @@ from torch import Tensor, nn
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
-from gatelab import processes, signals
 from gatelab.config import Config
-from gatelab.locks import RunBusyError
-from gatelab.registry import Stopped, UserError
+from gatelab.errors import Stopped, UserError
+from gatelab.process import place as processes
+from gatelab.process import signals
+from gatelab.runs.lock import RunBusyError
 from gatelab.tasks import Batch, Task
 from gatelab.training import failures
 from gatelab.training.failures import PeerFailedError, PeerLostError
@@ -61,7 +62,7 @@ class Team:
     """The processes of a run, here a single one; `together` gives what fits.
 
     Attributes:
-        rank, size, local_rank: as in `gatelab.processes.Place`.
+        rank, size, local_rank: as in `gatelab.process.place.Place`.
     """
 
     rank, size, local_rank = 0, 1, 0

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from gatelab import processes
 from gatelab.cells import CELLS
 from gatelab.config import Config
+from gatelab.errors import UserError
 from gatelab.kernels import Served, check_backend, serving
 from gatelab.models import RNN, SequenceModel, initialize, matched_size
-from gatelab.registry import UserError
+from gatelab.process import place
 from gatelab.tasks import TASKS, Task, check_task
 from gatelab.training.parallel import Team, check_shares
 
@@ -31,7 +31,7 @@ def check(config: Config) -> None:
     with torch.device("meta"):
         build_model(config, task)
     check_backend(config.model.backend)
-    here = processes.place()
+    here = place.place()
     if here is not None:
         check_shares(config, task, here.size)
     accelerator(config)

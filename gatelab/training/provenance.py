@@ -14,7 +14,7 @@ import torch
 
 from gatelab.kernels import Served
 from gatelab.kernels.cpu._compiler import BuildError, compiler, compiler_version
-from gatelab.plugins import Plugin
+from gatelab.registry.plugins import Plugin
 
 PACKAGES = ("gatelab", "torch", "lightning", "hydra-core", "omegaconf", "wandb", "numpy", "scipy", "scikit-learn")
 

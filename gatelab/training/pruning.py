@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from gatelab import pruning
+from gatelab.runs import stop_request
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -25,13 +25,13 @@ class PruneOnRequest(Callback):
     def __init__(self, run: Path) -> None:
         self._run = run
         self._looked = time.monotonic()
-        pruning.forget(run)
+        stop_request.forget(run)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         now = time.monotonic()
         if now - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = now
-        reason = pruning.asked_to_stop(self._run)
+        reason = stop_request.asked_to_stop(self._run)
         if reason is not None:
             raise RunPrunedError(reason)

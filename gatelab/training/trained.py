@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gatelab.plugins import Plugin, absolute, read_plugin
-from gatelab.records import read_json
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.registry.plugins import Plugin, absolute, read_plugin
 from gatelab.runs import Run, roles
+from gatelab.runs.files import read_json
 
 TRUST = "--trust"
 

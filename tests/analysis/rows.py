@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from gatelab.analysis.table import Comparison, Row, compare
-from gatelab.analysis.terminal import print_table
+from gatelab.analysis.comparison.table import Comparison, Row, compare
+from gatelab.analysis.comparison.terminal import print_table
 from gatelab.runs import find_runs
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import synthetic
 
-from gatelab.analysis.report import write_report
+from gatelab.analysis.report.document import write_report
 from gatelab.runs import find_runs
 
 if TYPE_CHECKING:  # else everyone who collects tests would import it

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from gatelab.analysis.claims import COMPARISONS, FAILS, HOLDS, UNDECIDED, above, below, better, different, not_worse, ordered
-from gatelab.analysis.differences import Sample
+from gatelab.analysis.papers.claims import COMPARISONS, FAILS, HOLDS, UNDECIDED, above, below, better, different, not_worse, ordered
+from gatelab.analysis.statistics.differences import Sample
 
 
 def sample(mean: float, n: int = 20, spread: float = 1.0, seed: int = 0, seeds: bool = False) -> Sample:

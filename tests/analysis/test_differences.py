@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gatelab.analysis import effects
-from gatelab.analysis.differences import Sample, differences, holm, paired_interval, rank_test
-from gatelab.analysis.effects import hedges_g, power, probability_of_improvement, seeds_needed, smallest_difference
-from gatelab.analysis.statistics import quantile
+from gatelab.analysis.statistics import effects
+from gatelab.analysis.statistics.differences import Sample, differences, holm, paired_interval, rank_test
+from gatelab.analysis.statistics.effects import hedges_g, power, probability_of_improvement, seeds_needed, smallest_difference
+from gatelab.analysis.statistics.intervals import quantile
 
 A, B = (0.31, 0.28, 0.35, 0.30), (0.20, 0.22, 0.29, 0.21)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from synthetic import change_records
 
+from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.figures import COLOURS, FIGURES, SYMBOLS, Figure, Problem, figure, memory_gate, plain, together
 from gatelab.analysis.figures._model import spans
-from gatelab.analysis.problems import missing, read_problems
-from gatelab.analysis.series import seconds_at
-from gatelab.analysis.table import compare
-from gatelab.registry import UserError
+from gatelab.analysis.figures.benchmarks import missing, read_problems
+from gatelab.analysis.reading.series import seconds_at
+from gatelab.errors import UserError
 from gatelab.runs import find_runs
 
 

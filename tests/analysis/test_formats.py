@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 from rows import compared, printed
 
-from gatelab.analysis.formats import estimate, render
-from gatelab.analysis.overall import overall
-from gatelab.analysis.report import build_page
-from gatelab.analysis.sparklines import validation_curves
-from gatelab.analysis.table import compare
-from gatelab.analysis.terminal import print_skipped, print_table
-from gatelab.registry import UserError
+from gatelab.analysis.comparison.formats import estimate, render
+from gatelab.analysis.comparison.overall import overall
+from gatelab.analysis.comparison.sparklines import validation_curves
+from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.comparison.terminal import print_skipped, print_table
+from gatelab.analysis.report.document import build_page
+from gatelab.errors import UserError
 from gatelab.runs import find_runs
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from gatelab.analysis.importance import dependence, importances
+from gatelab.analysis.importance.importance import dependence, importances
 from gatelab.cli.main import main
 from gatelab.runs import Run, read_run
-from gatelab.sweeps import write_plan
+from gatelab.runs.sweep import write_plan
 
 SEARCH = {"optimizer.lr": "tag(log, interval(1e-4, 1e-2))", "model.dropout": "interval(0.0, 1.0)"}
 COMMAND = ["-m", "hydra/sweeper=random", "cell=lstm", *(f"{key}={text}" for key, text in SEARCH.items()), "sweep=s"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from gatelab.analysis.live import HOST, Server, Source, serve
-from gatelab.registry import UserError
+from gatelab.analysis.report.live import HOST, Server, Source, serve
+from gatelab.errors import UserError
 
 
 class Clock:

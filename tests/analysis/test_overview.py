@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gatelab.analysis import status
-from gatelab.analysis.status import Overview, duration, overview
+from gatelab.analysis.reading import status
+from gatelab.analysis.reading.status import Overview, duration, overview
 from gatelab.runs import find_runs
-from gatelab.sweeps import STALE_SECONDS, write_plan
+from gatelab.runs.sweep import STALE_SECONDS, write_plan
 
 START = 1_000_000.0
 

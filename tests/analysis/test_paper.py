@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("matplotlib", reason="Matplotlib is not installed: pip install 'gatelab[plots]'")
 
 from gatelab.analysis.figures import FIGURES
-from gatelab.analysis.paper import write_figure
-from gatelab.registry import UserError
+from gatelab.analysis.figures.mpl import write_figure
+from gatelab.errors import UserError
 from gatelab.runs import find_runs
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gatelab.analysis.papers import SCALES, find_papers, read_paper
-from gatelab.registry import UserError
+from gatelab.analysis.papers.paper import SCALES, find_papers, read_paper
+from gatelab.errors import UserError
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 NAMES = find_papers(FOLDER)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gatelab.analysis.quantities import check_quantity, of_search, of_variance, quantity
-from gatelab.analysis.variance import variance_shares
-from gatelab.registry import UserError
+from gatelab.analysis.importance.variance import variance_shares
+from gatelab.analysis.reading.quantities import check_quantity, of_search, of_variance, quantity
+from gatelab.errors import UserError
 from gatelab.runs import Run, RunWriter, read_run
 
 

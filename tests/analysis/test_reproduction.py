@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.analysis.papers import Claim, Paper, Scale
-from gatelab.analysis.reproduction import as_record, evaluate, exit_status, summarise
+from gatelab.analysis.papers.paper import Claim, Paper, Scale
+from gatelab.analysis.papers.reproduction import as_record, evaluate, exit_status, summarise
 from gatelab.runs import Run, read_run
 
 SEARCH = {"optimizer.lr": "tag(log, interval(1e-4, 1e-2))", "model.dropout": "interval(0.0, 1.0)"}

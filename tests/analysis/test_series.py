@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gatelab.analysis.series import Curve, density, over_seeds, read_records, thinned
+from gatelab.analysis.reading.series import Curve, density, over_seeds, read_records, thinned
 from gatelab.runs import read_run
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gatelab.analysis.series import over_seeds
-from gatelab.analysis.sparklines import sparklines, validation_curves
-from gatelab.analysis.table import compare
+from gatelab.analysis.comparison.sparklines import sparklines, validation_curves
+from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.reading.series import over_seeds
 from gatelab.runs import find_runs
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gatelab.analysis.differences import welch_interval
-from gatelab.analysis.statistics import (
+from gatelab.analysis.statistics.differences import welch_interval
+from gatelab.analysis.statistics.intervals import (
     bootstrap_interval,
     failures_last,
     interquartile_mean,

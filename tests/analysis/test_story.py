@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from synthetic import change_records
 
-from gatelab.analysis.problems import read_problems
-from gatelab.analysis.story import memory_words
-from gatelab.analysis.table import compare
+from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.figures.benchmarks import read_problems
+from gatelab.analysis.figures.memory_words import memory_words
 from gatelab.runs import find_runs
 
 

@@ -11,10 +11,10 @@ from rows import compared, only, printed
 from scipy import stats
 from synthetic import configuration
 
-from gatelab.analysis.formats import render
-from gatelab.analysis.groups import OptionValues
-from gatelab.analysis.table import Row, compare
-from gatelab.registry import UserError
+from gatelab.analysis.comparison.formats import render
+from gatelab.analysis.comparison.table import Row, compare
+from gatelab.analysis.reading.groups import OptionValues
+from gatelab.errors import UserError
 from gatelab.runs import enqueue, find_runs
 
 NAMED = ("task", "cell", "options", "n", "failed", "running")

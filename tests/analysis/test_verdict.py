@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.analysis.table import compare
-from gatelab.analysis.verdict import Verdict, listed, verdicts
+from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.comparison.verdict import Verdict, listed, verdicts
 from gatelab.runs import find_runs
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gatelab.analysis import views
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.training.wandb import workspace
 
 
 def strings(value: Any) -> set[str]:
@@ -21,7 +21,7 @@ def strings(value: Any) -> set[str]:
 
 @pytest.mark.slow
 def test_the_workspace_compares_variants() -> None:
-    made = views.workspace("team", "project", {"mse": "min", "accuracy": "max"}, ["forget", "update"], 2)
+    made = workspace.workspace("team", "project", {"mse": "min", "accuracy": "max"}, ["forget", "update"], 2)
     model = made._to_model()
     spec = json.loads(model.model_dump_json(by_alias=True))
     found = strings(spec)
@@ -39,18 +39,18 @@ def test_the_workspace_compares_variants() -> None:
     assert spec["spec"]["section"]["runSets"][0]["grouping"] == [{"section": "config", "name": "cell.value.name"}]
     panels = [type(panel).__name__ for section in made.sections for panel in section.panels]
     assert {"LinePlot", "BarPlot", "ParallelCoordinatesPlot", "MediaBrowser", "WeavePanelSummaryTable"} == set(panels)
-    assert [section.name for section in made.sections] == list(views.TEXTS)
+    assert [section.name for section in made.sections] == list(workspace.TEXTS)
 
 
 def test_the_report_has_a_text_for_every_section() -> None:
     """Its blocks are built here; only its runs need the server."""
-    made = views.report("team", "project", {"mse": "min"}, ["forget"], 1)
+    made = workspace.report("team", "project", {"mse": "min"}, ["forget"], 1)
     grids = [block for block in made.blocks if type(block).__name__ == "PanelGrid"]
-    assert len(grids) == len(views.TEXTS)
+    assert len(grids) == len(workspace.TEXTS)
     assert all(grid.panels and grid.runsets[0].groupby == ["config.cell.name"] for grid in grids)
 
 
 def test_without_the_extra_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
     with pytest.raises(UserError, match=r"pip install 'gatelab\[workspaces\]'"):
-        views.workspace("team", "project", {"mse": "min"}, ["forget"], 1)
+        workspace.workspace("team", "project", {"mse": "min"}, ["forget"], 1)

@@ -7,7 +7,7 @@ import pytest
 
 from gatelab.bench import measured
 from gatelab.cells import CELLS
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 
 SHAPE = {"B": 1, "T": 2, "D": 3, "H": 4}
 

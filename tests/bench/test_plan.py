@@ -4,7 +4,7 @@ import pytest
 
 from gatelab.bench import plan
 from gatelab.cells import CELLS
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 
 
 def rows(cells, shapes=None, flax=False):

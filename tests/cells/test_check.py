@@ -15,9 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from gatelab.cells import CELLS, Cell, Parts
 from gatelab.cells._declared import ARGUMENTS, reserved
 from gatelab.cli.main import main
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.plugins import load_plugin
-from gatelab.registry import UserError
+from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS
 
 

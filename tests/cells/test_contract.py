@@ -16,8 +16,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import gatelab.cells
 from gatelab.cells import CELLS, Attention, Cell, Parts, parameter_count
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 WORD = re.compile(r"[a-z]{3,}(_[a-z]+)*")
 

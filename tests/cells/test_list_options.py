@@ -9,9 +9,9 @@ import torch
 
 from gatelab.cells import CELLS
 from gatelab.cli.main import main
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.plugins import load_plugin
-from gatelab.registry import UserError
+from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS
 
 SOURCE = '''

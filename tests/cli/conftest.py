@@ -54,7 +54,7 @@ def gatelab(
 ) -> Callable[..., tuple[int, str, str]]:
     """Calls a command in this process: exit status, stdout, stderr."""
     # Most sweeps here are refused or have another launcher; the server of the jobs need not import for seconds ahead of them.
-    for start in ("gatelab.cli.main._import_ahead", "gatelab.cli.local.start"):
+    for start in ("gatelab.cli.main._import_ahead", "gatelab.sweeps.launch.local.start"):
         monkeypatch.setattr(start, lambda: None)
 
     def call(*arguments: str) -> tuple[int, str, str]:

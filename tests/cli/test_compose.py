@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from gatelab.cells import CELLS
-from gatelab.cli import compose
 from gatelab.config import GROUPS, Config
+from gatelab.sweeps.jobs import compose
 from gatelab.tasks import TASKS
 from gatelab.training.prepare import build_model
 

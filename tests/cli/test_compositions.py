@@ -7,8 +7,8 @@ import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from gatelab.cli import compose
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.sweeps.jobs import compose
 
 SWEEPS = {
     "values": ["seed=0,1", "model.hidden_size=8", "optimizer.lr=1e-3,0.5", "trainer.clip_norm=null,2", "logger.notes='a b'"],

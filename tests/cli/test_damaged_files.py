@@ -6,9 +6,9 @@ import os
 import pytest
 
 from gatelab.config import build
-from gatelab.registry import UserError
-from gatelab.sweeps import commands
-from gatelab.training.accounts import wandb_disabled
+from gatelab.errors import UserError
+from gatelab.runs.sweep import commands
+from gatelab.training.wandb.account import wandb_disabled
 
 SEARCH = ["train", "-m", "--dry-run", "logger=none", "hydra/sweeper=optuna"]
 

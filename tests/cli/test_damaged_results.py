@@ -12,11 +12,14 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
-from gatelab.analysis.status import overview
-from gatelab.cli import clusters, compose, preflight, progress, reproduce, searches
-from gatelab.cli.preflight import preflight as look
-from gatelab.cli.progress import Progress
+from gatelab.analysis.reading.status import overview
+from gatelab.cli import reproduce
 from gatelab.runs import RunWriter, outcome_of, read_run
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.launch import common, preflight, progress
+from gatelab.sweeps.launch.preflight import preflight as look
+from gatelab.sweeps.launch.progress import Progress
+from gatelab.sweeps.search import search
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s"]
 TINY += ["trainer.max_steps=2", "trainer.val_every=1", "trainer.batch_size=2"]
@@ -54,8 +57,8 @@ def test_a_whole_one_is_finished(finished: list[compose.Job]):
     (job,) = finished
     assert outcome_of(job.path) == "finished"
     assert read_run(job.path).damage() is None
-    assert clusters.queue(finished, "local") == []
-    assert clusters.outcome((), job).return_value == 0.5
+    assert common.queue(finished, "local") == []
+    assert common.outcome((), job).return_value == 0.5
     assert look(finished, "basic", -1).counts == {preflight.FINISHED: 1}
     assert reproduce._results([job.path])
 
@@ -67,13 +70,13 @@ def test_all_say_that_it_is_to_be_completed(finished: list[compose.Job], content
     run = read_run(job.path)
     assert run.outcome == outcome_of(job.path) == "preempted"
     assert "summary.json" in str(run.damage())
-    assert clusters.queue(finished, "local") == [0]
-    assert math.isnan(clusters.outcome((), job).return_value)
+    assert common.queue(finished, "local") == [0]
+    assert math.isnan(common.outcome((), job).return_value)
     assert look(finished, "basic", -1).counts == {preflight.NEW: 1}
     (job.path / "checkpoints").mkdir()
     (job.path / "checkpoints" / "last.ckpt").touch()
     assert look(finished, "basic", -1).counts == {preflight.GOING_ON: 1}
-    assert searches._outcome(run, "mse") == (TrialState.FAIL, None)
+    assert search._outcome(run, "mse") == (TrialState.FAIL, None)
     assert not reproduce._results([job.path])
     (standing,) = overview([job.path]).runs
     assert (standing.state, "summary.json" in standing.reason) == ("interrupted", True)
@@ -96,7 +99,7 @@ def test_what_a_search_ended_stays_so(finished: list[compose.Job], tmp_path: Pat
     writer.prune("The median pruner ended it.")
     writer.close()
     for state in ("failed", "preempted"):
-        assert not clusters.mark(path, state, "Its process was killed.")
+        assert not common.mark(path, state, "Its process was killed.")
         assert read_run(path).state == "pruned"
 
 

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gatelab.analysis.status import overview
-from gatelab.cli import clusters, compose, progress, reproduce, status
-from gatelab.cli.preflight import preflight
-from gatelab.cli.progress import Progress
-from gatelab.ledger import RunWriter
-from gatelab.registry import UserError
+from gatelab.analysis.reading.status import overview
+from gatelab.cli import reproduce, status
+from gatelab.errors import UserError
 from gatelab.runs import find_runs, outcome_of
-from gatelab.sweeps import failed_runs, write_plan
+from gatelab.runs.sweep import failed_runs, write_plan
+from gatelab.runs.writer import RunWriter
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.launch import common, progress
+from gatelab.sweeps.launch.preflight import preflight
+from gatelab.sweeps.launch.progress import Progress
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s", "trainer.max_steps=2"]
 SUMMARY = {"metric": "mse", "val": {"mse": 0.5}, "test": {"mse": 0.25}, "chance": 1, "steps": 2, "wall_seconds": 1.0}
@@ -49,8 +51,8 @@ def changes(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def look(job: compose.Job) -> None:
     """Everything that reads a run before and while a sweep is trained."""
     preflight([job], "local", -1)
-    clusters.queue([job], "local")
-    clusters.outcome((), job)
+    common.queue([job], "local")
+    common.outcome((), job)
     reproduce._results([job.path])
     outcome_of(job.path)
     failed_runs(job.path.parent / "sweeps" / "s")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.cli import compose
 from gatelab.cli.main import COMMANDS, main
 from gatelab.cli.train import train
+from gatelab.sweeps.jobs import compose
 
 VALUES = ["0", "-1", "1.5", "99999999999999999999", "nan", "", "abc", "x" * 300, "\x1b[31m", "/proc/none/x", "."]
 RUN = ["logger=none", "trainer.max_steps=2", "task.length=5", "model.hidden_size=4", "machine.progress=false"]
@@ -33,7 +33,7 @@ ESSENTIAL = {
 STUBS = {  # what would take long, or never end
     "bench": {"gatelab.cli.bench._kernels": {}, "gatelab.cli.bench.print_kernels": None},
     "check": {"gatelab.cli.check._checked": "fine"},
-    "dashboard": {"gatelab.analysis.live.Server.serve_forever": None},
+    "dashboard": {"gatelab.analysis.report.live.Server.serve_forever": None},
     "resume": {"gatelab.cli.resume.train": 0},
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.cli import compose
-from gatelab.ledger import RunWriter
 from gatelab.runs import read_run
+from gatelab.runs.writer import RunWriter
+from gatelab.sweeps.jobs import compose
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "trainer.max_steps=1"]
 

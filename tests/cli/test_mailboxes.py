@@ -1,7 +1,8 @@
 """What jobs and launchers leave for the command that started them is that command's, and not the next one's."""
 
-from gatelab.cli import clusters, train
-from gatelab.registry import UserError
+from gatelab.cli import train
+from gatelab.errors import UserError
+from gatelab.sweeps.launch import common
 from gatelab.training.failures import RunFailedError
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "trainer.max_steps=1"]
@@ -11,8 +12,8 @@ def test_what_an_earlier_command_left_is_not_taken_for_the_result_of_this_one(ga
     monkeypatch.chdir(tmp_path)
     train.refused.append(UserError("An earlier command was refused."))
     train.failed.append(RunFailedError("An earlier run failed."))
-    clusters.refused.append(UserError("An earlier launcher was refused."))
+    common.refused.append(UserError("An earlier launcher was refused."))
     status, _, said = gatelab("train", *TINY)
     assert status == 0
     assert "earlier" not in said
-    assert not (train.refused or train.failed or clusters.refused)
+    assert not (train.refused or train.failed or common.refused)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.cli import compose, settings
 from gatelab.config import GROUPS, Config, Logger, Machine, Model, Schedule, Trainer
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.sweeps.jobs import compose, settings
 
 NUMBERS = ["0", "-1", "0.5", "99999999999999999999", "1e300", "nan", "inf", "''", "abc", "[1,2]", "null", "x" * 300]
 TEXTS = ["0", "''", "abc", "[1,2]", "null", "x" * 300, "'\x1b[31m'", "a/b", "..", "'%s{}$'", "${seed}"]

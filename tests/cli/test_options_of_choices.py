@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from gatelab.cells import CELLS
-from gatelab.cli import compose
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.sweeps.jobs import compose
 
 Call = Callable[..., tuple[int, str, str]]
 

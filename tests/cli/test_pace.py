@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatelab.cli import compose, pace
+from gatelab.sweeps.jobs import compose, pace
 
 
 def test_a_command_with_very_many_runs_says_so_before_it_composes_the_first(monkeypatch, capsys) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gatelab.cli.pool import METHOD, Ended, Need, Pool, describe
+from gatelab.sweeps.launch.pool import METHOD, Ended, Need, Pool, describe
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.cli import compose, preflight
-from gatelab.cli.needs import needs_of
-from gatelab.cli.pool import Need
-from gatelab.cli.preflight import preflight as look
-from gatelab.ledger import RunWriter
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.runs.writer import RunWriter
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.resources import needs_of
+from gatelab.sweeps.launch import preflight
+from gatelab.sweeps.launch.pool import Need
+from gatelab.sweeps.launch.preflight import preflight as look
 
 TINY = ["task.length=5", "model.hidden_size=4", "trainer.max_steps=40", "logger=none", "sweep=s"]
 

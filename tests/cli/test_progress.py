@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gatelab.cli import progress
-from gatelab.cli.progress import Progress
 from gatelab.runs import RunWriter
+from gatelab.sweeps.launch import progress
+from gatelab.sweeps.launch.progress import Progress
 
 CONFIG = {"cell": {"name": "lstm"}, "task": {"name": "adding"}, "seed": 0, "trainer": {"max_steps": 10}}
 SUMMARY = {"metric": "mse", "chance": 1 / 6, "val": {"mse": 0.5}, "test": {"mse": 0.0123456}, "steps": 10, "wall_seconds": 3.2}

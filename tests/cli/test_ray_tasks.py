@@ -11,7 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import gatelab
-from gatelab.cli import clusters, compose
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.launch import common
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s", "seed=0,1,2"]
 
@@ -56,21 +57,21 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
     module = Ray(takes=2)
     monkeypatch.setitem(sys.modules, "ray", module)
     monkeypatch.setitem(sys.modules, "ray.exceptions", module.exceptions)
-    monkeypatch.delitem(sys.modules, "gatelab.cli.ray_tasks", raising=False)
+    monkeypatch.delitem(sys.modules, "gatelab.sweeps.launch.ray", raising=False)
     yield module
-    sys.modules.pop("gatelab.cli.ray_tasks", None)
+    sys.modules.pop("gatelab.sweeps.launch.ray", None)
 
 
 def test_workers_do_not_import_from_the_current_folder(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
     """Ray puts the folder of whoever joins in front of the path of its workers."""
     monkeypatch.chdir(tmp_path)
-    importlib.import_module("gatelab.cli.ray_tasks").connect({})
+    importlib.import_module("gatelab.sweeps.launch.ray").connect({})
     assert ray.folder == Path(gatelab.__file__).parents[1]
     assert Path.cwd() == tmp_path
 
 
 def test_what_was_submitted_before_an_error_is_taken_back(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
-    launcher = importlib.import_module("gatelab.cli.ray_tasks")
+    launcher = importlib.import_module("gatelab.sweeps.launch.ray")
     compose.register_schemas()
     jobs = compose.compose_jobs(compose.parse([*TINY, f"out={tmp_path}"]), sweep=True)
     assert len(jobs) == 3
@@ -78,7 +79,7 @@ def test_what_was_submitted_before_an_error_is_taken_back(ray: Ray, tmp_path, mo
     def hand_over(name: str, overrides: Any, context: Any, config: Any, train: Any) -> Any:
         return train(jobs, lambda: [0, 1, 2])
 
-    monkeypatch.setattr(clusters, "launch", hand_over)
+    monkeypatch.setattr(common, "launch", hand_over)
     config = OmegaConf.create({})
     with pytest.raises(ConnectionError, match="The head is gone"):
         launcher.launch([job.overrides for job in jobs], 0, None, None, config, {"init": {}, "remote": {}})

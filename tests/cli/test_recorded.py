@@ -11,10 +11,10 @@ import pytest
 
 from gatelab.cells import CELLS
 from gatelab.cli.main import main
-from gatelab.cli.recorded import _is_harmless, check_command
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import find_runs
-from gatelab.sweeps import commands
+from gatelab.runs.sweep import commands
+from gatelab.sweeps.jobs.recorded import _is_harmless, check_command
 
 TINY = ["task=adding", "task.length=4", "trainer.max_steps=2", "trainer.val_every=1", "trainer.batch_size=2", "model.hidden_size=2"]
 TINY += ["logger=none", "hydra/launcher=basic", "seed=0,1", "sweep=mine", "trainer.probe_every=0"]

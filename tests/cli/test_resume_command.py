@@ -11,7 +11,7 @@ import pytest
 
 from gatelab.cli.main import main
 from gatelab.runs import Run, find_runs
-from gatelab.sweeps import write_plan
+from gatelab.runs.sweep import write_plan
 
 TINY = ["task=adding", "task.length=4", "trainer.max_steps=2", "trainer.val_every=1", "trainer.batch_size=2", "model.hidden_size=2"]
 TINY += ["logger=none", "hydra/launcher=basic"]

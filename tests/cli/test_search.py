@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from gatelab.cli import compose
-from gatelab.cli.search import split
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.draws import split
 
 LOG = "optimizer.lr=tag(log, interval(1e-4, 1e-2))"
 

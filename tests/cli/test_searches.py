@@ -14,13 +14,13 @@ from optuna.trial import TrialState
 from rich.console import Console
 from searching import BEST_RATE, TINY, launcher, write_finished
 
-from gatelab.cli import compose
-from gatelab.cli.found import print_found
-from gatelab.cli.searches import Search, prepare
-from gatelab.cli.storage import open_storage, without_password, without_passwords
-from gatelab.cli.studies import open_study
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import RunWriter, find_runs
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.results import print_found
+from gatelab.sweeps.search.search import Search, prepare
+from gatelab.sweeps.search.storage import open_storage, without_password, without_passwords
+from gatelab.sweeps.search.studies import open_study
 
 LR = "optimizer.lr=tag(log, interval(1e-4, 1e-1))"
 
@@ -169,7 +169,7 @@ def test_a_trial_of_another_machine_is_left_alone_until_it_is_silent(search, tmp
     assert not trials.abandoned()[2]
     again.studies[0].set_user_attr("beat other", 1)
     assert [len(found) for found in trials.abandoned()[:2]] == [0, 2]
-    monkeypatch.setattr("gatelab.cli.trials.SILENT_SECONDS", -1.0)
+    monkeypatch.setattr("gatelab.sweeps.search.trials.SILENT_SECONDS", -1.0)
     assert {trial.number for trial in trials.abandoned()[0]} == {0, 1}
     again.run(launcher(tmp_path / "log"))
     assert len(complete(again)[0]) == 4

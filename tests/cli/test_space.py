@@ -5,11 +5,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from gatelab.cli import compose
-from gatelab.cli.search import Interval
-from gatelab.cli.space import Space, read_domains
-from gatelab.cli.studies import SearchOptions, probes, read_options, variants
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.draws import Interval
+from gatelab.sweeps.search.space import Space, read_domains
+from gatelab.sweeps.search.studies import SearchOptions, probes, read_options, variants
 
 SPACE = """
 optimizer: choice(adamw, sgd)     # a comment

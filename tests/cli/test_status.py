@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gatelab.analysis.status import overview
+from gatelab.analysis.reading.status import overview
 from gatelab.cli.status import _view
 from gatelab.runs import RunWriter
-from gatelab.sweeps import write_plan
+from gatelab.runs.sweep import write_plan
 
 SUMMARY = {"metric": "mse", "val": {"mse": 0.5}, "test": {"mse": 0.5}}
 

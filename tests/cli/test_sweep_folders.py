@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gatelab.cli import compose, folders, progress, resume
-from gatelab.cli.progress import Progress
-from gatelab.records import is_folder_name
-from gatelab.sweeps import commands, read_plan, write_plan
+from gatelab.cli import arguments as folders
+from gatelab.cli import resume
+from gatelab.runs.files import is_folder_name
+from gatelab.runs.sweep import commands, read_plan, write_plan
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.launch import progress
+from gatelab.sweeps.launch.progress import Progress
 
 Gatelab = Callable[..., tuple[int, str, str]]
 

@@ -7,8 +7,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from searching import launcher
 
-from gatelab.cli import compose
-from gatelab.cli.searches import prepare
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.search import prepare
 
 
 def main(log: str, *overrides: str) -> None:

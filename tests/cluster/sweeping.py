@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from hosts import until
 
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import Run, find_runs, read_run
 
 GATELAB = str(Path(sys.executable).parent / "gatelab")

@@ -8,8 +8,8 @@ from pathlib import Path
 from hosts import kill_host, on_host, until
 from sweeping import GATELAB, SWEEP, assert_begun_twice, assert_same, environment, training
 
-from gatelab.locks import LOCK_SILENT_SECONDS
 from gatelab.runs import Run, find_runs
+from gatelab.runs.lock import LOCK_SILENT_SECONDS
 
 SHARED = [*SWEEP, "sweep=s"]
 HOSTS = ("gs1", "gs2")

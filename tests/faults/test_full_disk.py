@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from gatelab import ledger
-from gatelab.cli import compose
 from gatelab.cli.main import main
-from gatelab.cli.preflight import preflight
-from gatelab.ledger import RunWriter, enqueue, mark
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import read_run
+from gatelab.runs import writer as ledger
+from gatelab.runs.writer import RunWriter, enqueue, mark
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.launch.preflight import preflight
 
 CONFIG = {"cell": {"name": "lstm"}, "task": {"name": "adding"}, "seed": 0, "trainer": {"max_steps": 10}}
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s"]
@@ -84,7 +84,7 @@ def full(*_: Any, **__: Any) -> None:
 
 @pytest.mark.parametrize(
     ("place", "launcher", "expected"),
-    [("gatelab.cli.train.write_plan", "basic", 1), ("gatelab.cli.clusters.enqueue", "local", 2)],
+    [("gatelab.cli.train.write_plan", "basic", 1), ("gatelab.sweeps.launch.common.enqueue", "local", 2)],
     ids=["plan", "queue"],
 )
 def test_a_command_says_so_in_a_sentence(
@@ -108,5 +108,5 @@ def test_a_command_says_so_in_a_sentence(
 
 @pytest.fixture
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    for start in ("gatelab.cli.main._import_ahead", "gatelab.cli.local.start"):
+    for start in ("gatelab.cli.main._import_ahead", "gatelab.sweeps.launch.local.start"):
         monkeypatch.setattr(start, lambda: None)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 DRAWN = 24  # cells drawn at random; each is compiled once a machine
 WRONG = ("float64", "float32", "float16", "bfloat16", "int64", "bool", "meta", "sparse", "short", "none")

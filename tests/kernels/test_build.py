@@ -11,8 +11,8 @@ import pooch
 import pytest
 from kernels.processes import LOAD, Said, library, run, start
 
-from gatelab import locks
 from gatelab.kernels.cpu import _build
+from gatelab.runs import lock
 
 READ_ONLY = """
 def refuse(*given, dir=None, **named):
@@ -275,7 +275,7 @@ def test_names_stay_within_the_folder(name, cache):
 
 def test_folders_of_compilations_that_were_killed_are_removed(tmp_path):
     """But not those of processes that are at work, or of which nothing is known."""
-    old, here = time.time() - 2 * _build._OLD_SECONDS, locks.this_process()
+    old, here = time.time() - 2 * _build._OLD_SECONDS, lock.this_process()
     left = {
         "killed": (here | {"pid": 2**22 + 1}, False, None),
         "another process has its number": (here | {"began": 1}, False, None),

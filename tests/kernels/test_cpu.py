@@ -16,10 +16,10 @@ from tolerances import EXACT, FLOAT32_LONG, FLOAT64
 from torch import Tensor
 
 from gatelab.cells import Attention, Cell
+from gatelab.errors import UserError
 from gatelab.kernels import Weights, scan
 from gatelab.kernels.cpu._call import POOL
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 SHAPES = [(1, 1, 1, 1), (3, 7, 5, 9), (33, 63, 17, 100), (2, 1, 40, 16), (70, 5, 3, 33)]  # B, T, D, H
 # Each compiles a library of its own: in the quick tier the default options of every cell do.

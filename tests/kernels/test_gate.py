@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gatelab.errors import UserError
 from gatelab.kernels._gate import check
 from gatelab.kernels._scan import Weights
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 
 def states(**changes: Callable[[Tensor], Any]) -> tuple[Tensor, ...]:

@@ -11,10 +11,10 @@ from kernels.small import B, D, H, T, call, close, each_backend, network
 from tolerances import BFLOAT16
 from torch import Tensor
 
+from gatelab.errors import UserError
 from gatelab.kernels import serving
 from gatelab.kernels.cpu._call import POOL
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 
 @each_backend

@@ -10,8 +10,8 @@ from kernels.small import B, D, H, T, call, close, each_backend, network
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 
 def effective(rnn: RNN, name: str) -> RNN:

@@ -11,8 +11,8 @@ from tolerances import EXACT, FLOAT64
 from torch import Tensor
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.kernels import Flow, Scan, Weights, reversed_resets, scan
-from gatelab.registry import UserError
 
 
 class Case(NamedTuple):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from gatelab import kernels
 from gatelab.cells import Cell, Parts
+from gatelab.errors import UserError
 from gatelab.kernels import BACKENDS, Scan, Weights, check_backend, eager, replay, scan
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 N, T, B, D, H = 3, 5, 4, 2, 3
 LENGTHS = torch.tensor([T, 2, 1, 4])

@@ -10,8 +10,8 @@ from cells.variants import CELL_NAMES
 
 from gatelab.cells import CELLS, Cell
 from gatelab.config import GROUPS, ChronoInit, StandardInit, UniformGateInit
+from gatelab.errors import UserError
 from gatelab.models import RNN, SequenceModel, initialize, matched_size
-from gatelab.registry import UserError
 
 H = 400
 SETTING = {"chrono": ChronoInit(t_max=50.0), "uniform_gate": UniformGateInit()}

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, stack_module_state, vmap
 
 from gatelab.cells import CELLS
+from gatelab.errors import UserError
 from gatelab.kernels import BACKENDS
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 T, B, D, H = 6, 4, 3, 5
 LENGTHS = torch.tensor([4, T, 1, 3])

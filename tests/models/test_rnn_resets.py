@@ -9,8 +9,8 @@ from tolerances import FLOAT64
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 T, B, D, H = 8, 3, 3, 5
 RESETS = torch.zeros(B, T, dtype=torch.bool)

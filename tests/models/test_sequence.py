@@ -6,8 +6,8 @@ from cells.variants import Variant, each_default, normal
 from tolerances import EXACT, FLOAT64
 from torch import Tensor, nn
 
+from gatelab.errors import UserError
 from gatelab.models import SequenceModel
-from gatelab.registry import UserError
 
 B, T, D, H, OUT = 3, 6, 4, 5, 2
 LENGTHS = torch.tensor([4, T, 1])

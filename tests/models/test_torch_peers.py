@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gatelab.cells import CELLS
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 PEERS = [name for name in CELL_NAMES if CELLS.get(name).peer is not None]
 T, B, D, H = 6, 3, 3, 4

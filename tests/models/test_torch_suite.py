@@ -14,8 +14,8 @@ from tolerances import EXACT, FLOAT64
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
+from gatelab.errors import UserError
 from gatelab.models import RNN
-from gatelab.registry import UserError
 
 pytestmark = each_cell_and_backend
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 import gatelab.tasks._check as checking
-from gatelab.registry import UserError, option
+from gatelab.errors import UserError
+from gatelab.options import option
 from gatelab.tasks import TASKS, Batch, Task, Watched, check_task
 from gatelab.tasks._data import FILES
 from gatelab.tasks._task import Split

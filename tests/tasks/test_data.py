@@ -14,7 +14,7 @@ from typing import Any
 import pooch
 import pytest
 
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.tasks import TASKS, _data, data_status
 
 NAME = "folder/file.bin"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from gatelab.plugins import load_plugin
-from gatelab.registry import Registry, UserError
+from gatelab.errors import UserError
+from gatelab.registry import Registry
+from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import Task
 
 HEAD = """

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from gatelab.registry import UserError, describe
+from gatelab.errors import UserError
+from gatelab.options import describe
 from gatelab.tasks import TASKS, Batch, Task
 from gatelab.tasks._data import FILES
 from gatelab.tasks._task import Split

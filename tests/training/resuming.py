@@ -15,9 +15,10 @@ import torch
 
 from gatelab.config import Config
 from gatelab.runs import Run
-from gatelab.training import checkpoints, mirrors
+from gatelab.training import checkpoints
 from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
+from gatelab.training.wandb import mirror
 
 # What a checkpoint knows of time and place.
 _ELSEWHERE = ("dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "best_k_models")
@@ -117,7 +118,7 @@ def train_with_wandb(config: Config, log: Path, kill: bool, environment: Mapping
     torch.set_num_threads(1)
     logging.getLogger("gatelab").addHandler(logging.FileHandler(log))
     patch = pytest.MonkeyPatch()
-    patch.setattr(mirrors, "START_SECONDS", 2)
+    patch.setattr(mirror, "START_SECONDS", 2)
     if kill:
         cut_at(patch, 12, end=_kill_wandb)
     fit(config)

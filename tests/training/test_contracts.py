@@ -13,7 +13,7 @@ from resuming import only_run
 from torch import Tensor
 
 from gatelab.config import Config
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import read_run
 from gatelab.tasks import TASKS, Batch, Task
 from gatelab.tasks._task import Split

@@ -18,8 +18,8 @@ from resuming import Cut, assert_same, cut_at, only_run, start, train_with_wandb
 
 from gatelab.cells import CELLS
 from gatelab.config import SGD, Config, Logger, Machine
+from gatelab.errors import Stopped, UserError
 from gatelab.kernels import cpu
-from gatelab.registry import Stopped, UserError
 from gatelab.runs import find_runs, read_run
 from gatelab.training import checkpoints
 from gatelab.training.failures import RunFailedError

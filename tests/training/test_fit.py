@@ -15,7 +15,7 @@ from tolerances import FLOAT32
 from gatelab.cells import CELLS
 from gatelab.config import SGD, AdamW, Config, Machine, Model, Schedule
 from gatelab.diagnostics import keys
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import Run, RunWriter, identity, read_run
 from gatelab.tasks import TASKS
 from gatelab.training.data import EvaluationBatches, TrainingStream

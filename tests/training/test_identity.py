@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gatelab.cells import CELLS
-from gatelab.cli import compose
 from gatelab.config import Config, Model
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.runs import identity
+from gatelab.sweeps.jobs import compose
 from gatelab.tasks import TASKS, file_hash
 from gatelab.training.fit import fit
 from gatelab.training.identity import identify, remembering

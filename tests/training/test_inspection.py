@@ -11,7 +11,7 @@ import torch
 from gatelab.cells import CELLS
 from gatelab.cli.main import main
 from gatelab.config import Model
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.training.fit import fit
 from gatelab.training.inspection import _dynamics, inspect, load
 

@@ -12,10 +12,10 @@ import pytest
 
 from gatelab.cells import CELLS
 from gatelab.config import SGD, Logger, Model
-from gatelab.training.accounts import wandb_offline
 from gatelab.training.failures import RunFailedError
 from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
+from gatelab.training.wandb.account import wandb_offline
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gatelab.config import GROUPS, Schedule
-from gatelab.registry import UserError
+from gatelab.errors import UserError
 from gatelab.training.optimizer import build_optimizer, rate_factor
 
 

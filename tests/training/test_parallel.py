@@ -17,10 +17,10 @@ import torch
 from resuming import assert_same, checkpoint, only_run, without_times
 from teams import SHORT, Team, alone, breaks, finished, send, stopped_in_an_exchange
 
-from gatelab import processes
-from gatelab.locks import RunLock
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.process import place as processes
 from gatelab.runs import Run, read_run
+from gatelab.runs.lock import RunLock
 from gatelab.tasks import TASKS
 from gatelab.training.callbacks import TimeLimit
 from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints

@@ -13,10 +13,10 @@ import pytest
 from gatelab.cells import CELLS
 from gatelab.cli.main import main
 from gatelab.config import AdamW, Config, Logger, Model, StandardInit, Trainer
-from gatelab.plugins import read_plugin
-from gatelab.records import read_json
-from gatelab.registry import UserError
+from gatelab.errors import UserError
+from gatelab.registry.plugins import read_plugin
 from gatelab.runs import Run, read_run
+from gatelab.runs.files import read_json
 from gatelab.tasks import TASKS
 from gatelab.training.fit import fit
 from gatelab.training.inspection import inspect, load

@@ -7,7 +7,7 @@ from gatelab.analysis.figures._gates import gates_of, natural
 from gatelab.analysis.figures._memory import flow_layers, layers_of, longest_lag, memory_gate, timescale_seeds
 from gatelab.analysis.figures._model import COLOURS, DASHES, SYMBOLS, Axis, Figure, Panel, Problem, Series, Setting, plain
 from gatelab.analysis.figures._overall import together
-from gatelab.registry import UserError, unknown
+from gatelab.errors import UserError, unknown
 
 # In the order of the page: a heading, and the figures below it.
 CHAPTERS: dict[str, tuple[Callable[[Problem], Figure | None], ...]] = {

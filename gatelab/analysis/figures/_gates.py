@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting
-from gatelab.analysis.saturation import limits_in_words, limits_of
+from gatelab.analysis.reading.saturation import limits_in_words, limits_of
 from gatelab.diagnostics import keys
 
 _GATE = re.compile(r"gate/([^/]+)/([^/]+)(?:/(?:mean|saturated_left|saturated_right|units/mean|positions/mean|at_events))?")

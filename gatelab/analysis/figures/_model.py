@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gatelab.analysis.groups import Group, OptionValues
-from gatelab.analysis.series import Records
-from gatelab.analysis.table import Row
+from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.reading.groups import Group, OptionValues
+from gatelab.analysis.reading.series import Records
 
 # Okabe & Ito (2008), told apart by colour-blind readers; grey for their black, which a dark page hides; yellow last, the palest.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080", "#F0E442")

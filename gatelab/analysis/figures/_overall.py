@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gatelab.analysis.comparison.overall import Overall
+from gatelab.analysis.comparison.overall import overall as over_tasks
 from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series
-from gatelab.analysis.overall import Overall
-from gatelab.analysis.overall import overall as over_tasks
-from gatelab.analysis.statistics import performance_profile
+from gatelab.analysis.statistics.intervals import performance_profile
 
 _SCALE = "normalised score (0 chance, 1 solved)"
 _THRESHOLDS = np.linspace(0, 1.2, 61)

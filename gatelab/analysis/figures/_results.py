@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting, spans
-from gatelab.analysis.series import Curve
+from gatelab.analysis.reading.series import Curve
 
 
 def metric_key(problem: Problem) -> str:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.kernels import eager
 from gatelab.kernels._gate import CAPTURED, constant
 from gatelab.kernels._resets import live_resets
@@ -14,7 +15,6 @@ from gatelab.kernels.cpu._function import Inputs, Run, TimeLoop, forward
 from gatelab.kernels.cpu._operator import captured
 from gatelab.kernels.cpu._source import source
 from gatelab.kernels.cpu._verify import difference
-from gatelab.registry import UserError
 
 
 @constant

@@ -38,7 +38,7 @@ from gatelab.kernels.cpu._compiler import (
     require_compiler,
     run_compiler,
 )
-from gatelab.locks import process_alive, this_process
+from gatelab.process.identity import process_alive, this_process
 
 FORMAT = 1  # enters the key: raise it when files written before must not be loaded any more
 _WORK = "build-"  # folders of compilations under way, inside the cache so that a rename is atomic

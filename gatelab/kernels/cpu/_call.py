@@ -16,7 +16,7 @@ from torch import Tensor
 from gatelab.cells import Cell
 from gatelab.kernels.cpu import _build
 from gatelab.kernels.cpu._source import FIELDS, source
-from gatelab.kernels.machine import available_bytes
+from gatelab.process.memory import available_bytes
 
 DTYPES = (torch.float32, torch.float64)
 CHUNK_ROWS = 256  # rows of activations that one product of a weight gradient takes: they fit the second-level cache

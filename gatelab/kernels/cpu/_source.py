@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from gatelab.cells import Cell
+from gatelab.errors import UserError
 from gatelab.kernels._trace import Equations, NotTraceableError, trace
 from gatelab.kernels.cpu._operators import OPERATORS
 from gatelab.kernels.cpu._printer import print_equations
-from gatelab.registry import UserError
 
 # The argument of both entry points: one table for C and for ctypes. `*` is a tensor of reals, `[NAME]` one for each of NAME.
 FIELDS = (

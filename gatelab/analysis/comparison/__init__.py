@@ -1,0 +1,1 @@
+"""The comparison of configurations: rows, verdicts, and their text."""

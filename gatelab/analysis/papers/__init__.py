@@ -1,0 +1,1 @@
+"""Papers, their claims, and what runs say about them."""

@@ -1,0 +1,1 @@
+"""What run directories hold, grouped and checked."""

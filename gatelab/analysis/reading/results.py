@@ -1,0 +1,99 @@
+"""What runs came to: the summaries of one configuration, read and checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gatelab.analysis.reading.groups import Group
+from gatelab.errors import UserError
+from gatelab.runs import Run, Skipped
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the comparison needs of a finished run, or of one that diverged: that one has the score nan and little else.
+
+    Attributes:
+        metric: the name of the score; None of a diverged run.
+        score: on the test set.
+        flops_per_step: floating-point operations of one time step of one sequence, forward.
+        seconds_per_step: of an optimiser step; `wall_seconds`: of the whole run.
+        saturated: share of gate activations beyond the limits of the run (see `saturation`), mean over the gates.
+    """
+
+    run: Run
+    metric: str | None
+    higher_is_better: bool | None
+    score: float
+    chance: float | None = None
+    solved: float | None = None
+    parameters: int | None = None
+    flops_per_step: int | None = None
+    seconds_per_step: float | None = None
+    wall_seconds: float | None = None
+    saturated: float | None = None
+
+
+def read_results(group: Group) -> tuple[list[Result], list[Skipped]]:
+    """The results of the runs that finished or diverged, and the finished runs without usable ones."""
+    results: list[Result] = []
+    damaged = []
+    metric = None
+    for run in group.runs:
+        if run.diverged:
+            results.append(Result(run, None, None, float("nan")))
+        elif run.state == "finished":
+            try:
+                result = _result(run)
+                metric = metric or result.metric
+                if result.metric != metric:
+                    raise UserError(f"summary.json: the metric is '{result.metric}', other runs have '{metric}'")
+                results.append(result)
+            except UserError as error:
+                damaged.append(Skipped(run.path, str(error)))
+    return results, damaged
+
+
+def _result(run: Run) -> Result:
+    """Reads a summary.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    summary = run.summary()
+    try:
+        metric = summary["metric"]
+        if not isinstance(metric, str):
+            raise TypeError("the metric is not a name")
+        return Result(
+            run=run,
+            metric=metric,
+            higher_is_better=bool(summary["higher_is_better"]),
+            score=float(summary["test"][metric]),
+            chance=_optional(summary.get("chance")),
+            solved=_optional(summary.get("solved")),
+            parameters=_count(summary.get("parameters")),
+            flops_per_step=_count(summary.get("flops_per_step")),
+            seconds_per_step=_optional(summary.get("seconds_per_step")),
+            wall_seconds=_optional(summary.get("wall_seconds")),
+            saturated=_saturated(summary.get("gates") or {}),
+        )
+    except KeyError as error:
+        raise UserError(f"summary.json lacks {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"summary.json is damaged: {error}") from error
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _saturated(gates: Mapping[str, Any]) -> float | None:
+    """Left- and right-saturated share together, mean over the gates of all layers."""
+    left = [float(value) for key, value in gates.items() if key.endswith("/saturated_left")]
+    right = [float(value) for key, value in gates.items() if key.endswith("/saturated_right")]
+    return (sum(left) + sum(right)) / len(left) if left else None

@@ -1,0 +1,1 @@
+"""Intervals, differences and effect sizes: pure functions on arrays."""

@@ -1,0 +1,51 @@
+"""The run directory: identity, contents, reading, writing. The only interface between training and analysis.
+
+```
+<out>/<cell>-<task>-s<seed>-<id>/
+    config.json        the resolved configuration
+    status.json        state, step, times, process, attempts; of a failed run cause, error and the last good checkpoint
+    metrics.jsonl      one line per record: {"step": 50, "val/nll": 8.9, ...}; append-only
+    histograms.jsonl   one line per record: {"step": 50, "gate/0/forget": [count, ...]}; equal bins over [0, 1]
+    arrays.jsonl       one line per record: {"step": 50, "timescale/0/units": [number, ...]}; four significant digits
+    inspect.json       what `gatelab inspect` found of the trained model
+    summary.json       what `compare` needs of a finished run
+    provenance.json    versions, git commit, data and plugin hashes, CPU, GPU
+    plugins/<role>/    the user's files that define its cell or its task, as they were when it was trained
+    checkpoints/       best.ckpt, last.ckpt and previous.ckpt, and their hashes
+    lock-<n>           who is training it (gatelab.runs.lock)
+    train.log .hydra/  the run's own log and what Hydra composed it from
+```
+
+A later record of the same step wins: a run that went on from a checkpoint repeats the steps behind it.
+
+These directories are the ledger of a sweep, and the only truth about it: launchers and schedulers lose jobs and call failed ones
+completed. A run is
+
+- `queued`: to be trained, by nobody yet,
+- `running`: host, process and time of its last heartbeat say whether it still is,
+- `finished`: it has a summary,
+- `failed`: cause, error, traceback and step say why,
+- `preempted`: stopped from outside (Ctrl-C, SIGTERM, a time limit); it goes on from its last checkpoint,
+- `pruned`: ended early by a search, which has seen enough of it.
+"""
+
+from gatelab.runs.run import NOT_IDENTITY, Run, Skipped, find_runs, identity, outcome_of, read_run, roles, run_name
+from gatelab.runs.writer import STATES, RunBusyError, RunWriter, SilentWriter, enqueue, mark
+
+__all__ = [
+    "NOT_IDENTITY",
+    "STATES",
+    "Run",
+    "RunBusyError",
+    "RunWriter",
+    "SilentWriter",
+    "Skipped",
+    "enqueue",
+    "find_runs",
+    "identity",
+    "mark",
+    "outcome_of",
+    "read_run",
+    "roles",
+    "run_name",
+]

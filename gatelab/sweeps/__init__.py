@@ -1,0 +1,1 @@
+"""From a command to many runs: jobs from overrides, searches, launchers, and Hydra's plugins."""

@@ -1,0 +1,1 @@
+"""From overrides to checked jobs, and what each of them needs."""

@@ -1,0 +1,99 @@
+"""Commands that a folder has recorded, looked at before they are given again: a folder may be anybody's."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from gatelab.config import Config
+from gatelab.errors import UserError
+from gatelab.registry.plugins import Plugin, read_plugin
+from gatelab.sweeps.jobs import compose
+from gatelab.training.trained import TRUST, check_trust
+
+# All else of Hydra's own can name classes to call, files to read configurations from, shell commands or clusters.
+_CHOICES = {"hydra/launcher": ("basic", "local", "slurm", "ray"), "hydra/sweeper": ("basic", "grid", "random", "optuna")}
+_SWEEPER = ("trials", "n_trials", "seed", "n_jobs", "sampler", "pruner", "space", "storage")
+_LAUNCHER = ("n_jobs", "partition", "qos", "account", "constraint", "gres", "timeout_min", "signal_delay_s", "max_num_timeout")
+_LAUNCHER += ("nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "gpus_per_task", "array_parallelism", "exclusive")
+_LAUNCHER += ("mem_gb", "mem_per_cpu", "mem_per_gpu")
+_SETTINGS = {f"hydra.sweeper.{name}" for name in _SWEEPER} | {f"hydra.launcher.{name}" for name in _LAUNCHER}
+_PLAIN = re.compile(r"['\"]?[\w.:/@,+?&=%~ -]*['\"]?", re.ASCII)
+_OWN = {field.name for field in fields(Config)} | {"experiment"}
+
+
+def check_command(command: Mapping[str, Any], trust: bool, plan: Path) -> list[str]:
+    """The arguments of a recorded command, if they can be given again; nothing is executed.
+
+    Args:
+        command: `arguments`, the `folder` that they were given in, and the digests of their `plugins`.
+        trust: whether the user has asked to execute what it names.
+        plan: the file, for messages.
+
+    Returns:
+        The arguments, with absolute paths of plugins.
+
+    Raises:
+        UserError: they can execute code that is to be confirmed, or a plugin is not what it was.
+    """
+    given = command.get("arguments")
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        raise UserError(f"{plan} is damaged: the arguments of a command are not a list of texts. Repeat the command instead.")
+    doubtful = [item for item in given if not _is_harmless(item)]
+    if doubtful and not trust:
+        raise UserError(
+            f"{plan} repeats {', '.join(map(repr, doubtful))}, which can execute programs. Nothing was executed. "
+            f"If you know what it does, add {TRUST}."
+        )
+    folder = Path(str(command.get("folder", "")))
+    arguments = compose.with_absolute_plugins(given, folder)
+    plugins = [read_plugin(path) for one in compose.parse(overrides_of(arguments)) for path in compose.plugins_of(one)]
+    check_trust(plugins, trust, str(plan))
+    _check_unchanged(plugins, command.get("plugins"), plan)
+    return arguments
+
+
+def check_planned(jobs: Iterable[compose.Job], planned: Collection[str]) -> None:
+    """Refuses to train other runs than those that a sweep has planned.
+
+    Raises:
+        UserError: something that decides the results has changed since.
+    """
+    others = [job.path.name for job in jobs if job.path.name not in planned]
+    if others:
+        raise UserError(
+            f"Resuming would train {len(others)} other runs than the sweep has planned, as {others[0]}: a default, its data or its "
+            "plugin have changed since. Bring them back as they were, or train what it is now with `gatelab train`."
+        )
+
+
+def overrides_of(arguments: Sequence[str]) -> list[str]:
+    """The arguments that are overrides, not flags."""
+    return [item for item in arguments if not item.startswith("-")]
+
+
+def _is_harmless(argument: str) -> bool:
+    """Whether an argument of `gatelab train` only says what to train, how often and how large a machine it takes."""
+    if argument in ("-m", "--multirun"):
+        return True
+    key, _, value = argument.partition("=")
+    key = key.lstrip("+~")
+    if not argument.isprintable() or argument.startswith("-"):
+        return False
+    if key in _CHOICES:
+        return value in _CHOICES[key]
+    if key.startswith("hydra"):
+        return key in _SETTINGS and _PLAIN.fullmatch(value) is not None
+    # A key with / or @ makes Hydra read another file.
+    return key == "plugins" or (re.fullmatch(r"[\w.]+", key) is not None and key.partition(".")[0] in _OWN - {"plugins"})
+
+
+def _check_unchanged(plugins: Sequence[Plugin], noted: Any, plan: Path) -> None:
+    digests = noted if isinstance(noted, Mapping) else {}  # an earlier version noted none
+    for plugin in plugins:
+        if digests.get(str(plugin.path), plugin.digest) != plugin.digest:
+            raise UserError(
+                f"'{plugin.path}' has changed since the sweep of {plan} began, so that resuming would train other runs. Bring it "
+                "back as it was (the run directories have a copy, in plugins), or train what it is now with `gatelab train`."
+            )

@@ -1,0 +1,161 @@
+"""What a run needs: threads, memory, disk and time, estimated from its configuration before it begins."""
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from rich.filesize import decimal
+
+from gatelab.cells import CELLS
+from gatelab.config import Config
+from gatelab.config import build as build_config
+from gatelab.diagnostics.cost import model_flops_per_step
+from gatelab.errors import UserError
+from gatelab.process.memory import total_bytes
+from gatelab.tasks import TASKS
+from gatelab.training.prepare import build_model, check
+
+# Measured on x86-64 with torch 2.13 and one thread. What they are used for wants the right order of magnitude.
+PROCESS_BYTES = 200 * 2**20  # of its own, beside what it shares with the server that it was forked from
+SECONDS_A_RUN = 0.5  # start, first validation, test and end
+SECONDS_A_STEP = 2e-3  # of training, whatever the model is
+FLOPS_A_SECOND = 20e9  # one core, products and pointwise work of small models together
+WANDB_BYTES = 1_500_000  # of an offline run
+HERE = ("", "basic", "local")  # launchers that train on this machine; "" for a single run
+LARGEST_MACHINE = 64 * 2**40  # bytes of memory of the largest node that a cluster may have
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one run needs.
+
+    Attributes:
+        threads: that compute.
+        memory: bytes.
+        disk: bytes when it is finished, and while a checkpoint is being replaced.
+        seconds: of a whole run on an idle core.
+    """
+
+    threads: int
+    memory: int
+    disk: int
+    seconds: float
+
+
+def needs_of(config: Config, here: bool = False) -> Needs:
+    """Checks that a run can be trained, and estimates what it needs.
+
+    Args:
+        config: the run.
+        here: whether it is trained on this machine, and so must fit in its memory; else in that of the largest node there may be.
+
+    Raises:
+        UserError: as `gatelab.training.prepare.check`, or it needs more memory than there is.
+    """
+    relevant = json.dumps(_relevant(config), sort_keys=True)
+    _check_fits(relevant, _memory(config.machine.device) if here else LARGEST_MACHINE)
+    return _needs(relevant)
+
+
+def _memory(device: str) -> int:
+    """Bytes of memory that the tensors of a run can ever have on this machine."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return max(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    return total_bytes()
+
+
+def _check_fits(relevant: str, there: int) -> None:
+    """Refuses a run that is too large whatever is done to save memory, before any of its tensors is made."""
+    least = _least(relevant)
+    if least <= there:
+        return
+    config = json.loads(relevant)
+    sizes = {f"model.{name}": config["model"][name] for name in ("hidden_size", "num_layers")}
+    sizes |= {"trainer.batch_size": config["trainer"]["batch_size"]}
+    sizes |= {f"task.{name}": value for name, (value, _) in _lengths(config["task"]).items()}
+    raise UserError(
+        f"The run needs at least {decimal(least)} of memory, and there are {decimal(there)}: "
+        f"{', '.join(f'{name}={value}' for name, value in sizes.items())}. Make the largest of them smaller."
+    )
+
+
+@functools.cache
+def _least(relevant: str) -> int:
+    """Bytes that weights, gradients, one batch and the outputs of the top layer take at least.
+
+    Without a tensor or a task: those would be made with the sizes that are in question.
+    """
+    config = build_config(json.loads(relevant))
+    model, cell = config.model, CELLS.build(**config.cell)
+    directions, size = 2 if model.bidirectional else 1, 8 if config.trainer.precision == "f64" else 4
+    width = directions * model.hidden_size
+    first, other = (sum(math.prod(shape) for shape in cell.shapes(D, model.hidden_size, model.bias).values()) for D in (1, width))
+    parameters = 0 if model.match == "parameters" else directions * (first + (model.num_layers - 1) * other)
+    steps = max(1, sum(value * each for value, each in _lengths(config.task).values()))
+    values = config.trainer.batch_size * steps * (1 + (1 if model.match == "parameters" else width))
+    return 2 * parameters * size + values * size
+
+
+def _lengths(task: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The options of a task that make its sequences long, by name: the value, and how many steps each unit of it adds."""
+    given = {name: value for name, value in task.items() if name != "name"}
+    found = {}
+    for field in fields(TASKS.get(task["name"])):
+        each, value = field.metadata.get("steps"), given.get(field.name, field.default)
+        if each is not None and isinstance(value, int):
+            found[field.name] = (value, each)
+    return found
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """What decides how long a step takes: equal for runs that differ in seed, learning rate and the like."""
+    parts = {name: config.get(name) for name in ("cell", "task", "model")}
+    trainer = {name: config["trainer"].get(name) for name in ("batch_size", "precision", "val_every", "probe_every")}
+    return json.dumps(parts | trainer, sort_keys=True)
+
+
+def _relevant(config: Config) -> dict[str, Any]:
+    """Without what can be neither refused nor costly: a sweep over a thousand seeds is looked at once."""
+    return asdict(config) | {
+        "seed": 0,
+        "data_seed": None,
+        "optimizer": {"name": "adamw"},
+        "schedule": {},
+        "out": ".",
+        "sweep": None,
+    }
+
+
+@functools.cache
+def _needs(relevant: str) -> Needs:
+    config = build_config(json.loads(relevant))
+    check(config)
+    task, settings = TASKS.build(**config.task), config.trainer
+    with torch.device("meta"):
+        model = build_model(config, task)
+    rnn, rows = model.rnn, settings.batch_size
+    length = task.batch("val", 0, np.arange(1)).x.shape[1]
+    parameters = sum(value.numel() for value in model.parameters())
+    directions = 2 if rnn.bidirectional else 1
+    size = 8 if settings.precision == "f64" else 4
+    # Every layer keeps pre-activations, states and its output, and gets a gradient of it; the head its outputs.
+    kept = directions * rnn.num_layers * rnn.hidden_size * (len(rnn.cell.gates) + len(rnn.cell.state) + 2)
+    values = rows * length * (task.input_size + kept + (2 * task.output_size if model.readout == "all" else 2))
+    states = 4 * parameters * size  # weights, gradients, two moments
+    checkpoints = 4 * 3 * parameters * size  # best, last, the one before and the one being written: weights and moments
+    lines = 300 * settings.max_steps // settings.log_every
+    looks = settings.max_steps // settings.probe_every if settings.probe_every else 0
+    units = directions * rnn.num_layers * rnn.hidden_size * (len(rnn.cell.gates) + len(rnn.cell.state))
+    records = lines + looks * (4000 + 12 * units)
+    step = SECONDS_A_STEP + 3 * rows * length * model_flops_per_step(model, length) / FLOPS_A_SECOND
+    return Needs(
+        threads=config.machine.threads,
+        memory=PROCESS_BYTES + states + values * size,
+        disk=50_000 + checkpoints + records + (WANDB_BYTES + records if config.logger.name == "wandb" else 0),
+        seconds=SECONDS_A_RUN + settings.max_steps * step,
+    )

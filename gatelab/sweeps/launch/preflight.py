@@ -1,0 +1,260 @@
+"""What a command is about to do, and whether it can: before its first run begins."""
+
+import dataclasses
+import os
+import shutil
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from urllib.parse import urlsplit
+
+from rich.filesize import decimal
+
+from gatelab.analysis.reading.status import duration
+from gatelab.errors import UserError
+from gatelab.runs import read_run
+from gatelab.runs.files import check_writable
+from gatelab.runs.lock import holder
+from gatelab.sweeps.jobs.compose import Job
+from gatelab.sweeps.jobs.pace import paced
+from gatelab.sweeps.jobs.resources import HERE, SECONDS_A_RUN, Needs, kind_of, needs_of
+from gatelab.sweeps.launch.local import room
+from gatelab.training import failures
+from gatelab.training.wandb.account import wandb_key, wandb_offline
+
+REASONS = 10  # why runs are left alone, that are named
+RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
+WANDB_SECONDS = 5.0  # for an answer of its server
+SLURM_SECONDS = 60.0  # of its controller, which can be busy
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What is ahead.
+
+    Attributes:
+        counts: runs by what is to be done with them, in the order in which they are told.
+        seconds: until all are done, as many at once as `at_once`; `measured`: how many runs of the same kind that rests on.
+        disk, free: bytes needed and there; `memory`: of the largest run.
+        at_once: runs that go on at the same time; None: not this machine's business.
+        left_alone: a sentence for each run that failed before and is not tried again.
+        warnings: sentences on what will not fail, but is worth knowing.
+    """
+
+    counts: Mapping[str, int]
+    seconds: float
+    measured: int
+    disk: int
+    free: int
+    memory: int
+    at_once: int | None
+    left_alone: Sequence[str]
+    warnings: Sequence[str]
+
+    @property
+    def runs_finished(self) -> int:
+        """Runs that there is nothing to do for."""
+        return self.counts.get(FINISHED, 0)
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        total = sum(self.counts.values())
+        told = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
+        lines = [f"{total:,} {'run' if total == 1 else 'runs'}: {told}."]
+        lines += self.left_alone[:REASONS]
+        if len(self.left_alone) > REASONS:
+            lines.append(f"... and {len(self.left_alone) - REASONS:,} more; `gatelab status` names all.")
+        if any(what not in NOTHING_TO_DO for what in self.counts):
+            basis = f"from {self.measured:,} like them here" if self.measured else "a guess from their operations"
+            work = f"About {duration(self.seconds)}" if self.at_once else f"About {duration(self.seconds)} of one core"
+            once = f", {self.at_once} at once" if self.at_once else ""
+            memory = f"{decimal(self.memory)} of memory each"
+            lines.append(f"{work} ({basis}){once}, {memory}; {decimal(self.disk)} on disk, where {decimal(self.free)} are free.")
+        return [*lines, *self.warnings]
+
+    def scaled(self, runs: int, at_once: int) -> "Preflight":
+        """Of a search that trains this many runs like those looked at.
+
+        Raises:
+            UserError: the disk is too small for them.
+        """
+        each = max(1, sum(self.counts.values()))
+        disk = round(self.disk * runs / each)
+        if disk > self.free:
+            raise UserError(f"{runs:,} runs need about {decimal(disk)} on disk, and {decimal(self.free)} are free.")
+        at_once = min(self.at_once or at_once, at_once)
+        seconds = self.seconds * (self.at_once or 1) * runs / each / max(1, min(at_once, runs))
+        return dataclasses.replace(self, counts={NEW: runs}, seconds=seconds, disk=disk, at_once=at_once, left_alone=())
+
+
+FINISHED = "finished already"
+ELSEWHERE = "being trained by another process"
+RETRIED = "failed before and tried again"
+LEFT = "failed before and left alone"
+PRUNED = "ended early by a search and left alone"
+GOING_ON = "going on from a checkpoint"
+NEW = "to train"
+NOTHING_TO_DO = (FINISHED, ELSEWHERE, LEFT, PRUNED)
+
+
+def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
+    """Looks at everything that would fail later.
+
+    Args:
+        jobs: composed and checked.
+        launcher: the name of Hydra's; "" for a single run.
+        n_jobs: of the launcher `local`; -1: as many as fit.
+
+    Raises:
+        UserError: the folder cannot be written to, its disk is too small, the launcher or W&B cannot be used.
+    """
+    _check_launcher(launcher)
+    unique = list({job.path: job for job in jobs}.values())
+    folder = unique[0].path.parent
+    check_writable(folder)
+    folder = _nearest(folder)
+    left_alone: list[str] = []
+    states = {job.path: _state(job.path, job.config.machine.retry, launcher, left_alone) for job in paced(unique, "Looked at")}
+    counts = Counter(states.values())
+    ahead = [job for job in unique if states[job.path] not in NOTHING_TO_DO]
+    needs = {job.path: needs_of(job.config, launcher in HERE) for job in paced(ahead, "Estimated")}
+    disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
+    if disk > free:
+        raise UserError(
+            f"{len(ahead):,} runs need about {decimal(disk)} on disk, and '{folder}' has {decimal(free)} left. "
+            "Free some, or give another folder, as in out=/path/to/runs."
+        )
+    if ahead:
+        _check_wandb(ahead)
+    at_once = _at_once(launcher, n_jobs, list(needs.values()))
+    seconds, measured = _time(ahead, needs)
+    largest = max((item.memory for item in needs.values()), default=0)
+    return Preflight(
+        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, LEFT, PRUNED, NEW) if counts[what]},
+        seconds=seconds / (at_once or 1),
+        measured=measured,
+        disk=disk,
+        free=free,
+        memory=largest,
+        at_once=at_once,
+        left_alone=left_alone,
+        warnings=_warnings(largest, at_once),
+    )
+
+
+def _check_launcher(name: str) -> None:
+    if "slurm" not in name:
+        return
+    if shutil.which("sbatch") is None:
+        raise UserError(f"hydra/launcher={name} needs Slurm, and there is no `sbatch` on this machine's PATH. Use a login node.")
+    try:
+        asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=SLURM_SECONDS)
+        reason = asked.stderr.strip() if asked.returncode else ""
+    except subprocess.TimeoutExpired:
+        reason = f"no answer within {SLURM_SECONDS:.0f} s"
+    if reason:
+        raise UserError(f"hydra/launcher={name}: `sinfo` here says: {reason}. Use a login node, or wait until Slurm answers.")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or as much of it as there is."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _state(path: Path, retry: str, launcher: str, left_alone: list[str]) -> str:
+    """What is to be done with a run; adds the reason to `left_alone` if it failed and is not tried again."""
+    try:
+        run = read_run(path)
+    except UserError:
+        return NEW
+    if run.outcome == "finished":
+        return FINISHED
+    if run.state == "pruned" and launcher not in ("", "basic"):  # these train it to its end
+        return PRUNED
+    if run.state == "running" and holder(path) is not None:
+        return ELSEWHERE
+    if run.state == "failed":
+        reason = failures.left_alone(run, retry)
+        left_alone += [reason] if reason else []
+        return LEFT if reason else RETRIED
+    return GOING_ON if (path / "checkpoints" / "last.ckpt").exists() else NEW
+
+
+def _check_wandb(jobs: Iterable[Job]) -> None:
+    if all(job.config.logger.name != "wandb" or wandb_offline(job.config.logger.mode) for job in jobs):
+        return
+    remedy = "Use logger.mode=offline now and `wandb sync` later."
+    if not wandb_key():
+        raise UserError(f"logger.mode is online, but there is no key for W&B. Call `wandb login`. {remedy}")
+    address = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    host, port = address.hostname or "", address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((host, port), timeout=WANDB_SECONDS).close()
+    except OSError as error:
+        raise UserError(f"W&B cannot be reached at {host}:{port} ({error}). {remedy}") from error
+
+
+def _at_once(launcher: str, n_jobs: int, needs: Sequence[Needs]) -> int | None:
+    """How many runs the launcher trains at the same time, the largest of them."""
+    if launcher in ("", "basic"):
+        return 1
+    if launcher != "local" or not needs:
+        return None
+    if n_jobs > 0:
+        return min(n_jobs, len(needs))
+    there = room()
+    threads, memory = max(item.threads for item in needs), max(item.memory for item in needs)
+    return min(len(needs), max(1, min(there.threads // threads, there.bytes // memory)))
+
+
+def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int]:
+    """Seconds of all runs one after another, and how many runs of a kind among them that are measured."""
+    kinds = {job.path: kind_of(asdict(job.config)) for job in ahead}
+    wanted = {*kinds.values()}
+    took: dict[str, list[float]] = {}
+    for folder in {job.path.parent for job in ahead}:
+        for summary in islice(folder.glob("*/summary.json"), RUNS_READ):
+            kind, seconds = _seconds_a_step(summary.parent)
+            if kind in wanted:
+                took.setdefault(kind, []).append(seconds)
+    total = 0.0
+    for job in ahead:
+        found, steps = took.get(kinds[job.path]), job.config.trainer.max_steps
+        left = max(0.0, 1 - _begun(job.path) / steps)
+        total += left * (SECONDS_A_RUN + fmean(found) * steps if found else needs[job.path].seconds)
+    return total, sum(map(len, took.values()))
+
+
+def _seconds_a_step(path: Path) -> tuple[str, float]:
+    """The kind of a finished run, and its seconds for each optimiser step, all else included."""
+    try:
+        run = read_run(path)
+        summary = run.summary()
+        return kind_of(run.config), float(summary["wall_seconds"]) / max(1, summary["steps"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):  # it cannot be read, or holds something else
+        return "", 0.0
+
+
+def _begun(path: Path) -> int:
+    try:
+        return read_run(path).step if (path / "checkpoints" / "last.ckpt").exists() else 0
+    except UserError:
+        return 0
+
+
+def _warnings(largest: int, at_once: int | None) -> list[str]:
+    there = room()
+    if at_once is not None and at_once * largest > there.bytes:
+        return [
+            f"Warning: {at_once} at once may need {decimal(at_once * largest)} of memory, and {decimal(there.bytes)} are free. "
+            "A run that does not fit is killed; the others go on."
+        ]
+    return []

@@ -1,0 +1,153 @@
+"""The launcher `ray`: a task of a Ray cluster for every run.
+
+hydra-ray-launcher is not used: its stable release wants a cloudpickle that joblib refuses, and one lost task ends its sweep.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray  # pyright: ignore[reportMissingImports] - an extra
+import ray.exceptions  # pyright: ignore[reportMissingImports]
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+import gatelab
+from gatelab.errors import UserError
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.resources import needs_of
+from gatelab.sweeps.launch import common
+from gatelab.sweeps.launch.common import note
+
+SECONDS_TO_JOIN = 40.0  # a cluster answers within two
+SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
+HOME = Path(gatelab.__file__).parents[1]  # where gatelab is imported from
+OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task takes over from here
+
+
+def launch(
+    overrides: Sequence[Sequence[str]],
+    first: int,
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    settings: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Trains the runs of these overrides on the cluster; a task whose node dies is tried again and goes on.
+
+    Args:
+        overrides: of every job.
+        first: the number of the first of them in the sweep.
+        context: Hydra's loader of configurations and its callbacks.
+        task: the function of a job.
+        config: the configuration of the sweep.
+        settings: of the launcher, conf/hydra/launcher/ray.yaml.
+
+    Returns:
+        What became of every job, as `clusters.launch`.
+
+    Raises:
+        UserError: there is no cluster.
+    """
+
+    def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
+        connect(settings["init"])
+        environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
+        shared = ray.put((context, task, config, Singleton.get_state(), os.getcwd(), environment))
+        running: dict[Any, int] = {}
+        try:
+            for number in queue():
+                need = needs_of(jobs[number].config)
+                options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
+                arguments = shared, [*overrides[number]], first + number, jobs[number].path
+                running[ray.remote(**options)(_work).remote(*arguments)] = number
+            while running:
+                ready, _ = ray.wait([*running])
+                for reference in ready:
+                    _settle(jobs[running.pop(reference)], reference)
+        except BaseException:
+            _cancel([*running])
+            raise
+
+    return common.launch("ray", overrides, context, config, train)
+
+
+def connect(options: Mapping[str, Any]) -> None:
+    """Joins the cluster.
+
+    Raises:
+        UserError: there is none, or it cannot be joined.
+    """
+    if ray.is_initialized():
+        return
+    address = options.get("address")
+    if address not in (None, "local") and (reason := _refused(dict(options))):
+        raise UserError(
+            f"There is no Ray cluster at '{address}': {reason} Start one with `ray start --head --port=6379` and, on other nodes, "
+            "`ray start --address=HEAD:6379`, with the same RAY_AUTH_MODE for all of them and here; or give "
+            "hydra.launcher.ray.init.address=null for this machine alone."
+        )
+    try:
+        with contextlib.chdir(HOME):  # from where it is called Ray's workers would import modules first
+            ray.init(**options)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UserError(f"Ray does not start: {_first_line(error)}") from error
+
+
+def _refused(options: Mapping[str, Any]) -> str | None:
+    """Why the cluster cannot be joined; None if it can.
+
+    Tried in a process of its own: where nobody listens, or listens with another RAY_AUTH_MODE, `ray.init` does not come back.
+    """
+    command = [sys.executable, "-P", "-c", "import json, sys, ray; ray.init(**json.loads(sys.argv[1]))", json.dumps(options)]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_JOIN)
+    except subprocess.TimeoutExpired:
+        return f"nothing answers within {SECONDS_TO_JOIN:.0f} s."
+    if tried.returncode == 0:
+        return None
+    lines = [line for line in tried.stderr.splitlines() if line.strip()] or [f"exit status {tried.returncode}."]
+    return lines[-1].partition(": ")[2] or lines[-1]
+
+
+def _work(shared: tuple[Any, ...], overrides: list[str], number: int, path: Path) -> None:
+    """One job, in a process of its own on some node."""
+    context, task, config, singletons, folder, environment = shared
+    os.environ.update(environment)
+    os.chdir(folder)
+    done = common.run_one(context, task, config, singletons, overrides, number, path)
+    done.return_value  # noqa: B018 - raises what the job raised
+
+
+def _settle(job: compose.Job, reference: Any) -> None:
+    """Notes in the directory of a run how its task ended, unless it did so itself."""
+    try:
+        ray.get(reference)
+    except ray.exceptions.OutOfMemoryError as error:
+        note(job, "failed", f"Its node ran out of memory: {_first_line(error)}", "memory")
+    except ray.exceptions.RayTaskError as error:
+        note(job, "failed", f"{type(error.cause).__name__}: {_first_line(error.cause)}", "error")
+    except ray.exceptions.RayError as error:
+        note(job, "failed", f"Ray gave it up: {_first_line(error)}", "killed")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [repr(error)])[0]
+
+
+def _cancel(references: list[Any]) -> None:
+    """Takes tasks back; runs that are being trained are interrupted as by Ctrl-C, and can go on later."""
+    for reference in references:
+        with contextlib.suppress(Exception):
+            ray.cancel(reference)
+    with contextlib.suppress(Exception):
+        ray.wait(references, num_returns=len(references), timeout=SECONDS_TO_STOP)

@@ -1,0 +1,276 @@
+"""The launcher `slurm`: an array of Slurm's jobs, one a run, by way of hydra-submitit-launcher.
+
+What it adds to that: a job stops its run cleanly before submitit requeues it; the launching process asks `squeue` instead of the
+accounting, which calls a job COMPLETED whose Python raised and is not there on every cluster; one lost job does not end the sweep.
+"""
+
+import contextlib
+import math
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import submitit  # pyright: ignore[reportMissingImports] - an extra
+import submitit.core.utils  # pyright: ignore[reportMissingImports]
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf  # pyright: ignore[reportMissingImports]
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher  # pyright: ignore[reportMissingImports]
+from omegaconf import DictConfig
+
+from gatelab.errors import Stopped, UserError
+from gatelab.process import place
+from gatelab.process.output import say
+from gatelab.process.signals import stoppable
+from gatelab.runs import outcome_of
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.resources import needs_of
+from gatelab.sweeps.launch import common
+from gatelab.sweeps.launch.common import ENDED_WELL, note
+from gatelab.tasks import TASKS
+from gatelab.training.failures import PeerLostError
+from gatelab.training.parallel import check_shares
+
+ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
+COME_BACK = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT")  # not the run's fault
+SUBMISSIONS = 5  # of a run whose job ended so and was not requeued by Slurm
+LOOKS_FOR_A_RESULT = 4  # at the result of a job that has ended: a shared file system shows it late
+SECONDS_BETWEEN_LOOKS = (1.0, 10.0)  # at first, and later
+SHARE_OF_MEMORY = 2.0  # asked for, as a multiple of the estimate: Slurm kills what takes more
+FIRST_PORT, PORTS = 10_000, 20_000  # where the tasks of a job meet
+PROCESS_GB = 1.0  # Python and torch, which here no other run has loaded already
+
+
+class RunJob(SlurmLauncher):
+    """What a job of Slurm calls, unpickled from the submitting process.
+
+    Attributes:
+        planned: the directory that every run had when it was submitted, by its overrides.
+    """
+
+    planned: Mapping[tuple[str, ...], Path]
+
+    def __call__(self, *arguments: Any) -> JobReturn:
+        """Trains one run; at a signal it ends it cleanly, and only then has submitit requeue the job.
+
+        SIGTERM (scancel, preemption by Slurm itself) ends the job with status 143; submitit's signal (USR2) requeues it. The tasks
+        of a job, where it has several, train its run together; when one of them is gone the others fail, and it is submitted again.
+        """
+        from gatelab.cli import train
+
+        here = submitit.JobEnvironment()
+        requeue_signal = here._usr_sig()
+        requeue: Any = signal.getsignal(requeue_signal)  # submitit's
+        overrides, *others = arguments
+        if here.num_tasks > 1:
+            place.declare(_place(here))
+        assert self.hydra_context is not None and self.config is not None  # after `setup`
+        common.compose_again(self.hydra_context, self.config, others[-1], overrides, self.planned[tuple(overrides)])
+        if not place.leads():
+            overrides = [*overrides, "hydra.output_subdir=null"]
+        try:
+            with stoppable(requeue_signal):
+                done = super().__call__(overrides, *others)
+        except Stopped as stopped:
+            for number in (requeue_signal, signal.SIGTERM):  # requeueing sends the latter
+                signal.signal(number, signal.SIG_IGN)
+            if stopped.number == requeue_signal:
+                requeue(requeue_signal, None)
+                time.sleep(60)  # of several processes the first requeues the job, which ends the others
+            sys.exit(128 + signal.SIGTERM)
+        if any(isinstance(error, PeerLostError) for error in train.failed):
+            sys.exit(1)  # without a result, which would say that there is nothing left to do
+        return done
+
+
+def _place(here: submitit.JobEnvironment) -> place.Place:
+    """That of this task in its job. Jobs that share a node have ports of their own, below those that systems give to anybody."""
+    port = FIRST_PORT + int(here.raw_job_id) % PORTS
+    return place.Place(here.global_rank, here.num_tasks, here.local_rank, here.hostnames[0], port)
+
+
+def launch(
+    overrides: Sequence[Sequence[str]],
+    first: int,
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    settings: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Trains the runs of these overrides on the cluster; what is finished already is not submitted.
+
+    Args:
+        overrides: of every job.
+        first: the number of the first of them in the sweep.
+        context: Hydra's loader of configurations and its callbacks.
+        task: the function of a job.
+        config: the configuration of the sweep.
+        settings: of the launcher, conf/hydra/launcher/slurm.yaml.
+
+    Returns:
+        What became of every job, as `clusters.launch`.
+
+    Raises:
+        UserError: Slurm does not take the jobs.
+    """
+
+    def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
+        work = RunJob(**settings)
+        work.setup(hydra_context=context, task_function=task, config=config)
+        work.planned = {tuple(item): job.path for item, job in zip(overrides, jobs, strict=True)}
+        executor = _executor(settings, jobs)
+        left = queue()
+        for _ in range(SUBMISSIONS):
+            if not left:
+                break
+            calls = [([*overrides[number]], "hydra.sweep.dir", first + number, str(first + number)) for number in left]
+            submitted = dict(zip(left, _submit(executor, work, calls), strict=True))
+            ends = _wait(submitted)
+            left = [number for number, end in ends.items() if not _settled(jobs[number], submitted[number], end)]
+        for number in left:
+            note(jobs[number], "failed", f"Slurm took it from its node {SUBMISSIONS} times.")
+
+    return common.launch("slurm", overrides, context, config, train)
+
+
+def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submitit.AutoExecutor:
+    """submitit's, with processors and memory from the runs where they are not given.
+
+    Raises:
+        UserError: these are no settings of Slurm's, or a batch cannot be shared out to the tasks of a job.
+    """
+    given = dict(settings)
+    needs = [needs_of(job.config) for job in jobs]
+    on_node, nodes = (int(given.get(name) or 1) for name in ("tasks_per_node", "nodes"))
+    if on_node * nodes > 1:
+        for job in jobs:
+            check_shares(job.config, TASKS.build(**job.config.task), on_node * nodes)
+    if given.get("cpus_per_task") is None:
+        given["cpus_per_task"] = max(need.threads for need in needs)
+    if all(given.get(name) is None for name in ("mem_gb", "mem_per_cpu", "mem_per_gpu")):
+        given["mem_gb"] = math.ceil(on_node * (PROCESS_GB + SHARE_OF_MEMORY * max(need.memory for need in needs) / 2**30))
+    folder, timeouts = given.pop("submitit_folder"), given.pop("max_num_timeout")
+    try:
+        python = f"{shlex.quote(sys.executable)} -P"  # a file in the current folder must not replace a module
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=timeouts, slurm_python=python)
+        shared = {field.name for field in fields(BaseQueueConf)}
+        executor.update_parameters(**{name if name in shared else f"slurm_{name}": value for name, value in given.items()})
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"Slurm's jobs cannot be described: {error}") from error
+    return executor
+
+
+def _submit(executor: submitit.AutoExecutor, work: RunJob, calls: Sequence[tuple[Any, ...]]) -> list[submitit.Job[Any]]:
+    """Submits one job for each call, in arrays as large as this cluster takes."""
+    state = Singleton.get_state()
+    submitted: list[submitit.Job[Any]] = []
+    largest = largest_array()
+    try:
+        for start in range(0, len(calls), largest):
+            part = [(*call, state) for call in calls[start : start + largest]]
+            submitted += executor.map_array(work, *zip(*part, strict=True))
+    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+        _cancel(submitted)
+        lines = [line for line in str(error).splitlines() if "error:" in line] or str(error).splitlines()[-1:]
+        raise UserError(f"Slurm does not take the jobs: {' '.join(lines)}") from error
+    except BaseException:
+        _cancel(submitted)
+        raise
+    numbers = ", ".join(sorted({job.job_id.partition("_")[0] for job in submitted}))
+    runs = "1 run is" if len(calls) == 1 else f"{len(calls)} runs are"
+    say(f"{runs} Slurm's job {numbers} now; Ctrl-C here cancels them.", stderr=True)
+    return submitted
+
+
+def largest_array() -> int:
+    """How many jobs one array may have on this cluster."""
+    shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", shown.stdout, re.MULTILINE)
+    return max(1, int(found.group(1)) - 1) if found else 1000
+
+
+def _wait(submitted: Mapping[int, submitit.Job[Any]]) -> dict[int, str]:
+    """Waits until every job has ended.
+
+    Returns:
+        How each ended, in Slurm's word for it; COMPLETED if it left a result, "" if Slurm has forgotten it.
+    """
+    ends: dict[int, str] = {}
+    looks: Counter[int] = Counter()
+    started = time.monotonic()
+    try:
+        while len(ends) < len(submitted):
+            states = states_of({job.job_id.partition("_")[0] for number, job in submitted.items() if number not in ends})
+            for number, job in submitted.items():
+                if number in ends:
+                    continue
+                if _has_result(job):
+                    ends[number] = "COMPLETED"
+                elif states is not None and (state := states.get(job.job_id, "")) in (*ENDED, ""):
+                    looks[number] += 1
+                    if looks[number] == LOOKS_FOR_A_RESULT:
+                        ends[number] = state
+                else:
+                    looks[number] = 0
+            low, high = SECONDS_BETWEEN_LOOKS
+            time.sleep(min(high, low + (time.monotonic() - started) / 60))
+    except BaseException:
+        _cancel([job for number, job in submitted.items() if number not in ends])
+        raise
+    return ends
+
+
+def states_of(numbers: set[str]) -> dict[str, str] | None:
+    """The state of every job of these arrays that Slurm still knows, by its id ("12_3"); None if Slurm cannot be asked now."""
+    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T", f"--jobs={','.join(sorted(numbers))}"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if shown.returncode != 0 and "Invalid job id" not in shown.stderr:
+        return None
+    return dict(line.split()[:2] for line in shown.stdout.splitlines() if len(line.split()) >= 2)
+
+
+def _has_result(job: submitit.Job[Any]) -> bool:
+    folder = job.paths.folder
+    with contextlib.suppress(OSError):
+        folder.chmod(folder.stat().st_mode)  # has a network file system look again
+    return all(job.task(number).paths.result_pickle.exists() for number in range(job.num_tasks))
+
+
+def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
+    """Whether a run has come to its end, by its directory; where its process could not note it, that is done here."""
+    state = outcome_of(job.path)
+    if state not in ENDED_WELL and (end in COME_BACK or (end == "FAILED" and state == "preempted")):
+        return False
+    if state in (*ENDED_WELL, "failed"):
+        return True
+    where = f"its output is in {submitted.paths.folder}"
+    if end == "COMPLETED":
+        error = submitted.exception()
+        if error is not None:
+            lines = [line for line in str(error).splitlines() if line and line[0].isalpha() and ": " in line]
+            note(job, "failed", f"{(lines or [str(error)])[-1].strip()} ({where})", "error")
+        return True
+    if end == "CANCELLED":
+        note(job, "preempted", f"Slurm's job {submitted.job_id} was cancelled.")
+        return True
+    cause = "memory" if end == "OUT_OF_MEMORY" else "killed"
+    note(job, "failed", f"Slurm's job {submitted.job_id} ended as {end or 'unknown'} without a result; {where}.", cause)
+    return True
+
+
+def _cancel(jobs: Sequence[submitit.Job[Any]]) -> None:
+    """Takes jobs out of the queue; those that run get SIGTERM and half a minute, and their runs can go on later."""
+    if jobs:
+        subprocess.run(["scancel", *(job.job_id for job in jobs)], stderr=subprocess.DEVNULL)

@@ -1,0 +1,1 @@
+"""Searches over options: random draws and Optuna's studies."""

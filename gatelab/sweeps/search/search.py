@@ -1,0 +1,276 @@
+"""A search under way: trials are asked for in turn over the variants, trained in batches by any launcher of Hydra, and told.
+
+Optuna does all of the searching. A trial becomes the overrides of a run, and the state of that run becomes the trial's:
+
+    finished -> complete, with the best validation score     failed, stopped or lost -> failed; the same command tries it again
+    pruned   -> pruned                                       diverged -> pruned, so that the sampler keeps away from there
+
+Only this process speaks to the storage: runs are watched through their directories, and asked to stop there.
+"""
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from joblib import cpu_count
+from optuna import Study
+from optuna.exceptions import StorageInternalError
+from optuna.trial import Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from gatelab.diagnostics import keys
+from gatelab.errors import UserError
+from gatelab.runs import Run, read_run
+from gatelab.runs.stop_request import ask_to_stop
+from gatelab.runs.sweep import live_state
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.storage import open_storage, without_password
+from gatelab.sweeps.search.studies import SearchOptions, Variant, open_study, read_options, storage_url, variants
+from gatelab.sweeps.search.trials import BEAT_SECONDS, Trials, sign
+
+LOOK_SECONDS = 1.0  # between two looks at the validation scores of the runs in training
+
+# Hydra's launchers: overrides of several jobs and the number of the first to what Hydra returns of each.
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[Any]]
+
+prepared: list["Search"] = []  # what Hydra's sweeper, which Hydra makes, is to run
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(overrides: list[Override], on_batch: Callable[[list[compose.Job]], object], dry: bool = False) -> "Search":
+    """The search that the overrides ask for, ready for Hydra's sweeper.
+
+    Args:
+        on_batch: called with the runs that are about to be trained.
+        dry: it is only looked at, and its storage is not made.
+
+    Raises:
+        UserError: an option, the space or the storage cannot be used.
+    """
+    options = read_options(overrides)
+    search = Search(options, variants(overrides, options), on_batch, dry)
+    prepared[:] = [search]
+    return search
+
+
+@dataclass
+class Pending:
+    """A trial of this process whose end is not told yet."""
+
+    trial: Trial
+    trials: Trials
+    variant: Variant
+    job: compose.Job
+    overrides: list[str]
+    reported: int = -1  # the step of the last score that Optuna was told
+
+    def run(self) -> Run | None:
+        """Its run as it stands; None before it has begun."""
+        try:
+            return read_run(self.job.path)
+        except UserError:
+            return None
+
+
+class Search:
+    """The search of one command.
+
+    Args:
+        options: of the search.
+        variants: what has a study of its own each.
+        on_batch: called with the runs that are about to be trained.
+        dry: it is only looked at: a file that does not exist is not made.
+
+    Raises:
+        UserError: the storage cannot be used.
+    """
+
+    def __init__(
+        self,
+        options: SearchOptions,
+        variants: Sequence[Variant],
+        on_batch: Callable[[list[compose.Job]], object] = lambda _: None,
+        dry: bool = False,
+    ) -> None:
+        self.options, self.variants, self._on_batch = options, variants, on_batch
+        self.jobs_at_once = options.n_jobs or cpu_count()
+        storage = open_storage(storage_url(variants[0], options), dry)
+        owner = sign()
+        self.studies: list[Study] = [open_study(variant, options, storage) for variant in variants]
+        self._trials = [Trials(study, options.n_trials, owner) for study in self.studies]
+        self._pending: list[Pending] = []
+        self._lock = threading.RLock()  # between the thread that watches and the one that tells
+
+    def trials_left(self) -> int:
+        """How many trials there are still to be, over all variants."""
+        return sum(trials.left() for trials in self._trials)
+
+    def lines(self) -> list[str]:
+        """For the terminal, before it begins."""
+        number, trials = len(self.variants), self.options.n_trials
+        studies = "1 study" if number == 1 else f"{number} studies, one a variant,"
+        told = number * trials - self.trials_left()
+        where = without_password(storage_url(self.variants[0], self.options))
+        return [f"{studies} of {trials} trials{f', {told} of them told already' if told else ''}: {where}"]
+
+    def run(self, launch: Launch) -> list[Any]:
+        """Trains until every study has its trials.
+
+        Raises:
+            UserError: the storage was lost; the same command goes on.
+        """
+        returned = []
+        try:
+            with self._watching():
+                try:
+                    first = 0
+                    while batch := self._batch():
+                        jobs = list({item.job.path: item for item in batch}.values())
+                        self._on_batch([item.job for item in jobs])
+                        returned += launch([item.overrides for item in jobs], first)
+                        first += len(jobs)
+                        self._settle()
+                finally:
+                    self._settle(wait=False)
+        except (SQLAlchemyError, StorageInternalError) as error:
+            reason = " ".join(str(getattr(error.__cause__, "orig", None) or error).split())
+            raise UserError(f"The storage of the search was lost: {reason} No run is; the same command goes on.") from error
+        return returned
+
+    def _batch(self) -> list[Pending]:
+        """The next trials, one of each variant in turn, until enough for a batch; empty when there are none left."""
+        while True:
+            for variant, trials in zip(self.variants, self._trials, strict=True):
+                self._take_over(variant, trials)
+            batch: list[Pending] = []
+            open_ = [*zip(self.variants, self._trials, strict=True)]
+            while open_ and len(batch) < self.jobs_at_once:
+                for pair in [*open_]:
+                    trial = pair[1].ask()
+                    if trial is None:
+                        open_.remove(pair)
+                        continue
+                    item = self._begun(trial, *pair)
+                    if not self._told(item):
+                        batch.append(item)
+                    if len(batch) == self.jobs_at_once:
+                        break
+            if batch or all(trials.abandoned()[2] for trials in self._trials):
+                return batch
+            time.sleep(LOOK_SECONDS)  # whether another machine is still at work shows only in time
+
+    def _begun(self, trial: Trial, variant: Variant, trials: Trials) -> Pending:
+        """Chooses the options of a trial; a run that was trained before is told at once, without being trained again."""
+        overrides = [*variant.overrides, *variant.space.suggest(trial)]
+        job = compose.further_job(overrides)
+        trial.set_user_attr("run", job.path.name)
+        item = Pending(trial, trials, variant, job, overrides)
+        self._pending.append(item)
+        return item
+
+    def _told(self, item: Pending) -> bool:
+        """Tells a trial whose run came to its end before."""
+        run = item.run()
+        ended = run is not None and (run.outcome == "finished" or run.diverged or (run.state == "pruned" and self._prunes))
+        if ended:
+            self._tell(item, run)
+        return ended
+
+    def _settle(self, wait: bool = True) -> None:
+        """Tells what became of the trials of a batch; one whose run is being trained elsewhere is waited for."""
+        for item in [*self._pending]:
+            run = item.run()
+            while wait and run is not None and live_state(run) == "running":
+                time.sleep(LOOK_SECONDS)
+                run = item.run()
+            self._tell(item, run)
+
+    def _tell(self, item: Pending, run: Run | None) -> None:
+        with self._lock:
+            self._pending.remove(item)
+            if run is not None:
+                self._report(item, run)
+            state, value = _outcome(run, item.variant.metric)
+            if value is not None and run is not None:
+                item.trial.set_user_attr("test", run.summary()["test"][item.variant.metric])
+            if run is not None and run.diverged:
+                item.trial.set_user_attr("diverged", True)
+            item.trials.study.tell(item.trial, value, state, skip_if_finished=True)
+
+    def _take_over(self, variant: Variant, trials: Trials) -> None:
+        """Settles trials whose process is gone by what their runs came to."""
+        for trial in trials.abandoned()[0]:
+            path = variant.out / str(trial.user_attrs.get("run"))
+            run = None
+            with contextlib.suppress(UserError):
+                run = read_run(path)
+            state, value = _outcome(run, variant.metric)
+            if state == TrialState.FAIL:
+                trials.give_up(trial)
+            else:
+                trials.study.tell(trial.number, value, state, skip_if_finished=True)
+
+    @property
+    def _prunes(self) -> bool:
+        return self.options.pruner != "none"
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        """While jobs are launched, a thread tells Optuna their scores, stops those that it prunes, and gives signs of life."""
+        end = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(end,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
+
+    def _watch(self, end: threading.Event) -> None:
+        count, beaten = 0, -math.inf
+        while not end.wait(LOOK_SECONDS):
+            try:
+                if time.monotonic() - beaten > BEAT_SECONDS:
+                    count, beaten = count + 1, time.monotonic()
+                    for trials in {id(item.trials): item.trials for item in [*self._pending]}.values():
+                        trials.beat(count)
+                for item in [*self._pending]:
+                    self._look(item)
+            except Exception as error:  # the runs go on; if it lasts, the main thread says so
+                _log.info("The search's storage or a run could not be read: %s", error)
+
+    def _look(self, item: Pending) -> None:
+        run = item.run()
+        if run is None or run.state != "running":
+            return
+        with self._lock:
+            if item not in self._pending or not self._report(item, run) or not self._prunes:
+                return
+            if item.trial.should_prune():
+                reason = f"The {self.options.pruner} pruner ended it: trial {item.trial.number} of {item.variant.name}."
+                ask_to_stop(item.job.path, reason)
+
+    def _report(self, item: Pending, run: Run) -> bool:
+        """Tells Optuna the validation scores that are new; whether there were any."""
+        steps, values = run.metrics("val").get(keys.score("val", item.variant.metric), ([], []))
+        new = [(step, value) for step, value in zip(steps, values, strict=True) if step > item.reported and math.isfinite(value)]
+        for step, value in new:
+            item.trial.report(value, step)
+            item.reported = step
+        return bool(new)
+
+
+def _outcome(run: Run | None, metric: str) -> tuple[TrialState, float | None]:
+    """What a run in its present state is as a trial."""
+    if run is not None and run.outcome == "finished":
+        return TrialState.COMPLETE, float(run.summary()["val"][metric])
+    if run is not None and (run.state == "pruned" or run.diverged):
+        return TrialState.PRUNED, None
+    return TrialState.FAIL, None

@@ -1,0 +1,156 @@
+"""Where the studies of a search are kept: SQLite, PostgreSQL or a journal file, opened or refused in one sentence.
+
+A password in the URL is taken out of the command before anything else reads it: it is in no log, plan or configuration.
+"""
+
+import json
+import random
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gatelab.errors import UserError
+from gatelab.runs.files import check_writable
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+OPTION = "hydra.sweeper.storage"
+KINDS = "sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:///FILE"
+# To the last @ in front of the host: a password may hold any other character.
+_PASSWORD = re.compile(r"(?P<before>://[^/@:\s]*):(?P<password>[^@\s]*(?:@[^/@\s]*)*?)@(?=[^@/\s]*(?:/|$|['\"\s]))")
+_SECRET = re.compile(r"(?P<key>[?&][^=&\s]*pass[^=&\s]*=)[^&\s'\"]*", re.IGNORECASE)  # of a query, as in ?sslpassword=
+_SECONDS_TO_WAIT = 60.0  # for another process that writes to the same SQLite file
+_passwords: dict[str, str] = {}  # of this process, by the URL without it
+
+
+def without_passwords(arguments: Sequence[str]) -> list[str]:
+    """The arguments with no password in a storage URL; this process remembers it.
+
+    Raises:
+        UserError: a password stands in the query of a URL.
+    """
+    return [_hidden(item) if item.lstrip("+").startswith(f"{OPTION}=") else item for item in arguments]
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    return _SECRET.sub(r"\g<key>***", _PASSWORD.sub(r"\g<before>:***@", url))
+
+
+def _hidden(argument: str) -> str:
+    option, _, url = argument.partition("=")
+    _refuse_secrets(url)
+    match = _PASSWORD.search(url)
+    if match is None:
+        return argument
+    bare = _PASSWORD.sub(r"\g<before>@", url)
+    _passwords[bare.strip("'\"")] = match["password"]
+    return f"{option}={bare}"
+
+
+def _refuse_secrets(url: str) -> None:
+    if _SECRET.search(url):
+        raise UserError(f"{OPTION}: write a password as USER:PASSWORD@HOST, or set PGPASSWORD; elsewhere it would be logged.")
+
+
+def open_storage(url: str, dry: bool = False) -> "BaseStorage":
+    """Opens or makes a storage.
+
+    Args:
+        url: see KINDS. As everywhere, three slashes are followed by a path from here and four by an absolute one. What PostgreSQL
+            needs besides may come from its own places: PGPASSWORD, ~/.pgpass, PGSERVICE.
+        dry: a file that does not exist is not made; what stands for it keeps nothing.
+
+    Raises:
+        UserError: it cannot be used; the sentence holds the reason and no password.
+    """
+    from optuna.storages import InMemoryStorage, JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    _refuse_secrets(url)
+    try:
+        if dry and (file := _missing_file(url)) is not None:
+            check_writable(file.parent)
+            return InMemoryStorage()
+        if url.startswith("journal:///"):
+            path = _with_folder(url.removeprefix("journal:///"))
+            _check_journal(Path(path))
+            # This lock holds on network file systems, too: it is made by O_EXCL.
+            return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
+        address = make_url(url)
+        if url in _passwords:
+            address = address.set(password=_passwords[url])
+        if address.drivername in ("postgres", "postgresql"):
+            address = address.set(drivername="postgresql+psycopg")
+        connect: dict[str, object]
+        match address.get_backend_name():
+            case "sqlite" if address.database:
+                _with_folder(address.database)
+                connect = {"timeout": _SECONDS_TO_WAIT}
+            case "sqlite":
+                raise _refusal(url, "it names no file, and a study in memory alone could not go on")
+            case "postgresql":
+                connect = {"connect_timeout": 10}
+            case other:
+                raise _refusal(url, f"'{other}' is no storage that gatelab knows")
+    except (OSError, ArgumentError) as error:
+        raise _refusal(url, str(error)) from error
+    except UserError:
+        raise
+    except (ValueError, LookupError, TypeError) as error:  # of Optuna, which believes what it reads of a journal
+        raise _refusal(url, f"it is not a journal of Optuna's ({type(error).__name__})") from error
+    return _open(url, address.render_as_string(hide_password=False), connect)
+
+
+def _check_journal(file: Path) -> None:
+    """Looks at the first line: Optuna takes what it cannot read for a line that is being written, and writes behind it.
+
+    Raises:
+        ValueError: it is not of a journal.
+    """
+    if file.exists() and file.stat().st_size:
+        with file.open("rb") as lines:
+            if not isinstance(json.loads(lines.readline()), dict):
+                raise ValueError("not a record")
+
+
+def _missing_file(url: str) -> Path | None:
+    """The file of a storage that does not exist yet; None if it exists or is not a file."""
+    kind, _, path = url.partition(":///")
+    file = Path(path) if kind in ("sqlite", "journal") and path else None
+    return None if file is None or file.exists() else file
+
+
+def _with_folder(file: str) -> str:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
+def _open(url: str, address: str, connect: dict[str, object]) -> "BaseStorage":
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for attempt in range(10):
+        try:
+            return RDBStorage(address, engine_kwargs={"connect_args": connect, "pool_pre_ping": True})
+        except ImportError as error:
+            raise _refusal(url, "its driver is missing: pip install 'gatelab[optuna]'") from error
+        except (SQLAlchemyError, RuntimeError, OSError) as error:
+            text = str(getattr(error, "orig", None) or error)
+            made = re.search("already exists|duplicate key|UNIQUE constraint|locked", text)
+            if made is None or attempt == 9:
+                raise _refusal(url, text) from error
+            time.sleep(random.uniform(0.1, 0.5))  # another process makes the tables this moment
+    raise AssertionError
+
+
+def _refusal(url: str, reason: str) -> UserError:
+    line = without_password(" ".join(reason.split()))
+    for password in _passwords.values():
+        line = line.replace(password, "***") if password else line
+    return UserError(f"{OPTION}={without_password(url)} cannot be used: {line.rstrip('.')}. A storage is {KINDS}.")

@@ -1,0 +1,235 @@
+"""The studies of a search: one for every variant, with the same budget, sampler, pruner and first draws.
+
+A variant is a combination of what the command line gives as `a,b` or `range(...)`; what it gives as `choice(...)` or
+`interval(...)`, and the file of the space, is searched over within each.
+"""
+
+import hashlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from gatelab.errors import UserError, unknown
+from gatelab.options.bounds import shown
+from gatelab.runs import NOT_IDENTITY
+from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.settings import SearchOptions, read
+from gatelab.sweeps.search.space import Domain, Space, read_domains, searched
+from gatelab.tasks import TASKS
+from gatelab.training.identity import identify
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of what is not searched over.
+
+    Attributes:
+        overrides: of all its runs; `space`: what is searched over.
+        cell, task, seed: of its runs, as their directories are named; `metric`, `higher_is_better`: of the validation score.
+        out, sweep: as in `Config`; `val_every`, `max_steps`: of the trainer.
+        name: of its study: readable, and unique for what is computed and searched.
+    """
+
+    overrides: tuple[str, ...]
+    space: Space
+    cell: str
+    task: str
+    seed: int
+    metric: str
+    higher_is_better: bool
+    out: Path
+    sweep: str
+    val_every: int
+    max_steps: int
+    name: str
+
+
+def read_options(overrides: Iterable[Override]) -> SearchOptions:
+    """The options of the search among the overrides.
+
+    Raises:
+        UserError: an option does not exist or a value is not accepted, or Optuna is missing.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise UserError("hydra/sweeper=optuna needs Optuna, which is not installed: pip install 'gatelab[optuna]'.")
+    return read(overrides, "sweeper", "optuna")
+
+
+def variants(overrides: list[Override], options: SearchOptions) -> list[Variant]:
+    """The variants of a search, every one with its space.
+
+    Raises:
+        UserError: nothing is searched over, the space cannot be read, or a condition is about an option that does not exist.
+    """
+    domains = read_domains(overrides, _space_file(options.space))
+    if not domains:
+        raise UserError(
+            "hydra/sweeper=optuna searches over interval(...) and choice(...), and none is given. Give one, as in "
+            "optimizer.lr='tag(log, interval(1e-4, 1e-2))', or a file of them: hydra.sweeper.space=optimizer."
+        )
+    keys = {domain.key for domain in domains}
+    for domain in domains:
+        if "." not in domain.key and isinstance(domain.values, tuple):
+            compose.check_groups(compose.parse([f"{domain.key}={value}" for value in domain.values]))
+    own = [override for override in overrides if not override.get_key_element().lstrip("+").startswith("hydra")]
+    rest = [override for override in own if not searched(override)]
+    doubled = next((override for override in rest if override.get_key_element() in keys), None)
+    if doubled is not None:
+        key = doubled.get_key_element()
+        raise UserError(f"'{doubled.input_line}' is given, but {key} is searched over by {options.space}. Leave one of them out.")
+    with compose.composing():
+        jobs = BasicSweeper.split_arguments(rest, None)[0]
+        given = _given(jobs, domains)
+        return [_variant(job, Space(domains, values)) for job, values in zip(jobs, given, strict=True)]
+
+
+def _space_file(space: str | None) -> Path | None:
+    if space is None:
+        return None
+    try:
+        if Path(space).is_file():
+            return Path(space)
+    except OSError as error:  # its name is too long
+        raise UserError(f"hydra.sweeper.space: {shown(space)} cannot be read: {error.strerror}.") from error
+    folder = compose.conf_folder() / "space"
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if space in names:
+        return folder / f"{space}.yaml"
+    if Path(space).suffix:
+        raise UserError(f"hydra.sweeper.space: there is no file '{space}'. Those that come with gatelab: {', '.join(names)}.")
+    raise UserError(unknown("hydra.sweeper.space", space, names))
+
+
+def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain]) -> list[dict[str, str]]:
+    """For every variant the values of those options that conditions speak of and that are not searched over."""
+    searched_over = {domain.key for domain in domains}
+    found: list[dict[str, str]] = [{} for _ in jobs]
+    for domain in domains:
+        for key, accepted in domain.conditions:
+            if key in searched_over:
+                continue
+            where = f"{domain.where}: the condition of {domain.key} is about {key}"
+            if key.split(".")[0] in searched_over:
+                raise UserError(f"{where}, which depends on what is chosen for {key.split('.')[0]}. Search over {key}, too.")
+            siblings: set[str] = set()
+            composed: Any = None
+            for job, values in zip(jobs, found, strict=True):
+                composed = compose.composed(job)
+                parent = OmegaConf.select(composed, key.rpartition(".")[0]) if "." in key else composed
+                siblings |= set(map(str, parent)) if OmegaConf.is_dict(parent) else set()
+                value = OmegaConf.select(composed, key)
+                # A group is spoken of by its choice; text is what overrides are made of.
+                values[key] = str(value.get("name") if OmegaConf.is_dict(value) else value)
+            if key.rpartition(".")[2] not in siblings:
+                raise UserError(f"{where}. {unknown('option', key.rpartition('.')[2], siblings or set(map(str, composed)))}")
+            if "." not in key:
+                compose.check_groups(compose.parse([f"{key}={value}" for value in accepted]))
+    return found
+
+
+def _variant(job: Sequence[str], space: Space) -> Variant:
+    """Reads off one composed run what all runs of a variant share."""
+    probe = space.probes()[0]
+    if not probe:
+        raise UserError(f"Nothing is searched over for {' '.join(job)}: no condition of the space holds there.")
+    config = compose.to_config(compose.composed([*job, *probe]))
+    task = TASKS.build(**config.task)
+    same = sorted(item for item in job if item.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY)
+    what: list[Any] = [same, [[item.key, item.text, item.conditions] for item in space.domains]]
+    own = identify(asdict(config))
+    if own.plugins or own.data_hashes:  # trials of other equations say nothing about these
+        what.append([sorted(plugin.digest for plugin in own.plugins.values()), own.data_hashes])
+    digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
+    cell, name, seed = config.cell["name"], config.task["name"], config.seed
+    return Variant(
+        overrides=tuple(job),
+        space=space,
+        cell=cell,
+        task=name,
+        seed=seed,
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
+        out=Path(config.out),
+        sweep=str(config.sweep),
+        val_every=config.trainer.val_every,
+        max_steps=config.trainer.max_steps,
+        name=f"{config.sweep}/{cell}-{name}-s{seed}-{digest}",
+    )
+
+
+def probes(variants: Iterable[Variant]) -> list[list[str]]:
+    """Overrides of runs that stand for all that a search may train: if these are accepted, so are the others."""
+    return [[*variant.overrides, *probe] for variant in variants for probe in variant.space.probes()]
+
+
+def search_name(overrides: Iterable[Override]) -> str:
+    """The name of a sweep that was given none: the same for the same search, whatever its budget and its machine."""
+    own = (override.input_line for override in overrides)
+    kept = sorted(str(text) for text in own if str(text).lstrip("+").split("=")[0].split(".")[0] not in (*NOT_IDENTITY, "hydra"))
+    space = [str(override.input_line) for override in overrides if override.get_key_element() == "hydra.sweeper.space"]
+    return f"search-{hashlib.sha256(json.dumps([kept, space]).encode()).hexdigest()[:8]}"
+
+
+def storage_url(variant: Variant, options: SearchOptions) -> str:
+    """Where the study of a variant is kept."""
+    return options.storage or f"sqlite:///{variant.out / 'sweeps' / variant.sweep / 'study.db'}"
+
+
+def open_study(variant: Variant, options: SearchOptions, storage: "BaseStorage") -> "Study":
+    """Opens the study of a variant, or makes it."""
+    import optuna
+
+    from gatelab.sweeps.search.trials import SharedDraws
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the progress bar and the table at the end say it better
+    return optuna.create_study(
+        storage=storage,
+        sampler=SharedDraws(_sampler(options, variant.space), options.seed),
+        pruner=_pruner(options, variant),
+        study_name=variant.name,
+        direction="maximize" if variant.higher_is_better else "minimize",
+        load_if_exists=True,
+    )
+
+
+def _sampler(options: SearchOptions, space: Space) -> "Callable[[int], BaseSampler]":
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import RandomSampler, TPESampler
+
+    if options.sampler == "random":
+        return RandomSampler
+    conditional = any(domain.conditions for domain in space.domains)
+
+    def tpe(seed: int) -> "BaseSampler":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # Jointly over the options that occur together; trials under way count as bad ones, so that a batch spreads out.
+            return TPESampler(seed=seed, multivariate=True, group=conditional, constant_liar=True)
+
+    return tpe
+
+
+def _pruner(options: SearchOptions, variant: Variant) -> "BasePruner":
+    from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
+
+    match options.pruner:
+        case "median":
+            return MedianPruner()
+        case "hyperband":
+            return HyperbandPruner(min_resource=variant.val_every, max_resource=variant.max_steps)
+        case _:
+            return NopPruner()
