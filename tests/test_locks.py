@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gatelab.process import identity
 from gatelab.process.identity import process_alive, this_process
 from gatelab.runs import lock as locks
 from gatelab.runs.lock import RunBusyError, RunLock, holder
@@ -58,7 +59,7 @@ def test_a_process_with_the_number_of_a_dead_one_is_another(tmp_path: Path):
 
 def test_a_process_that_is_only_waited_for_is_dead():
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        record = this_process() | {"pid": process.pid, "began": locks._began(process.pid)}
+        record = this_process() | {"pid": process.pid, "began": identity._began(process.pid)}
         assert os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT) is not None  # ended, and left as it is
         assert not process_alive(record)
 

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import logging
 import os
 import sys
 import time
@@ -11,68 +10,26 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
-from hydra.types import RunMode
-from omegaconf import DictConfig
 
 from gatelab.cli.arguments import resume_command
 from gatelab.errors import UserError
 from gatelab.process import place
 from gatelab.process.signals import stoppable
-from gatelab.runs.lock import RunBusyError
 from gatelab.runs.sweep import write_plan
 from gatelab.sweeps.jobs import compose, settings
 from gatelab.sweeps.jobs.recorded import check_planned
 from gatelab.sweeps.launch import common, local
+from gatelab.sweeps.launch.job import failed, job, refused
 from gatelab.sweeps.launch.preflight import Preflight, preflight
 from gatelab.sweeps.launch.progress import Progress
 from gatelab.sweeps.search.storage import without_passwords
 from gatelab.sweeps.search.studies import search_name
-from gatelab.training.failures import RunFailedError
 
 if TYPE_CHECKING:
     from gatelab.sweeps.search.search import Search
 
 DRY_RUN = "--dry-run"  # not Hydra's
-
-_log = logging.getLogger(__name__)
-# By jobs of this process; Hydra would turn them into a traceback.
-refused: list[UserError] = []
-failed: list[RunFailedError] = []
-
-compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call `job`
-
-
-def job(composed: DictConfig) -> float:
-    """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
-    leading = place.leads()
-    if not leading:
-        logging.disable()  # what is to be said, and written to the log of the run, is the leader's
-    try:
-        run = common.fit_when_free(compose.to_config(composed), _launcher())
-    except RunFailedError as error:
-        failed.append(error)
-        return float("nan")
-    except RunBusyError as error:  # it is another's, who says what becomes of it
-        if HydraConfig.get().mode != RunMode.MULTIRUN:
-            refused.append(error)
-        return float("nan")
-    except UserError as error:
-        refused.append(error)
-        if _launcher() not in (None, "local"):  # they say it themselves
-            _log.error("%s", error)
-        return float("nan")
-    if not leading:  # on another node, where the result may not be seen yet
-        return float("nan")
-    summary = run.summary()
-    return float(summary["val"][summary["metric"]])
-
-
-def _launcher() -> str | None:
-    """The name of the launcher that started this job; None outside of a sweep."""
-    own = HydraConfig.get()
-    return own.runtime.choices.get("hydra/launcher") if own.mode == RunMode.MULTIRUN else None
 
 
 def train(arguments: list[str], planned: Collection[str] | None = None) -> int:

@@ -57,21 +57,21 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
     module = Ray(takes=2)
     monkeypatch.setitem(sys.modules, "ray", module)
     monkeypatch.setitem(sys.modules, "ray.exceptions", module.exceptions)
-    monkeypatch.delitem(sys.modules, "gatelab.sweeps.launch.ray", raising=False)
+    monkeypatch.delitem(sys.modules, "gatelab.sweeps.launch.ray_cluster", raising=False)
     yield module
-    sys.modules.pop("gatelab.sweeps.launch.ray", None)
+    sys.modules.pop("gatelab.sweeps.launch.ray_cluster", None)
 
 
 def test_workers_do_not_import_from_the_current_folder(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
     """Ray puts the folder of whoever joins in front of the path of its workers."""
     monkeypatch.chdir(tmp_path)
-    importlib.import_module("gatelab.sweeps.launch.ray").connect({})
+    importlib.import_module("gatelab.sweeps.launch.ray_cluster").connect({})
     assert ray.folder == Path(gatelab.__file__).parents[1]
     assert Path.cwd() == tmp_path
 
 
 def test_what_was_submitted_before_an_error_is_taken_back(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
-    launcher = importlib.import_module("gatelab.sweeps.launch.ray")
+    launcher = importlib.import_module("gatelab.sweeps.launch.ray_cluster")
     compose.register_schemas()
     jobs = compose.compose_jobs(compose.parse([*TINY, f"out={tmp_path}"]), sweep=True)
     assert len(jobs) == 3

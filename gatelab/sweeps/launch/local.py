@@ -24,6 +24,7 @@ from gatelab.runs.writer import mark
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.launch import common
+from gatelab.sweeps.launch.job import refused
 from gatelab.sweeps.launch.pool import MODULES, Ended, Need, Pool, describe, start_server
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def launch(
         n_jobs: most jobs at once; -1: as many as the cores and the free memory of this machine allow.
 
     Returns:
-        What became of every job, as `clusters.launch`.
+        What became of every job, as `common.launch`.
     """
 
     def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
@@ -102,14 +103,12 @@ def _work(
     Raises:
         UserError: it cannot be trained, or it is no longer the run that it was when the sweep began.
     """
-    from gatelab.cli import train
-
     try:
         done = common.run_one(context, task, config, singletons, overrides, number, path)
     except OSError as error:  # of Hydra, which writes before the run begins
         if not disk_is_full(error):
             raise
         raise UserError(full_disk(error)) from error
-    if train.refused:
-        raise train.refused[-1]
+    if refused:
+        raise refused[-1]
     return float(done.return_value)

@@ -36,6 +36,7 @@ from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.launch import common
 from gatelab.sweeps.launch.common import ENDED_WELL, note
+from gatelab.sweeps.launch.job import failed
 from gatelab.tasks import TASKS
 from gatelab.training.failures import PeerLostError
 from gatelab.training.parallel import check_shares
@@ -65,8 +66,6 @@ class RunJob(SlurmLauncher):
         SIGTERM (scancel, preemption by Slurm itself) ends the job with status 143; submitit's signal (USR2) requeues it. The tasks
         of a job, where it has several, train its run together; when one of them is gone the others fail, and it is submitted again.
         """
-        from gatelab.cli import train
-
         here = submitit.JobEnvironment()
         requeue_signal = here._usr_sig()
         requeue: Any = signal.getsignal(requeue_signal)  # submitit's
@@ -87,7 +86,7 @@ class RunJob(SlurmLauncher):
                 requeue(requeue_signal, None)
                 time.sleep(60)  # of several processes the first requeues the job, which ends the others
             sys.exit(128 + signal.SIGTERM)
-        if any(isinstance(error, PeerLostError) for error in train.failed):
+        if any(isinstance(error, PeerLostError) for error in failed):
             sys.exit(1)  # without a result, which would say that there is nothing left to do
         return done
 
@@ -117,7 +116,7 @@ def launch(
         settings: of the launcher, conf/hydra/launcher/slurm.yaml.
 
     Returns:
-        What became of every job, as `clusters.launch`.
+        What became of every job, as `common.launch`.
 
     Raises:
         UserError: Slurm does not take the jobs.

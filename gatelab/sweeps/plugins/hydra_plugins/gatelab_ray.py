@@ -1,4 +1,4 @@
-"""Hydra's launcher `ray`; what it does is in `gatelab.sweeps.launch.ray`."""
+"""Hydra's launcher `ray`; what it does is in `gatelab.sweeps.launch.ray_cluster`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ class RayLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from gatelab.sweeps.launch.common import refusing
-        from gatelab.sweeps.launch.ray import launch
+        from gatelab.sweeps.launch.ray_cluster import launch
 
         with refusing():
             return launch(job_overrides, initial_job_idx, self.hydra_context, self.task_function, self.config, self.settings)

@@ -53,7 +53,7 @@ def launch(
         settings: of the launcher, conf/hydra/launcher/ray.yaml.
 
     Returns:
-        What became of every job, as `clusters.launch`.
+        What became of every job, as `common.launch`.
 
     Raises:
         UserError: there is no cluster.
