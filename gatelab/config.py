@@ -207,6 +207,10 @@ class Config(Options):
             )
         self.plugins = [str(absolute(path)) for path in self.plugins]  # they are found from any folder, later
 
+    def plain(self) -> dict[str, Any]:
+        """As plain containers, which `build` takes."""
+        return dataclasses.asdict(self)
+
 
 # Parts of a run that are one of several classes, by the name of the choice.
 GROUPS: dict[str, dict[str, type]] = {

@@ -17,13 +17,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gatelab.config import AdamW, Config, Logger, Machine, Model, StandardInit
 from gatelab.config import Trainer as Training
-from gatelab.tasks import TASKS, Batch
+from gatelab.tasks import Batch
 from gatelab.training.callbacks import TrainingMetrics
 from gatelab.training.data import TrainingStream
 from gatelab.training.fit import fit
 from gatelab.training.optimizer import build_optimizer
 from gatelab.training.prepare import build_model
 from gatelab.training.probes import GradientProbe, InsideProbe
+from gatelab.training.spec import Spec
 
 BLOCK = 50  # steps; five lines of metrics and one probe at the default settings
 NEVER = 10**6  # steps
@@ -143,8 +144,7 @@ def figures(blocks: dict[str, list[Block]]) -> dict[str, dict[str, float]]:
 
 
 def _blocks(config: Config) -> dict[str, list[Block]]:
-    task = TASKS.build(**config.task)
-    stream = iter(TrainingStream(task, 1, config.trainer.batch_size, lambda: 0))
+    stream = iter(TrainingStream(Spec(config).task, 1, config.trainer.batch_size, lambda: 0))
     watcher = _TakeTurns(_bare_loop(config, [next(stream) for _ in range(BLOCK)]), stream)
     fit(config, [watcher])
     return watcher.blocks
@@ -152,15 +152,15 @@ def _blocks(config: Config) -> dict[str, list[Block]]:
 
 def _bare_loop(config: Config, batches: Sequence[Batch]) -> Callable[[int], None]:
     """Steps of plain torch with the model, optimiser and clipping of the run."""
-    task = TASKS.build(**config.task)
-    model = build_model(config, task)
+    spec = Spec(config)
+    model = build_model(spec)
     optimizer = build_optimizer(config.optimizer, model.parameters(), config.trainer.precision)
     assert config.trainer.clip_norm is not None
 
     def run(steps: int) -> None:
         for batch in batches[:steps]:
             optimizer.zero_grad()
-            task.loss(model(batch.x, batch.lengths), batch).backward()
+            spec.task.loss(model(batch.x, batch.lengths), batch).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.trainer.clip_norm)  # type: ignore[arg-type]
             optimizer.step()
 

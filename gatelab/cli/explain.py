@@ -7,13 +7,14 @@ from typing import Any
 from rich.table import Table
 
 from gatelab.bench import measured
-from gatelab.cells import CELLS, Cell
+from gatelab.cells import Cell
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
 from gatelab.errors import UserError
 from gatelab.options import describe
 from gatelab.process.console import Console
 from gatelab.sweeps.jobs import compose
-from gatelab.tasks import TASKS, Task
+from gatelab.tasks import Task
+from gatelab.training.spec import Spec
 
 EXAMPLE = (64, 128)  # D, H of the figures
 LEGEND = (
@@ -38,10 +39,10 @@ def run(options: argparse.Namespace) -> int:
     compose.load_plugins(overrides)
     compose.register_schemas()
     config = compose.compose_job(overrides)
-    console = Console()
+    console, spec = Console(), Spec(config)
     for kind in named:
-        entry = CELLS.build(**config.cell) if kind == "cell" else TASKS.build(**config.task)
-        console.rule(f"{kind} {config.cell['name'] if kind == 'cell' else config.task['name']}", align="left")
+        entry = spec.cell if kind == "cell" else spec.task
+        console.rule(f"{kind} {config.cell['name'] if kind == 'cell' else spec.task_name}", align="left")
         console.print(inspect.getdoc(type(entry)) or "", highlight=False)
         console.print()
         _print_options(console, kind, entry)

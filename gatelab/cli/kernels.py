@@ -6,13 +6,13 @@ import time
 import torch
 from rich.table import Table
 
-from gatelab.cells import CELLS
 from gatelab.errors import UserError
 from gatelab.kernels import cpu
 from gatelab.kernels.cpu import _build
 from gatelab.process.console import Console
 from gatelab.process.output import say
 from gatelab.sweeps.jobs import compose
+from gatelab.training.spec import Spec
 
 EXAMPLE = "`gatelab kernels show cifg cell.peepholes=true`"
 
@@ -54,7 +54,7 @@ def _source(given: list[str], dtype: torch.dtype) -> str:
     compose.load_plugins(overrides)
     compose.register_schemas()
     config = compose.compose_job(overrides)
-    cell = CELLS.build(**config.cell)
+    cell = Spec(config).cell
     return cpu.source(cell, dtype)
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
@@ -178,7 +177,7 @@ def _follow(arguments: list[str]) -> int:
 
 
 def _plan(jobs: Sequence[compose.Job], arguments: Sequence[str], plugins: Mapping[str, str]) -> None:
-    configs = {item.path: asdict(item.config) for item in jobs}
+    configs = {item.path: item.config.plain() for item in jobs}
     write_plan(configs, {item.path: item.overrides for item in jobs}, arguments, plugins)
 
 

@@ -30,7 +30,7 @@ completed. A run is
 """
 
 from gatelab.runs.run import NOT_IDENTITY, Run, Skipped, find_runs, identity, outcome_of, read_run, roles, run_name
-from gatelab.runs.writer import STATES, RunBusyError, RunWriter, SilentWriter, enqueue, mark
+from gatelab.runs.writer import STATES, RunBusyError, RunWriter, SilentWriter, Writer, enqueue, mark
 
 __all__ = [
     "NOT_IDENTITY",
@@ -40,6 +40,7 @@ __all__ = [
     "RunWriter",
     "SilentWriter",
     "Skipped",
+    "Writer",
     "enqueue",
     "find_runs",
     "identity",

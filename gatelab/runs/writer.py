@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gatelab.errors import UserError
 from gatelab.process.identity import this_process
@@ -38,6 +38,57 @@ _LEFTOVERS = (
     "checkpoints/.*.ckpt.*",
     "plugins/**/.*.py.*",
 )
+
+
+class Writer(Protocol):
+    """What a process that trains a run tells of it; `RunWriter` records it, `SilentWriter` does not."""
+
+    path: Path
+
+    def start(
+        self,
+        config: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+        run_id: str,
+        launcher: str | None = None,
+        threads: int = 1,
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """The run begins."""
+        ...
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds that were worked at the run."""
+        ...
+
+    def progress(self, step: int) -> None:
+        """An optimiser step was made."""
+        ...
+
+    def append(self, file: str, record: Mapping[str, Any]) -> None:
+        """A record for one of the run's files."""
+        ...
+
+    def finish(self, summary: Mapping[str, Any], step: int) -> None:
+        """The run is finished."""
+        ...
+
+    def fail(self, error: str, trace: str, checkpoint: str | None, cause: str = "error") -> None:
+        """The run failed."""
+        ...
+
+    def preempt(self, reason: str) -> None:
+        """The run was stopped from outside."""
+        ...
+
+    def prune(self, reason: str) -> None:
+        """The run was ended early by a search."""
+        ...
+
+    def close(self) -> None:
+        """The process no longer works at the run."""
+        ...
 
 
 class RunWriter:
@@ -205,35 +256,22 @@ class RunWriter:
             self._written = time.monotonic()
 
 
-class SilentWriter(RunWriter):
-    """Stands for a RunWriter in a process that trains a run together with the one that writes: it does nothing."""
+class SilentWriter:
+    """The writer of a process that trains a run together with the one that records it: it writes nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._begun = time.monotonic()
-
-    def start(self, *_: Any, **__: Any) -> None:
-        """Nothing."""
 
     @property
     def wall_seconds(self) -> float:
         """Of this process."""
         return time.monotonic() - self._begun
 
-    def progress(self, step: int) -> None:
-        """Nothing."""
+    def _ignore(self, *_: Any, **__: Any) -> None:
+        """Stands for every method that would write."""
 
-    def append(self, file: str, record: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def finish(self, summary: Mapping[str, Any], step: int) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-    def _end(self, values: Mapping[str, Any]) -> None:
-        pass
+    start = progress = append = finish = fail = preempt = prune = close = _ignore
 
 
 def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | None = None) -> bool:

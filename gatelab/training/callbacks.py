@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Timer
 
 from gatelab.diagnostics import keys
 from gatelab.process import signals
-from gatelab.runs import RunWriter
+from gatelab.runs import Writer
 from gatelab.tasks import Batch
 from gatelab.training.parallel import END, Team
 
@@ -32,7 +32,7 @@ class TrainingMetrics(Callback):
     Speed is the median over steps, forward to update, without validation.
     """
 
-    def __init__(self, every: int, writer: RunWriter) -> None:
+    def __init__(self, every: int, writer: Writer) -> None:
         self.every, self.writer = every, writer
         self.seconds: list[float] = []
         self._started = 0.0

@@ -11,7 +11,7 @@ from gatelab.cells import CELLS
 from gatelab.errors import UserError
 from gatelab.registry import Registry
 from gatelab.registry.plugins import Plugin, load_plugin, loaded
-from gatelab.runs import identity, roles
+from gatelab.runs import identity, roles, run_name
 from gatelab.tasks import TASKS
 
 KINDS: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS, "match_to": CELLS}  # by role
@@ -22,12 +22,14 @@ class Identity:
     """What decides the result of a run.
 
     Attributes:
-        run_id: the hash of it, in the name of the run directory.
+        run_id: the hash of it.
+        name: of the run directory, which ends with the hash.
         plugins: the files of the user that define what the run is made of, by role: "cell", "task", "match_to".
         data_hashes: SHA-256 by data file, of a task that does not come with gatelab. Those of the others are fixed in gatelab.
     """
 
     run_id: str
+    name: str
     plugins: Mapping[str, Plugin]
     data_hashes: Mapping[str, str]
 
@@ -65,7 +67,8 @@ def identify(config: Mapping[str, Any]) -> Identity:
         UserError: a plugin cannot be loaded, or the task cannot hash its data.
     """
     plugins, data = _origin(config)
-    return Identity(identity(config, {plugin.digest for plugin in plugins.values()}, data), plugins, data)
+    run_id = identity(config, {plugin.digest for plugin in plugins.values()}, data)
+    return Identity(run_id, run_name(config, run_id), plugins, data)
 
 
 def _origin(config: Mapping[str, Any]) -> tuple[dict[str, Plugin], dict[str, str]]:

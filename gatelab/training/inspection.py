@@ -20,6 +20,7 @@ from gatelab.tasks import TASKS, Batch, Task, check_task
 from gatelab.tasks._task import Split
 from gatelab.training.data import EvaluationBatches
 from gatelab.training.prepare import build_model
+from gatelab.training.spec import Spec
 from gatelab.training.trained import check_data, trained_with
 
 EXPONENTS = 8  # the largest ones
@@ -83,11 +84,10 @@ def _load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
             f"{run.path} has no checkpoint '{checkpoint}' ({path.name}); one is written at every validation "
             f"(trainer.val_every={run.config['trainer']['val_every']}). The run is {run.state} at step {run.status['step']}."
         )
-    config = build(run.config)
-    task = TASKS.build(**config.task)
-    check_data(run, task.data_hashes())
-    check_task(task, config.task["name"])
-    model = build_model(config, task)
+    spec = Spec(build(run.config))
+    check_data(run, spec.task.data_hashes())
+    check_task(spec.task, spec.task_name)
+    model = build_model(spec)
     try:
         kept = torch.load(path, weights_only=True, map_location="cpu")
         weights = {name.removeprefix("model."): value for name, value in kept["state_dict"].items()}
@@ -95,7 +95,7 @@ def _load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
     except Exception as error:  # torch has no error of its own for a damaged file
         what = str(error).partition("\n")[0]
         raise UserError(f"{path} cannot be loaded into the model of its own configuration: {what}") from error
-    return model.eval(), task, kept["global_step"]
+    return model.eval(), spec.task, kept["global_step"]
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from gatelab.runs import RunWriter
+from gatelab.runs import Writer
 
 
 class MetricsLogger(Logger):
@@ -28,7 +28,7 @@ class MetricsLogger(Logger):
 class RunLogger(MetricsLogger):
     """Writes `metrics.jsonl`, `histograms.jsonl` and `arrays.jsonl` of the run directory."""
 
-    def __init__(self, writer: RunWriter) -> None:
+    def __init__(self, writer: Writer) -> None:
         super().__init__()
         self._writer = writer
 

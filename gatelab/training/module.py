@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from gatelab.config import Config
 from gatelab.diagnostics import keys
 from gatelab.errors import UserError
 from gatelab.models import SequenceModel
-from gatelab.tasks import Batch, Task, Watched
+from gatelab.tasks import Batch, Watched
 from gatelab.training.failures import NonFiniteLossError
 from gatelab.training.lightning_overhead import LeanModule
 from gatelab.training.optimizer import build_optimizer, rate_factor
 from gatelab.training.parallel import Team
+from gatelab.training.spec import Spec
 
 
 class SequenceModule(LeanModule):
@@ -26,18 +26,17 @@ class SequenceModule(LeanModule):
 
     Args:
         model: from inputs to outputs.
-        task: loss and metrics.
-        config: optimiser and schedule.
+        spec: loss and metrics, optimiser and schedule.
         team: the processes that train it, each on its rows of every batch.
 
     Attributes:
         loss, share: of the last step: the loss of the whole batch, and the share of the rows of this process in it.
     """
 
-    def __init__(self, model: SequenceModel, task: Task, config: Config, team: Team | None = None) -> None:
+    def __init__(self, model: SequenceModel, spec: Spec, team: Team | None = None) -> None:
         super().__init__()
-        self.model, self.task, self.config, self.team = model, task, config, team or Team()
-        self._watched = Watched(task, config.task["name"])
+        self.model, self.task, self.config, self.team = model, spec.task, spec.config, team or Team()
+        self._watched = Watched(spec.task, spec.task_name)
         self.loss, self.share = math.nan, 1.0
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
         self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping

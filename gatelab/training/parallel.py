@@ -33,14 +33,14 @@ from torch import Tensor, nn
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
-from gatelab.config import Config
 from gatelab.errors import Stopped, UserError
 from gatelab.process import place as processes
 from gatelab.process import signals
 from gatelab.runs.lock import RunBusyError
-from gatelab.tasks import Batch, Task
+from gatelab.tasks import Batch
 from gatelab.training import failures
 from gatelab.training.failures import PeerFailedError, PeerLostError
+from gatelab.training.spec import Spec
 
 T = TypeVar("T")
 
@@ -257,14 +257,15 @@ def _let_go(error: BaseException | None) -> None:
             found += [each for each in (one.__cause__, one.__context__) if each is not None and each not in found]
 
 
-def check_shares(config: Config, task: Task, size: int) -> None:
+def check_shares(spec: Spec, size: int) -> None:
     """Refuses to share out the batches of a run to so many processes where that cannot be done, or would be another run.
 
     Raises:
         UserError: a batch has fewer rows than there are processes, or the loss is not the mean that the task says it is.
     """
+    task, rows = spec.task, spec.config.trainer.batch_size
     available = task.size("train")
-    rows = config.trainer.batch_size if available is None else min(config.trainer.batch_size, available)
+    rows = rows if available is None else min(rows, available)
     if rows < size:
         raise UserError(
             f"A batch of {rows} rows cannot be shared out to {size} processes. Use trainer.batch_size={size} or more, or fewer "
@@ -277,7 +278,7 @@ def check_shares(config: Config, task: Task, size: int) -> None:
     mean = sum(weight * task.loss(*part).item() for weight, part in zip(weights, parts, strict=True)) / sum(weights)
     if not abs(mean - task.loss(output, batch).item()) <= 1e-6 * abs(mean):
         raise UserError(
-            f"The loss of task '{config.task['name']}' is not the mean that its method `weight` says, so that its batches cannot "
+            f"The loss of task '{spec.task_name}' is not the mean that its method `weight` says, so that its batches cannot "
             f"be shared out to {size} processes. Have `weight` return what the loss of a batch is a mean over, or use one process."
         )
 

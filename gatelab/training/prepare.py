@@ -3,6 +3,7 @@ import: a sweep is looked at in a process that trains nothing.
 """
 
 import contextlib
+import logging
 from typing import Any
 
 import torch
@@ -11,52 +12,62 @@ from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.errors import UserError
 from gatelab.kernels import Served, check_backend, serving
+from gatelab.kernels.allocator import keep_memory
 from gatelab.models import RNN, SequenceModel, initialize, matched_size
 from gatelab.process import place
-from gatelab.tasks import TASKS, Task, check_task
+from gatelab.tasks import check_task
 from gatelab.training.parallel import Team, check_shares
+from gatelab.training.spec import Spec
 
 PRECISIONS = {"f32": "32-true", "f64": "64-true", "bf16": "bf16-mixed", "f16": "16-mixed"}
 
+_log = logging.getLogger(__name__)
 
-def check(config: Config) -> None:
+
+def check(spec: Spec) -> None:
     """Refuses what cannot be trained here, before anything is written.
 
     Raises:
         UserError: an unknown cell, task, option or backend, a value that is not accepted, or data or a device that is not there.
     """
-    CELLS.build(**config.cell)  # runs its step, before anything that costs more
-    task = TASKS.build(**config.task)
-    check_task(task, config.task["name"])  # a data set that cannot be had is refused here, too
+    _ = spec.cell  # runs its step, before anything that costs more
+    check_task(spec.task, spec.task_name)  # a data set that cannot be had is refused here, too
     with torch.device("meta"):
-        build_model(config, task)
-    check_backend(config.model.backend)
+        build_model(spec)
+    check_backend(spec.config.model.backend)
     here = place.place()
     if here is not None:
-        check_shares(config, task, here.size)
-    accelerator(config)
+        check_shares(spec, here.size)
+    accelerator(spec.config)
 
 
-def build_model(config: Config, task: Task) -> SequenceModel:
+def set_up_process(config: Config) -> None:
+    """Gives this process the threads and the allocator of a run."""
+    torch.set_num_threads(config.machine.threads)
+    if config.machine.allocator == "keep" and (reason := keep_memory()):
+        _log.info("%s", reason)
+
+
+def build_model(spec: Spec) -> SequenceModel:
     """The model of a run; its weights depend on torch's random state.
 
     Raises:
         UserError: the cell or one of its options does not exist, it lacks what `init` sets, no hidden size makes it as large as
             `match` asks, or a stream is to be read backwards.
     """
-    if task.carried and config.model.bidirectional:
+    config, task, shape = spec.config, spec.task, spec.config.model
+    if task.carried and shape.bidirectional:
         raise UserError(
-            f"model.bidirectional is true, but task '{config.task['name']}' is a stream without end, which cannot be read from "
+            f"model.bidirectional is true, but task '{spec.task_name}' is a stream without end, which cannot be read from "
             "there. Use model.bidirectional=false."
         )
-    shape, cell = config.model, CELLS.build(**config.cell)
     directions = 2 if shape.bidirectional else 1
     hidden_size = shape.hidden_size
     if shape.match == "parameters":
         sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, directions)
-        hidden_size = matched_size(cell, CELLS.build(shape.match_to), *sizes, shape.bias)
+        hidden_size = matched_size(spec.cell, CELLS.build(shape.match_to), *sizes, shape.bias)
     rnn = RNN(
-        cell,
+        spec.cell,
         task.input_size,
         hidden_size,
         shape.num_layers,

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.cells import CELLS
 from gatelab.config import GROUPS, Config
 from gatelab.sweeps.jobs import compose
-from gatelab.tasks import TASKS
 from gatelab.training.prepare import build_model
+from gatelab.training.spec import Spec
 
 FOLDER = compose.conf_folder()
 CHOICES = [
@@ -33,7 +32,7 @@ def test_there_is_something_to_test():
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_yaml_builds_a_model(choice):
     config = config_of(choice)
-    model = build_model(config, TASKS.build(**config.task))
+    model = build_model(Spec(config))
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
 
 
@@ -91,7 +90,7 @@ def test_a_plugin_is_a_cell_like_any_other(plugin):
     compose.load_plugins(overrides)
     compose.register_schemas()
     config = compose.compose_job(overrides)
-    assert CELLS.build(**config.cell).scale == 0.5
+    assert Spec(config).cell.scale == 0.5
 
 
 def test_another_plugin_of_the_same_name_is_another_run(plugin, tmp_path):

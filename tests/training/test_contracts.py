@@ -22,6 +22,7 @@ from gatelab.training.data import EvaluationBatches
 from gatelab.training.failures import RunFailedError
 from gatelab.training.fit import fit
 from gatelab.training.prepare import check
+from gatelab.training.spec import Spec
 
 Make = Callable[..., Config]
 ROWS = 8  # of the batches of `small`
@@ -106,7 +107,7 @@ BEFORE = [
 
 
 @pytest.mark.parametrize(("members", "message"), BEFORE, ids=["metric", "empty", "loss", "metrics", "chance"])
-@pytest.mark.parametrize("begin", [check, fit])
+@pytest.mark.parametrize("begin", [lambda config: check(Spec(config)), fit], ids=["check", "fit"])
 def test_what_can_be_seen_in_advance_begins_no_run(
     small: Make, monkeypatch: pytest.MonkeyPatch, begin: Callable[[Config], Any], members: Mapping[str, Any], message: str
 ) -> None:

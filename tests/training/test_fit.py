@@ -23,6 +23,7 @@ from gatelab.training.failures import RunFailedError
 from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
 from gatelab.training.prepare import build_model, check
+from gatelab.training.spec import Spec
 
 
 def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def run_json(run: Run, name: str) -> dict[str, Any]:
 def test_every_gate_and_parameter_is_recorded(name, small):
     run = fit(small(cell={"name": name}, model=Model(hidden_size=4, num_layers=2)))
     metrics = run.metrics()
-    model = build_model(small(cell={"name": name}, model=Model(hidden_size=4, num_layers=2)), TASKS.build("adding"))
+    model = build_model(Spec(small(cell={"name": name}, model=Model(hidden_size=4, num_layers=2))))
     cell = model.rnn.cell
     _, _, traces = model.rnn.trace(torch.randn(2, 3, 2))
     for layer, trace in traces.items():
@@ -214,7 +215,7 @@ def test_early_stopping(small):
 def test_gradients_are_clipped_after_their_norm_is_recorded(small):
     config = small(optimizer=SGD(lr=1.0, momentum=0.0), trainer={"clip_norm": 1e-3, "max_steps": 1, "log_every": 1})
     torch.manual_seed(config.seed)
-    before = {f"model.{name}": value.clone() for name, value in build_model(config, TASKS.build("adding")).named_parameters()}
+    before = {f"model.{name}": value.clone() for name, value in build_model(Spec(config)).named_parameters()}
     run = fit(config)
     assert run.metrics()["grad/norm"][1][0] > 0.05
     moved = torch.stack([(weights(run, "last")[name] - value).norm() for name, value in before.items()]).norm()
@@ -256,7 +257,7 @@ def test_number_formats(small, precision):
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(small, parts, message):
     config = small(**parts)
     with pytest.raises(UserError, match=message):
-        check(config)
+        check(Spec(config))
     with pytest.raises(UserError, match=message):
         fit(config)
     assert not Path(config.out).exists()
@@ -278,7 +279,7 @@ def test_memory_is_kept_unless_the_system_shall_manage_it(small, monkeypatch, ca
         asked.append("keep")
         return "no glibc here"
 
-    monkeypatch.setattr("gatelab.training.fit.keep_memory", keep)
+    monkeypatch.setattr("gatelab.training.prepare.keep_memory", keep)
     caplog.set_level("INFO", "gatelab")
     fit(small("system", machine=Machine(allocator="system")))
     assert asked == []
@@ -292,8 +293,8 @@ def test_a_stream_is_one_long_sequence(small):
     task = TASKS.build("continual_reber", strings=2)
     config = small(task={"name": "continual_reber", "strings": 2}, optimizer=AdamW(lr=1e-9), model=Model(hidden_size=4))
     torch.manual_seed(0)
-    model = build_model(config, task)
-    module = SequenceModule(model, task, config)
+    model = build_model(Spec(config))
+    module = SequenceModule(model, Spec(config))
     chunks = [task.batch("train", 0, np.arange(number * 3, number * 3 + 3)) for number in range(4)]
     parts = [module._outputs(chunk, "train") for chunk in chunks]
     for row in range(3):
@@ -308,7 +309,7 @@ def test_a_stream_is_one_long_sequence(small):
 def test_an_evaluation_begins_afresh_and_leaves_the_training_stream_alone(small):
     task = TASKS.build("continual_reber", strings=2)
     config = small(task={"name": "continual_reber", "strings": 2}, model=Model(hidden_size=4))
-    module = SequenceModule(build_model(config, task), task, config)
+    module = SequenceModule(build_model(Spec(config)), Spec(config))
     module.trainer = SimpleNamespace(loggers=[], global_step=0)
     module._outputs(task.batch("train", 0, np.arange(8)), "train")
     before = module._carried["train"]

@@ -8,6 +8,7 @@ from gatelab.cells import CELLS
 from gatelab.config import Model
 from gatelab.tasks import TASKS
 from gatelab.training.prepare import build_model
+from gatelab.training.spec import Spec
 
 SHORT = {
     "adding": {"length": 10},
@@ -26,7 +27,8 @@ def test_one_batch_is_overfitted(cell_name, task_name, small, request):
         request.getfixturevalue("mirror")
     task = TASKS.build(task_name, **SHORT.get(task_name, {}))
     torch.manual_seed(0)
-    model = build_model(small(cell={"name": cell_name}, model=Model(hidden_size=128)), task)
+    named = {"name": task_name, **SHORT.get(task_name, {})}
+    model = build_model(Spec(small(cell={"name": cell_name}, task=named, model=Model(hidden_size=128))))
     batch = task.batch("train", 0, np.arange(2))
     # Half of the constant predictor's loss cannot be had without looking at the input.
     goal = 0.5 * task.loss(task.constant(batch), batch).item()

@@ -27,6 +27,7 @@ from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints
 from gatelab.training.parallel import CHECKPOINT, LEADER_SECONDS, check_shares
 from gatelab.training.parallel import Team as Alone
 from gatelab.training.prepare import check
+from gatelab.training.spec import Spec
 
 NOISY = ["task=adding", "task.length=8", "model.dropout=0.3", "model.input_noise=0.1", "trainer.batch_size=8", "logger=none"]
 BETWEEN = [*NOISY, "machine.checkpoint_steps=3"]
@@ -225,21 +226,21 @@ def test_several_runs_are_not_for_several_processes(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("task", TASKS.names())
 def test_the_batches_of_every_task_can_be_shared_out(small, mirror: Path, task: str):
-    check_shares(small(task={"name": task}), TASKS.build(task), 3)
+    check_shares(Spec(small(task={"name": task})), 3)
 
 
 def test_a_loss_that_is_no_such_mean_is_refused(small, monkeypatch: pytest.MonkeyPatch):
     task = TASKS.get("adding")
     monkeypatch.setattr(task, "loss", lambda self, output, batch: (output - batch.y).square().sum())
     with pytest.raises(UserError, match="`weight` return what the loss of a batch is a mean over"):
-        check_shares(small(), TASKS.build("adding", length=8), 2)
+        check_shares(Spec(small()), 2)
 
 
 def test_a_launcher_declares_its_processes(small):
     processes.declare(processes.Place(0, 99, 0, "nowhere", 1))
     try:
         with pytest.raises(UserError, match="A batch of 8 rows cannot be shared out to 99 processes"):
-            check(small())
+            check(Spec(small()))
     finally:
         processes.declare(None)
 

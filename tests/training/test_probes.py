@@ -9,6 +9,7 @@ from gatelab.diagnostics import observe
 from gatelab.runs import Run
 from gatelab.training.fit import fit
 from gatelab.training.prepare import build_model
+from gatelab.training.spec import Spec
 
 
 def trained(run: Run) -> dict[str, torch.Tensor]:
@@ -44,14 +45,13 @@ def test_a_probed_run_is_the_same_run(name, limit, task, small, monkeypatch):
 
 def test_the_flow_of_the_training_step_is_that_of_its_loss(small):
     """The first step again, by hand."""
-    from gatelab.tasks import TASKS
     from gatelab.training.data import TrainingStream
 
     config = small(trainer={"probe_every": 1, "max_steps": 1}, model=Model(hidden_size=8))
     run = fit(config)
     torch.manual_seed(config.seed)
-    task = TASKS.build(**config.task)
-    model = build_model(config, task)
+    spec = Spec(config)
+    task, model = spec.task, build_model(spec)
     batch = next(iter(TrainingStream(task, 0, 8, lambda: 0)))
     flows = observe.flow(model, task, batch)
     norms = flows["0"][0]["c"].norm(dim=-1).mean(1).flip(0)

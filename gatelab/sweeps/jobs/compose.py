@@ -29,7 +29,6 @@ from gatelab.options import schema
 from gatelab.process.output import say
 from gatelab.registry import Registry
 from gatelab.registry.plugins import Plugin, absolute, load_plugin
-from gatelab.runs import run_name
 from gatelab.sweeps.jobs.compositions import Compositions
 from gatelab.sweeps.jobs.overrides import check_options, count_runs, first_line, given, parse, sweeper
 from gatelab.sweeps.jobs.pace import paced
@@ -86,7 +85,7 @@ def register_resolver() -> None:
 
     def run_directory(folder: str | None, *, _root_: DictConfig) -> str:
         plain = {key: _plain(_root_, key) for key in (field.name for field in fields(Config))}
-        name = run_name(plain, identify(plain).run_id)
+        name = identify(plain).name
         return name if folder is None else str(Path(folder) / name)
 
     _register("gatelab_run", run_directory, replace=True)

@@ -4,14 +4,13 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from rich.filesize import decimal
 
-from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.config import build as build_config
 from gatelab.diagnostics.cost import model_flops_per_step
@@ -19,6 +18,7 @@ from gatelab.errors import UserError
 from gatelab.process.memory import total_bytes
 from gatelab.tasks import TASKS
 from gatelab.training.prepare import build_model, check
+from gatelab.training.spec import Spec
 
 # Measured on x86-64 with torch 2.13 and one thread. What they are used for wants the right order of magnitude.
 PROCESS_BYTES = 200 * 2**20  # of its own, beside what it shares with the server that it was forked from
@@ -90,8 +90,8 @@ def _least(relevant: str) -> int:
 
     Without a tensor or a task: those would be made with the sizes that are in question.
     """
-    config = build_config(json.loads(relevant))
-    model, cell = config.model, CELLS.build(**config.cell)
+    spec = _spec(relevant)
+    config, model, cell = spec.config, spec.config.model, spec.cell
     directions, size = 2 if model.bidirectional else 1, 8 if config.trainer.precision == "f64" else 4
     width = directions * model.hidden_size
     first, other = (sum(math.prod(shape) for shape in cell.shapes(D, model.hidden_size, model.bias).values()) for D in (1, width))
@@ -121,7 +121,7 @@ def kind_of(config: Mapping[str, Any]) -> str:
 
 def _relevant(config: Config) -> dict[str, Any]:
     """Without what can be neither refused nor costly: a sweep over a thousand seeds is looked at once."""
-    return asdict(config) | {
+    return config.plain() | {
         "seed": 0,
         "data_seed": None,
         "optimizer": {"name": "adamw"},
@@ -131,13 +131,18 @@ def _relevant(config: Config) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=1)  # `_least` and `_needs` follow one another
+def _spec(relevant: str) -> Spec:
+    return Spec(build_config(json.loads(relevant)))
+
+
 @functools.cache
 def _needs(relevant: str) -> Needs:
-    config = build_config(json.loads(relevant))
-    check(config)
-    task, settings = TASKS.build(**config.task), config.trainer
+    spec = _spec(relevant)
+    check(spec)
+    config, task, settings = spec.config, spec.task, spec.config.trainer
     with torch.device("meta"):
-        model = build_model(config, task)
+        model = build_model(spec)
     rnn, rows = model.rnn, settings.batch_size
     length = task.batch("val", 0, np.arange(1)).x.shape[1]
     parameters = sum(value.numel() for value in model.parameters())

@@ -5,7 +5,6 @@ import functools
 import importlib.util
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +169,7 @@ def queue(jobs: Sequence[compose.Job], launcher: str) -> list[int]:
     """Notes in the directories of runs that have not ended that they are waiting; returns their places in `jobs`."""
     left = [number for number, job in enumerate(jobs) if outcome_of(job.path) not in ENDED_WELL]
     for number in left:
-        resolved = asdict(jobs[number].config)
+        resolved = jobs[number].config.plain()
         enqueue(jobs[number].path, resolved, jobs[number].path.name.rpartition("-")[2], launcher)
     return left
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -217,7 +217,7 @@ def _at_once(launcher: str, n_jobs: int, needs: Sequence[Needs]) -> int | None:
 
 def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int]:
     """Seconds of all runs one after another, and how many runs of a kind among them that are measured."""
-    kinds = {job.path: kind_of(asdict(job.config)) for job in ahead}
+    kinds = {job.path: kind_of(job.config.plain()) for job in ahead}
     wanted = {*kinds.values()}
     took: dict[str, list[float]] = {}
     for folder in {job.path.parent for job in ahead}:

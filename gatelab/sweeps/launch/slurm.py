@@ -37,9 +37,9 @@ from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.launch import common
 from gatelab.sweeps.launch.common import ENDED_WELL, note
 from gatelab.sweeps.launch.job import failed
-from gatelab.tasks import TASKS
 from gatelab.training.failures import PeerLostError
 from gatelab.training.parallel import check_shares
+from gatelab.training.spec import Spec
 
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 COME_BACK = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT")  # not the run's fault
@@ -152,7 +152,7 @@ def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submi
     on_node, nodes = (int(given.get(name) or 1) for name in ("tasks_per_node", "nodes"))
     if on_node * nodes > 1:
         for job in jobs:
-            check_shares(job.config, TASKS.build(**job.config.task), on_node * nodes)
+            check_shares(Spec(job.config), on_node * nodes)
     if given.get("cpus_per_task") is None:
         given["cpus_per_task"] = max(need.threads for need in needs)
     if all(given.get(name) is None for name in ("mem_gb", "mem_per_cpu", "mem_per_gpu")):

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,7 @@ from gatelab.runs import NOT_IDENTITY
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.settings import SearchOptions, read
 from gatelab.sweeps.search.space import Domain, Space, read_domains, searched
-from gatelab.tasks import TASKS
-from gatelab.training.identity import identify
+from gatelab.training.spec import Spec
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -147,10 +146,10 @@ def _variant(job: Sequence[str], space: Space) -> Variant:
     if not probe:
         raise UserError(f"Nothing is searched over for {' '.join(job)}: no condition of the space holds there.")
     config = compose.to_config(compose.composed([*job, *probe]))
-    task = TASKS.build(**config.task)
+    spec = Spec(config)
     same = sorted(item for item in job if item.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY)
     what: list[Any] = [same, [[item.key, item.text, item.conditions] for item in space.domains]]
-    own = identify(asdict(config))
+    own = spec.identity
     if own.plugins or own.data_hashes:  # trials of other equations say nothing about these
         what.append([sorted(plugin.digest for plugin in own.plugins.values()), own.data_hashes])
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
@@ -161,8 +160,8 @@ def _variant(job: Sequence[str], space: Space) -> Variant:
         cell=cell,
         task=name,
         seed=seed,
-        metric=task.metric,
-        higher_is_better=task.higher_is_better,
+        metric=spec.task.metric,
+        higher_is_better=spec.task.higher_is_better,
         out=Path(config.out),
         sweep=str(config.sweep),
         val_every=config.trainer.val_every,

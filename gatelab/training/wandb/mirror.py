@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import WandbLogger
 
 import gatelab
-from gatelab.config import LONGEST_TAG, Config
+from gatelab.config import LONGEST_TAG
 from gatelab.diagnostics import keys
-from gatelab.runs import Run, RunWriter
-from gatelab.tasks import TASKS
+from gatelab.runs import Run, Writer
 from gatelab.training.loggers import CSVMirror, MetricsLogger, RunLogger
+from gatelab.training.spec import Spec
 from gatelab.training.wandb import media
 from gatelab.training.wandb.account import wandb_disabled, wandb_offline
 
@@ -140,31 +140,31 @@ class WandbMirror(MetricsLogger):
             _log.warning("W&B is left out of this run from here on: %s: %s", type(error).__name__, error)
 
 
-def build_loggers(config: Config, writer: RunWriter, run_id: str, resolved: Mapping[str, Any]) -> list[MetricsLogger]:
+def build_loggers(spec: Spec, writer: Writer) -> list[MetricsLogger]:
     """The run's own logger first, then the mirror that the configuration names.
 
     Args:
-        config: the run.
+        spec: the run; its id becomes that of the W&B run.
         writer: its directory.
-        run_id: becomes the id of the W&B run.
-        resolved: the configuration in plain containers, for W&B.
     """
+    config = spec.config
     loggers: list[MetricsLogger] = [RunLogger(writer)]
     if config.logger.name == "csv":
         loggers.append(CSVMirror(writer.path))
     elif config.logger.name == "wandb" and not wandb_disabled(config.logger.mode):
-        run = Run(writer.path, dict(resolved), {})
-        loggers.append(WandbMirror(lambda: _wandb_logger(config, run, run_id), run, config.logger.media_every))
+        run = Run(writer.path, spec.plain, {})
+        loggers.append(WandbMirror(lambda: _wandb_logger(spec, run), run, config.logger.media_every))
     return loggers
 
 
-def _wandb_logger(config: Config, own: Run, run_id: str) -> WandbLogger:
+def _wandb_logger(spec: Spec, own: Run) -> WandbLogger:
+    config = spec.config
     # One folder for all runs of a sweep, so that `wandb leet` and `wandb sync` find them together.
     folder = own.path if config.sweep is None else own.path.parent / "sweeps" / config.sweep
     folder.mkdir(parents=True, exist_ok=True)
     offline = wandb_offline(config.logger.mode)
     try:
-        return _begun(config, own, run_id, folder, offline)
+        return _begun(spec, own, folder, offline)
     except Exception as error:
         if offline:
             raise
@@ -178,12 +178,13 @@ def _wandb_logger(config: Config, own: Run, run_id: str) -> WandbLogger:
         import wandb
 
         wandb.teardown()  # its service would say that the run is in use, by the attempt that failed
-        return _begun(config, own, run_id, folder, True)
+        return _begun(spec, own, folder, True)
 
 
-def _begun(config: Config, own: Run, run_id: str, folder: Path, offline: bool) -> WandbLogger:
+def _begun(spec: Spec, own: Run, folder: Path, offline: bool) -> WandbLogger:
     import wandb
 
+    config, task, run_id = spec.config, spec.task, spec.identity.run_id
     before = sorted((folder / "wandb").glob(f"offline-run-*-{run_id}")) if offline else []
     # Started here and not by Lightning, which would set WANDB_MODE for every later run of this process.
     run = wandb.init(
@@ -195,9 +196,9 @@ def _begun(config: Config, own: Run, run_id: str, folder: Path, offline: bool) -
         mode="offline" if offline else "online",
         name=own.path.name.rpartition("-")[0],
         group=config.sweep,
-        job_type=config.task["name"],
+        job_type=spec.task_name,
         # The names of plugins may be longer; the configuration of the run holds them whole.
-        tags=[tag[:LONGEST_TAG] for tag in (config.cell["name"], config.task["name"], *config.logger.tags)],
+        tags=[tag[:LONGEST_TAG] for tag in (config.cell["name"], spec.task_name, *config.logger.tags)],
         notes=config.logger.notes,
         config=own.config,
         reinit="finish_previous",
@@ -210,7 +211,6 @@ def _begun(config: Config, own: Run, run_id: str, folder: Path, offline: bool) -
         shutil.rmtree(path, ignore_errors=True)
     run.define_metric(keys.STEP)
     run.define_metric("*", step_metric=keys.STEP, step_sync=True)
-    task = TASKS.get(config.task["name"])
     best = "max" if task.higher_is_better else "min"
     run.define_metric(keys.score("val", task.metric), keys.STEP, summary=f"{best},last")
     run.define_metric(keys.score("train", "loss"), keys.STEP, summary="min,last")

@@ -1,0 +1,77 @@
+"""The configuration of a run with the objects that it names: the one place where its cell and its task are built."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gatelab.cells import CELLS, Cell
+from gatelab.config import Config
+from gatelab.tasks import TASKS, Task
+from gatelab.training.identity import Identity, identify
+
+
+class Spec:
+    """A run as it is configured. Each part is made once, when it is first used, so that a look at the cell loads no data.
+
+    Args:
+        config: every value checked.
+
+    Attributes:
+        config: as given.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @functools.cached_property
+    def plain(self) -> dict[str, Any]:
+        """The configuration in plain containers: what is hashed, written and sent to W&B."""
+        return self.config.plain()
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """What decides the result; loads the plugins that the run is made of.
+
+        Raises:
+            UserError: as `identify`.
+        """
+        return identify(self.plain)
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return Path(self.config.out) / self.identity.name
+
+    @functools.cached_property
+    def cell(self) -> Cell:
+        """The equations.
+
+        Raises:
+            UserError: the cell or one of its options does not exist, or a value is not accepted.
+        """
+        return CELLS.build(**self.config.cell)
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """The data, the loss and the metrics.
+
+        Raises:
+            UserError: the task or one of its options does not exist, or a value is not accepted.
+        """
+        return TASKS.build(**self.config.task)
+
+    @property
+    def data_hashes(self) -> Mapping[str, str]:
+        """SHA-256 by data file."""
+        return self.identity.data_hashes or self.task.data_hashes()
+
+    @property
+    def task_name(self) -> str:
+        """The registry name of the task, for messages."""
+        return self.config.task["name"]
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of the data."""
+        return self.config.seed if self.config.data_seed is None else self.config.data_seed
