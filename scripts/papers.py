@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gatelab.analysis.comparison.formats import estimate
+from gatelab.analysis.comparison.numbers import estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKS = "<!-- scripts/papers.py -->\n", "<!-- end -->"

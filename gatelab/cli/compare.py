@@ -3,7 +3,8 @@
 import argparse
 import textwrap
 
-from gatelab.analysis.comparison.formats import EXPLANATIONS, render
+from gatelab.analysis.comparison.export import render
+from gatelab.analysis.comparison.sections import EXPLANATIONS
 from gatelab.analysis.comparison.sparklines import validation_curves
 from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.comparison.terminal import print_skipped, print_table
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     say_changed(runs)
     if result.pruned:
         say(f"{result.pruned} runs that a search ended early (pruned) are left out.", stderr=True)
-    curves = validation_curves(result.rows, result.groups) if options.format in ("table", "markdown") else None
+    curves = validation_curves(result.rows) if options.format in ("table", "markdown") else None
     if options.format == "table":
         print_table(result.rows, Console(), options.baseline, curves)
     else:

@@ -11,9 +11,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.comparison.formats import NOTHING, name
+from gatelab.analysis.comparison.export import without_nan
+from gatelab.analysis.comparison.numbers import NOTHING
 from gatelab.analysis.comparison.terminal import print_skipped
 from gatelab.analysis.importance.importance import RESAMPLES, Importance, importances
+from gatelab.analysis.reading.option_values import label
 from gatelab.analysis.statistics.intervals import Interval
 from gatelab.cli.arguments import add_run_folders, sweep_folder
 from gatelab.cli.whole_number import Whole
@@ -113,20 +115,11 @@ def _plain(item: Importance) -> dict[str, Any]:
     whole["shares"] = {option: share._asdict() for option, share in item.shares.items()}
     whole["interactions"] = item.interactions._asdict()
     whole["correlated"] = [{"options": [a, b], "correlation": value} for a, b, value in item.correlated]
-    return _finite(whole)
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no nan."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
+    return without_nan(whole)
 
 
 def _print(item: Importance, console: Console) -> None:
-    where = name(item.task, item.options)
+    where = label(item.task, item.options)
     console.print(Text.assemble((item.cell, "bold"), f"  {where}: {item.metric} over {item.n} runs"))
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("option")

@@ -12,7 +12,7 @@ import orjson
 from rich.table import Table
 
 import gatelab
-from gatelab.analysis.comparison.formats import NOTHING, engineering, estimate
+from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate
 from gatelab.analysis.figures.mpl import check_ending
 from gatelab.analysis.papers.claim_figure import write_claim_figure
 from gatelab.analysis.papers.paper import SCALES, Paper, find_papers, read_paper
@@ -133,7 +133,7 @@ def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mappin
         table.add_column(heading, overflow="fold")
     for outcome in outcomes:
         verdict = outcome.verdict
-        figure = estimate(*verdict.figure)
+        figure = estimate(verdict.figure)
         means = ", ".join(f"{arm} {mean:.4g}" for arm, mean in outcome.means.items())
         said = verdict.verdict
         if verdict.needed:

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The results of a finished run."""
         return read_json(self.path / "summary.json")
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What the run wrote down about its origin; empty if that cannot be read, since no result depends on it."""
+        try:
+            value = json.loads((self.path / "provenance.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
     def metrics(self, *families: str) -> dict[str, tuple[list[int], list[float]]]:
         """Every metric as (steps, values), in the order of the steps.

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from gatelab.analysis.comparison.table import Comparison, Row, compare
 from gatelab.analysis.comparison.terminal import print_table
+from gatelab.analysis.statistics.differences import Difference
 from gatelab.runs import find_runs
 
 
@@ -20,6 +21,12 @@ def only(rows: list[Row], **fields: Any) -> Row:
     found = [row for row in rows if all(getattr(row, key) == value for key, value in fields.items())]
     assert len(found) == 1, fields
     return found[0]
+
+
+def difference_of(row: Row) -> Difference:
+    """The difference of a row that was compared with a baseline."""
+    assert row.difference is not None
+    return row.difference
 
 
 def printed(rows: list[Row], width: int = 100, **options: Any) -> str:

@@ -202,7 +202,7 @@ def test_downloads(watched: Watched, report: str):
         figure.get_by_role("button", name="Data (CSV)").click()
     assert started.value.suggested_filename == "ranking-0.csv"
     rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text())))
-    best = [row for row in rows if row["setting"] == "lstm, hidden_size=128"]
+    best = [row for row in rows if row["variant"] == "lstm, hidden_size=128"]
     assert [float(row["x"]) for row in best] == pytest.approx([0.006, 0.005, 0.006, 0.007])  # the mean, and the three seeds
     assert best[0]["x_axis"] == "test mse (lower is better)"
     with page.expect_download() as started:
@@ -292,7 +292,7 @@ def _processor_seconds(page: "Page") -> float:
 
 
 def test_five_hundred_runs(make_run, tmp_path: Path, watched: Watched, record_property, monkeypatch: pytest.MonkeyPatch):
-    """The most settings that are drawn, and as many seeds as are left: heavier than many seeds of few settings."""
+    """The most variants that are drawn, and as many seeds as are left: heavier than many seeds of few variants."""
     monkeypatch.setattr(synthetic, "UNITS", 64)
     for seed in range(5):
         for cell in ("lstm", "gru", "cifg", "janet", "mgu"):

@@ -33,7 +33,7 @@ def test_which_test_and_what_it_says(seeds: tuple[int, ...], test: str):
     low, high = expected.confidence_interval(0.95)
     assert found.test == test
     assert (found.p, found.p_adjusted) == pytest.approx((expected.pvalue, expected.pvalue), rel=1e-9)
-    assert (found.value, found.low, found.high) == pytest.approx((np.mean(A) - np.mean(B), low, high), rel=1e-9)
+    assert found.size == pytest.approx((np.mean(A) - np.mean(B), low, high), rel=1e-9)
     assert found.better is (False if expected.pvalue < 0.05 else None)
 
 
@@ -71,7 +71,7 @@ def test_a_diverged_seed_is_ranked_last_and_never_left_out():
     (found,) = differences([(bad, good)], higher_is_better=False)
     assert (found.test, found.n, found.failures, found.baseline_failures) == ("Mann-Whitney", 5, 2, 0)
     assert found.p == pytest.approx(2 / math.comb(10, 5))  # every one of the five is worse than every other
-    assert (found.better, found.low, found.detectable) == (False, None, None)
+    assert (found.better, found.size.low, found.detectable) == (False, None, None)
     assert found.improvement.value == 0
     (found,) = differences([(good, bad)], higher_is_better=True)  # -inf is the worst here
     assert found.improvement.value == pytest.approx(2 / 5)
@@ -79,9 +79,9 @@ def test_a_diverged_seed_is_ranked_last_and_never_left_out():
 
 def test_scores_without_variance_are_only_ranked():
     (same,) = differences([(Sample([1.0, 1.0, 1.0]), Sample([1.0, 1.0, 1.0]))], higher_is_better=True)
-    assert (same.value, same.test, same.p, same.better) == (0.0, "Mann-Whitney", 1.0, None)
+    assert (same.size.value, same.test, same.p, same.better) == (0.0, "Mann-Whitney", 1.0, None)
     (apart,) = differences([(Sample([1.0, 1.0, 1.0]), Sample([0.5, 0.5, 0.5]))], higher_is_better=True)
-    assert (apart.value, apart.low, apart.p) == (0.5, None, pytest.approx(0.1))
+    assert (apart.size.value, apart.size.low, apart.p) == (0.5, None, pytest.approx(0.1))
     # Rounding is no variance: 0.1 + 0.2 is not 0.3.
     (rounded,) = differences([(Sample([0.1 + 0.2, 0.3, 0.3]), Sample([0.3, 0.3, 0.3]))], higher_is_better=True)
     assert rounded.test == "Mann-Whitney"
@@ -89,7 +89,7 @@ def test_scores_without_variance_are_only_ranked():
 
 def test_one_seed_is_not_tested():
     (found,) = differences([(Sample([0.5]), Sample([0.4, 0.3]))], higher_is_better=True)
-    assert (found.value, found.test, found.p, found.p_adjusted, found.better) == (pytest.approx(0.15), "", None, None, None)
+    assert (found.size.value, found.test, found.p, found.p_adjusted, found.better) == (pytest.approx(0.15), "", None, None, None)
     assert (found.improvement.value, found.improvement.low) == (1.0, None)
 
 

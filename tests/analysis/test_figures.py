@@ -9,9 +9,10 @@ import pytest
 from synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.figures import COLOURS, FIGURES, SYMBOLS, Figure, Problem, figure, memory_gate, plain, together
+from gatelab.analysis.figures import FIGURES, Figure, Problem, figure, memory_gate, plain, together
 from gatelab.analysis.figures._model import spans
-from gatelab.analysis.figures.benchmarks import missing, read_problems
+from gatelab.analysis.figures.from_runs import missing, read_problems
+from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS, look_of
 from gatelab.analysis.reading.series import seconds_at
 from gatelab.errors import UserError
 from gatelab.runs import find_runs
@@ -119,12 +120,12 @@ def test_what_does_not_decay_has_no_half_life(make_run, tmp_path: Path):
 
 
 def test_the_gate_behind_the_timescales(problem: Problem):
-    assert {setting.name: memory_gate(setting, "0") for setting in problem.settings} == {"lstm": "forget", "gru": "update"}
+    assert {variant.name: memory_gate(variant, "0") for variant in problem.variants} == {"lstm": "forget", "gru": "update"}
 
 
 def test_spectra(problem: Problem):
     spectrum, training = drawn("timescales", problem).panels
-    gru = next(series for series in spectrum.series if problem.settings[series.setting].name == "gru")
+    gru = next(series for series in spectrum.series if problem.variants[series.variant].name == "gru")
     x, y = np.ravel(gru.x), np.ravel(gru.y)
     assert y[0] == 1  # all units are at least as slow as the fastest
     assert x[-1] == pytest.approx(10)  # 1 / (1 - 0.9)
@@ -207,7 +208,7 @@ def test_dynamics_of_inspected_runs(make_run, tmp_path: Path):
     make_run("gru")
     (problem,) = problems(tmp_path / "runs")
     exponents, singular = drawn("dynamics", problem).panels
-    assert [problem.settings[series.setting].name for series in exponents.series] == ["lstm"]
+    assert [problem.variants[series.variant].name for series in exponents.series] == ["lstm"]
     assert np.ravel(exponents.series[0].y).tolist() == [0.1, -0.2, -3.0]
     assert exponents.series[0].note == "largest 0.1"
     assert np.ravel(singular.series[0].x).tolist() == [1, 2]
@@ -246,17 +247,21 @@ def test_effects_of_options(make_run, tmp_path: Path):
     assert np.ravel(series.high) == pytest.approx([0.42, 0.22, 0.12])
 
 
-def test_one_setting_has_no_effects(problem: Problem):
+def test_one_variant_has_no_effects(problem: Problem):
     assert figure("options", problem) is None
 
 
-def test_looks_are_those_of_the_cell(make_run, tmp_path: Path):
-    for number in range(20):
-        make_run(f"cell{number:02}")
+def test_the_look_of_a_cell_does_not_depend_on_the_others(make_run, tmp_path: Path):
+    names = [f"cell{number:02}" for number in range(20)]
+    for name in names:
+        make_run(name)
     (only,) = problems(tmp_path / "runs")
-    looks = {(setting.colour, setting.symbol) for setting in only.settings}
-    assert len(looks) == 20
-    assert all(colour < len(COLOURS) and symbol < len(SYMBOLS) for colour, symbol in looks)
+    assert {variant.name: (variant.colour, variant.symbol, variant.dash) for variant in only.variants} == {
+        name: look_of(name) for name in names
+    }
+    assert len({look_of(name) for name in names}) > 15
+    for indices, there_are in zip(zip(*map(look_of, names), strict=True), (COLOURS, SYMBOLS, DASHES), strict=True):
+        assert max(indices) < len(there_are)
 
 
 def test_the_same_options_have_the_same_dashes(make_run, tmp_path: Path):
@@ -265,16 +270,16 @@ def test_the_same_options_have_the_same_dashes(make_run, tmp_path: Path):
             make_run(cell, **{"model.hidden_size": size})
     (only,) = problems(tmp_path / "runs")
     dashes = {}
-    for setting in only.settings:
-        dashes.setdefault(setting.options["hidden_size"], set()).add(setting.dash)
+    for variant in only.variants:
+        dashes.setdefault(variant.options["hidden_size"], set()).add(variant.dash)
     assert dashes == {"64": {0}, "128": {1}}
 
 
-def test_more_settings_than_dashes(make_run, tmp_path: Path):
+def test_more_variants_than_dashes(make_run, tmp_path: Path):
     for size in range(1, 9):
         make_run(score=0.1 * size, **{"model.hidden_size": size})
     (only,) = problems(tmp_path / "runs")
-    assert len({setting.dash for setting in only.settings}) == len(only.settings) == 6
+    assert len({variant.dash for variant in only.variants}) == len(only.variants) == 6
     assert only.hidden == ["lstm, hidden_size=7", "lstm, hidden_size=8"]
 
 

@@ -39,7 +39,7 @@ def test_what_is_not_there():
 
 def test_curves_of_a_folder(messy: Path):
     result = compare(find_runs([messy])[0])
-    curves = validation_curves(result.rows, result.groups)
+    curves = validation_curves(result.rows)
     assert len(curves) == len(result.rows)
     copying = next(curve for curve, row in zip(curves, result.rows, strict=True) if (row.cell, row.task) == ("gru", "copying"))
     assert copying.steps.tolist() == [50, 100, 150, 200]

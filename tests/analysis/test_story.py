@@ -6,7 +6,7 @@ import pytest
 from synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.figures.benchmarks import read_problems
+from gatelab.analysis.figures.from_runs import read_problems
 from gatelab.analysis.figures.memory_words import memory_words
 from gatelab.runs import find_runs
 

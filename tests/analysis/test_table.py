@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rows import compared, only, printed
+from rows import compared, difference_of, only, printed
 from scipy import stats
 from synthetic import configuration
 
-from gatelab.analysis.comparison.formats import render
+from gatelab.analysis.comparison.export import render
 from gatelab.analysis.comparison.table import Row, compare
-from gatelab.analysis.reading.groups import OptionValues
 from gatelab.errors import UserError
 from gatelab.runs import enqueue, find_runs
 
@@ -38,16 +37,17 @@ def test_all_fields_of_a_row(messy: Path):
     scores = np.array([0.6, 0.61, 0.62])
     low, high = stats.ttest_1samp(scores, 0.0).confidence_interval(0.95)
     assert (row.metric, row.higher_is_better, row.parameters) == ("accuracy", True, 1003)
-    assert (row.mean, row.low, row.high) == pytest.approx((0.61, low, high))
+    assert row.mean == pytest.approx((0.61, low, high))
     assert (row.chance, row.solved, row.solved_share) == (0.1, 0.99, 0.0)
     assert row.seconds_per_step == pytest.approx(0.02)  # mean of 0.01, 0.02, 0.03
     assert row.saturated == pytest.approx(0.5)  # 0.1 left and 0.4 right, of each of the two gates
-    assert (row.difference, row.difference_low, row.difference_high, row.better, row.note) == (None, None, None, None, "")
+    assert (row.difference, row.better, row.note) == (None, None, "")
 
 
 def test_a_row_without_a_finished_run(messy: Path):
     row = only(compared(messy, "lstm").rows, cell="cifg")
-    assert row == Row("copying", OptionValues(), "cifg", OptionValues(), "accuracy", True, n=0, failed=1)
+    assert row == Row(row.variant, "accuracy", True, n=0, failed=1)
+    assert (row.task, row.task_options, row.cell, row.options) == ("copying", {}, "cifg", {})
 
 
 def test_what_is_skipped(messy: Path):
@@ -58,22 +58,22 @@ def test_what_is_skipped(messy: Path):
     assert [(item.path.name[:15], item.reason) for item in found] == [("lstm-adding-s11", "summary.json is missing")]
 
 
-def test_two_settings_are_never_averaged(make_run, tmp_path: Path):
+def test_two_variants_are_never_averaged(make_run, tmp_path: Path):
     make_run(score=0.1, **{"optimizer.lr": 0.1})
     make_run(score=0.3, **{"optimizer.lr": 0.01})
     rows = compared(tmp_path).rows
-    assert [(row.options, row.n, row.mean) for row in rows] == [
+    assert [(row.options, row.n, row.mean.value if row.mean else None) for row in rows] == [
         ({"optimizer.lr": "0.1"}, 1, 0.1),
         ({"optimizer.lr": "0.01"}, 1, 0.3),
     ]
 
 
 @pytest.mark.parametrize("key", ["machine.device", "logger.name", "out", "sweep"])
-def test_where_a_run_happens_does_not_split_a_group(make_run, tmp_path: Path, key: str):
+def test_where_a_run_happens_does_not_split_a_variant(make_run, tmp_path: Path, key: str):
     make_run(seed=0, score=0.1, **{key: "here"})
     make_run(seed=1, score=0.3, **{key: "there"})
     (row,) = compared(tmp_path).rows
-    assert (row.n, row.mean, row.options) == (2, 0.2, {})
+    assert (row.n, row.mean and row.mean.value, row.options) == (2, 0.2, {})
 
 
 def test_options_of_another_optimiser_do_not_clutter_the_label(make_run, tmp_path: Path):
@@ -85,7 +85,7 @@ def test_options_of_another_optimiser_do_not_clutter_the_label(make_run, tmp_pat
     ]
 
 
-def test_an_option_that_only_some_have_tells_groups_apart(make_run, tmp_path: Path):
+def test_an_option_that_only_some_have_tells_variants_apart(make_run, tmp_path: Path):
     make_run(score=0.1, **{"model.new": True})
     make_run(score=0.2)
     assert [row.options for row in compared(tmp_path).rows] == [{"model.new": "true"}, {}]
@@ -184,9 +184,10 @@ def test_another_task_under_the_same_name_is_another_task(make_run, tmp_path: Pa
 def test_difference_to_the_baseline(messy: Path):
     rows = compared(messy, "lstm").rows
     row = only(rows, cell="gru", task="copying")
-    assert row.difference == pytest.approx(0.1)
+    difference = difference_of(row)
+    assert difference.size.value == pytest.approx(0.1)
     # The same seeds, each 0.1 better: such a difference has no variance, so that only the order is tested, 2 of 20 ways.
-    assert (row.difference_low, row.test, row.p, row.better) == (None, "Mann-Whitney", pytest.approx(0.1), None)
+    assert (difference.size.low, difference.test, difference.p, row.better) == (None, "Mann-Whitney", pytest.approx(0.1), None)
     assert only(rows, cell="lstm", task="copying").difference is None
 
 
@@ -198,8 +199,10 @@ def test_the_same_seeds_are_compared_in_pairs(make_run, tmp_path: Path):
     expected = stats.ttest_rel(gru, lstm)
     low, high = expected.confidence_interval(0.95)
     row = only(compared(tmp_path, "lstm").rows, cell="gru")
-    assert (row.test, row.seeds, row.scores) == ("paired t", ("0", "1", "2"), tuple(gru))
-    assert (row.difference_low, row.difference_high, row.p, row.p_adjusted) == pytest.approx((low, high, *[expected.pvalue] * 2))
+    difference = difference_of(row)
+    assert (difference.test, row.seeds, row.scores) == ("paired t", ("0", "1", "2"), tuple(gru))
+    assert difference.size[1:] == pytest.approx((low, high))
+    assert (difference.p, difference.p_adjusted) == pytest.approx((expected.pvalue, expected.pvalue))
 
 
 def test_other_seeds_are_compared_after_welch_and_all_variants_after_holm(make_run, tmp_path: Path):
@@ -210,15 +213,16 @@ def test_other_seeds_are_compared_after_welch_and_all_variants_after_holm(make_r
     rows = compared(tmp_path, "lstm").rows
     p = {cell: stats.ttest_ind(scores[cell], scores["lstm"], equal_var=False).pvalue for cell in ("gru", "cifg")}
     gru, cifg = only(rows, cell="gru"), only(rows, cell="cifg")
-    assert (gru.test, gru.p, gru.p_adjusted) == ("Welch t", pytest.approx(p["gru"]), pytest.approx(2 * p["gru"]))
-    assert (cifg.p, cifg.p_adjusted) == (pytest.approx(p["cifg"]), pytest.approx(p["cifg"]))
+    of_gru, of_cifg = difference_of(gru), difference_of(cifg)
+    assert (of_gru.test, of_gru.p, of_gru.p_adjusted) == ("Welch t", pytest.approx(p["gru"]), pytest.approx(2 * p["gru"]))
+    assert (of_cifg.p, of_cifg.p_adjusted) == (pytest.approx(p["cifg"]), pytest.approx(p["cifg"]))
     assert (gru.better, cifg.better) == (True, None)  # mse: lower is better
 
 
 def test_the_baseline_has_the_same_options(messy: Path):
     row = only(compared(messy, "lstm").rows, cell="gru", task="adding")
     # Against hidden_size=64, with the run whose metrics are damaged (score 0.21): its summary is sound.
-    assert row.difference == pytest.approx(0.31 - (0.2 + 0.21 + 0.22 + 0.21) / 4)
+    assert difference_of(row).size.value == pytest.approx(0.31 - (0.2 + 0.21 + 0.22 + 0.21) / 4)
     assert (row.better, row.note) == (False, "")  # mse: lower is better
 
 
@@ -230,19 +234,20 @@ def test_better_only_if_the_difference_is_significant(make_run, tmp_path: Path, 
     assert only(compared(tmp_path, "lstm").rows, cell="gru").better is better
 
 
-def test_a_single_run_has_a_difference_but_no_verdict(make_run, tmp_path: Path):
+def test_a_single_run_has_a_difference_but_no_conclusion(make_run, tmp_path: Path):
     make_run("lstm", score=0.1)
     make_run("gru", score=0.9)
     row = only(compared(tmp_path, "lstm").rows, cell="gru")
-    assert row.difference == pytest.approx(0.8)
-    assert (row.low, row.difference_low, row.better) == (None, None, None)
+    assert row.mean == (0.9, None, None)
+    assert difference_of(row).size == (pytest.approx(0.8), None, None)
+    assert row.better is None
 
 
 def test_the_only_baseline_has_other_options(make_run, tmp_path: Path):
     make_run("lstm", score=0.1)
     make_run("gru", score=0.3, **{"model.hidden_size": 74})
     row = only(compared(tmp_path, "lstm").rows, cell="gru")
-    assert row.difference == pytest.approx(0.2)
+    assert difference_of(row).size.value == pytest.approx(0.2)
     assert row.note == "compared with lstm, model.hidden_size=64"
 
 
@@ -251,7 +256,7 @@ def test_no_baseline_fits(make_run, tmp_path: Path):
     make_run("lstm", score=0.2, **{"model.hidden_size": 64})
     make_run("gru", score=0.3, **{"model.hidden_size": 128})
     row = only(compared(tmp_path, "lstm").rows, cell="gru")
-    assert (row.difference, row.note) == (None, "none of the 2 settings of lstm has the same options")
+    assert (row.difference, row.note) == (None, "none of the 2 variants of lstm has the same options")
 
 
 def test_two_baselines_fit(make_run, tmp_path: Path):
@@ -260,7 +265,7 @@ def test_two_baselines_fit(make_run, tmp_path: Path):
     make_run("gru", score=0.3)
     row = only(compared(tmp_path, "lstm").rows, cell="gru")
     assert row.difference is None
-    assert row.note == "2 settings of lstm have the same options, so the comparison is not unique"
+    assert row.note == "2 variants of lstm have the same options, so the comparison is not unique"
 
 
 def test_unknown_baseline(messy: Path):
@@ -283,7 +288,7 @@ def test_a_damaged_summary_is_named(make_run, tmp_path: Path, summary: dict[str,
     make_run(seed=0, score=0.5)
     make_run(seed=1, score=0.1, summary=summary)
     result = compared(tmp_path)
-    assert [(row.n, row.mean) for row in result.rows] == [(1, 0.5)]
+    assert [(row.n, row.mean) for row in result.rows] == [(1, (0.5, None, None))]
     assert [reason in item.reason for item in result.skipped] == [True]
 
 
@@ -322,7 +327,7 @@ def test_what_diverged_everywhere(make_run, tmp_path: Path):
     make_run("lstm", score=0.1)
     make_run("gru", state="diverged")
     lstm, gru = compared(tmp_path, "lstm").rows
-    assert (gru.metric, gru.n, gru.iqm, gru.chance) == (lstm.metric, 1, math.inf, lstm.chance)
+    assert (gru.metric, gru.n, gru.iqm and gru.iqm.value, gru.chance) == (lstm.metric, 1, math.inf, lstm.chance)
     make_run("gru", "copying", state="diverged")  # alone on its task: not even the metric is known
     assert "copying" in printed(compared(tmp_path).rows)
 

@@ -1,4 +1,4 @@
-"""Configurations over all tasks together, on the scale on which 0 is chance and 1 is solved."""
+"""Variants over all tasks together, on the scale on which 0 is chance and 1 is solved."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from numpy.typing import NDArray
 
 from gatelab.analysis.comparison.table import Row
-from gatelab.analysis.reading.groups import OptionValues
+from gatelab.analysis.reading.option_values import OptionValues
 from gatelab.analysis.statistics.intervals import Interval, bootstrap_interval, normalised
 
 
 @dataclass(frozen=True)
 class Overall:
-    """One configuration over all tasks.
+    """One variant over all tasks.
 
     Attributes:
         cell, options: as in `Row`.
@@ -32,7 +32,7 @@ class Overall:
 
 
 def overall(rows: Iterable[Row]) -> list[Overall]:
-    """Every configuration that has a result on every task, the best IQM first.
+    """Every variant that has a result on every task, the best IQM first.
 
     Args:
         rows: of a comparison.

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Sequence
 
 from gatelab.analysis.comparison.table import Row
-from gatelab.analysis.reading.groups import Group
 from gatelab.analysis.reading.series import Curve, over_seeds
 from gatelab.diagnostics import keys
 from gatelab.errors import UserError
@@ -13,17 +12,17 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 12
 
 
-def validation_curves(rows: Iterable[Row], groups: Iterable[Group]) -> list[Curve]:
+def validation_curves(rows: Iterable[Row]) -> list[Curve]:
     """For each row the validation score over training, mean over its seeds; empty where nothing can be read.
 
     Args:
-        rows, groups: of a `Comparison`.
+        rows: of a `Comparison`.
     """
     curves = []
-    for row, group in zip(rows, groups, strict=True):
+    for row in rows:
         key = keys.score("val", row.metric)
         series = []
-        for run in group.runs:
+        for run in row.variant.runs:
             try:
                 series.append(run.metrics("val").get(key, ([], [])))
             except (UserError, TypeError, ValueError):  # the row says what it can without

@@ -6,9 +6,10 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.comparison.formats import NOTHING, Section, caption, overall_section, sections
+from gatelab.analysis.comparison.conclusions import conclusions
+from gatelab.analysis.comparison.numbers import NOTHING
+from gatelab.analysis.comparison.sections import Section, caption, overall_section, sections
 from gatelab.analysis.comparison.table import Row
-from gatelab.analysis.comparison.verdict import verdicts
 from gatelab.analysis.reading.series import Curve
 from gatelab.process.console import Console
 from gatelab.runs import Skipped
@@ -27,12 +28,12 @@ def print_table(rows: Iterable[Row], console: Console, baseline: str | None = No
     if not rows:
         console.print("There are no runs to compare.")
         return
-    for section, verdict in zip(sections(rows, curves), verdicts(rows, baseline), strict=True):
+    for section, conclusion in zip(sections(rows, curves), conclusions(rows, baseline), strict=True):
         _print_section(section, console)
         for note in section.notes:
             console.print(Text(note), style="dim")
-        if baseline is not None and verdict.sentences:
-            console.print(Text(" ".join(verdict.sentences)))
+        if baseline is not None and conclusion.sentences:
+            console.print(Text(" ".join(conclusion.sentences)))
         console.print()
     together = overall_section(rows)
     if together is not None:
@@ -90,8 +91,8 @@ def _text(section: Section, column: int, row: int) -> Text:
     heading, text = section.columns[column], Text(section.cells[row][column])
     if heading == "options":
         return Text("\n".join(section.options[row].written) or NOTHING)
-    if heading == "difference" and section.verdicts[row] is not None:
-        text.stylize("green" if section.verdicts[row] else "red")
+    if heading == "difference" and section.better[row] is not None:
+        text.stylize("green" if section.better[row] else "red")
     return text
 
 

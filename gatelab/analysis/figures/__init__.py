@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gatelab.analysis.figures import _gates, _memory, _overall, _results
 from gatelab.analysis.figures._gates import gates_of, natural
 from gatelab.analysis.figures._memory import flow_layers, layers_of, longest_lag, memory_gate, timescale_seeds
-from gatelab.analysis.figures._model import COLOURS, DASHES, SYMBOLS, Axis, Figure, Panel, Problem, Series, Setting, plain
+from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series, plain
 from gatelab.analysis.figures._overall import together
 from gatelab.errors import UserError, unknown
 
@@ -51,17 +51,14 @@ def figure(name: str, problem: Problem) -> Figure | None:
 
 __all__ = [
     "CHAPTERS",
-    "COLOURS",
-    "DASHES",
     "FIGURES",
     "OVERALL",
-    "SYMBOLS",
     "Axis",
+    "DrawnVariant",
     "Figure",
     "Panel",
     "Problem",
     "Series",
-    "Setting",
     "figure",
     "flow_layers",
     "gates_of",

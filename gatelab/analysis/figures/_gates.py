@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting
+from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series
 from gatelab.analysis.reading.saturation import limits_in_words, limits_of
 from gatelab.diagnostics import keys
 
@@ -20,12 +20,12 @@ def natural(text: str) -> list[str]:
     return [part.zfill(12) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
-def gates_of(settings: Iterable[Setting]) -> list[tuple[str, str]]:
+def gates_of(variants: Iterable[DrawnVariant]) -> list[tuple[str, str]]:
     """Every (layer, gate) that has been recorded, in the order of the layers."""
     found = {
         (match[1], match[2])
-        for setting in settings
-        for recorded in (setting.records.curves, setting.records.histograms, setting.records.arrays)
+        for variant in variants
+        for recorded in (variant.records.curves, variant.records.histograms, variant.records.arrays)
         for key in recorded
         if (match := _GATE.fullmatch(key))
     }
@@ -34,31 +34,31 @@ def gates_of(settings: Iterable[Setting]) -> list[tuple[str, str]]:
 
 def place(problem: Problem, layer: str, what: str) -> str:
     """ "forget", and in which layer if there are several."""
-    several = len({name for name, _ in gates_of(problem.settings)}) > 1
+    several = len({name for name, _ in gates_of(problem.variants)}) > 1
     return f"{what}, layer {layer}" if several else what
 
 
 def _range(problem: Problem, layer: str, gate: str) -> tuple[float, float] | None:
     """[0, 1], or None for a gate that is not confined to it: there is no histogram of it."""
-    return _SHARE if any(keys.gate(layer, gate) in setting.records.histograms for setting in problem.settings) else None
+    return _SHARE if any(keys.gate(layer, gate) in variant.records.histograms for variant in problem.variants) else None
 
 
 def gate_units(problem: Problem) -> Figure | None:
     """Units of each gate over training, as a heat map."""
     panels = []
-    places = gates_of([problem.settings[number] for number in problem.one_per_cell])
+    places = gates_of([problem.variants[number] for number in problem.one_per_cell])
     for number in problem.one_per_cell:
-        setting = problem.settings[number]
+        variant = problem.variants[number]
         for column, (layer, gate) in enumerate(places):
-            picture = setting.records.pictures.get(keys.gate_units(layer, gate, "mean"))
+            picture = variant.records.pictures.get(keys.gate_units(layer, gate, "mean"))
             if picture is not None:
                 steps, values = picture
                 z = _sorted_units(values.T)
                 series = [Series(number, steps, np.arange(1, len(z) + 1))]
-                title = f"{setting.name}: {place(problem, layer, gate)}"
+                title = f"{variant.name}: {place(problem, layer, gate)}"
                 panels.append(Panel(title, Axis("optimiser steps"), Axis("units"), series, z=z, column=column))
     caption = (
-        "Mean activation of every unit (a row) over training, of the first seed of the best setting of each cell. Units are "
+        "Mean activation of every unit (a row) over training, of the first seed of the best variant of each cell. Units are "
         "sorted by their "
         "last value: a dark bottom is units whose gate has closed, a bright top units that hold it open."
     )
@@ -71,11 +71,11 @@ def gate_positions(problem: Problem) -> Figure | None:
     """Gates over the positions of the sequence, as a heat map."""
     panels = []
     for number in problem.one_per_cell:
-        setting = problem.settings[number]
+        variant = problem.variants[number]
         rows = [
             (place(problem, layer, gate), values)
-            for layer, gate in gates_of([setting])
-            if (values := setting.records.mean_array(keys.gate_positions(layer, gate))) is not None
+            for layer, gate in gates_of([variant])
+            if (values := variant.records.mean_array(keys.gate_positions(layer, gate))) is not None
         ]
         rows = [(label, values) for label, values in rows if values.size == rows[0][1].size]
         if rows:
@@ -83,10 +83,10 @@ def gate_positions(problem: Problem) -> Figure | None:
             y = Axis("gate", categories=[label for label, _ in rows])
             series = [Series(number, x, np.arange(len(rows)))]
             z = np.array([values for _, values in rows])
-            panels.append(Panel(setting.name, Axis("position in the sequence (%)", domain=(0, 100)), y, series, z=z))
+            panels.append(Panel(variant.name, Axis("position in the sequence (%)", domain=(0, 100)), y, series, z=z))
     caption = (
         "Mean activation of each gate along the sequence, over units, rows of the batch and seeds, in the last record; of the "
-        "best setting of "
+        "best variant of "
         "each cell."
     )
     return Figure("gate-positions", "Gates along the sequence", caption, "heat", panels) if panels else None
@@ -95,16 +95,16 @@ def gate_positions(problem: Problem) -> Figure | None:
 def gate_events(problem: Problem) -> Figure | None:
     """Gates where the task has something to keep, against elsewhere."""
     panels = []
-    for layer, gate in gates_of(problem.settings):
+    for layer, gate in gates_of(problem.variants):
         series: list[Series] = []
         names = []
         for number in problem.few:
-            setting = problem.settings[number]
-            there, elsewhere = (_final(setting, keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
+            variant = problem.variants[number]
+            there, elsewhere = (_final(variant, keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
             if there is not None and elsewhere is not None:
                 ends = [min(there, elsewhere)], [max(there, elsewhere)]
                 series.append(Series(number, [there], [len(names)], *ends))
-                names.append(setting.name)
+                names.append(variant.name)
         if series:
             title = place(problem, layer, gate)
             panels.append(
@@ -121,13 +121,13 @@ def gate_events(problem: Problem) -> Figure | None:
 def saturation(problem: Problem) -> Figure | None:
     """Karpathy's scatter: how often each unit's gate is wide open and how often shut."""
     panels = []
-    below, above = limits_in_words(limits_of(setting.group.config) for setting in problem.settings)
-    for layer, gate in gates_of(problem.settings):
+    below, above = limits_in_words(limits_of(variant.config) for variant in problem.variants)
+    for layer, gate in gates_of(problem.variants):
         series = []
         for number in problem.few:
-            setting = problem.settings[number]
+            variant = problem.variants[number]
             right, left = (
-                setting.records.arrays.get(keys.gate_units(layer, gate, f"saturated_{side}"), []) for side in ("right", "left")
+                variant.records.arrays.get(keys.gate_units(layer, gate, f"saturated_{side}"), []) for side in ("right", "left")
             )
             if right and left and right[0].size == left[0].size:
                 chosen = _evenly(right[0].size)
@@ -146,9 +146,9 @@ def saturation(problem: Problem) -> Figure | None:
 def gate_training(problem: Problem) -> Figure | None:
     """Mean and saturation of each gate over training."""
     panels = []
-    below, above = limits_in_words(limits_of(setting.group.config) for setting in problem.settings)
+    below, above = limits_in_words(limits_of(variant.config) for variant in problem.variants)
     statistics = {"mean": "mean", "saturated_left": f"share below {below}", "saturated_right": f"share above {above}"}
-    for layer, gate in gates_of(problem.settings):
+    for layer, gate in gates_of(problem.variants):
         for statistic, words in statistics.items():
             key = keys.gate(layer, gate, statistic)
             title = f"{place(problem, layer, gate)}: {words}"
@@ -166,10 +166,10 @@ def gate_training(problem: Problem) -> Figure | None:
 def gate_density(problem: Problem) -> Figure | None:
     """The distribution of the activations of each gate."""
     panels = []
-    for layer, gate in gates_of(problem.settings):
+    for layer, gate in gates_of(problem.variants):
         series = []
-        for number, setting in enumerate(problem.settings):
-            values = setting.records.histograms.get(keys.gate(layer, gate))
+        for number, variant in enumerate(problem.variants):
+            values = variant.records.histograms.get(keys.gate(layer, gate))
             if values is not None:
                 series.append(Series(number, (np.arange(values.size) + 0.5) / values.size, values))
         if series:
@@ -185,16 +185,16 @@ def gate_density(problem: Problem) -> Figure | None:
 def curve_panel(problem: Problem, key: str, title: str, y: Axis) -> Panel:
     """A recorded quantity over training."""
     series = []
-    for number, setting in enumerate(problem.settings):
-        curve = setting.records.curves.get(key)
+    for number, variant in enumerate(problem.variants):
+        curve = variant.records.curves.get(key)
         if curve is not None and curve.steps.size:
             series.append(Series(number, curve.steps, curve.mean, curve.low, curve.high))
     return Panel(title, Axis("optimiser steps"), y, series)
 
 
-def _final(setting: Setting, key: str) -> float | None:
+def _final(variant: DrawnVariant, key: str) -> float | None:
     """The mean over the seeds of the last value."""
-    values = [value for value in setting.records.finals.get(key, []) if np.isfinite(value)]
+    values = [value for value in variant.records.finals.get(key, []) if np.isfinite(value)]
     return float(np.mean(values)) if values else None
 
 

@@ -6,31 +6,31 @@ from collections.abc import Iterable
 import numpy as np
 
 from gatelab.analysis.figures._gates import curve_panel, gates_of, natural, place
-from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting, spans
+from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series, spans
 from gatelab.diagnostics import keys
 
 _SPECTRUM = 64  # points of a spectrum
 
 
-def layers_of(settings: Iterable[Setting]) -> list[str]:
+def layers_of(variants: Iterable[DrawnVariant]) -> list[str]:
     """The layers that have timescales."""
     found = {
-        key.split("/")[1] for setting in settings for key in setting.records.arrays if re.fullmatch(r"timescale/[^/]+/units", key)
+        key.split("/")[1] for variant in variants for key in variant.records.arrays if re.fullmatch(r"timescale/[^/]+/units", key)
     }
     return sorted(found, key=natural)
 
 
-def timescale_seeds(setting: Setting, layer: str, share: float = 0.5) -> list[float]:
+def timescale_seeds(variant: DrawnVariant, layer: str, share: float = 0.5) -> list[float]:
     """A quantile of the timescales of the layer's units, one value a seed."""
-    arrays = setting.records.arrays.get(keys.timescale(layer, "units"), [])
+    arrays = variant.records.arrays.get(keys.timescale(layer, "units"), [])
     return [float(np.quantile(values, share)) for values in arrays if values.size and not np.isnan(values).any()]
 
 
-def memory_gate(setting: Setting, layer: str) -> str | None:
+def memory_gate(variant: DrawnVariant, layer: str) -> str | None:
     """The gate that the timescales 1 / (1 - mean) were read off."""
-    scales = setting.records.arrays.get(keys.timescale(layer, "units"), [])
-    for own, gate in gates_of([setting]):
-        means = setting.records.arrays.get(keys.gate_units(own, gate, "mean"), [])
+    scales = variant.records.arrays.get(keys.timescale(layer, "units"), [])
+    for own, gate in gates_of([variant]):
+        means = variant.records.arrays.get(keys.gate_units(own, gate, "mean"), [])
         if own == layer and scales and means and means[0].shape == scales[0].shape:
             kept = means[0] < 0.99  # behind it the four digits of a mean say too little about 1 - mean
             if kept.any() and np.allclose(1 / (1 - means[0][kept]), scales[0][kept], rtol=0.05):
@@ -41,24 +41,24 @@ def memory_gate(setting: Setting, layer: str) -> str | None:
 def memory(problem: Problem) -> Figure | None:
     """Timescales of the units and half-life of the gradient, the longest first."""
     panels = []
-    several = len(layers_of(problem.settings)) > 1
-    for layer in layers_of(problem.settings):
+    several = len(layers_of(problem.variants)) > 1
+    for layer in layers_of(problem.variants):
         found = []
         for number in problem.few:
-            setting = problem.settings[number]
-            seeds = timescale_seeds(setting, layer)
+            variant = problem.variants[number]
+            seeds = timescale_seeds(variant, layer)
             if seeds:
-                low, high = (float(np.mean(timescale_seeds(setting, layer, share))) for share in (0.1, 0.9))
-                middle, gate = float(np.mean(seeds)), memory_gate(setting, layer)
+                low, high = (float(np.mean(timescale_seeds(variant, layer, share))) for share in (0.1, 0.9))
+                middle, gate = float(np.mean(seeds)), memory_gate(variant, layer)
                 found.append((middle, low, high, seeds, number, f"{middle:.3g}" + (f", {gate} gate" if gate else "")))
         if found:
             of = f", layer {layer}" if several else ""
             panels.append(_ordered(problem, found, "timescale of the units (steps)", f"How long units keep their state{of}"))
-    for layer in flow_layers(problem.settings, end=True):
-        found, endless, reach = [], [], longest_lag(problem.settings, layer)
+    for layer in flow_layers(problem.variants, end=True):
+        found, endless, reach = [], [], longest_lag(problem.variants, layer)
         for number in problem.few:
-            setting = problem.settings[number]
-            seeds = setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
+            variant = problem.variants[number]
+            seeds = variant.records.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
             seeds = [value for value in seeds if not np.isnan(value)]
             finite = [value for value in seeds if np.isfinite(value)]
             if len(finite) * 2 > len(seeds):  # the median is finite
@@ -85,10 +85,10 @@ def memory(problem: Problem) -> Figure | None:
 def timescales(problem: Problem) -> Figure | None:
     """The spectrum of timescales, and their median over training."""
     panels = []
-    for layer in layers_of(problem.settings):
+    for layer in layers_of(problem.variants):
         series = []
-        for number, setting in enumerate(problem.settings):
-            every = np.sort(np.concatenate([np.ravel(a) for a in setting.records.arrays.get(keys.timescale(layer, "units"), [[]])]))
+        for number, variant in enumerate(problem.variants):
+            every = np.sort(np.concatenate([np.ravel(a) for a in variant.records.arrays.get(keys.timescale(layer, "units"), [[]])]))
             every = every[np.isfinite(every)]
             if every.size:
                 at = np.unique(np.linspace(0, every.size - 1, min(every.size, _SPECTRUM)).round().astype(int))
@@ -110,7 +110,7 @@ def timescales(problem: Problem) -> Figure | None:
 def retention(problem: Problem) -> Figure | None:
     """What is left of a state after so many steps."""
     panels = []
-    for layer in layers_of(problem.settings):
+    for layer in layers_of(problem.variants):
         series = _against(problem, keys.retention(layer, "lags"), keys.retention(layer, "mean"))
         if series:
             title = place(problem, layer, "share of the state that is left")
@@ -126,20 +126,20 @@ def retention(problem: Problem) -> Figure | None:
 def gradient_lag(problem: Problem) -> Figure | None:
     """Gradient of the loss against the lag."""
     panels = []
-    same = _same_at_the_end(problem.settings)
+    same = _same_at_the_end(problem.variants)
     for end in (True,) if same else (False, True):
-        for layer in flow_layers(problem.settings, end):
-            for part in _parts(problem.settings, layer, end):
+        for layer in flow_layers(problem.variants, end):
+            for part in _parts(problem.variants, layer, end):
                 series = []
                 lags, norm = (keys.flow(layer, part, what, end) for what in ("lags", "norm"))
                 for item in _against(problem, lags, norm):
-                    setting = problem.settings[item.setting]
-                    first = setting.records.mean_array(keys.flow(layer, "state", "norm", end))
+                    variant = problem.variants[item.variant]
+                    first = variant.records.mean_array(keys.flow(layer, "state", "norm", end))
                     scale = first[0] if first is not None and first.size and first[0] > 0 else np.nan
                     y = np.asarray(item.y) / scale
-                    halves = setting.records.finals.get(keys.flow(layer, part, "half_life", end), [])
+                    halves = variant.records.finals.get(keys.flow(layer, part, "half_life", end), [])
                     series.append(
-                        Series(item.setting, item.x, np.where(y > 0, y, np.nan), note=_half_life(halves, np.ravel(item.x)[-1]))
+                        Series(item.variant, item.x, np.where(y > 0, y, np.nan), note=_half_life(halves, np.ravel(item.x)[-1]))
                     )
                 series = [item for item in series if np.isfinite(item.y).any()]
                 if series:
@@ -173,7 +173,7 @@ def gradient_norms(problem: Problem) -> Figure | None:
 
 def gradient_blocks(problem: Problem) -> Figure | None:
     """Gradient norm of every parameter and of each gate's block of it."""
-    found = {key for setting in problem.settings for key in setting.records.curves if key.startswith("grad/")} - {keys.gradient()}
+    found = {key for variant in problem.variants for key in variant.records.curves if key.startswith("grad/")} - {keys.gradient()}
     panels = [
         curve_panel(problem, key, f"‖{key.removeprefix('grad/')}‖", Axis("gradient norm", log=True))
         for key in sorted(found, key=natural)
@@ -188,15 +188,15 @@ def state_growth(problem: Problem) -> Figure | None:
     """Norm of the state along the sequence."""
     names = {
         (match[1], match[2])
-        for setting in problem.settings
-        for key in setting.records.arrays
+        for variant in problem.variants
+        for key in variant.records.arrays
         if (match := re.fullmatch(r"state/([^/]+)/([^/]+)/positions/norm", key))
     }
     panels = []
     for layer, part in sorted(names, key=lambda name: (natural(name[0]), name[1])):
         series = []
-        for number, setting in enumerate(problem.settings):
-            values = setting.records.mean_array(keys.state(layer, part, "positions/norm"))
+        for number, variant in enumerate(problem.variants):
+            values = variant.records.mean_array(keys.state(layer, part, "positions/norm"))
             if values is not None and values.size:
                 series.append(Series(number, (np.arange(values.size) + 0.5) * 100 / values.size, values))
         y = Axis(f"‖{part}‖", log=spans([item.y for item in series]))
@@ -216,11 +216,11 @@ def dynamics(problem: Problem) -> Figure | None:
     )
     panels = []
     for build, what, title, y in kinds:
-        layers = {key.split("/")[1] for setting in problem.settings for key in setting.records.arrays if key.endswith(f"/{what}")}
+        layers = {key.split("/")[1] for variant in problem.variants for key in variant.records.arrays if key.endswith(f"/{what}")}
         for layer in sorted(layers, key=natural):
             series = []
-            for number, setting in enumerate(problem.settings):
-                values = setting.records.mean_array(build(layer, what))
+            for number, variant in enumerate(problem.variants):
+                values = variant.records.mean_array(build(layer, what))
                 if values is not None and values.size:
                     note = f"largest {values[0]:.3g}"
                     series.append(Series(number, np.arange(1, values.size + 1), values, note=note))
@@ -235,10 +235,10 @@ def dynamics(problem: Problem) -> Figure | None:
 def recall(problem: Problem) -> Figure | None:
     """Accuracy of each recalled slot."""
     series, most = [], 0
-    for number, setting in enumerate(problem.settings):
+    for number, variant in enumerate(problem.variants):
         slots = {
             int(match[1]): values
-            for key, values in setting.records.finals.items()
+            for key, values in variant.records.finals.items()
             if (match := re.fullmatch(r"val/recall/(\d+)", key))
         }
         if slots:
@@ -272,30 +272,30 @@ def _ordered(
         series.append(Series(number, [middle], [at], [low], [high], seeds, note))
     x = Axis(label, log=all(item[1] > 0 for item in found))
     levels = {} if longest_lag is None else {"longest lag": longest_lag}
-    return Panel(title, x, Axis("", categories=[problem.settings[number].name for number in rows]), series, levels)
+    return Panel(title, x, Axis("", categories=[problem.variants[number].name for number in rows]), series, levels)
 
 
 def _against(problem: Problem, x_key: str, y_key: str) -> list[Series]:
-    """One array against another, of every setting that has both."""
+    """One array against another, of every variant that has both."""
     series = []
-    for number, setting in enumerate(problem.settings):
-        x, y = setting.records.mean_array(x_key), setting.records.mean_array(y_key)
+    for number, variant in enumerate(problem.variants):
+        x, y = variant.records.mean_array(x_key), variant.records.mean_array(y_key)
         if x is not None and y is not None and x.size == y.size and x.size:
             series.append(Series(number, x, y))
     return series
 
 
-def flow_layers(settings: Iterable[Setting], end: bool) -> list[str]:
-    found = {key.split("/")[1] for setting in settings for key in setting.records.arrays if _is_flow(key, end)}
+def flow_layers(variants: Iterable[DrawnVariant], end: bool) -> list[str]:
+    found = {key.split("/")[1] for variant in variants for key in variant.records.arrays if _is_flow(key, end)}
     return sorted(found, key=natural)
 
 
-def _parts(settings: Iterable[Setting], layer: str, end: bool) -> list[str]:
+def _parts(variants: Iterable[DrawnVariant], layer: str, end: bool) -> list[str]:
     """The parts of the state, the whole of it first."""
     found = {
         key.split("/")[2]
-        for setting in settings
-        for key in setting.records.arrays
+        for variant in variants
+        for key in variant.records.arrays
         if _is_flow(key, end) and key.split("/")[1] == layer
     }
     return sorted(found, key=lambda part: (part != "state", part))
@@ -316,18 +316,18 @@ def _half_life(seeds: list[float], reach: float) -> str:
     return f"½: {middle:.3g} steps" if middle <= reach else f"½: over {reach:.0f} steps"
 
 
-def longest_lag(settings: Iterable[Setting], layer: str) -> float | None:
+def longest_lag(variants: Iterable[DrawnVariant], layer: str) -> float | None:
     """Steps between the last one and the first that has a gradient."""
-    lags = [setting.records.mean_array(keys.flow(layer, "state", "lags", end=True)) for setting in settings]
+    lags = [variant.records.mean_array(keys.flow(layer, "state", "lags", end=True)) for variant in variants]
     return max((float(values[-1]) for values in lags if values is not None and values.size), default=None)
 
 
-def _same_at_the_end(settings: Iterable[Setting]) -> bool:
+def _same_at_the_end(variants: Iterable[DrawnVariant]) -> bool:
     """Whether the task's own loss is one at the end, so that both gradients are the same."""
     pairs = [
-        (values, setting.records.arrays.get(key.replace("flow/", "flow_end/", 1), []))
-        for setting in settings
-        for key, values in setting.records.arrays.items()
+        (values, variant.records.arrays.get(key.replace("flow/", "flow_end/", 1), []))
+        for variant in variants
+        for key, values in variant.records.arrays.items()
         if _is_flow(key, end=False)
     ]
     return all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairs)

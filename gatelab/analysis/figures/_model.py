@@ -9,36 +9,35 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gatelab.analysis.comparison.table import Row
-from gatelab.analysis.reading.groups import Group, OptionValues
+from gatelab.analysis.reading.option_values import OptionValues
 from gatelab.analysis.reading.series import Records
-
-# Okabe & Ito (2008), told apart by colour-blind readers; grey for their black, which a dark page hides; yellow last, the palest.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080", "#F0E442")
-DASHES = ("", "7 3", "2 2", "8 3 2 3", "12 4", "12 3 2 3")  # lengths of strokes and gaps, in points
-SYMBOLS = ("circle", "square", "triangle", "diamond", "cross", "star")
 
 _FEW = 10
 Kind = Literal["lines", "dots", "ranges", "heat"]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One configuration as it is drawn.
+class DrawnVariant:
+    """One variant as it is drawn.
 
     Attributes:
         name: what the reader knows it by: the cell, and the options that set it apart.
         options: those options by their short names, "hidden_size" to "128".
-        colour, symbol: indices into COLOURS and SYMBOLS, the same for a cell in all figures; `dash`: into DASHES.
+        colour, symbol: indices into `looks.COLOURS` and `looks.SYMBOLS`, those of the cell; `dash`: into `looks.DASHES`.
     """
 
     row: Row
-    group: Group
     records: Records
     name: str
     options: OptionValues
     colour: int
     symbol: int
     dash: int
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Its configuration, dotted keys to values as text."""
+        return self.row.variant.config
 
 
 @dataclass(frozen=True)
@@ -47,40 +46,39 @@ class Problem:
 
     Attributes:
         title: the task and what sets it apart.
-        settings: the configurations that are drawn, the best first.
+        variants: those that are drawn, the best first.
         hidden: names of those that are not, for want of line styles.
-        groups: (row, group) of all of them, drawn or not.
+        rows: of all of them, drawn or not.
     """
 
     number: int
     title: str
-    settings: list[Setting]
+    variants: list[DrawnVariant]
     hidden: list[str]
-    groups: list[tuple[Row, Group]]
+    rows: list[Row]
 
     @property
     def scored(self) -> Row:
         """A row that knows metric and levels; any if no run has finished."""
-        rows = [row for row, _ in self.groups]
-        return next((row for row in rows if row.n), rows[0])
+        return next((row for row in self.rows if row.n), self.rows[0])
 
     @property
     def one_per_cell(self) -> list[int]:
-        """The best setting of each cell, as indices: pictures that need a panel for each are drawn of these."""
+        """The best variant of each cell, as indices: pictures that need a panel for each are drawn of these."""
         seen: dict[str, int] = {}
-        for number, setting in enumerate(self.settings):
-            seen.setdefault(setting.row.cell, number)
+        for number, variant in enumerate(self.variants):
+            seen.setdefault(variant.row.cell, number)
         return list(seen.values())
 
     @property
     def few(self) -> list[int]:
-        """As many settings as a list can name: all, or the best of each cell."""
-        return list(range(len(self.settings))) if len(self.settings) <= _FEW else self.one_per_cell
+        """As many variants as a list can name: all, or the best of each cell."""
+        return list(range(len(self.variants))) if len(self.variants) <= _FEW else self.one_per_cell
 
     @property
     def of_few(self) -> str:
         """What a caption says of it."""
-        return "" if len(self.settings) <= _FEW else " The best setting of each cell."
+        return "" if len(self.variants) <= _FEW else " The best variant of each cell."
 
 
 @dataclass(frozen=True)
@@ -99,17 +97,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers of one setting.
+    """Numbers of one variant.
 
     Attributes:
-        setting: index into the problem's settings.
+        variant: index into the problem's variants.
         x, y: (K,).
         low, high: (K,), the band about y, or of `ranges` the interval about x.
         points: single values beside an interval, one a seed.
         note: said in words at the line.
     """
 
-    setting: int
+    variant: int
     x: ArrayLike
     y: ArrayLike
     low: ArrayLike | None = None
@@ -202,7 +200,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 def _series(series: Series) -> dict[str, Any]:
     optional = {key: getattr(series, key) for key in ("low", "high", "points")}
-    said = {"setting": series.setting, "x": numbers(series.x), "y": numbers(series.y)}
+    said = {"variant": series.variant, "x": numbers(series.x), "y": numbers(series.y)}
     said |= {key: numbers(values) for key, values in optional.items() if values is not None}
     return said | ({"note": series.note} if series.note else {})
 

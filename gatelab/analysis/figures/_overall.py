@@ -15,12 +15,12 @@ _THRESHOLDS = np.linspace(0, 1.2, 61)
 
 
 def together(problems: Sequence[Problem]) -> Problem:
-    """The problems as one, with every setting as it is drawn on the first task that has it."""
-    settings = {}
-    for setting in (setting for problem in problems for setting in problem.settings):
-        settings.setdefault((setting.row.cell, setting.row.options), setting)
-    groups = list(itertools.chain.from_iterable(problem.groups for problem in problems))
-    return Problem(len(problems), "All tasks together", list(settings.values()), [], groups)
+    """The problems as one, with every variant as it is drawn on the first task that has it."""
+    variants = {}
+    for variant in (variant for problem in problems for variant in problem.variants):
+        variants.setdefault((variant.row.cell, variant.row.options), variant)
+    rows = list(itertools.chain.from_iterable(problem.rows for problem in problems))
+    return Problem(len(problems), "All tasks together", list(variants.values()), [], rows)
 
 
 def overall(problem: Problem) -> Figure | None:
@@ -29,7 +29,7 @@ def overall(problem: Problem) -> Figure | None:
     for number, item in _drawn(problem):
         low, high = (item.iqm.value if end is None else end for end in (item.iqm.low, item.iqm.high))
         series.append(Series(number, [item.iqm.value], [len(names)], [low], [high], note=f"{item.iqm.value:.2f}"))
-        names.append(problem.settings[number].name)
+        names.append(problem.variants[number].name)
     panel = Panel("", Axis(_SCALE), Axis("", categories=names), series, {"chance": 0.0, "solved": 1.0})
     caption = (
         "Interquartile mean of the runs of all tasks, each on the scale from chance to solved, with its 95% interval from "
@@ -55,6 +55,6 @@ def profiles(problem: Problem) -> Figure | None:
 
 
 def _drawn(problem: Problem) -> list[tuple[int, Overall]]:
-    numbers = {(setting.row.cell, setting.row.options): number for number, setting in enumerate(problem.settings)}
-    every = over_tasks(row for row, _ in problem.groups)
+    numbers = {(variant.row.cell, variant.row.options): number for number, variant in enumerate(problem.variants)}
+    every = over_tasks(problem.rows)
     return [(numbers[item.cell, item.options], item) for item in every if (item.cell, item.options) in numbers]

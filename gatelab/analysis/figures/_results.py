@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gatelab.analysis.figures._model import Axis, Figure, Panel, Problem, Series, Setting, spans
+from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series, spans
 from gatelab.analysis.reading.series import Curve
 
 
@@ -13,7 +13,7 @@ def metric_key(problem: Problem) -> str:
     """The validation score to draw: the task's, or while no run has finished the first that is not the loss."""
     if problem.scored.metric:
         return f"val/{problem.scored.metric}"
-    keys = {key for setting in problem.settings for key in setting.records.curves if key.startswith("val/")}
+    keys = {key for variant in problem.variants for key in variant.records.curves if key.startswith("val/")}
     return min(keys - {"val/loss"}, default="val/loss")
 
 
@@ -23,13 +23,13 @@ def ranking(problem: Problem) -> Figure | None:
     series: list[Series] = []
     shown: list[int] = []
     every: list[float] = []
-    for number, setting in enumerate(problem.settings):
-        mean, low, high = setting.row.mean, setting.row.low, setting.row.high
-        if mean is not None:
+    for number, variant in enumerate(problem.variants):
+        if variant.row.mean is not None:
+            mean, low, high = variant.row.mean
             ends = [mean if low is None else low], [mean if high is None else high]
-            series.append(Series(number, [mean], [len(shown)], *ends, setting.row.scores, f"n = {setting.row.n}"))
+            series.append(Series(number, [mean], [len(shown)], *ends, variant.row.scores, f"n = {variant.row.n}"))
             shown.append(number)
-            every += setting.row.scores
+            every += variant.row.scores
     if not series:
         return None
     log = spans([every]) and not row.higher_is_better
@@ -60,8 +60,8 @@ def learning(problem: Problem) -> Figure | None:
 def wall_time(problem: Problem) -> Figure | None:
     """Validation score against the time that training took."""
 
-    def seconds(setting: Setting, curve: Curve) -> np.ndarray:
-        time = setting.records.seconds
+    def seconds(variant: DrawnVariant, curve: Curve) -> np.ndarray:
+        time = variant.records.seconds
         if time is None or not time.steps.size:
             return np.full(curve.steps.size, np.nan)
         return np.interp(curve.steps, time.steps, time.mean)
@@ -80,19 +80,20 @@ def wall_time(problem: Problem) -> Figure | None:
 
 def cost(problem: Problem) -> Figure | None:
     """Quality against what it costs."""
-    kinds: list[tuple[str, Callable[[Setting], float | None]]] = [
-        ("trained parameters", lambda setting: setting.row.parameters),
-        ("FLOPs of one step of one sequence", lambda setting: setting.row.flops_per_step),
-        ("seconds per optimiser step", lambda setting: setting.row.seconds_per_step),
+    kinds: list[tuple[str, Callable[[DrawnVariant], float | None]]] = [
+        ("trained parameters", lambda variant: variant.row.parameters),
+        ("FLOPs of one step of one sequence", lambda variant: variant.row.flops_per_step),
+        ("seconds per optimiser step", lambda variant: variant.row.seconds_per_step),
     ]
     panels = []
     for label, of in kinds:
         series = []
-        for number, setting in enumerate(problem.settings):
-            row, x = setting.row, of(setting)
+        for number, variant in enumerate(problem.variants):
+            row, x = variant.row, of(variant)
             if x is not None and row.mean is not None:
-                bounds = ([row.low], [row.high]) if row.low is not None and row.high is not None else (None, None)
-                series.append(Series(number, [x], [row.mean], *bounds))
+                mean, low, high = row.mean
+                bounds = ([low], [high]) if low is not None and high is not None else (None, None)
+                series.append(Series(number, [x], [mean], *bounds))
         if series:
             y = [np.ravel(item.y)[0] for item in series]
             log = spans([y]) and not problem.scored.higher_is_better
@@ -105,13 +106,13 @@ def cost(problem: Problem) -> Figure | None:
 def options(problem: Problem) -> Figure | None:
     """What the options that a sweep varied do to the score."""
     values: dict[str, set[str]] = defaultdict(set)
-    for _, group in problem.groups:
-        for key, value in group.config.items():
+    for row in problem.rows:
+        for key, value in row.variant.config.items():
             if not key.startswith(("task.", "plugins")) and key != "cell.name":
                 values[key].add(value)
     by_cell: dict[str, list[tuple[dict[str, str], tuple[float, ...], int]]] = defaultdict(list)
-    for number, setting in enumerate(problem.settings):
-        by_cell[setting.row.cell].append((setting.group.config, setting.row.scores, number))
+    for number, variant in enumerate(problem.variants):
+        by_cell[variant.row.cell].append((variant.config, variant.row.scores, number))
     panels = []
     for key in sorted(key for key, found in values.items() if len(found) > 1):
         words = sorted(values[key], key=_number_or_text)
@@ -130,7 +131,7 @@ def options(problem: Problem) -> Figure | None:
             y_axis = Axis(f"test {problem.scored.metric}{_direction(problem)}", log)
             panels.append(Panel(key, Axis(key, categories=words), y_axis, series, _levels(problem)))
     caption = (
-        "Mean test score of each cell at each value, over all seeds and over whatever else varied among the settings drawn; "
+        "Mean test score of each cell at each value, over all seeds and over whatever else varied among the variants drawn; "
         "band from the "
         "worst to the best run."
     )
@@ -138,14 +139,14 @@ def options(problem: Problem) -> Figure | None:
 
 
 def _learning(
-    problem: Problem, name: str, title: str, label: str, at: Callable[[Setting, Curve], np.ndarray], caption: str
+    problem: Problem, name: str, title: str, label: str, at: Callable[[DrawnVariant, Curve], np.ndarray], caption: str
 ) -> Figure | None:
     key = metric_key(problem)
     series, curves = [], []
-    for number, setting in enumerate(problem.settings):
-        curve = setting.records.curves.get(key)
+    for number, variant in enumerate(problem.variants):
+        curve = variant.records.curves.get(key)
         if curve is not None and curve.steps.size:
-            x = at(setting, curve)
+            x = at(variant, curve)
             if np.isfinite(x).any():
                 series.append(Series(number, x, curve.mean, curve.low, curve.high))
                 curves.append(curve.mean)
@@ -169,7 +170,7 @@ def _levels(problem: Problem) -> dict[str, float]:
 
 
 def _names(problem: Problem, numbers: list[int]) -> Axis:
-    return Axis("", categories=[problem.settings[number].name for number in numbers])
+    return Axis("", categories=[problem.variants[number].name for number in numbers])
 
 
 def _number_or_text(text: str) -> tuple[bool, float, str]:

@@ -4,8 +4,17 @@ import math
 
 import numpy as np
 
-from gatelab.analysis.comparison.verdict import listed
-from gatelab.analysis.figures import Problem, Setting, flow_layers, gates_of, layers_of, longest_lag, memory_gate, timescale_seeds
+from gatelab.analysis.comparison.conclusions import listed
+from gatelab.analysis.figures import (
+    DrawnVariant,
+    Problem,
+    flow_layers,
+    gates_of,
+    layers_of,
+    longest_lag,
+    memory_gate,
+    timescale_seeds,
+)
 from gatelab.analysis.statistics.differences import welch_interval
 from gatelab.diagnostics import keys
 
@@ -13,16 +22,16 @@ from gatelab.diagnostics import keys
 def memory_words(problem: Problem) -> list[str]:
     """Sentences on memory: timescales, their gate, what the gates tell apart, and the gradient. Empty if nothing was recorded.
 
-    They compare the best setting of each cell, and call it by the cell's name.
+    They compare the best variant of each cell, and call it by the cell's name.
     """
-    settings = [problem.settings[number] for number in problem.one_per_cell]
-    layers = layers_of(settings)
+    variants = [problem.variants[number] for number in problem.one_per_cell]
+    layers = layers_of(variants)
     ranked = []
-    for setting in settings:
-        # A setting is as slow as its slowest layer.
-        of_layers = [(float(np.mean(seeds)), layer, seeds) for layer in layers if (seeds := timescale_seeds(setting, layer))]
+    for variant in variants:
+        # A variant is as slow as its slowest layer.
+        of_layers = [(float(np.mean(seeds)), layer, seeds) for layer in layers if (seeds := timescale_seeds(variant, layer))]
         if of_layers:
-            ranked.append((*max(of_layers, key=lambda item: item[0]), setting))
+            ranked.append((*max(of_layers, key=lambda item: item[0]), variant))
     ranked.sort(key=lambda item: -item[0])
     if not ranked:
         return []
@@ -32,17 +41,17 @@ def memory_words(problem: Problem) -> list[str]:
     longest = " longest" if len(ranked) > 1 else ""
     said = [f"{first.row.cell} keeps its state{longest}{through}: its median unit for {_number(steps)} steps."]
     if len(ranked) > 1:
-        others = [f"{setting.row.cell} {_number(value)}" for value, _, _, setting in ranked[1:6]]
-        gates = {memory_gate(setting, own) for _, own, _, setting in ranked}
+        others = [f"{variant.row.cell} {_number(value)}" for value, _, _, variant in ranked[1:6]]
+        gates = {memory_gate(variant, own) for _, own, _, variant in ranked}
         shared = f", all through the {gate} gate" if gates == {gate} and gate and len(ranked) > 2 else ""
         said.append(f"It is followed by {listed(others)}{shared}. {_holds(first, seeds, ranked[1][3], ranked[1][2])}")
     told = _events(first)
-    if len(problem.settings) > len(settings):
-        said.append("Of each cell that is its best setting.")
-    return [*said, *([told] if told else []), *_gradient(settings)]
+    if len(problem.variants) > len(variants):
+        said.append("Each cell is represented by its best variant.")
+    return [*said, *([told] if told else []), *_gradient(variants)]
 
 
-def _holds(first: Setting, seeds: list[float], second: Setting, others: list[float]) -> str:
+def _holds(first: DrawnVariant, seeds: list[float], second: DrawnVariant, others: list[float]) -> str:
     """Whether the difference of two medians is more than what seeds do; on logarithms, since timescales are ratios."""
     if min(len(seeds), len(others)) < 2:
         return "One seed cannot tell whether that is chance."
@@ -56,11 +65,11 @@ def _holds(first: Setting, seeds: list[float], second: Setting, others: list[flo
     return f"The lead of {first.row.cell} over {second.row.cell} may be chance ({bounds})."
 
 
-def _events(setting: Setting) -> str:
+def _events(variant: DrawnVariant) -> str:
     """The gate that tells the task's events from the other steps best."""
     best = (0.0, "")
-    for layer, gate in gates_of([setting]):
-        there, elsewhere = (setting.records.finals.get(keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
+    for layer, gate in gates_of([variant]):
+        there, elsewhere = (variant.records.finals.get(keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
         if there and elsewhere:
             a, b = float(np.nanmean(there)), float(np.nanmean(elsewhere))
             words = f"What it keeps is chosen most by its {gate} gate: {a:.2f} at the task's events, {b:.2f} elsewhere."
@@ -68,19 +77,19 @@ def _events(setting: Setting) -> str:
     return best[1]
 
 
-def _gradient(settings: list[Setting]) -> list[str]:
+def _gradient(variants: list[DrawnVariant]) -> list[str]:
     """How far the gradient of a loss at the end reaches back; a half-life beyond the sequence is no number to quote."""
     halves: list[tuple[float, str]] = []
     reach = 0.0
-    for setting in settings:
+    for variant in variants:
         of_layers = []
-        for layer in flow_layers([setting], end=True):
-            values = np.array(setting.records.finals.get(keys.flow(layer, "state", "half_life", end=True), []))
-            reach = max(reach, longest_lag([setting], layer) or 0.0)
+        for layer in flow_layers([variant], end=True):
+            values = np.array(variant.records.finals.get(keys.flow(layer, "state", "half_life", end=True), []))
+            reach = max(reach, longest_lag([variant], layer) or 0.0)
             if not np.isnan(values).all():
                 of_layers.append(float(np.median(values[~np.isnan(values)])))
         if of_layers:
-            halves.append((max(of_layers), setting.row.cell))
+            halves.append((max(of_layers), variant.row.cell))
     if not halves:
         return []
     hardly = [name for value, name in halves if value > reach]

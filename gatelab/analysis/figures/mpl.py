@@ -9,21 +9,19 @@ import numpy as np
 
 from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.figures import (
-    COLOURS,
-    DASHES,
     FIGURES,
     OVERALL,
-    SYMBOLS,
     Axis,
+    DrawnVariant,
     Figure,
     Panel,
     Problem,
     Series,
-    Setting,
     figure,
     together,
 )
-from gatelab.analysis.figures.benchmarks import read_problems
+from gatelab.analysis.figures.from_runs import read_problems
+from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS
 from gatelab.errors import UserError, unknown
 from gatelab.runs import Run, Skipped
 from gatelab.runs.files import replacing
@@ -75,7 +73,7 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
     drawn = [
         (problem, found)
         for problem in ([together(problems)] if FIGURES[name] in OVERALL and problems else problems)
-        if problem.settings and task in (None, problem.scored.task) and (found := figure(name, problem)) is not None
+        if problem.variants and task in (None, problem.scored.task) and (found := figure(name, problem)) is not None
     ]
     if not drawn:
         raise UserError(f"None of the runs recorded what the figure '{name}' needs. `gatelab report` draws what there is.")
@@ -118,11 +116,11 @@ def _save(drawn: Sequence[tuple[Problem, Figure]], path: Path) -> None:
             places = _places(found, columns)
             for place in set(np.ndindex(rows, columns)) - set(places):
                 axes[place].set_axis_off()
-            images = [_draw(axes[place], found, panel, problem.settings) for place, panel in zip(places, found.panels, strict=True)]
+            images = [_draw(axes[place], found, panel, problem.variants) for place, panel in zip(places, found.panels, strict=True)]
             if found.kind == "heat":
                 part.colorbar(images[0], ax=axes, label="mean activation", shrink=0.6)
             elif found.kind != "ranges":
-                _legend(part, found, problem.settings)
+                _legend(part, found, problem.variants)
         write_canvas(canvas, path)
 
 
@@ -166,14 +164,14 @@ def _height(found: Figure) -> float:
     return 1.3 if found.kind == "heat" else 2.1
 
 
-def _draw(axes: "Axes", found: Figure, panel: Panel, settings: Sequence[Setting]) -> Any:
+def _draw(axes: "Axes", found: Figure, panel: Panel, variants: Sequence[DrawnVariant]) -> Any:
     axes.set_title(literally(panel.title), loc="left", pad=12 if found.kind == "ranges" and panel.levels else 4)
     _scale(axes, panel.x, "x")
     _scale(axes, panel.y, "y")
     if found.kind == "heat":
         return _heat(axes, panel)
     for series in panel.series:
-        {"lines": _line, "dots": _dots, "ranges": _range}[found.kind](axes, series, settings[series.setting])
+        {"lines": _line, "dots": _dots, "ranges": _range}[found.kind](axes, series, variants[series.variant])
     for name, value in panel.levels.items():
         (axes.axvline if found.kind == "ranges" else axes.axhline)(value, color="0.5", linewidth=0.8, linestyle=":")
         if found.kind == "ranges":
@@ -198,28 +196,28 @@ def _draw(axes: "Axes", found: Figure, panel: Panel, settings: Sequence[Setting]
     return None
 
 
-def _line(axes: "Axes", series: Series, setting: Setting) -> None:
+def _line(axes: "Axes", series: Series, variant: DrawnVariant) -> None:
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
     if series.low is not None and series.high is not None:
         axes.fill_between(
-            x, np.asarray(series.low, float), np.asarray(series.high, float), color=COLOURS[setting.colour], alpha=0.15, lw=0
+            x, np.asarray(series.low, float), np.asarray(series.high, float), color=COLOURS[variant.colour], alpha=0.15, lw=0
         )
-    marker = _MARKERS[SYMBOLS[setting.symbol]] if x.size < 12 else ""
-    axes.plot(x, y, color=COLOURS[setting.colour], linestyle=_dash(setting), marker=marker, markersize=3)
+    marker = _MARKERS[SYMBOLS[variant.symbol]] if x.size < 12 else ""
+    axes.plot(x, y, color=COLOURS[variant.colour], linestyle=_dash(variant), marker=marker, markersize=3)
 
 
-def _dots(axes: "Axes", series: Series, setting: Setting) -> None:
+def _dots(axes: "Axes", series: Series, variant: DrawnVariant) -> None:
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
     if series.low is not None and series.high is not None:
         axes.vlines(
-            x, np.asarray(series.low, float), np.asarray(series.high, float), color=COLOURS[setting.colour], alpha=0.4, lw=3
+            x, np.asarray(series.low, float), np.asarray(series.high, float), color=COLOURS[variant.colour], alpha=0.4, lw=3
         )
-    marker = _MARKERS[SYMBOLS[setting.symbol]]
-    axes.plot(x, y, color=COLOURS[setting.colour], linestyle="", marker=marker, markersize=3 if x.size > 1 else 5, alpha=0.7)
+    marker = _MARKERS[SYMBOLS[variant.symbol]]
+    axes.plot(x, y, color=COLOURS[variant.colour], linestyle="", marker=marker, markersize=3 if x.size > 1 else 5, alpha=0.7)
 
 
-def _range(axes: "Axes", series: Series, setting: Setting) -> None:
-    place, colour = float(np.ravel(series.y)[0]), COLOURS[setting.colour]
+def _range(axes: "Axes", series: Series, variant: DrawnVariant) -> None:
+    place, colour = float(np.ravel(series.y)[0]), COLOURS[variant.colour]
     value = float(np.ravel(series.x)[0])
     if not np.isfinite(value):
         axes.text(0.02, place, literally(series.note), transform=axes.get_yaxis_transform(), va="center", color="0.4")
@@ -231,7 +229,7 @@ def _range(axes: "Axes", series: Series, setting: Setting) -> None:
         axes.plot(
             points, np.full(points.size, place), linestyle="", marker="o", markersize=2.5, markerfacecolor="white", color=colour
         )
-    axes.plot(value, place, marker=_MARKERS[SYMBOLS[setting.symbol]], markersize=5, color=colour)
+    axes.plot(value, place, marker=_MARKERS[SYMBOLS[variant.symbol]], markersize=5, color=colour)
 
 
 def _heat(axes: "Axes", panel: Panel) -> Any:
@@ -267,27 +265,27 @@ def _logarithmic(axes: "Axes", which: str) -> None:
     own.set_minor_formatter(NullFormatter())
 
 
-def _legend(part: Any, found: Figure, settings: Sequence[Setting]) -> None:
+def _legend(part: Any, found: Figure, variants: Sequence[DrawnVariant]) -> None:
     from matplotlib.lines import Line2D
 
-    drawn = sorted({series.setting for panel in found.panels for series in panel.series})
+    drawn = sorted({series.variant for panel in found.panels for series in panel.series})
     handles = [
         Line2D(
             [],
             [],
-            color=COLOURS[settings[number].colour],
-            linestyle=_dash(settings[number]) if found.kind == "lines" else "",
-            marker=_MARKERS[SYMBOLS[settings[number].symbol]],
+            color=COLOURS[variants[number].colour],
+            linestyle=_dash(variants[number]) if found.kind == "lines" else "",
+            marker=_MARKERS[SYMBOLS[variants[number].symbol]],
             markersize=3.5,
-            label=literally(settings[number].name),
+            label=literally(variants[number].name),
         )
         for number in drawn
     ]
     part.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
 
 
-def _dash(setting: Setting) -> Any:
-    strokes = [float(number) for number in DASHES[setting.dash].split()]
+def _dash(variant: DrawnVariant) -> Any:
+    strokes = [float(number) for number in DASHES[variant.dash].split()]
     return (0, tuple(stroke / 2 for stroke in strokes)) if strokes else "-"
 
 

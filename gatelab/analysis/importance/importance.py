@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gatelab.analysis.importance.variance import LEAST, TREES, Value, drawn, ranges_of, scores_or_chance, shares_of
-from gatelab.analysis.reading.groups import OptionValues, code_and_data, flat
+from gatelab.analysis.reading.option_values import OptionValues, flat
 from gatelab.analysis.reading.quantities import check_quantity, quantity
+from gatelab.analysis.reading.variants import code_and_data
 from gatelab.analysis.statistics.intervals import LEVEL, Interval
 from gatelab.errors import UserError, unknown
 from gatelab.runs import NOT_IDENTITY, Run

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gatelab.analysis.reading.groups import flat
+from gatelab.analysis.reading.option_values import flat
 from gatelab.errors import UserError
 from gatelab.runs import Run
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gatelab.analysis.figures import COLOURS
+from gatelab.analysis.figures.looks import COLOURS
 from gatelab.analysis.figures.mpl import canvas_of, check_ending, literally, write_canvas
 from gatelab.analysis.papers.claims import FAILS, HOLDS, UNDECIDED
 from gatelab.analysis.statistics.intervals import mean_interval

@@ -9,7 +9,6 @@ from typing import Any
 from gatelab.analysis.importance.variance import variance_shares
 from gatelab.analysis.papers.claims import COMPARISONS, FAILS, HOLDS, UNDECIDED, Verdict
 from gatelab.analysis.papers.paper import Claim, Paper
-from gatelab.analysis.reading.groups import read_provenance
 from gatelab.analysis.reading.quantities import of_search, of_variance, quantity
 from gatelab.analysis.statistics.differences import Sample
 from gatelab.analysis.statistics.intervals import Interval
@@ -116,7 +115,7 @@ def as_record(
 ) -> dict[str, Any]:
     """Everything that a reader of the result needs, in plain containers."""
     everything = [run for members in runs.values() for run in members if not run.diverged]
-    origin = read_provenance(everything[0]) if everything else {}
+    origin = everything[0].provenance if everything else {}
     return {
         "paper": paper.name,
         "citation": paper.citation,

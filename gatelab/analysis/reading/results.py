@@ -1,10 +1,10 @@
-"""What runs came to: the summaries of one configuration, read and checked."""
+"""What runs came to: the summaries of one variant, read and checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gatelab.analysis.reading.groups import Group
+from gatelab.analysis.reading.variants import Variant
 from gatelab.errors import UserError
 from gatelab.runs import Run, Skipped
 
@@ -34,12 +34,12 @@ class Result:
     saturated: float | None = None
 
 
-def read_results(group: Group) -> tuple[list[Result], list[Skipped]]:
+def read_results(variant: Variant) -> tuple[list[Result], list[Skipped]]:
     """The results of the runs that finished or diverged, and the finished runs without usable ones."""
     results: list[Result] = []
     damaged = []
     metric = None
-    for run in group.runs:
+    for run in variant.runs:
         if run.diverged:
             results.append(Result(run, None, None, float("nan")))
         elif run.state == "finished":

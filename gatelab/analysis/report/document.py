@@ -16,13 +16,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from gatelab.analysis.comparison.formats import Section, caption, sections
+from gatelab.analysis.comparison.conclusions import Conclusions, conclusions
+from gatelab.analysis.comparison.sections import Section, caption, sections
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.comparison.verdict import Verdict, verdicts
-from gatelab.analysis.figures import CHAPTERS, COLOURS, DASHES, OVERALL, SYMBOLS, Figure, Problem, Setting, plain, together
-from gatelab.analysis.figures.benchmarks import POINTS, missing, read_problems, states
+from gatelab.analysis.figures import CHAPTERS, OVERALL, DrawnVariant, Figure, Problem, plain, together
+from gatelab.analysis.figures.from_runs import POINTS, missing, read_problems, states
+from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS
 from gatelab.analysis.figures.memory_words import memory_words
-from gatelab.analysis.reading.groups import Group, flat, read_provenance
+from gatelab.analysis.reading.option_values import flat
 from gatelab.errors import UserError
 from gatelab.runs import Run, Skipped
 from gatelab.runs.files import replacing
@@ -30,7 +31,7 @@ from gatelab.runs.sweep import live_state
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
 _FEWEST_POINTS = 24
-_POINTS_OF_ALL = 4_000  # of one quantity over all settings: a dozen quantities of them are some 2 MB
+_POINTS_OF_ALL = 4_000  # of one quantity over all variants: a dozen quantities of them are some 2 MB
 _COMMANDS = 12
 
 
@@ -73,7 +74,7 @@ def build_page(
     problems, damaged = read_problems(comparison, points)
     left_out = [*skipped, *comparison.skipped, *damaged]
     whole = together(problems)
-    every = [run for group in comparison.groups for run in group.runs]
+    every = [run for row in comparison.rows for run in row.variant.runs]
     body = {
         "counts": states(run.state for run in every),
         "total": len(every),
@@ -81,37 +82,37 @@ def build_page(
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "caption": caption(comparison.rows, baseline),
         "problems": [
-            {**_problem(problem, section, verdict), "table": section, "rows": _rows(problem, section)}
-            for problem, section, verdict in zip(
-                problems, sections(comparison.rows), verdicts(comparison.rows, baseline), strict=True
+            {**_problem(problem, section, conclusion), "table": section, "rows": _rows(problem, section)}
+            for problem, section, conclusion in zip(
+                problems, sections(comparison.rows), conclusions(comparison.rows, baseline), strict=True
             )
         ],
         "overall": [_figure(figure) for function in OVERALL if problems and (figure := function(whole)) is not None],
         "filters": _filters(problems),
-        "settings": _json([[_setting(setting) for setting in problem.settings] for problem in (*problems, whole)]),
+        "variants": _json([[_variant(variant) for variant in problem.variants] for problem in (*problems, whole)]),
         "failed": [_failure(run) for run in sorted(every, key=lambda run: str(run.path)) if run.state == "failed"],
         "silent": [run.path.name for run in every if live_state(run) in ("interrupted", "stale")],
         "missing": [(problem.title, lacks) for problem in problems if (lacks := missing(problem))],
         "skipped": left_out,
-        "provenance": _provenance(comparison.groups),
-        "commands": _commands(comparison.groups),
+        "provenance": _provenance(every),
+        "commands": _commands(every),
         "again": command,
         "live": live,
     }
     return Page(_template().render(**body, **_assets(live)), left_out)
 
 
-def _problem(problem: Problem, section: Section, verdict: Verdict) -> dict[str, Any]:
+def _problem(problem: Problem, section: Section, conclusion: Conclusions) -> dict[str, Any]:
     chapters = []
     for title, functions in CHAPTERS.items():
-        drawn = [figure for function in functions if problem.settings and (figure := function(problem)) is not None]
+        drawn = [figure for function in functions if problem.variants and (figure := function(problem)) is not None]
         if drawn:
             chapters.append((title, [_figure(figure) for figure in drawn]))
     return {
         "number": problem.number,
         "title": problem.title,
         "subtitle": section.subtitle,
-        "words": [words for words in (memory_words(problem), verdict.sentences if problem.scored.n else []) if words],
+        "words": [words for words in (memory_words(problem), conclusion.sentences if problem.scored.n else []) if words],
         "chapters": chapters,
         "hidden": problem.hidden,
     }
@@ -130,9 +131,9 @@ def _figure(figure: Figure) -> dict[str, Any]:
 def _rows(problem: Problem, section: Section) -> list[dict[str, Any]]:
     """The rows of the table, with what the filters know them by."""
     rows = []
-    members = zip(problem.groups, section.cells, section.best, section.verdicts, section.options, strict=True)
-    for (row, _), cells, best, verdict, options in members:
-        judged = {True: "better", False: "worse", None: ""}[verdict]
+    members = zip(problem.rows, section.cells, section.best, section.better, section.options, strict=True)
+    for row, cells, best, better, options in members:
+        judged = {True: "better", False: "worse", None: ""}[better]
         kinds = [
             "words" if number < section.text_columns else judged if title == "difference" else ""
             for number, title in enumerate(section.columns)
@@ -148,30 +149,30 @@ def _filters(problems: Sequence[Problem]) -> dict[str, list[dict[str, Any]]]:
         "task": [{"token": f"task:{p.title}", "text": p.title} for p in problems],
         "cell": [],
     }
-    looks: dict[str, Setting] = {}
+    looks: dict[str, DrawnVariant] = {}
     for problem in problems:
-        for setting in problem.settings:
-            looks.setdefault(setting.row.cell, setting)
-    for cell, setting in sorted(looks.items()):
-        found["cell"].append({"token": f"cell:{cell}", "text": cell, **_look(setting)})
+        for variant in problem.variants:
+            looks.setdefault(variant.row.cell, variant)
+    for cell, variant in sorted(looks.items()):
+        found["cell"].append({"token": f"cell:{cell}", "text": cell, **_look(variant)})
     values: dict[str, set[str]] = {}
-    for setting in (setting for problem in problems for setting in problem.settings):
-        for key, value in setting.options.items():
+    for variant in (variant for problem in problems for variant in problem.variants):
+        for key, value in variant.options.items():
             values.setdefault(key, set()).add(value)
     for key, every in sorted(values.items()):
         found[key] = [{"token": f"{key}={value}", "text": value} for value in sorted(every, key=lambda text: (len(text), text))]
     return found
 
 
-def _look(setting: Setting) -> dict[str, Any]:
+def _look(variant: DrawnVariant) -> dict[str, Any]:
     # Where options have the dashes, a cell is known by colour and symbol alone.
-    return {"colour": setting.colour, "symbol": SYMBOLS[setting.symbol], "dash": "" if setting.options else DASHES[setting.dash]}
+    return {"colour": variant.colour, "symbol": SYMBOLS[variant.symbol], "dash": "" if variant.options else DASHES[variant.dash]}
 
 
-def _setting(setting: Setting) -> dict[str, Any]:
-    tokens = [f"cell:{setting.row.cell}", *setting.options.written]
-    look = {"colour": setting.colour, "symbol": SYMBOLS[setting.symbol], "dash": DASHES[setting.dash]}
-    return {"name": setting.name, "tokens": tokens, "n": setting.records.runs, **look}
+def _variant(variant: DrawnVariant) -> dict[str, Any]:
+    tokens = [f"cell:{variant.row.cell}", *variant.options.written]
+    look = {"colour": variant.colour, "symbol": SYMBOLS[variant.symbol], "dash": DASHES[variant.dash]}
+    return {"name": variant.name, "tokens": tokens, "n": variant.records.runs, **look}
 
 
 def _failure(run: Run) -> dict[str, Any]:
@@ -187,11 +188,11 @@ def _failure(run: Run) -> dict[str, Any]:
     }
 
 
-def _provenance(groups: Sequence[Group]) -> list[tuple[str, str]]:
+def _provenance(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Every fact that the runs noted about their origin: its value where they agree, else how many there are of each."""
     values: dict[str, Counter[str]] = {}
-    for run in (run for group in groups for run in group.runs):
-        for key, value in flat({key: value for key, value in read_provenance(run).items() if key != "command"}).items():
+    for run in runs:
+        for key, value in flat({key: value for key, value in run.provenance.items() if key != "command"}).items():
             values.setdefault(key, Counter())[value] += 1
 
     def said(counts: Counter[str]) -> str:
@@ -203,11 +204,11 @@ def _provenance(groups: Sequence[Group]) -> list[tuple[str, str]]:
     return [(key, said(counts)) for key, counts in sorted(values.items())]
 
 
-def _commands(groups: Sequence[Group]) -> list[str]:
+def _commands(runs: Sequence[Run]) -> list[str]:
     """The commands that trained the runs, as a shell reads them; a run that exists is not trained again."""
     said: dict[str, None] = {}
-    for run in (run for group in groups for run in group.runs):
-        command = read_provenance(run).get("command")
+    for run in runs:
+        command = run.provenance.get("command")
         if isinstance(command, list) and len(command) > 1:
             said[shlex.join(["gatelab", "train", *(str(word) for word in command[1:] if word != "train")])] = None
     listed = list(said)

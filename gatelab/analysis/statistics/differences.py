@@ -33,21 +33,19 @@ class Difference:
     """How a variant differs from a baseline on one task. None stands for what the data do not determine.
 
     Attributes:
-        value, low, high: mean(variant) - mean(baseline) in the unit of the score, and its interval, not adjusted.
+        size: mean(variant) - mean(baseline) in the unit of the score, and its interval, not adjusted.
         test: "paired t", "Welch t", "Mann-Whitney", or "" when there is none (a single seed).
         p: two-sided; `p_adjusted`: Holm's, over the comparisons with the same baseline.
         better: whether the variant is better (True) or worse (False); None when p_adjusted says neither.
         improvement: the probability that a run of the variant beats a run of the baseline.
-        effect: Hedges' g, with the sign of `value`.
+        effect: Hedges' g, with the sign of `size`.
         detectable: the smallest difference that this many seeds show with a probability of 80%.
         power: the probability that this many seeds show a difference as large as the one observed.
         seeds_needed: seeds of each side that would show it with a probability of 80%.
         n, baseline_n: seeds of each side; `failures`, `baseline_failures`: how many of them diverged.
     """
 
-    value: float
-    low: float | None
-    high: float | None
+    size: Interval
     test: str
     p: float | None
     p_adjusted: float | None
@@ -197,7 +195,7 @@ def _difference(variant: Sample, baseline: Sample, higher_is_better: bool, level
     elif min(a.size, b.size) > 1:
         test, p = RANKS, rank_test(a, b, higher_is_better)
     return Difference(
-        *interval,
+        interval,
         test=test,
         p=p,
         p_adjusted=None,
@@ -217,7 +215,7 @@ def _difference(variant: Sample, baseline: Sample, higher_is_better: bool, level
 def _better(item: Difference, p: float | None, higher_is_better: bool, level: float) -> bool | None:
     if p is None or p >= 1 - level:
         return None
-    return item.improvement.value > 0.5 if item.test == RANKS else (item.value > 0) == higher_is_better
+    return item.improvement.value > 0.5 if item.test == RANKS else (item.size.value > 0) == higher_is_better
 
 
 def _scores(sample: Sample) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 // Draws one panel of a figure with Observable Plot. Colours are variables of the page, so that a change of theme draws nothing anew.
 const charts = (() => {
-  const paint = (setting) => `var(--colour-${setting.colour})`;
+  const paint = (variant) => `var(--colour-${variant.colour})`;
   const SYMBOLS = { circle: "circle", square: "square", triangle: "triangle", diamond: "diamond", cross: "cross", star: "star" };
   const number = (value) => {
     if (value === null || value === undefined) return "–";
@@ -55,9 +55,9 @@ const charts = (() => {
   const ACROSS = { labelAnchor: "center", labelArrow: "none" };
   const points = (series) => series.x.map((x, i) => ({ x, y: series.y[i], low: series.low?.[i], high: series.high?.[i] }));
 
-  function ofLines(panel, settings, { width, height, labels }) {
+  function ofLines(panel, variants, { width, height, labels }) {
     const word = (value) => (panel.x.categories ? panel.x.categories[value] : value);
-    const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, x: word(p.x), setting: settings[s.setting] })));
+    const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, x: word(p.x), variant: variants[s.variant] })));
     const levels = panel.levels.filter(([, value]) => !panel.y.log || value > 0);
     const bounds = all.flatMap((p) => [p.y, ...(panel.y.log ? [] : [p.low, p.high])]).concat(levels.map(([, value]) => value));
     const y = scale(panel.y, bounds);
@@ -67,45 +67,45 @@ const charts = (() => {
     const drawn = (value) => value !== null && value !== undefined && (!panel.y.log || value > 0);
     const marks = [];
     for (const s of panel.series) {
-      const setting = settings[s.setting];
+      const variant = variants[s.variant];
       const own = points(s).map((p) => ({ ...p, x: word(p.x) }));
       const clear = panel.series.length > 8 ? 0.07 : 0.15;
       if (s.low) {
         const band = own.filter((p) => drawn(p.high) && p.low !== null);
-        marks.push(Plot.areaY(band, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", fill: paint(setting), fillOpacity: clear, clip: true }));
+        marks.push(Plot.areaY(band, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", fill: paint(variant), fillOpacity: clear, clip: true }));
       }
       const line = own.map((p) => (drawn(p.y) ? p : { ...p, y: NaN }));
-      marks.push(Plot.line(line, { x: "x", y: "y", stroke: paint(setting), strokeWidth: 2, strokeDasharray: setting.dash || null }));
-      if (own.length < 12) marks.push(Plot.dot(line, { x: "x", y: "y", fill: paint(setting), symbol: SYMBOLS[setting.symbol], r: 3.5 }));
+      marks.push(Plot.line(line, { x: "x", y: "y", stroke: paint(variant), strokeWidth: 2, strokeDasharray: variant.dash || null }));
+      if (own.length < 12) marks.push(Plot.dot(line, { x: "x", y: "y", fill: paint(variant), symbol: SYMBOLS[variant.symbol], r: 3.5 }));
     }
     for (const [name, value] of levels) {
       marks.push(Plot.ruleY([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
       const where = { frameAnchor: "right", dx: -4, dy: -7, fill: "var(--faint)", textAnchor: "end", stroke: "var(--page)" };
       marks.push(Plot.text([value], { y: (v) => v, text: () => `${name} ${number(value)}`, ...where }));
     }
-    const title = (p) => `${p.setting.name}\n${panel.x.label}: ${panel.x.categories ? p.x : number(p.x)}\n${panel.y.label}: ${number(p.y)}`;
+    const title = (p) => `${p.variant.name}\n${panel.x.label}: ${panel.x.categories ? p.x : number(p.x)}\n${panel.y.label}: ${number(p.y)}`;
     marks.push(Plot.tip(all.filter((p) => drawn(p.y)), Plot.pointer({ x: "x", y: "y", title, maxRadius: 30 })));
-    const longest = labels ? d3.max(panel.series, (s) => settings[s.setting].name.length) : 0;
+    const longest = labels ? d3.max(panel.series, (s) => variants[s.variant].name.length) : 0;
     const marginRight = labels ? Math.min(30 + 7 * longest, width / 4) : 16;
     const svg = Plot.plot({ ...base(panel, width, height), marginRight, marginLeft: 58, x, y, marks });
-    if (labels) endLabels(svg, panel, settings, word, width - marginRight);
+    if (labels) endLabels(svg, panel, variants, word, width - marginRight);
     return svg;
   }
 
   // Names at the ends of the lines, pushed apart where they would lie over each other.
-  function endLabels(svg, panel, settings, word, right) {
+  function endLabels(svg, panel, variants, word, right) {
     const [x, y] = [svg.scale("x"), svg.scale("y")];
     const ends = panel.series.flatMap((s) => {
       const last = s.y.findLastIndex((value) => value !== null && (!panel.y.log || value > 0));
       if (last < 0) return [];
       const at = x.apply(word(s.x[last]));
-      return [{ setting: settings[s.setting], at, own: y.apply(s.y[last]), top: y.apply(s.y[last]) }];
+      return [{ variant: variants[s.variant], at, own: y.apply(s.y[last]), top: y.apply(s.y[last]) }];
     });
     pushApart(ends);
     const group = d3.select(svg).append("g").attr("aria-hidden", "true");
     for (const end of ends) {
-      group.append("path").attr("d", `M${end.at + 3},${end.own}L${right + 8},${end.top}`).attr("stroke", paint(end.setting)).attr("opacity", 0.45).attr("stroke-dasharray", "1 2");
-      group.append("text").attr("x", right + 12).attr("text-anchor", "start").attr("y", end.top).attr("dy", "0.35em").attr("fill", "currentColor").text(end.setting.name);
+      group.append("path").attr("d", `M${end.at + 3},${end.own}L${right + 8},${end.top}`).attr("stroke", paint(end.variant)).attr("opacity", 0.45).attr("stroke-dasharray", "1 2");
+      group.append("text").attr("x", right + 12).attr("text-anchor", "start").attr("y", end.top).attr("dy", "0.35em").attr("fill", "currentColor").text(end.variant.name);
     }
   }
 
@@ -125,7 +125,7 @@ const charts = (() => {
   // Names beside single marks. Those that are far from each other across do not push.
   function markLabels(svg, all) {
     const [x, y] = [svg.scale("x"), svg.scale("y")];
-    const labels = all.map((p) => ({ name: p.setting.name, at: x.apply(p.x), top: y.apply(p.y) })).sort((a, b) => a.at - b.at);
+    const labels = all.map((p) => ({ name: p.variant.name, at: x.apply(p.x), top: y.apply(p.y) })).sort((a, b) => a.at - b.at);
     const near = d3.groups(labels, (label) => Math.floor(label.at / 70));
     for (const [, members] of near) pushApart(members);
     const group = d3.select(svg).append("g").attr("aria-hidden", "true");
@@ -135,11 +135,11 @@ const charts = (() => {
     }
   }
 
-  function ofRanges(panel, settings, { width }) {
+  function ofRanges(panel, variants, { width }) {
     const rows = panel.series.map((s, at) => ({
       at,
       name: panel.y.categories[s.y[0]],
-      setting: settings[s.setting],
+      variant: variants[s.variant],
       x: s.x[0],
       low: s.low?.[0] ?? s.x[0],
       high: s.high?.[0] ?? s.x[0],
@@ -163,7 +163,7 @@ const charts = (() => {
       marks.push(Plot.text([value], { x: (v) => v, text: () => `${name} ${number(value)}`, frameAnchor: "top", dy: -11, fill: "var(--faint)", ...side }));
     }
     for (const r of rows) {
-      const colour = paint(r.setting);
+      const colour = paint(r.variant);
       if (r.x === null) {
         marks.push(Plot.text([r], { y: "at", text: "note", frameAnchor: "left", dx: 6, fill: "var(--faint)" }));
         continue;
@@ -171,7 +171,7 @@ const charts = (() => {
       const bar = { y: "at", x1: (d) => Math.max(d.low, floor), x2: "high", stroke: colour, strokeWidth: 9, strokeOpacity: 0.35 };
       marks.push(Plot.ruleY([r], { ...bar, strokeLinecap: "round" }));
       marks.push(Plot.dot(r.points, { x: (v) => v, y: () => r.at, r: 3, fill: "var(--page)", stroke: colour, strokeWidth: 1.3 }));
-      marks.push(Plot.dot([r], { x: "x", y: "at", r: 6, fill: colour, symbol: SYMBOLS[r.setting.symbol], stroke: "var(--page)" }));
+      marks.push(Plot.dot([r], { x: "x", y: "at", r: 6, fill: colour, symbol: SYMBOLS[r.variant.symbol], stroke: "var(--page)" }));
     }
     const shown = rows.filter((r) => r.x !== null);
     marks.push(Plot.text(shown, { y: "at", text: "note", frameAnchor: "right", dx: 8, textAnchor: "start", fill: "var(--faint)" }));
@@ -182,9 +182,9 @@ const charts = (() => {
     return Plot.plot({ ...base(panel, width, height), ...side, x, y: { ...y, tickSize: 0 }, marks });
   }
 
-  function ofDots(panel, settings, { width, height }) {
+  function ofDots(panel, variants, { width, height }) {
     const single = panel.series.every((s) => s.x.length === 1);
-    const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, setting: settings[s.setting] })));
+    const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, variant: variants[s.variant] })));
     const x = { ...scale(panel.x, all.map((p) => p.x)), ...ACROSS };
     const y = scale(panel.y, all.flatMap((p) => [p.y, ...(panel.y.log ? [] : [p.low, p.high])]).concat(panel.levels.map(([, v]) => v)));
     if (panel.x.log) x.domain = [x.domain[0] / 1.15, x.domain[1] * 1.3];
@@ -192,22 +192,22 @@ const charts = (() => {
     const marks = panel.diagonal ? [Plot.line([[0, 1], [1, 0]], { stroke: "currentColor", strokeOpacity: 0.4, strokeDasharray: "1 3" })] : [];
     for (const [, value] of panel.levels) marks.push(Plot.ruleY([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
     for (const s of panel.series) {
-      const setting = settings[s.setting];
+      const variant = variants[s.variant];
       const own = points(s);
       if (s.low) {
-        marks.push(Plot.ruleX(own, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", stroke: paint(setting), strokeOpacity: 0.4, strokeWidth: 5 }));
+        marks.push(Plot.ruleX(own, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", stroke: paint(variant), strokeOpacity: 0.4, strokeWidth: 5 }));
       }
-      const look = single ? { r: 6, stroke: "var(--page)", fillOpacity: 1 } : { r: 3.5, stroke: paint(setting), fillOpacity: 0.3, strokeOpacity: 0.8 };
-      marks.push(Plot.dot(own, { x: "x", y: "y", symbol: SYMBOLS[setting.symbol], fill: paint(setting), ...look }));
+      const look = single ? { r: 6, stroke: "var(--page)", fillOpacity: 1 } : { r: 3.5, stroke: paint(variant), fillOpacity: 0.3, strokeOpacity: 0.8 };
+      marks.push(Plot.dot(own, { x: "x", y: "y", symbol: SYMBOLS[variant.symbol], fill: paint(variant), ...look }));
     }
-    const title = (p) => `${p.setting.name}\n${panel.x.label}: ${number(p.x)}\n${panel.y.label}: ${number(p.y)}`;
+    const title = (p) => `${p.variant.name}\n${panel.x.label}: ${number(p.x)}\n${panel.y.label}: ${number(p.y)}`;
     marks.push(Plot.tip(all, Plot.pointer({ x: "x", y: "y", title, maxRadius: 30 })));
     const svg = Plot.plot({ ...base(panel, width, height), marginRight: single ? 70 : 16, marginLeft: 58, x, y, marks });
     if (single && all.length <= 12) markLabels(svg, all);
     return svg;
   }
 
-  function ofHeat(panel, settings, { width, height }) {
+  function ofHeat(panel, variants, { width, height }) {
     const [s] = panel.series;
     const [columns, rows] = [s.x.length, panel.z.length];
     const half = columns > 1 ? (s.x[columns - 1] - s.x[0]) / (columns - 1) / 2 : 0.5;
@@ -232,28 +232,28 @@ const charts = (() => {
   const KINDS = { lines: ofLines, ranges: ofRanges, dots: ofDots, heat: ofHeat };
 
   // Notes of the lines, such as half-lives, below a panel that is too small for them.
-  function key(panel, settings) {
+  function key(panel, variants) {
     const noted = panel.series.filter((s) => s.note);
     const list = document.createElement("p");
     list.className = "key";
     for (const s of noted) {
       const item = list.appendChild(document.createElement("span"));
       const mark = item.appendChild(document.createElement("i"));
-      mark.style.background = paint(settings[s.setting]);
-      item.append(`${settings[s.setting].name} ${s.note}`);
+      mark.style.background = paint(variants[s.variant]);
+      item.append(`${variants[s.variant].name} ${s.note}`);
     }
     return list;
   }
 
-  // All panels of a figure, with the visible settings only.
-  function draw(figure, settings, visible, into) {
+  // All panels of a figure, with the visible variants only.
+  function draw(figure, variants, visible, into) {
     into.replaceChildren();
     if (figure.kind === "heat") into.append(Plot.legend({ color: { scheme: "cividis", domain: [0, 1], label: "mean activation" }, width: 220 }));
     const grid = into.appendChild(document.createElement("div"));
     grid.className = "grid";
     if (figure.columns) grid.style.setProperty("--columns", figure.columns);
     const panels = figure.panels
-      .map((panel) => ({ ...panel, series: panel.series.filter((s) => visible(settings[s.setting])) }))
+      .map((panel) => ({ ...panel, series: panel.series.filter((s) => visible(variants[s.variant])) }))
       .filter((panel) => panel.series.length);
     grid.classList.toggle("single", panels.length === 1 && figure.kind !== "heat");
     const cells = panels.map((panel) => {
@@ -266,28 +266,28 @@ const charts = (() => {
       const width = Math.max(Math.floor(cells[i].clientWidth), 220);
       const large = figure.wide && panels.length === 1;
       const size = { width, height: large ? 340 : figure.kind === "heat" ? 150 : 250, labels: large };
-      const svg = KINDS[figure.kind](panel, settings, size);
+      const svg = KINDS[figure.kind](panel, variants, size);
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", [figure.title, panel.title].filter(Boolean).join(": "));
       cells[i].append(svg);
-      if (figure.kind === "lines" && panel.series.some((s) => s.note)) cells[i].append(key(panel, settings));
+      if (figure.kind === "lines" && panel.series.some((s) => s.note)) cells[i].append(key(panel, variants));
     });
     if (!panels.length) grid.textContent = "Nothing is left to draw: the filters hide it all.";
   }
 
   // The numbers of a figure, one line each.
-  function csv(figure, settings) {
+  function csv(figure, variants) {
     const quoted = (value) => {
       const text = value === null || value === undefined ? "" : String(value);
       // A spreadsheet would run what begins so as a formula.
       const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
       return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
-    const lines = [["panel", "setting", "x_axis", "x", "y_axis", "y", "low", "high", "value"]];
+    const lines = [["panel", "variant", "x_axis", "x", "y_axis", "y", "low", "high", "value"]];
     for (const panel of figure.panels) {
       for (const s of panel.series) {
         const word = (axis, value) => (axis.categories ? axis.categories[value] : value);
-        const line = (x, y, low, high, value) => lines.push([panel.title, settings[s.setting].name, panel.x.label, word(panel.x, x), panel.y.label, word(panel.y, y), low, high, value]);
+        const line = (x, y, low, high, value) => lines.push([panel.title, variants[s.variant].name, panel.x.label, word(panel.x, x), panel.y.label, word(panel.y, y), low, high, value]);
         if (panel.z) panel.z.forEach((row, r) => row.forEach((value, c) => line(s.x[c], s.y[r], null, null, value)));
         else s.x.forEach((x, i) => line(x, s.y[i], s.low?.[i], s.high?.[i], null));
         for (const point of s.points ?? []) line(point, s.y[0], null, null, null);

@@ -13,14 +13,14 @@
     }
   })();
 
-  let settings = [];
+  let variants = [];
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
-  const visible = (setting) => !setting.tokens.some((token) => hidden.has(token));
+  const visible = (variant) => !variant.tokens.some((token) => hidden.has(token));
   const figureOf = (plot) => (plot.figure ??= JSON.parse(plot.querySelector("script").textContent));
 
   function draw(plot) {
     if (plot.clientWidth === 0) return; // hidden, or folded away
-    charts.draw(figureOf(plot), settings[plot.dataset.problem], visible, plot.querySelector(".panels"));
+    charts.draw(figureOf(plot), variants[plot.dataset.problem], visible, plot.querySelector(".panels"));
     plot.drawn = plot.clientWidth;
   }
 
@@ -95,7 +95,7 @@
   }
 
   function start() {
-    settings = JSON.parse(document.getElementById("settings").textContent);
+    variants = JSON.parse(document.getElementById("variants").textContent);
     swatches();
     theme();
     filter();
@@ -121,7 +121,7 @@
       } catch {} // the choice then holds for this page only
     } else if (target.dataset?.save) {
       const plot = target.closest(".plot");
-      if (target.dataset.save === "csv") save(`${plot.id}.csv`, "text/csv", charts.csv(figureOf(plot), settings[plot.dataset.problem]));
+      if (target.dataset.save === "csv") save(`${plot.id}.csv`, "text/csv", charts.csv(figureOf(plot), variants[plot.dataset.problem]));
       else save(`${plot.id}.svg`, "image/svg+xml", picture(plot));
     }
   });

@@ -1,67 +1,29 @@
-"""Runs that differ in nothing but their seed form a group; only within a group is there a mean."""
+"""Runs that differ in nothing but their seed are one variant; only within a variant is there a mean."""
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gatelab.analysis.reading.option_values import OptionValues, flat
 from gatelab.runs import NOT_IDENTITY, STATES, Run, Skipped, roles
 
 _SEEDS = ("seed", "data_seed")
 
 
-class OptionValues(Mapping[str, str]):
-    """Options with their values as text, "model.hidden_size" to "128": what sets a configuration apart from others.
-
-    It can be a key and can be sorted. As text it is "model.hidden_size=128, optimizer.lr=0.1", which is for people alone: a value
-    may hold a comma or an equals sign, as that of a list does.
-
-    Args:
-        values: in the order in which they are shown.
-    """
-
-    def __init__(self, values: Mapping[str, str] | None = None) -> None:
-        self._values = dict(values or {})
-
-    def __getitem__(self, key: str) -> str:
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._values.items()))
-
-    def __lt__(self, other: "OptionValues") -> bool:
-        return str(self) < str(other)
-
-    def __str__(self) -> str:
-        return ", ".join(self.written)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._values})"
-
-    @property
-    def written(self) -> list[str]:
-        """Each option as on the command line, "model.hidden_size=128"."""
-        return [f"{key}={value}" for key, value in self._values.items()]
-
-
 @dataclass(frozen=True)
-class Group:
-    """All runs of one configuration.
+class Variant:
+    """A cell with its options on a task, and its runs.
 
     Attributes:
         cell, task: their registry names.
         config: the configuration without seeds and machine settings, dotted keys to values as text.
         task_options: what sets the task apart from others of the same name among the runs, task.length=200; mostly empty.
             Scores under different task options are never compared.
-        options: what else sets the group apart, model.hidden_size=128; mostly empty.
+        options: what else sets the variant apart, model.hidden_size=128; mostly empty.
         runs: one for each seed, in the order of the seeds.
     """
 
@@ -72,12 +34,17 @@ class Group:
     options: OptionValues
     runs: list[Run]
 
+    @cached_property
+    def shared_options(self) -> dict[str, str]:
+        """The options that do not belong to the cell."""
+        return {key: value for key, value in self.config.items() if not key.startswith(("cell.", "plugins"))}
 
-def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Skipped]]:
-    """Groups the runs by configuration. Queued ones are none yet.
+
+def read_variants(runs: Iterable[Run]) -> tuple[list[Variant], list[Skipped]]:
+    """Groups the runs by what they compute, apart from their seeds. Queued runs are left out.
 
     Returns:
-        The groups, and the runs left out because they repeat another one: the same configuration with the same seed gives the
+        The variants, and the runs left out because they repeat another one: the same configuration with the same seed gives the
         same result, which is no further evidence.
     """
     members: dict[str, dict[tuple[int, int], Run]] = {}
@@ -93,22 +60,6 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Skipped]]:
         same[own] = run
     ordered = {key: [same[own] for own in sorted(same)] for key, same in members.items()}
     return _named(ordered), skipped
-
-
-def read_provenance(run: Run) -> dict[str, Any]:
-    """What a run wrote down about its origin; empty if that cannot be read, since no result depends on it."""
-    try:
-        value = json.loads((run.path / "provenance.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested containers as dotted keys, with values as they are written on the command line."""
-    if isinstance(value, Mapping) and (value or not prefix):
-        return {key: leaf for name, item in value.items() for key, leaf in flat(item, f"{prefix}{name}.").items()}
-    return {prefix[:-1]: value if isinstance(value, str) else json.dumps(value)}
 
 
 def seeds(run: Run) -> tuple[int, int]:
@@ -140,7 +91,7 @@ def code_and_data(run: Run) -> dict[str, str]:
     """
     if not run.config.get("plugins"):
         return {}
-    origin = read_provenance(run)
+    origin = run.provenance
     hashes, data = _plugin_hashes(run, origin), origin.get("data_sha256")
     task = hashes.pop("task", None)
     found = {"plugins": _short(hashes)} if hashes else {}
@@ -167,8 +118,8 @@ def _short(hashes: Mapping[str, Any]) -> str:
     return " ".join(digest[:10] for digest in sorted({str(digest) for digest in hashes.values()}))
 
 
-def _named(members: Mapping[str, list[Run]]) -> list[Group]:
-    """Names every group by what sets it apart: first the tasks of one name, then the settings on one and the same task."""
+def _named(members: Mapping[str, list[Run]]) -> list[Variant]:
+    """Names every variant by what sets it apart: first the tasks of one name, then the variants on one and the same task."""
     by_task, by_problem, by_cell = defaultdict(dict), defaultdict(dict), defaultdict(dict)
     configs = {key: flat(_configuration(runs[0])) for key, runs in members.items()}
     for key, runs in members.items():
@@ -183,7 +134,7 @@ def _named(members: Mapping[str, list[Run]]) -> list[Group]:
         # Cells have different options by nature, so these are compared within one cell only.
         also = {name for name in _differing(by_problem[task, task_label].values()) if not name.startswith("cell.")}
         labels |= _labels(settings, also)
-    return [Group(runs[0].cell, runs[0].task, configs[key], task_labels[key], labels[key], runs) for key, runs in members.items()]
+    return [Variant(runs[0].cell, runs[0].task, configs[key], task_labels[key], labels[key], runs) for key, runs in members.items()]
 
 
 def _labels(configs: Mapping[str, Mapping[str, str]], also: Iterable[str] = ()) -> dict[str, OptionValues]:

@@ -7,17 +7,20 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from rows import compared, printed
 
-from gatelab.analysis.comparison.formats import estimate, render
+from gatelab.analysis.comparison.export import render
+from gatelab.analysis.comparison.numbers import estimate
 from gatelab.analysis.comparison.overall import overall
 from gatelab.analysis.comparison.sparklines import validation_curves
-from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.comparison.table import Row, compare
 from gatelab.analysis.comparison.terminal import print_skipped, print_table
 from gatelab.analysis.report.document import build_page
+from gatelab.analysis.statistics.intervals import Interval
 from gatelab.errors import UserError
 from gatelab.runs import find_runs
 
@@ -31,23 +34,97 @@ def test_a_diverged_run_is_last_and_still_valid_json(make_run, tmp_path: Path):
     assert [row.cell for row in rows] == ["lstm", "cifg", "gru"]
     assert [row.best for row in rows] == [True, False, False]
     assert rows[2].mean is not None
-    assert math.isnan(rows[2].mean)
+    assert math.isnan(rows[2].mean.value)
     assert [row["mean"] for row in json.loads(render(rows, "json"))["rows"]] == [0.9, None, None]
     assert re.search(r"gru +2 +nan", printed(rows))
 
 
+# The names by which other programs know the fields of a row, in order.
+FIELDS = [
+    "task",
+    "task_options",
+    "cell",
+    "options",
+    "metric",
+    "higher_is_better",
+    "n",
+    "diverged",
+    "scores",
+    "seeds",
+    "mean",
+    "low",
+    "high",
+    "iqm",
+    "iqm_low",
+    "iqm_high",
+    "best",
+    "chance",
+    "solved",
+    "solved_share",
+    "parameters",
+    "flops_per_step",
+    "seconds_per_step",
+    "wall_seconds",
+    "saturated",
+    "saturated_below",
+    "saturated_above",
+    "failed",
+    "running",
+    "preempted",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "test",
+    "p",
+    "p_adjusted",
+    "better",
+    "improvement",
+    "improvement_low",
+    "improvement_high",
+    "effect",
+    "effect_low",
+    "effect_high",
+    "detectable",
+    "power",
+    "seeds_needed",
+    "note",
+]
+
+
+def fields_of(row: Row) -> dict[str, Any]:
+    """The fields by their names, with the ends of intervals spelled out."""
+    nothing = Interval(math.nan, None, None)
+    fields = {name: getattr(row, name, None) for name in FIELDS}
+    for name in ("test", "p", "p_adjusted", "better", "detectable", "power", "seeds_needed"):
+        fields[name] = getattr(row.difference, name, "" if name == "test" else None)
+    for name, interval in (
+        ("mean", row.mean),
+        ("iqm", row.iqm),
+        ("difference", row.difference and row.difference.size),
+        ("improvement", row.difference and row.difference.improvement),
+        ("effect", row.difference and row.difference.effect),
+    ):
+        value, low, high = interval or nothing
+        prefix = "" if name == "mean" else f"{name}_"
+        fields |= {name: None if math.isnan(value) else value, f"{prefix}low": low, f"{prefix}high": high}
+    return {name: fields[name] for name in FIELDS}
+
+
 def test_json_holds_every_field_at_full_precision(messy: Path):
     rows = compared(messy, "lstm").rows
-    lists = ("scores", "seeds")
-    expected = [{key: list(value) if key in lists else value for key, value in dataclasses.asdict(row).items()} for row in rows]
-    assert json.loads(render(rows, "json")) == {"rows": expected, "overall": []}
+    expected = [
+        {name: list(value) if isinstance(value, tuple) else value for name, value in fields_of(row).items()} for row in rows
+    ]
+    found = json.loads(render(rows, "json"))
+    assert found == {"rows": expected, "overall": []}
+    assert [list(row) for row in found["rows"]] == [FIELDS] * len(rows)
 
 
 def test_csv_holds_every_field_at_full_precision(messy: Path):
     rows = compared(messy, "lstm").rows
     read = list(csv.DictReader(io.StringIO(render(rows, "csv"))))
     for record, row in zip(read, rows, strict=True):
-        expected = dataclasses.asdict(row)
+        expected = fields_of(row)
         for key in ("scores", "seeds"):
             assert record.pop(key) == " ".join(map(str, expected.pop(key)))
         assert record == {key: "" if value is None else str(value) for key, value in expected.items()}
@@ -121,10 +198,10 @@ def empty(folder: Path) -> Path:
 
 def test_no_runs():
     result = compare([])
-    assert (result.rows, result.groups, result.skipped) == ([], [], [])
+    assert (result.rows, result.skipped) == ([], [])
     assert "no runs" in printed([])
     assert json.loads(render([], "json")) == {"rows": [], "overall": []}
-    assert render([], "csv").count("\n") == 1
+    assert render([], "csv") == ",".join(FIELDS) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +219,7 @@ def test_no_runs():
     ],
 )
 def test_estimates_show_what_is_known(value: float | None, low: float | None, high: float | None, text: str):
-    assert estimate(value, low, high) == text
+    assert estimate(None if value is None else Interval(value, low, high)) == text
 
 
 def test_all_tasks_together(make_run, tmp_path: Path):
@@ -173,10 +250,10 @@ def test_cost_and_curves_are_shown(make_run, tmp_path: Path):
     for seed in range(2):
         make_run(seed=seed, score=0.2 + 0.1 * seed, summary={"flops_per_step": 1_234_567, "wall_seconds": 60 + 2 * seed})
     result = compared(tmp_path)
-    text = printed(result.rows, curves=validation_curves(result.rows, result.groups))
+    text = printed(result.rows, curves=validation_curves(result.rows))
     assert re.search(r" 1\.23M +0\.015 +61 ", text)
     assert "▁▁▃▃▃▆▆▆█" in text
-    assert "▁▁▃▃▃▆▆▆█" in render(result.rows, "markdown", curves=validation_curves(result.rows, result.groups))
+    assert "▁▁▃▃▃▆▆▆█" in render(result.rows, "markdown", curves=validation_curves(result.rows))
     assert json.loads(render(result.rows, "json"))["rows"][0]["flops_per_step"] == 1_234_567
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from gatelab.analysis.comparison.conclusions import Conclusions, conclusions, listed
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.comparison.verdict import Verdict, listed, verdicts
 from gatelab.runs import find_runs
 
 
-def said_of(folder: Path, baseline: str | None = None) -> list[Verdict]:
-    return verdicts(compare(find_runs([folder])[0], baseline).rows, baseline)
+def said_of(folder: Path, baseline: str | None = None) -> list[Conclusions]:
+    return conclusions(compare(find_runs([folder])[0], baseline).rows, baseline)
 
 
 def test_what_differs_and_what_does_not(make_run, tmp_path: Path):
@@ -19,45 +19,46 @@ def test_what_differs_and_what_does_not(make_run, tmp_path: Path):
         make_run("lstm", seed=seed, score=0.2 + noise)
         make_run("gru", seed=seed, score=0.5 + noise * 1.5)
         make_run("cifg", seed=seed, score=0.2 + 0.01 * (-1) ** seed)
-    (verdict,) = said_of(tmp_path, "lstm")
-    outcomes = {finding.variant: finding for finding in verdict.findings}
-    assert {name: finding.outcome for name, finding in outcomes.items()} == {"gru": "worse", "cifg": "undecided"}
-    gru, cifg = outcomes["gru"], outcomes["cifg"]
+    (conclusion,) = said_of(tmp_path, "lstm")
+    by_name = {one.name: one for one in conclusion.compared}
+    assert {name: one.judgement for name, one in by_name.items()} == {"gru": "worse", "cifg": "undecided"}
+    gru, cifg = by_name["gru"], by_name["cifg"]
     assert gru.sentence.startswith("gru is worse than lstm by 0.3 (95% interval 0.29")
     assert "paired t, adjusted p <0.001; n = 5)." in gru.sentence
     assert cifg.sentence.startswith("cifg does not differ significantly from lstm (difference +0.002, ")
-    assert cifg.row.detectable is not None
-    assert verdict.sentences == [
+    assert cifg.row.difference is not None
+    assert cifg.row.difference.detectable is not None
+    assert conclusion.sentences == [
         gru.sentence,
         "cifg does not differ significantly from lstm; that many seeds would have shown a difference of "
-        f"{cifg.row.detectable:.3g} with a probability of 80%.",
+        f"{cifg.row.difference.detectable:.3g} with a probability of 80%.",
     ]
 
 
-@pytest.mark.parametrize(("task", "outcome"), [("adding", "worse"), ("copying", "better")])
-def test_the_direction_of_the_metric_counts(make_run, tmp_path: Path, task: str, outcome: str):
+@pytest.mark.parametrize(("task", "judgement"), [("adding", "worse"), ("copying", "better")])
+def test_the_direction_of_the_metric_counts(make_run, tmp_path: Path, task: str, judgement: str):
     for seed in range(5):
         make_run("lstm", task, seed, score=0.2 + 0.01 * seed)
         make_run("gru", task, seed, score=0.7 - 0.01 * seed)
-    (verdict,) = said_of(tmp_path, "lstm")
-    assert [finding.outcome for finding in verdict.findings] == [outcome]
-    assert f"gru is {outcome} than lstm by 0.46 " in verdict.sentences[0]
+    (conclusion,) = said_of(tmp_path, "lstm")
+    assert [one.judgement for one in conclusion.compared] == [judgement]
+    assert f"gru is {judgement} than lstm by 0.46 " in conclusion.sentences[0]
 
 
 def test_small_n_is_said(make_run, tmp_path: Path):
     for seed in range(3):
         make_run("lstm", seed=seed, score=0.2 + 0.01 * seed)
         make_run("gru", seed=seed, score=0.25 - 0.02 * seed)
-    (verdict,) = said_of(tmp_path, "lstm")
-    assert verdict.sentences[-1].startswith("With 3 seeds an interval rests on the assumption that scores are normal")
+    (conclusion,) = said_of(tmp_path, "lstm")
+    assert conclusion.sentences[-1].startswith("With 3 seeds an interval rests on the assumption that scores are normal")
 
 
 def test_a_single_seed_is_not_tested(make_run, tmp_path: Path):
     make_run("lstm", score=0.2)
     make_run("gru", score=0.3)
-    (verdict,) = said_of(tmp_path, "lstm")
-    assert verdict.findings[0].outcome == "untested"
-    assert verdict.sentences == [
+    (conclusion,) = said_of(tmp_path, "lstm")
+    assert conclusion.compared[0].judgement == "untested"
+    assert conclusion.sentences == [
         "Not compared with lstm: gru (a test needs two seeds of each side).",
         "With 1 seed there is neither an interval nor a test.",
     ]
@@ -68,24 +69,24 @@ def test_diverged_and_failed_runs_are_said(make_run, tmp_path: Path):
         make_run("lstm", seed=seed, score=0.2 + 0.01 * seed)
         make_run("gru", seed=seed, score=0.3 + 0.01 * seed, state="finished" if seed < 3 else "diverged")
     make_run("lstm", seed=9, state="failed")
-    (verdict,) = said_of(tmp_path, "lstm")
-    (gru,) = verdict.findings
-    assert (gru.row.n, gru.row.diverged, gru.row.failed, gru.outcome) == (5, 2, 0, "worse")
+    (conclusion,) = said_of(tmp_path, "lstm")
+    (gru,) = conclusion.compared
+    assert (gru.row.n, gru.row.diverged, gru.row.failed, gru.judgement) == (5, 2, 0, "worse")
     assert gru.row.mean is not None
-    assert math.isnan(gru.row.mean)
+    assert math.isnan(gru.row.mean.value)
     assert gru.sentence == (
         "gru is worse than lstm (it beats the baseline in 0% of the pairs of runs; Mann-Whitney, adjusted p = 0.0079; n = 5)."
     )
-    assert verdict.sentences[1:] == [
+    assert conclusion.sentences[1:] == [
         "2 of 5 runs of gru diverged: the tests rank them last.",
         "Failed runs are not counted: 1 of lstm.",
     ]
 
 
-def test_every_task_has_its_own_verdict(messy: Path):
+def test_every_task_has_its_own_conclusions(messy: Path):
     found = said_of(messy, "lstm")
-    assert [verdict.title for verdict in found] == ["adding", "copying"]
-    untested = found[1].findings[-1]
+    assert [one.title for one in found] == ["adding", "copying"]
+    untested = found[1].compared[-1]
     assert untested.sentence == "cifg was not compared with lstm: no finished run."
 
 
@@ -93,20 +94,20 @@ def test_without_a_baseline(make_run, tmp_path: Path):
     for seed in range(5):
         make_run("lstm", seed=seed, score=0.2 + 0.01 * seed)
         make_run("gru", seed=seed, score=0.3 + 0.01 * seed)
-    (verdict,) = said_of(tmp_path)
-    assert verdict.findings == []
-    assert verdict.sentences == ["The best mean is that of lstm.", "No baseline was named, so that nothing was tested."]
+    (conclusion,) = said_of(tmp_path)
+    assert conclusion.compared == []
+    assert conclusion.sentences == ["The best mean is that of lstm.", "No baseline was named, so that nothing was tested."]
 
 
 def test_a_baseline_without_a_result(make_run, tmp_path: Path):
     make_run("lstm", state="running")
     make_run("gru", score=0.3)
-    (verdict,) = said_of(tmp_path, "lstm")
-    assert verdict.sentences[0] == "There is no finished run of lstm, so that nothing was tested."
+    (conclusion,) = said_of(tmp_path, "lstm")
+    assert conclusion.sentences[0] == "There is no finished run of lstm, so that nothing was tested."
 
 
 def test_no_rows():
-    assert verdicts([]) == []
+    assert conclusions([]) == []
 
 
 def test_lists_in_words():

@@ -1,0 +1,141 @@
+"""A comparison as text for other programs (CSV, JSON) and for a page (Markdown)."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gatelab.analysis.comparison.overall import overall
+from gatelab.analysis.comparison.sections import caption, overall_section, sections
+from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.reading.option_values import OptionValues
+from gatelab.analysis.reading.series import Curve
+from gatelab.analysis.reading.variants import Variant
+from gatelab.analysis.statistics.intervals import Interval
+from gatelab.errors import UserError, unknown
+from gatelab.process.output import visible
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+# Its fields head a CSV, even one without rows.
+_NO_ROW = Row(Variant("", "", {}, OptionValues(), OptionValues(), []), "", False, n=0)
+
+
+def plain_row(row: Row) -> dict[str, Any]:
+    """The fields of a row as other programs know them, in order; an interval is three of them."""
+    of_variant = ("task", "task_options", "cell", "options")
+    of_runs = ("metric", "higher_is_better", "n", "diverged", "scores", "seeds")
+    levels = ("best", "chance", "solved", "solved_share", "parameters", "flops_per_step", "seconds_per_step", "wall_seconds")
+    states = ("saturated", "saturated_below", "saturated_above", "failed", "running", "preempted")
+    difference = row.difference
+    return {
+        **{name: getattr(row, name) for name in (*of_variant, *of_runs)},
+        **_ends(row.mean, "mean", "low", "high"),
+        **_ends(row.iqm, "iqm", "iqm_low", "iqm_high"),
+        **{name: getattr(row, name) for name in (*levels, *states)},
+        **_ends(difference and difference.size, "difference", "difference_low", "difference_high"),
+        "test": difference.test if difference else "",
+        **{name: difference and getattr(difference, name) for name in ("p", "p_adjusted", "better")},
+        **_ends(difference and _known(difference.improvement), "improvement", "improvement_low", "improvement_high"),
+        **_ends(difference and _known(difference.effect), "effect", "effect_low", "effect_high"),
+        **{name: difference and getattr(difference, name) for name in ("detectable", "power", "seeds_needed")},
+        "note": row.note,
+    }
+
+
+def _ends(interval: Interval | None, value: str, low: str, high: str) -> dict[str, float | None]:
+    return dict(zip((value, low, high), interval or (None, None, None), strict=True))
+
+
+def _known(interval: Interval) -> Interval | None:
+    """None where the estimate is not defined: an effect where nothing varies."""
+    return None if math.isnan(interval.value) else interval
+
+
+def render(
+    rows: Iterable[Row],
+    format: str,  # noqa: A002 - the word of the command line
+    baseline: str | None = None,
+    curves: Sequence[Curve] | None = None,
+) -> str:
+    """The rows as a text that ends with a line break.
+
+    Args:
+        rows: of a comparison.
+        format: csv or json (every field of `plain_row`, full precision), or markdown (what `print_table` shows).
+        baseline: named in the caption of markdown; `curves`: its sparklines, one for each row.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    if format == "csv":
+        return _csv(rows)
+    if format == "json":
+        rows = list(rows)
+        plain = [without_nan(plain_row(row)) for row in rows]
+        together = [without_nan(dataclasses.asdict(item)) for item in overall(rows)]
+        return json.dumps({"rows": plain, "overall": together}, indent=1, allow_nan=False) + "\n"
+    if format == "markdown":
+        return _markdown(list(rows), baseline, curves)
+    raise UserError(unknown("format", format, ("csv", "json", "markdown")))
+
+
+def without_nan(value: Any) -> Any:
+    """Plain containers with None in place of nan and infinity, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [without_nan(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return without_nan(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(rows: Iterable[Row]) -> str:
+    text = io.StringIO()
+    plain = [{name: _csv_cell(value) for name, value in plain_row(row).items()} for row in rows]
+    writer = csv.DictWriter(text, list(plain_row(_NO_ROW)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain)
+    return text.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    """A field of a row; several values (which are numbers) are joined by blanks.
+
+    A spreadsheet runs text that begins like a formula, so such text gets an apostrophe in front. A number stays a number.
+    """
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    value = str(value) if isinstance(value, OptionValues) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _markdown(rows: list[Row], baseline: str | None, curves: Sequence[Curve] | None) -> str:
+    blocks = []
+    together = overall_section(rows)
+    for section in [*sections(rows, curves), *([together] if together else [])]:
+        ruler = ["---" if number < section.text_columns else "---:" for number in range(len(section.columns))]
+        lines = [_line(map(_plain, section.columns)), _line(ruler)]
+        for cells, best in zip(section.cells, section.best, strict=True):
+            lines.append(_line((f"**{_plain(cells[0])}**" if best else _plain(cells[0]), *map(_plain, cells[1:]))))
+        blocks += [f"**{_plain(section.title)}** ({_plain(section.subtitle)})", "\n".join(lines)]
+        blocks += ["\n".join(f"- {_plain(note)}" for note in section.notes)] if section.notes else []
+    return "\n\n".join([*blocks, _plain(caption(rows, baseline))]) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    text = visible(text)
+    for character in "\\`*_|[]":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())

@@ -1,0 +1,203 @@
+"""The rows of a comparison as tables of texts, as a terminal (`terminal.py`), a page and Markdown show them."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from gatelab.analysis.comparison.numbers import NOTHING, bounds, engineering, estimate, number, probability, share
+from gatelab.analysis.comparison.overall import Overall, overall
+from gatelab.analysis.comparison.sparklines import WIDTH, sparklines
+from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.reading.option_values import OptionValues, label, short_options
+from gatelab.analysis.reading.saturation import ABOVE, BELOW, limits_in_words
+from gatelab.analysis.reading.series import Curve
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is shown of the rows of one task.
+
+    Attributes:
+        title: the task; `subtitle`: its metric and levels.
+        columns: the headings; `text_columns` of them, from the left, hold words, the others numbers.
+        cells: (rows, columns).
+        best: (rows,), whether to emphasise the row.
+        better: (rows,), better (True) or worse (False) than the baseline, as in `Row.better`.
+        options: (rows,), what sets each row apart, by its short name; joined to one text under the heading "options".
+        notes: one sentence each.
+    """
+
+    title: str
+    subtitle: str
+    columns: list[str]
+    text_columns: int
+    cells: list[list[str]]
+    best: list[bool]
+    better: list[bool | None]
+    options: list[OptionValues]
+    notes: list[str]
+
+
+def sections(rows: Iterable[Row], curves: Iterable[Curve] | None = None) -> list[Section]:
+    """The rows as they are shown, problem by problem. Columns in which nothing stands are left out.
+
+    Args:
+        rows: of a comparison.
+        curves: of the validation score, one for each row; without them there is no column of sparklines.
+    """
+    pairs = zip(rows, itertools.repeat(None)) if curves is None else zip(rows, curves, strict=True)
+    return [_section(list(members)) for _, members in itertools.groupby(pairs, key=lambda pair: pair[0].problem)]
+
+
+def _section(pairs: list[tuple[Row, Curve | None]]) -> Section:
+    """The rows of one problem, each with its curve."""
+    rows = [row for row, _ in pairs]
+    short = short_options(row.options for row in rows)
+    columns = {heading: [show(row) for row in rows] for heading, show in _columns(rows, short).items()}
+    lines = sparklines([curve for _, curve in pairs if curve is not None])
+    if any(lines):
+        columns[f"val {rows[0].metric}"] = [line.ljust(WIDTH) for line in lines]
+    return Section(
+        title=label(rows[0].task, rows[0].task_options),
+        subtitle=_subtitle(rows),
+        columns=list(columns),
+        text_columns=1 + ("options" in columns),
+        cells=[list(texts) for texts in zip(*columns.values(), strict=True)],
+        best=[row.best for row in rows],
+        better=[row.better for row in rows],
+        options=[short[row.options] for row in rows],
+        notes=[f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note],
+    )
+
+
+def overall_section(rows: Iterable[Row]) -> Section | None:
+    """All tasks together, the best first; None where there is nothing to put together."""
+    found = overall(rows)
+    if not found:
+        return None
+    short = short_options(item.options for item in found)
+    columns: dict[str, Callable[[Overall], str]] = {"cell": lambda item: item.cell}
+    if any(item.options for item in found):
+        columns["options"] = lambda item: str(short[item.options]) or NOTHING
+    columns["n"] = lambda item: str(item.n)
+    columns["IQM"] = lambda item: bounds(item.iqm)
+    columns["mean"] = lambda item: bounds(item.mean)
+    return Section(
+        title=f"all {found[0].tasks} tasks",
+        subtitle="score with 0 at chance and 1 where solved; 95% bootstrap intervals, seeds drawn within tasks",
+        columns=list(columns),
+        text_columns=1 + ("options" in columns),
+        cells=[[show(item) for show in columns.values()] for item in found],
+        best=[item.iqm.value == found[0].iqm.value for item in found],
+        better=[None] * len(found),
+        options=[short[item.options] for item in found],
+        notes=[],
+    )
+
+
+def _columns(rows: list[Row], short: Mapping[OptionValues, OptionValues]) -> dict[str, Callable[[Row], str]]:
+    """The headings and what stands under them."""
+    columns: dict[str, Callable[[Row], str]] = {"cell": lambda row: row.cell}
+    if any(row.options for row in rows):
+        columns["options"] = lambda row: str(short[row.options]) or NOTHING
+    columns["n"] = lambda row: str(row.n)
+    columns[f"test {rows[0].metric}".strip()] = lambda row: estimate(row.mean)
+    if any(row.n >= 4 for row in rows):  # the interquartile mean of fewer is their mean
+        columns["IQM"] = lambda row: NOTHING if row.iqm is None else number(row.iqm.value)
+    if any(row.difference is not None or row.note for row in rows):
+        columns["difference"] = _difference
+        columns["p"] = _p
+        columns["P(better)"] = _improvement
+    if any(row.solved_share is not None for row in rows):
+        columns["solved"] = lambda row: share(row.solved_share)
+    columns["params"] = lambda row: NOTHING if row.parameters is None else f"{row.parameters:,}"
+    if any(row.flops_per_step is not None for row in rows):
+        columns["FLOPs"] = lambda row: NOTHING if row.flops_per_step is None else engineering(row.flops_per_step)
+    columns["s/step"] = lambda row: NOTHING if row.seconds_per_step is None else f"{row.seconds_per_step:.2g}"
+    if any(row.wall_seconds is not None for row in rows):
+        columns["seconds"] = lambda row: NOTHING if row.wall_seconds is None else f"{row.wall_seconds:.3g}"
+    if any(row.saturated is not None for row in rows):
+        columns["saturated"] = lambda row: share(row.saturated)
+    if any(row.failed or row.running or row.preempted or row.diverged for row in rows):
+        columns["unfinished"] = _unfinished
+    return columns
+
+
+# What each statistic is and where it comes from, one line each: under the table and in `gatelab compare --help`.
+EXPLANATIONS = {
+    "test score": "mean over n seeds ± half the width of its 95% interval (Student 1908); none for a single seed",
+    "IQM": "interquartile mean: the best and the worst 25% of the seeds left out, diverged ones as the worst (Agarwal et al. 2021)",
+    "all tasks": "IQM and mean of (score - chance) / (solved - chance), stratified bootstrap (Agarwal et al. 2021)",
+    "difference": "to the baseline, ± half its 95% interval, not adjusted: paired t where both have the same seeds (Student 1908), "
+    "else Welch's (1947); Mann-Whitney's exact rank test (1947), without an interval, where a seed diverged",
+    "p": "two-sided, adjusted over the variants of a task (Holm 1979); better or worse where p < 0.05",
+    "P(better)": "probability that a run beats one of the baseline, with 95% interval (Mann & Whitney 1947; Newcombe 2006)",
+    "effect": "difference in pooled standard deviations, without bias (Hedges 1981); csv and json",
+    "detectable": "smallest difference that so many seeds show with a probability of 80% (noncentral t, Cohen 1988); csv and json",
+    "power, seeds_needed": "chance to show the difference as observed, and seeds for 80% (Cohen 1988); csv and json",
+    "FLOPs": "of one time step of one sequence, forward, counted from the equations",
+    "s/step, seconds": "wall clock of an optimiser step and of a whole run",
+    "saturated": "share of gate activations below trainer.saturated_below or above trainer.saturated_above "
+    f"({BELOW:g} and {ABOVE:g} if not given; Karpathy et al. 2015)",
+    "sparkline": "validation score over training, mean over seeds; same axes for all rows of a task, log over a factor of ten",
+}
+
+
+def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
+    """How many runs there are, and what the numbers are."""
+    rows = list(rows)
+    diverged = sum(row.diverged for row in rows)
+    # A run that finished with a score that is not finite counts as diverged, too.
+    counts = {"finished": sum(row.n for row in rows) - diverged, "diverged": diverged}
+    counts |= {state: sum(getattr(row, state) for row in rows) for state in ("failed", "running", "preempted")}
+    total = sum(counts.values())
+    shown = [f"{count} {state}" for state, count in counts.items() if count or state not in ("diverged", "preempted")]
+    said = [f"{total} {'run' if total == 1 else 'runs'}: {', '.join(shown)}."]
+    said.append("Test score: mean over n seeds ± half the width of its 95% Student-t interval (none for a single seed).")
+    if baseline is not None:
+        said.append(
+            f"Difference: to {baseline}, ± half its 95% interval, not adjusted; p: paired t where the seeds are the same, else "
+            "Welch's, adjusted over the variants after Holm; better or worse where p < 0.05. "
+            f"P(better): probability that a run beats one of {baseline}, with 95% interval."
+        )
+    if any(row.flops_per_step is not None for row in rows):
+        said.append("FLOPs: of a time step of a sequence, forward.")
+    limits = [(row.saturated_below, row.saturated_above) for row in rows if row.saturated is not None]
+    if limits:
+        below, above = limits_in_words(limits)
+        said.append(f"Saturated: share of gate activations below {below} or above {above}.")
+    return " ".join(said)
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None:
+        return NOTHING
+    direction = {True: " better", False: " worse", None: ""}[row.better]
+    return estimate(row.difference.size, sign=True) + direction
+
+
+def _p(row: Row) -> str:
+    p = None if row.difference is None else row.difference.p_adjusted
+    return NOTHING if p is None else probability(p)
+
+
+def _improvement(row: Row) -> str:
+    if row.difference is None:
+        return NOTHING
+    value, low, high = row.difference.improvement
+    return share(value) if low is None or high is None else f"{share(value)} ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def _unfinished(row: Row) -> str:
+    counts = [f"{getattr(row, state)} {state}" for state in ("diverged", "failed", "running", "preempted") if getattr(row, state)]
+    return ", ".join(counts) or NOTHING
+
+
+def _subtitle(rows: list[Row]) -> str:
+    """Metric, direction and levels, which are the same for all runs of one task."""
+    known = next((row for row in rows if row.n), None)
+    if known is None:
+        return "no finished run"
+    said = [f"{known.metric}, {'higher' if known.higher_is_better else 'lower'} is better"]
+    said += [f"{name} {value:.4g}" for name, value in (("chance", known.chance), ("solved at", known.solved)) if value is not None]
+    return "; ".join(said)
