@@ -89,7 +89,8 @@ def scan(
             cell, number format, machine or transformation.
     """
     check(cell, weights, x, s0, lengths, resets, restart)
-    why = special((x, *weights.named().values(), *s0, lengths, resets, *(restart or ())))
+    products, others = (weights.W, weights.R, weights.b), (*weights.p.values(), *weights.memory.values())
+    why = special((x, *products, *others, *s0, lengths, resets, *(restart or ())))
     chosen = BACKENDS[_choose(cell, x.dtype, x.device, backend, why).backend]
     return cast(Backend, chosen).scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow, resets, restart)
 

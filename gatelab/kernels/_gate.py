@@ -50,7 +50,7 @@ def check(
 
 def _fits_at_once(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> bool:
     """Whether everything fits, without names: a call of one step has no time for more."""
-    parts, states = s0 if restart is None else (*s0, *restart), len(cell.state)
+    states = len(cell.state)
     if len(s0) != states or (restart is not None and len(restart) != states) or not isinstance(s0[0], Tensor):
         return False
     if not isinstance(x, Tensor) or x.dim() != 4 or x.layout is not torch.strided or not x.is_floating_point():
@@ -58,9 +58,14 @@ def _fits_at_once(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...
     N, _, B, D = x.shape
     H, dtype, device = s0[0].shape[-1], x.dtype, x.device
     given = weights.named()
-    pairs = [(given.get(name), shape) for name, shape in _shapes(cell, N, D, H, "b" in given)]
-    pairs += [(part, (N, B, H)) for part in parts]
-    for value, shape in pairs:
+    for name, shape in _shapes(cell, N, D, H, "b" in given):
+        value = given.get(name)
+        if not isinstance(value, Tensor) or value.shape != shape or value.dtype is not dtype or value.device != device:
+            return False
+        if value.layout is not torch.strided:
+            return False
+    shape = (N, B, H)
+    for value in s0 if restart is None else s0 + restart:
         if not isinstance(value, Tensor) or value.shape != shape or value.dtype is not dtype or value.device != device:
             return False
         if value.layout is not torch.strided:

@@ -9,8 +9,7 @@ from torch import Tensor
 from gatelab.cells import Cell, Parts
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """The parameters of one layer and direction, for N replicas.
 
     Attributes:
@@ -29,9 +28,10 @@ class Weights:
 
     def named(self) -> dict[str, Tensor]:
         """All that there are, by the names that `cell.shapes` gives them."""
-        products = {"W": self.W, "R": self.R, "b": self.b}
-        read = {f"memory_{name}": value for name, value in self.memory.items()}
-        return {name: value for name, value in products.items() if value is not None} | self.p | read
+        found = {name: value for name, value in (("W", self.W), ("R", self.R), ("b", self.b)) if value is not None} | self.p
+        if self.memory:
+            found |= {f"memory_{name}": value for name, value in self.memory.items()}
+        return found
 
 
 @dataclass

@@ -33,11 +33,6 @@ def is_single(x: Any, input_size: int, batch_first: bool) -> bool:
     return single
 
 
-def zeros(cell: Cell, shape: tuple[int, int, int], dtype: torch.dtype, like: Tensor) -> tuple[Tensor, ...]:
-    """The initial state where none is given."""
-    return (torch.zeros(shape, device=like.device, dtype=dtype),) * len(cell.state)
-
-
 def state_of(
     name: str, cell: Cell, given: Tensor | Sequence[Tensor], shape: tuple[int, int, int], single: bool
 ) -> tuple[Tensor, ...]:
@@ -49,13 +44,16 @@ def state_of(
     parts = (given,) if isinstance(given, Tensor) else tuple(given)
     expected = (shape[0], shape[2]) if single else shape
     fits = len(parts) == len(cell.state)
+    dense = True
     for part in parts:
         fits = fits and isinstance(part, Tensor) and part.shape == expected
+        dense = dense and fits and part.layout is torch.strided
     if not fits:
         shown = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
         raise UserError(f"RNN: the {name} has shapes {shown}, but it must be {', '.join(cell.state)} of shape {expected} each.")
-    for part_name, part in zip(cell.state, parts, strict=True):
-        check_dense(f"{name} {part_name}", part)
+    if not dense:
+        for part_name, part in zip(cell.state, parts, strict=True):
+            check_dense(f"{name} {part_name}", part)
     return tuple(part.unsqueeze(1) for part in parts) if single else parts
 
 

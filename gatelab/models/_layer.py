@@ -23,6 +23,7 @@ class Layer(nn.Module):
         super().__init__()
         self.cell, self.hidden_size = cell, hidden_size
         self.shapes = cell.shapes(input_size, hidden_size, bias)
+        self._read_names = () if cell.memory is None else tuple(cell.memory.parameters(input_size, hidden_size))
         for name, shape in self.shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
         self.reset_parameters()
@@ -76,18 +77,14 @@ class Layer(nn.Module):
     def weights(self) -> Weights:
         """All weights as one replica."""
         own = {name: self.read(name)[None] for name in self.shapes}
-        return Weights(
-            own.get("W"),
-            own.get("R"),
-            own.get("b"),
-            {name: own[name] for name in self.cell.vectors},
-            {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")},
-        )
+        p = {name: own[name] for name in self.cell.vectors}
+        memory = {name: own[f"memory_{name}"] for name in self._read_names}
+        return Weights(own.get("W"), own.get("R"), own.get("b"), p, memory)
 
     def forward(
         self,
         x: Tensor,
-        s0: tuple[Tensor, ...],
+        s0: tuple[Tensor, ...] | None,
         backend: str,
         lengths: Tensor | None,
         record: bool,
@@ -96,6 +93,12 @@ class Layer(nn.Module):
         resets: Tensor | None,
         restart: tuple[Tensor, ...] | None,
     ) -> tuple[Scan, Weights]:
-        """The time loop over (1, T, B, D), and the weights that it used; arguments as of `gatelab.kernels.scan`."""
+        """The time loop over (1, T, B, D), and the weights that it used.
+
+        Arguments are as of `gatelab.kernels.scan`; the state starts from zeros where s0 is None.
+        """
         weights = self.weights()
+        if s0 is None:
+            like = next(iter(weights.named().values()), x)
+            s0 = (torch.zeros((1, x.shape[2], self.hidden_size), dtype=like.dtype, device=x.device),) * len(self.cell.state)
         return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow, resets, restart), weights

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gatelab.cells import CELLS, Cell
 from gatelab.errors import UserError
 from gatelab.kernels import Flow, Record, Weights, check_backend, replay, reversed_resets
-from gatelab.models._arguments import is_single, lengths_of, starts, state_of, zeros
+from gatelab.models._arguments import is_single, lengths_of, starts, state_of
 from gatelab.models._layer import Layer
 from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
 
@@ -319,12 +319,10 @@ class RNN(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, tuple[Record, Weights]], Tensor | None]:
         single = is_single(x, self.input_size, self.batch_first)
         inner = x.unsqueeze(1) if single else x.transpose(0, 1) if self.batch_first else x
-        T, B = inner.shape[:2]
-        shape = (len(self.layers), B, self.hidden_size)
-        if state is None:
-            s0 = zeros(self.cell, shape, next(self.parameters(), inner).dtype, inner)
-        else:
-            s0 = state_of("state", self.cell, state, shape, single)
+        T, B, _ = inner.shape
+        layers = self._modules["layers"]._modules  # type: ignore[union-attr]  # past __getattr__, as a call of one step is short
+        shape = (len(layers), B, self.hidden_size)
+        s0 = None if state is None else state_of("state", self.cell, state, shape, single)
         resets, again = starts(self.cell, resets, restart, shape, T, single, inner)
         ends = lengths_of(lengths, T, B, inner)
         if ends is not None:  # what lies behind the end may be anything, but 0 * NaN would reach the weight gradients
@@ -333,7 +331,7 @@ class RNN(nn.Module):
         records: dict[str, tuple[Record, Weights]] = {}
         if self.followed:  # which goes through Module.__setattr__
             self.followed = {}
-        directions, layers = self._directions(), self.layers
+        directions = self._directions()
         alone = len(layers) == 1  # then the state of the stack is that of the layer
         for depth in range(self.num_layers):
             outputs = []
@@ -344,10 +342,12 @@ class RNN(nn.Module):
                 turned = reversed_resets(resets, ends) if suffix and resets is not None else resets
                 flow = Flow() if self.following else None
                 every = self.checkpoint_every
-                result, weights = layers[name](given[None], start, self.backend, ends, record, every, flow, turned, fresh)
+                layer: Any = layers[name]
+                result, weights = layer(given[None], start, self.backend, ends, record, every, flow, turned, fresh)
                 if flow is not None:
                     self.followed[name] = (flow, ends)
-                outputs.append(_reversed(result.output.squeeze(0), ends) if suffix else result.output.squeeze(0))
+                output = result.output.squeeze(0)
+                outputs.append(_reversed(output, ends) if suffix else output)
                 lasts.append(result.state)
                 if result.record is not None:
                     records[name] = (result.record, weights)

@@ -58,13 +58,14 @@ def scan(
     if torch.compiler.is_compiling():
         return captured(cell, inputs, lengths, boundaries, record, checkpoint_every)
     inputs = inputs.laid_out()
-    N, T, B, _, H = inputs.sizes
+    sizes = N, T, B, _, H = inputs.sizes
     divided = plan(N, B, torch.get_num_threads())
     save = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs.flat())
     segment = segment_of(cell, divided, N * B * H * x.element_size(), T, checkpoint_every, save)
     # A copy, as of resets: the backward pass reads it when the caller may have overwritten theirs.
     ends = None if lengths is None else lengths.to("cpu", torch.int64, copy=True).contiguous()
-    run = Run(library(cell, x.dtype), cell, divided, segment, ends, boundaries, record, save, flow)
+    kernels = library(cell, x.dtype)
+    run = Run(kernels, cell, kernels.form(sizes, divided, segment), ends, boundaries, record, save, flow)
     results = TimeLoop.apply(run, *inputs.flat()) if save else forward(run, inputs, POOL.take)[0]
     parts = len(cell.state)
     made = None

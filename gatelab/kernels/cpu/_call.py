@@ -5,8 +5,8 @@ import functools
 import itertools
 import math
 import os
-import struct
 import threading
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,38 +21,79 @@ from gatelab.process.memory import available_bytes
 DTYPES = (torch.float32, torch.float64)
 CHUNK_ROWS = 256  # rows of activations that one product of a weight gradient takes: they fit the second-level cache
 BLOCK_ROWS = 32  # rows of the batch that go through time together
-MOST_SIZES = 1000  # of calls whose memory is known without asking
+MOST_FORMS = 1000  # of calls whose memory is known without asking
 MEMORY_BYTES = 2**30  # more than this, or an eighth of what is free, is not kept for the backward pass
+
+
+Sizes = tuple[int, int, int, int, int]  # N, T, B, D, H
+
+
+class Form:
+    """What calls of the same sizes share: the argument block with these sizes in front, and how much memory they take.
+
+    Attributes:
+        sizes: N, T, B, D, H.
+        segment: steps between two states that are kept; T keeps everything.
+        offsets: where each field stands in the argument block.
+        words: the block without the addresses and strides of a call.
+    """
+
+    def __init__(
+        self, library: ctypes.CDLL, offsets: Mapping[str, int], count: int, sizes: Sizes, window: int, plan: "Plan", segment: int
+    ) -> None:
+        self.sizes, self.segment = sizes, segment
+        self.offsets = offsets
+        front = [*sizes, window, *plan, segment]  # in the order of `FIELDS`
+        self.words = array("q", front + [0] * (count - len(front)))
+        self._library = library
+        self._known: dict[tuple[Any, ...], int] = {}
+
+    def size(self, what: str, *arguments: int, tape: bool = False) -> int:
+        """`workspace`, `saved_size`, `kept_size` or `tape_size`, in numbers.
+
+        Args:
+            tape: whether the tape is kept.
+        """
+        key = (what, tape, *arguments)
+        known = self._known.get(key)
+        if known is None:
+            words = self.words[:]
+            words[self.offsets["tape"]] = int(tape)
+            known = self._known[key] = getattr(self._library, what)(words.tobytes(), *arguments)
+        return known
 
 
 class Block:
     """The argument block of a call: every field is eight bytes, a number or an address, an array one after the other."""
 
-    __slots__ = ("_offsets", "_pack", "words")
+    __slots__ = ("form", "words")
 
-    def __init__(self, offsets: Mapping[str, int], pack: struct.Struct) -> None:
-        self._offsets, self._pack = offsets, pack
-        self.words = [0] * (pack.size // 8)
+    def __init__(self, form: Form) -> None:
+        self.form, self.words = form, form.words[:]
 
     def set(self, values: Mapping[str, Any]) -> "Block":
-        """Numbers as they are, tensors as their addresses, an array for a tuple or list; None is 0."""
-        words, offsets = self.words, self._offsets
+        """Tensors as their addresses, an array for a tuple or list; None is 0."""
+        words, offsets = self.words, self.form.offsets
         for name, value in values.items():
             if value is None:
                 continue
             at = offsets[name]
-            if type(value) is int:
-                words[at] = value
-            elif type(value) is tuple or type(value) is list:
+            if type(value) is tuple or type(value) is list:
                 for index, item in enumerate(value, at):
                     words[index] = 0 if item is None else item.data_ptr()
             else:
                 words[at] = value.data_ptr()
         return self
 
+    def strides(self, name: str, value: Tensor) -> "Block":
+        """How the rows of (N, T, B, F) lie."""
+        at = self.form.offsets[name]
+        self.words[at], self.words[at + 1], self.words[at + 2], _ = value.stride()
+        return self
+
     def packed(self) -> bytes:
         """What C reads: the tensors must be kept by name until the call is over, since this holds addresses only."""
-        return self._pack.pack(*self.words)
+        return self.words.tobytes()
 
 
 class Library:
@@ -68,31 +109,35 @@ class Library:
             _, bracket, of = kind.partition("[")
             self._offsets[field] = count
             count += counts[of[:-1]] + 1 if bracket else 1
-        self._pack = struct.Struct(f"={count}q")
+        self._count = count
         for function in ("workspace", "saved_size", "kept_size", "tape_size", "lanes", "call_size"):
             getattr(self._library, function).restype = ctypes.c_long
         for function in ("workspace", "saved_size", "kept_size", "tape_size", "forward", "backward"):
             getattr(self._library, function).argtypes = [ctypes.c_char_p, *([ctypes.c_long] if function == "workspace" else [])]
         for function in ("forward", "backward"):
             getattr(self._library, function).restype = None
-        if self._library.call_size() != self._pack.size:
+        if self._library.call_size() != 8 * count:
             raise _build.BuildError("The compiled kernel and this version of gatelab disagree; run `gatelab kernels clear`.")
         self.lanes = self._library.lanes()
-        self._sizes: dict[tuple[Any, ...], int] = {}
+        self._memory = cell.memory
+        self._forms: dict[tuple[Sizes, Plan, int], Form] = {}
 
-    def call(self, values: Mapping[str, Any]) -> Block:
-        """An argument block; tensors become their addresses."""
-        return Block(self._offsets, self._pack).set(values)
+    def form(self, sizes: Sizes, plan: "Plan", segment: int) -> Form:
+        """What calls of these sizes share.
 
-    def size(self, what: str, block: Block, *arguments: int) -> int:
-        """`workspace`, `saved_size`, `kept_size` or `tape_size` of a call, in numbers; a call of the same sizes has the same."""
-        # What they depend on: the sizes in front of the strides, and whether a tape is kept.
-        key = (what, arguments, *block.words[: self._offsets["x_n"]], block.words[self._offsets["tape"]] != 0)
-        known = self._sizes.get(key)
+        Args:
+            sizes: N, T, B, D, H.
+            plan: rows to blocks, blocks to threads.
+            segment: steps between two states that are kept; T keeps everything.
+        """
+        key = (sizes, plan, segment)
+        known = self._forms.get(key)
         if known is None:
-            if len(self._sizes) > MOST_SIZES:
-                self._sizes.clear()
-            known = self._sizes[key] = getattr(self._library, what)(block.packed(), *arguments)
+            if len(self._forms) > MOST_FORMS:
+                self._forms.clear()
+            T = sizes[1]
+            window = 0 if self._memory is None else min(self._memory.window or T, T)  # entries of the tape that are read
+            known = self._forms[key] = Form(self._library, self._offsets, self._count, sizes, window, plan, segment)
         return known
 
     def forward(self, block: Block) -> None:

@@ -12,7 +12,7 @@ from gatelab.cells import Cell
 from gatelab.kernels import eager
 from gatelab.kernels._gate import check, constant, readable, special
 from gatelab.kernels._scan import Flow, Weights
-from gatelab.kernels.cpu._call import POOL, Block, Library, Plan
+from gatelab.kernels.cpu._call import POOL, Block, Form, Library
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +23,7 @@ class Run(NamedTuple):
     Attributes:
         library: the compiled loop.
         cell: the equations.
-        plan: rows to blocks, blocks to threads.
-        segment: steps between two states that are kept; T keeps everything.
+        form: its sizes, and how it is divided.
         lengths: valid steps of each row (B,), or None.
         resets: steps that read `Inputs.restart` in place of the state before them (T, B), or None.
         record: whether to put out what `step` was given.
@@ -34,8 +33,7 @@ class Run(NamedTuple):
 
     library: Library
     cell: Cell
-    plan: Plan
-    segment: int
+    form: Form
     lengths: Tensor | None
     resets: Tensor | None
     record: bool
@@ -46,11 +44,6 @@ class Run(NamedTuple):
     def ended(self) -> bool:
         """Whether rows may end before T."""
         return self.lengths is not None
-
-    def window(self, T: int) -> int:
-        """Entries of the tape that are read."""
-        memory = self.cell.memory
-        return 0 if memory is None else min(memory.window or T, T)
 
 
 class Memory(Protocol):
@@ -82,8 +75,8 @@ class Inputs(NamedTuple):
 
     @classmethod
     def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> "Inputs":
-        p = tuple(weights.p[name] for name in cell.vectors)
-        memory = tuple(weights.memory[name] for name in read_weights(cell))
+        p = tuple([weights.p[name] for name in cell.vectors])  # a list: a generator takes longer than what it makes
+        memory = () if cell.memory is None else tuple([weights.memory[name] for name in read_weights(cell)])
         return cls(x, weights.W, weights.R, weights.b, p, memory, s0, restart or (None,) * len(s0))
 
     @classmethod
@@ -140,30 +133,19 @@ def _like_input(x: Tensor, H: int) -> Tensor:
     Not a view, which nobody could modify in place when a function has returned it.
     """
     N, T, B, _ = x.shape
-    strides = (B * T * H, H, T * H, 1) if x.stride(2) > x.stride(1) else (T * B * H, B * H, H, 1)
+    _, t, b, _ = x.stride()
+    strides = (B * T * H, H, T * H, 1) if b > t else (T * B * H, B * H, H, 1)
     return x.new_empty_strided((N, T, B, H), strides)
 
 
-def _strides(prefix: str, value: Tensor) -> dict[str, int]:
-    n, t, b, _ = value.stride()
-    return {f"{prefix}_n": n, f"{prefix}_t": t, f"{prefix}_b": b}
-
-
 def _block(run: Run, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> Block:
-    N, T, B, D, H = inputs.sizes
-    plan = run.plan
-    block = run.library.call(
+    block = Block(run.form).strides("x_n", inputs.x).strides("out_n", out)
+    if inputs.memory:
+        block.set(dict(zip(read_weights(run.cell), inputs.memory, strict=True)))
+    if run.resets is not None:
+        block.set({"resets": run.resets, "restart": inputs.restart})
+    return block.set(
         {
-            "N": N,
-            "T": T,
-            "B": B,
-            "D": D,
-            "H": H,
-            "window": run.window(T),
-            "blocks": plan.blocks,
-            "threads": plan.threads,
-            "chunk": plan.chunk,
-            "segment": run.segment,
             "x": inputs.x,
             "W": inputs.W,
             "R": inputs.R,
@@ -172,29 +154,27 @@ def _block(run: Run, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> 
             "s0": inputs.s0,
             "out": out,
             "lengths": run.lengths,
+            **values,
         }
     )
-    if inputs.memory:
-        block.set(dict(zip(read_weights(run.cell), inputs.memory, strict=True)))
-    if run.resets is not None:
-        block.set({"resets": run.resets, "restart": inputs.restart})
-    return block.set(_strides("x", inputs.x)).set(_strides("out", out)).set(values)
 
 
 def results(run: Run, inputs: Inputs) -> tuple[Tensor, ...]:
     """Where output, last states and, on request, records will stand."""
-    N, T, B, _, H = inputs.sizes
-    out = _like_input(inputs.x, H)
-    counts = (len(run.cell.gates), len(run.cell.state)) if run.record else ()
-    make = out.new_zeros if run.ended else out.new_empty
-    return (out, *(out.new_empty(N, B, H) for _ in run.cell.state), *(make(count, N, T, B, H) for count in counts))
+    out = _like_input(inputs.x, inputs.s0[0].shape[-1])
+    made = [out, *[torch.empty_like(part, memory_format=torch.contiguous_format) for part in inputs.s0]]
+    if run.record:
+        make = out.new_zeros if run.ended else out.new_empty
+        made += [make((count, *out.shape)) for count in (len(run.cell.gates), len(run.cell.state))]
+    return tuple(made)
 
 
-def held_names(run: Run, T: int) -> list[str]:
-    """What the backward pass needs besides: everything, or a state for each segment; and the tape."""
+def held_sizes(run: Run) -> dict[str, int]:
+    """What the backward pass needs besides, in numbers: everything, or a state for each segment; and the tape."""
     if not run.save:
-        return []
-    return ["saved" if run.segment >= T else "kept", *(["tape"] if run.cell.memory is not None else [])]
+        return {}
+    names = ["saved" if run.form.segment >= run.form.sizes[1] else "kept", *(["tape"] if run.cell.memory is not None else [])]
+    return {name: run.form.size(f"{name}_size") for name in names}
 
 
 def forward(run: Run, inputs: Inputs, take: Callable[[int, torch.dtype], M]) -> tuple[tuple[Tensor, ...], dict[str, M]]:
@@ -202,12 +182,9 @@ def forward(run: Run, inputs: Inputs, take: Callable[[int, torch.dtype], M]) -> 
     out, *others = made = results(run, inputs)
     parts = len(run.cell.state)
     records = dict(zip(("record_a", "record_s"), others[parts:], strict=False))
-    block = _block(run, inputs, out, {"last": others[:parts], **records})
-    names = held_names(run, inputs.sizes[1])
-    held = {name: take(run.library.size(f"{name}_size", block), out.dtype) for name in names}
-    block.set(held)
-    work = POOL.take(run.library.size("workspace", block, 0), out.dtype)
-    run.library.forward(block.set({"work": work}))
+    held = {name: take(size, out.dtype) for name, size in held_sizes(run).items()}
+    work = POOL.take(run.form.size("workspace", 0, tape="tape" in held), out.dtype)
+    run.library.forward(_block(run, inputs, out, {"last": others[:parts], "work": work, **records, **held}))
     return made, held
 
 
@@ -227,25 +204,27 @@ def adjoint(
     values: dict[str, Any] = {**held, "dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
     values |= {"drestart": of.restart}
     values |= {f"d{name}": value for name, value in zip(read_weights(run.cell), of.memory, strict=True)}
-    if made[0] is not None:
-        values |= _strides("dx", made[0])
     # Kept by name until the call is over: the argument block holds addresses only.
     d_out, *others = cotangents
     if d_out is not None:
         d_out = _rows(d_out)
-        values |= {"d_out": d_out} | _strides("d_out", d_out)
+        values["d_out"] = d_out
     parts = len(run.cell.state)
     others = [None if value is None else _dense(value) for value in others]
     values["d_last"] = others[:parts]
     values |= dict(zip(("d_record_a", "d_record_s"), others[parts:], strict=False))
     flow = None
     if run.flow is not None:
-        N, T, B, _, H = inputs.sizes
+        N, T, B, _, H = run.form.sizes
         flow = out.new_zeros(parts, N, T, B, H)
         run.flow.cotangents = dict(zip(run.cell.state, flow, strict=True))
-    block = _block(run, inputs, out, {"flow": flow, **values})
-    work = POOL.take(run.library.size("workspace", block, 1), out.dtype)
-    run.library.backward(block.set({"work": work}))
+    work = POOL.take(run.form.size("workspace", 1, tape="tape" in held), out.dtype)
+    block = _block(run, inputs, out, {"flow": flow, "work": work, **values})
+    if made[0] is not None:
+        block.strides("dx_n", made[0])
+    if d_out is not None:
+        block.strides("d_out_n", d_out)
+    run.library.backward(block)
     return made
 
 

@@ -10,7 +10,7 @@ from gatelab.cells import Cell
 from gatelab.kernels._gate import constant
 from gatelab.kernels._scan import Record, Scan
 from gatelab.kernels.cpu._call import Plan, library, plan, segment_of
-from gatelab.kernels.cpu._function import Inputs, Run, adjoint, forward, held_names, results
+from gatelab.kernels.cpu._function import Inputs, Run, adjoint, forward, held_sizes, results
 
 _cells: dict[str, Cell] = {}  # a graph knows a cell by a text
 
@@ -57,7 +57,9 @@ def _run_of(
     inputs = Inputs.back(_cells[key], tuple(next(given) if here else None for here in there))
     kernels = library(_cells[key], inputs.x.dtype)
     blocks, threads, chunk, segment = map(int, numbers)
-    return Run(kernels, _cells[key], Plan(blocks, threads, chunk), segment, lengths, resets, record, save, None), inputs
+    N, T, B, D, H = map(int, inputs.sizes)
+    form = kernels.form((N, T, B, D, H), Plan(blocks, threads, chunk), segment)
+    return Run(kernels, _cells[key], form, lengths, resets, record, save, None), inputs
 
 
 def _ends(lengths: Tensor | None) -> Tensor | None:
@@ -101,11 +103,8 @@ def _(
     save: bool,
 ) -> list[Tensor]:
     run, inputs = _run_of(key, there, tensors, lengths, resets, numbers, record, save)
-    N, T, B, D, H = map(int, inputs.sizes)
-    numbers_of = {"N": N, "T": T, "B": B, "D": D, "H": H, "window": run.window(T), "segment": run.segment}
-    block = run.library.call(numbers_of | {"blocks": run.plan.blocks, "threads": run.plan.threads})
-    sizes = [run.library.size(f"{name}_size", block) for name in held_names(run, T)]
-    return [*(value.new_empty(value.shape) for value in results(run, inputs)), *(inputs.x.new_empty(size) for size in sizes)]
+    held = held_sizes(run).values()
+    return [*(value.new_empty(value.shape) for value in results(run, inputs)), *(inputs.x.new_empty(size) for size in held)]
 
 
 @torch.library.custom_op("gatelab::time_loop_backward", mutates_args=())
@@ -123,7 +122,7 @@ def _time_loop_backward(
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     run, inputs = _run_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, True)
-    memory = dict(zip(held_names(run, inputs.sizes[1]), held, strict=True))
+    memory = dict(zip(held_sizes(run), held, strict=True))
     wishes = iter(wanted)
     made = adjoint(run, inputs.laid_out(), out, memory, cotangents, [here and next(wishes) for here in there])
     found = zip((value for value, here in zip(made, there, strict=True) if here), tensors, wanted, strict=True)

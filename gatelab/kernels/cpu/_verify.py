@@ -34,8 +34,12 @@ def difference(cell: Cell, dtype: torch.dtype) -> str | None:
         cell: it has a library.
         dtype: the number format of the library.
     """
-    ours = type(cell).__module__.split(".")[:2] == CELLS.package.split(".")
-    return None if ours else _difference(cell, dtype)
+    return None if _is_ours(type(cell)) else _difference(cell, dtype)
+
+
+@functools.cache
+def _is_ours(kind: type[Cell]) -> bool:
+    return kind.__module__.split(".")[:2] == CELLS.package.split(".")
 
 
 @functools.cache
@@ -72,7 +76,8 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
 
 
 def _compiled(cell: Cell, inputs: Inputs, cotangents: list[Tensor]) -> list[Tensor | None]:
-    run = Run(library(cell, inputs.x.dtype), cell, plan(_N, _B, 1), _T, None, None, False, True, None)
+    kernels = library(cell, inputs.x.dtype)
+    run = Run(kernels, cell, kernels.form(inputs.sizes, plan(_N, _B, 1), _T), None, None, False, True, None)
     with torch.no_grad():
         made, held = forward(run, inputs, POOL.take)
         return [*made, *adjoint(run, inputs, made[0], held, cotangents, [value is not None for value in inputs.flat()])]
