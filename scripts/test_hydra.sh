@@ -13,6 +13,6 @@ if [ ! -d "$folder" ]; then
 fi
 export PYTHONPATH="$folder" OMP_NUM_THREADS=1
 python -c 'import hydra, omegaconf; print(f"hydra-core {hydra.__version__}, omegaconf {omegaconf.__version__}")'
-tests=(tests/test_options.py tests/cli/test_{compose,compositions,messages,space,search,searches,train}.py)
+tests=(tests/options tests/sweeps/jobs/test_{compose,compositions}.py tests/sweeps/search/test_{draws,search,space}.py tests/cli/test_{messages,train}.py)
 exec python -m pytest -n auto "${tests[@]}" --deselect \
   tests/cli/test_train.py::test_lstm_beats_the_markov_baseline_on_real_chorales # nothing of Hydra, and long

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import LAST_STEP, TASKS, configuration, inside, records
+from analysis.synthetic import LAST_STEP, TASKS, configuration, inside, records
 
 from gatelab.runs import RunWriter, identity, run_name
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosts import until
-from sweeping import SWEEP, start, states
-from virtual_slurm import PROGRAMS, Slurm
+from cluster.hosts import until
+from cluster.sweeping import SWEEP, start, states
+from cluster.virtual_slurm import PROGRAMS, Slurm
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hosts import until
+from cluster.hosts import until
 
 from gatelab.errors import UserError
 from gatelab.runs import Run, find_runs, read_run

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosts import until
-from sweeping import SWEEP, assert_begun_twice, assert_same, start, states, stopped_by_ctrl_c, sweeping, training
-from virtual_ray import ADDRESS, ENVIRONMENT, Ray
+from cluster.hosts import until
+from cluster.sweeping import SWEEP, assert_begun_twice, assert_same, start, states, stopped_by_ctrl_c, sweeping, training
+from cluster.virtual_ray import ADDRESS, ENVIRONMENT, Ray
 
 from gatelab.runs import read_run
 

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from held import hold
-from hosts import until
-from sweeping import (
+from cluster.hosts import until
+from cluster.sweeping import (
     SWEEP,
     assert_begun_twice,
     assert_same,
@@ -25,6 +24,7 @@ from sweeping import (
     sweeping,
     training,
 )
+from held import hold
 
 from gatelab.runs import Run, find_runs, read_run
 

@@ -5,8 +5,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from hosts import kill_host, on_host, until
-from sweeping import GATELAB, SWEEP, assert_begun_twice, assert_same, environment, training
+from cluster.hosts import kill_host, on_host, until
+from cluster.sweeping import GATELAB, SWEEP, assert_begun_twice, assert_same, environment, training
 
 from gatelab.runs import Run, find_runs
 from gatelab.runs.lock import LOCK_SILENT_SECONDS

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from hosts import kill_host, on_host, until
+from cluster.hosts import kill_host, on_host, until
 
 NODES = ("gl1", "gl2")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "unshare")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from resuming import cut_at, only_run, start
+from training.resuming import cut_at, only_run, start
 
 from gatelab.cli.main import main
 from gatelab.runs import Run, read_run

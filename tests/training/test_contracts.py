@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from resuming import only_run
 from torch import Tensor
+from training.resuming import only_run
 
 from gatelab.config import Config
 from gatelab.errors import UserError

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from resuming import Cut, assert_same, cut_at, only_run, start, train_with_wandb
+from training.resuming import Cut, assert_same, cut_at, only_run, start, train_with_wandb
 
 from gatelab.cells import CELLS
 from gatelab.config import SGD, Config, Logger, Machine

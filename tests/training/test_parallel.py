@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from resuming import assert_same, checkpoint, only_run, without_times
-from teams import SHORT, Team, alone, breaks, finished, send, stopped_in_an_exchange
+from training.resuming import assert_same, checkpoint, only_run, without_times
+from training.teams import SHORT, Team, alone, breaks, finished, send, stopped_in_an_exchange
 
 from gatelab.errors import UserError
 from gatelab.process import place as processes

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from resuming import Cut, assert_same, cut_at, cut_while_saving, only_run, start, train
+from training.resuming import Cut, assert_same, cut_at, cut_while_saving, only_run, start, train
 
 from gatelab.cells import CELLS
 from gatelab.config import GROUPS, Config, Machine, Model, Schedule

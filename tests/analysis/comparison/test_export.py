@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analysis.comparison.rows import compared, printed
 from rich.console import Console
-from rows import compared, printed
 
 from gatelab.analysis.comparison.export import render
 from gatelab.analysis.comparison.numbers import estimate

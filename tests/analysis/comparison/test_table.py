@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rows import compared, difference_of, only, printed
+from analysis.comparison.rows import compared, difference_of, only, printed
+from analysis.synthetic import configuration
 from scipy import stats
-from synthetic import configuration
 
 from gatelab.analysis.comparison.export import render
 from gatelab.analysis.comparison.table import Row, compare

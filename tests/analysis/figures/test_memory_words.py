@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from synthetic import change_records
+from analysis.synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.figures.from_runs import read_problems

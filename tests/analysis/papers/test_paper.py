@@ -9,7 +9,7 @@ import yaml
 from gatelab.analysis.papers.paper import SCALES, find_papers, read_paper
 from gatelab.errors import UserError
 
-FOLDER = Path(__file__).parents[2] / "experiments"
+FOLDER = Path(__file__).parents[3] / "experiments"
 NAMES = find_papers(FOLDER)
 
 

@@ -60,7 +60,7 @@ def gone(pid: int) -> bool:
 
 POOL = """
 import os
-from gatelab.cli.pool import Need, Pool
+from gatelab.sweeps.launch.pool import Need, Pool
 
 def work():
     import statistics
@@ -116,7 +116,7 @@ def test_every_interpreter_that_is_started_is_told_so():
 SLOW_SERVER = """
 import time
 from multiprocessing import forkserver
-from gatelab.cli.pool import start_server
+from gatelab.sweeps.launch.pool import start_server
 
 start_server(["slow_to_import"])
 print(forkserver._forkserver._forkserver_pid, flush=True)
@@ -160,7 +160,7 @@ def test_the_server_ends_with_its_launcher_while_it_imports(launcher, tmp_path: 
 CUT_OFF = """
 import os, pickle
 from multiprocessing import forkserver
-from gatelab.cli.pool import start_server
+from gatelab.sweeps.launch.pool import start_server
 
 start_server([])
 for content in (pickle.dumps(list(range(1000)))[:100], b""):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import synthetic
+from analysis import synthetic
 
 from gatelab.analysis.report.document import write_report
 from gatelab.runs import find_runs
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # else everyone who collects tests would import it
 
 pytestmark = pytest.mark.slow
 
-ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 EVIL = "<script>alert(1)</script>"
 MAX_BYTES = 8_000_000
 LAPTOP = {"width": 1366, "height": 768}
@@ -251,7 +251,7 @@ def test_without_scripts_words_and_tables_remain(browser: "Browser", report: str
 def test_the_dashboard_follows_the_runs(make_run, tmp_path: Path, watched: Watched):
     make_run("lstm", state="running")
     program = [sys.executable, "-m", "gatelab.cli.main", "dashboard", str(tmp_path / "runs"), "--port", "0"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import change_records
+from analysis.synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.figures import FIGURES, Figure, Problem, figure, memory_gate, plain, together
