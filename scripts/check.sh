@@ -7,3 +7,4 @@ ruff format --check .
 pyright
 lint-imports
 python scripts/papers.py --check
+python scripts/rooms.py --check

@@ -1,4 +1,4 @@
-"""TIMES: what `gatelab bench` measures. The only code that holds a clock to kernels and training.
+"""What `gatelab bench` measures: the only code that times kernels and training.
 
 ```
 plan.py       what is measured: cells, shapes, the columns of a row

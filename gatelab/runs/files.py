@@ -144,10 +144,17 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def full_disk(error: OSError) -> str:
-    """The sentence for a disk that is full where no run can note it."""
-    what = f"'{error.filename}'" if error.filename else "a file"
-    return f"The disk is full: {what} could not be written. Free some space and repeat the command; it skips what is finished."
+def full_disk(error: OSError, run: Path | None = None) -> str:
+    """The message for a full disk.
+
+    Args:
+        error: its file name, if it has one, is shown.
+        run: the directory of the run that ends with this message; None if no run records it.
+    """
+    name = error.filename or run
+    what = "a file" if name is None else f"'{name}'"
+    remedy = "; the last checkpoint is whole" if run is not None else " and repeat the command; it skips what is finished"
+    return f"The disk is full: {what} could not be written. Free some space{remedy}."
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from gatelab.runs import Run
-from gatelab.runs.files import disk_is_full
+from gatelab.runs.files import disk_is_full, full_disk
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")  # torch on a CPU has no class for it
 
@@ -66,8 +66,7 @@ def explain(error: BaseException, path: Path) -> tuple[str, str]:
         if isinstance(one, NonFiniteLossError):
             return "diverged", str(one)
         if isinstance(one, OSError) and disk_is_full(one):
-            where = one.filename or path
-            return "disk", f"The disk is full: {where} could not be written. Free some space; the last checkpoint is whole."
+            return "disk", full_disk(one, path)
         if _of_memory(one):
             return "memory", (
                 f"There is not enough memory: {_first_line(one)}. Run fewer at once, set machine.checkpoint_every, or use smaller "

@@ -157,7 +157,7 @@ def test_the_backend_is_that_of_the_number_format(small: Make, precision: str, b
 @pytest.mark.parametrize(
     ("error", "cause", "said"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "x.ckpt"), "disk", "The disk is full: x.ckpt could not be written."),
+        (OSError(errno.ENOSPC, "No space left on device", "x.ckpt"), "disk", "The disk is full: 'x.ckpt' could not be written."),
         (MemoryError(), "memory", "There is not enough memory: MemoryError."),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory", "not enough memory"),
         (torch.OutOfMemoryError("CUDA out of memory."), "memory", "There is not enough memory: CUDA out of memory."),
