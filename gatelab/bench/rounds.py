@@ -1,4 +1,4 @@
-"""Interleaved rounds: each measures every column of a row once, in turn."""
+"""Interleaved rounds: each measures every column of a case once, in turn."""
 
 import importlib.util
 import math
@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gatelab.bench.cases import Case, Column
 from gatelab.bench.client import Client, DiedError, RefusedError
-from gatelab.bench.plan import Column, Row
 from gatelab.bench.statistics import Times, median, ratio, spread
 from gatelab.cells import parameter_count
 from gatelab.diagnostics.cost import training_flops
@@ -51,15 +51,15 @@ class Bench:
         """Versions as the workers name them."""
         return {name: version for client in self._clients.values() for name, version in client.hello["versions"].items()}
 
-    def run(self, row: Row) -> dict[str, Any]:
-        """Measures one row; the result holds everything that is printed, and more."""
-        calls, refused = self._prepare(row.columns)
+    def run(self, case: Case) -> dict[str, Any]:
+        """Measures one case; the result holds everything that is printed, and more."""
+        calls, refused = self._prepare(case.columns)
         times: dict[str, dict[int, float]] = {name: {} for name in calls}
         for number in range(self.repeats):
             self._measure_peak()
             # Each round begins with another column: none is always the one behind the slowest.
-            start = number % len(row.columns)
-            for column in (*row.columns[start:], *row.columns[:start]):
+            start = number % len(case.columns)
+            for column in (*case.columns[start:], *case.columns[:start]):
                 if column.name not in calls or (calls[column.name][1] > SLOW and number >= FEW):
                     continue
                 try:
@@ -68,11 +68,11 @@ class Bench:
                     refused[column.name] = str(error)
                     calls = {key: value for key, value in calls.items() if key != column.name}
                     if isinstance(error, DiedError):
-                        self._restart(column.worker, [other for other in row.columns if other.name in calls])
-        for worker in {column.worker for column in row.columns}:
+                        self._restart(column.worker, [other for other in case.columns if other.name in calls])
+        for worker in {column.worker for column in case.columns}:
             self._client(worker).ask("release")
         found = {name: of for name, of in times.items() if of and name not in refused}
-        return _figures(row, found, refused, self._memory(row, found))
+        return _figures(case, found, refused, self._memory(case, found))
 
     def _prepare(self, columns: Sequence[Column]) -> tuple[dict[str, tuple[int, float]], dict[str, str]]:
         """Calls a measurement and seconds of a first step by column; and why the others cannot be measured."""
@@ -100,10 +100,10 @@ class Bench:
         except RefusedError as error:
             self.peak_note = str(error)
 
-    def _memory(self, row: Row, measured: Mapping[str, Times]) -> dict[str, float]:
+    def _memory(self, case: Case, measured: Mapping[str, Times]) -> dict[str, float]:
         """Peak MiB of each column (of the better one of torch's two), by processes that have not computed anything before."""
         peaks = {}
-        for column in row.columns:
+        for column in case.columns:
             rival = _rival(column.name)
             worse = rival in measured and column.name in measured and median(measured[rival]) < median(measured[column.name])
             if column.name not in measured or worse or column.name == "baseline":
@@ -112,7 +112,7 @@ class Bench:
             try:
                 peaks[column.name] = self._client(key).ask("memory", step=column.step)["mib"]
             except RefusedError as error:
-                self.say(f"{row.label} {row.shape}: no peak memory of {column.name}: {error}")
+                self.say(f"{case.label} {case.shape}: no peak memory of {column.name}: {error}")
                 self._end(key)
             if column.worker == "flax":  # it cannot fork
                 self._end(key)
@@ -152,16 +152,16 @@ def _better(times: Mapping[str, Times], worker: str) -> str | None:
     return min(names, key=lambda name: median(times[name])) if names else None
 
 
-def _figures(row: Row, times: Mapping[str, Times], refused: Mapping[str, str], memory: Mapping[str, float]) -> dict[str, Any]:
-    """The result of a row in plain containers."""
-    flops = training_flops(row.cell, *row.shape)
-    columns = {column.name: _column(column, times, refused, memory) for column in row.columns}
+def _figures(case: Case, times: Mapping[str, Times], refused: Mapping[str, str], memory: Mapping[str, float]) -> dict[str, Any]:
+    """The result of a case in plain containers."""
+    flops = training_flops(case.cell, *case.shape)
+    columns = {column.name: _column(column, times, refused, memory) for column in case.columns}
     own = next((name for name in BACKENDS if name in times), None)
     result: dict[str, Any] = {
-        "cell": row.label,
-        "options": asdict(row.cell),
-        "shape": row.shape._asdict(),
-        "parameters": parameter_count(row.cell, row.shape.D, row.shape.H),
+        "cell": case.label,
+        "options": asdict(case.cell),
+        "shape": case.shape._asdict(),
+        "parameters": parameter_count(case.cell, case.shape.D, case.shape.H),
         "flops": flops,
         "backend": own,
         "columns": columns,
@@ -171,9 +171,9 @@ def _figures(row: Row, times: Mapping[str, Times], refused: Mapping[str, str], m
     peers = {worker: _better(times, worker) for worker in ("found", "tuned")}
     rivals: dict[str, str | None] = {} if own == "eager" else {"eager": "eager", "eager_found": "eager_found"}
     rivals |= {"torch_found": peers["found"], "torch_tuned": peers["tuned"], "flax": "flax"}
-    per_flop = 1.0 if row.cell == row.baseline and own != "eager" else None
+    per_flop = 1.0 if case.cell == case.baseline and own != "eager" else None
     if "baseline" in times:
-        per_flop = ratio(times[own], times["baseline"]) * training_flops(row.baseline, *row.shape) / flops
+        per_flop = ratio(times[own], times["baseline"]) * training_flops(case.baseline, *case.shape) / flops
     return result | {
         "ratios": {key: ratio(times[name], times[own]) for key, name in rivals.items() if name is not None and name in times},
         "torch": peers,

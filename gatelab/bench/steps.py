@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build(step: Mapping[str, Any]) -> Callable[[], None]:
-    """The step that a column of the plan describes, ready to be called again and again.
+    """The step that a column of a case describes, ready to be called again and again.
 
     Raises:
         UserError: the backend cannot serve this cell, dtype or machine; perhaps not before the first call.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from gatelab.bench import measured, overhead, plan
+from gatelab.bench import cases, measured, overhead
 from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.cells import CELLS
 from gatelab.cli.arguments import output_file
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plugins", nargs="*", metavar="FILE", help="Python files with cells of your own")
     cells = "lstm,gru or attention:window=50; default: all. A cell with memory reads 50 steps unless its window is given"
     parser.add_argument("--cells", metavar="NAMES", help=cells)
-    shapes = f"BxTxDxH, several with commas; default: {','.join(map(str, plan.SHAPES))}; with memory: {plan.MEMORY_SHAPES[0]}"
+    shapes = f"BxTxDxH, several with commas; default: {','.join(map(str, cases.SHAPES))}; with memory: {cases.MEMORY_SHAPES[0]}"
     parser.add_argument("--shapes", metavar="SHAPES", help=shapes)
     parser.add_argument(
         "--repeats",
@@ -65,9 +65,9 @@ def run(options: argparse.Namespace) -> int:
         load_plugin(path, KINDS.values())
     repeats = options.repeats or (3 if options.quick or options.training else 7)
     threads = options.threads or torch.get_num_threads()
-    cells = plan.parse_cells(options.cells)
-    shapes = plan.QUICK_SHAPES if options.quick else None
-    shapes = plan.parse_shapes(options.shapes) if options.shapes is not None else shapes
+    cells = cases.parse_cells(options.cells)
+    shapes = cases.QUICK_SHAPES if options.quick else None
+    shapes = cases.parse_shapes(options.shapes) if options.shapes is not None else shapes
     CELLS.get(options.baseline)
     if options.json is not None:
         output_file(options.json, "--json")
@@ -84,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
         result = _head(threads, repeats) | overhead.measure(threads, repeats, options.quick, _say)
         print_training(result, _console())
     else:
-        rows = plan.rows(cells, shapes, options.dtype, flax_installed(), options.baseline)
-        result = _kernels(rows, threads, repeats, options)
+        measured_cases = cases.cases_of(cells, shapes, options.dtype, flax_installed(), options.baseline)
+        result = _kernels(measured_cases, threads, repeats, options)
         print_kernels(result, _console())
         if options.keep:
             measured.keep(result)
@@ -114,15 +114,15 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH)
 
 
-def _kernels(rows: Sequence[plan.Row], threads: int, repeats: int, options: argparse.Namespace) -> dict[str, Any]:
+def _kernels(measured_cases: Sequence[cases.Case], threads: int, repeats: int, options: argparse.Namespace) -> dict[str, Any]:
     result = _head(threads, repeats) | {"dtype": options.dtype, "baseline": options.baseline, "rows": []}
     with Bench(threads, options.dtype, repeats, options.plugins, _say) as bench:
-        for number, row in enumerate(rows, 1):
-            figures = bench.run(row)
+        for number, case in enumerate(measured_cases, 1):
+            figures = bench.run(case)
             result["rows"].append(figures)
             own = figures["columns"].get(figures["backend"], {}).get("seconds")
             said = f"{figures['backend']} {own:.4g} s" if own else "no backend serves it"
-            _say(f"{number}/{len(rows)}  {row.shape}  {row.label}  {said}")
+            _say(f"{number}/{len(measured_cases)}  {case.shape}  {case.label}  {said}")
         result["versions"] |= bench.versions()
         result |= {"allocator_note": bench.allocator_note, "peak_gflops": bench.peak, "peak_note": bench.peak_note}
     for figures in result["rows"]:

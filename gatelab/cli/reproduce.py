@@ -16,7 +16,7 @@ from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate
 from gatelab.analysis.figures.mpl import check_ending
 from gatelab.analysis.papers.claim_figure import write_claim_figure
 from gatelab.analysis.papers.paper import SCALES, Paper, find_papers, read_paper
-from gatelab.analysis.papers.reproduction import COSTS, Outcome, as_record, evaluate, exit_status, summarise
+from gatelab.analysis.papers.reproduction import COSTS, JudgedClaim, as_record, evaluate, exit_status, summarise
 from gatelab.analysis.reading.status import duration
 from gatelab.cli.arguments import output_file
 from gatelab.cli.train import train
@@ -71,19 +71,19 @@ def run(options: argparse.Namespace) -> int:
     paper = read_paper(folder, options.paper)
     started = time.time()
     runs, failed = _train(paper, options)
-    outcomes = evaluate(paper, options.scale, runs)
-    record = as_record(paper, options.scale, outcomes, runs, failed) | {
+    claims = evaluate(paper, options.scale, runs)
+    record = as_record(paper, options.scale, claims, runs, failed) | {
         "command": shlex.join(["gatelab", "reproduce", paper.name, "--scale", options.scale]),
         "date": time.strftime("%Y-%m-%d"),
         "elapsed_seconds": round(time.time() - started, 1),
     }
-    _print(paper, options.scale, outcomes, record, Console())
+    _print(paper, options.scale, claims, record, Console())
     for path in (options.out / f"{paper.name}-{options.scale}" / "result.json", options.save):
         if path is not None:
             write_json(path, record)
     if options.figure is not None:
         write_claim_figure(record, options.figure)
-    return exit_status(outcomes)
+    return exit_status(claims)
 
 
 def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Run]], dict[str, int]]:
@@ -126,28 +126,28 @@ def _results(paths: Sequence[Path]) -> list[Run]:
     return [run for run in found if run.outcome == "finished" or run.diverged]
 
 
-def _print(paper: Paper, scale: str, outcomes: Sequence[Outcome], record: Mapping[str, Any], console: Console) -> None:
+def _print(paper: Paper, scale: str, claims: Sequence[JudgedClaim], record: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n{paper.citation}\n{paper.link}   scale: {scale}\n", highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("claim", "in the paper", "here", "n", "verdict"):
         table.add_column(heading, overflow="fold")
-    for outcome in outcomes:
-        verdict = outcome.verdict
+    for judged in claims:
+        verdict = judged.verdict
         figure = estimate(verdict.figure)
-        means = ", ".join(f"{arm} {mean:.4g}" for arm, mean in outcome.means.items())
-        said = verdict.verdict
+        means = ", ".join(f"{arm} {mean:.4g}" for arm, mean in judged.means.items())
+        said = verdict.decision
         if verdict.needed:
             said += f": would need about {verdict.needed} runs"
         elif verdict.note:
             said += f": {verdict.note}"
-        claim, quantity = outcome.claim, f"{outcome.claim.quantity}: {means}\n{outcome.claim.comparison}: {figure}"
+        claim, quantity = judged.claim, f"{judged.claim.quantity}: {means}\n{judged.claim.comparison}: {figure}"
         table.add_row(f"{claim.statement} ({claim.source})", claim.paper, quantity, "/".join(map(str, verdict.n)), said)
     console.print(table)
     console.print(_costs(record["arms"]))
     counts = {what: sum(arm[what] for arm in record["arms"].values()) for what in ("diverged", "failed")}
     lost = "".join(f"; {count} runs {what}" for what, count in counts.items() if count)
     time_taken = f"{duration(record['elapsed_seconds'])} for this command; its runs took {record['core_seconds']:,.0f} core seconds"
-    console.print(f"\n{summarise(outcomes)}{lost}. {time_taken} on {record['machine']}.", highlight=False)
+    console.print(f"\n{summarise(claims)}{lost}. {time_taken} on {record['machine']}.", highlight=False)
 
 
 def _costs(arms: Mapping[str, Any]) -> Table:

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from gatelab.bench import rounds
+from gatelab.bench.cases import Column, Shape, cases_of, parse_cells
 from gatelab.bench.client import Client, RefusedError
-from gatelab.bench.plan import Column, Shape, parse_cells, rows
 from gatelab.kernels import BACKENDS
 from gatelab.kernels.cpu._build import compiler
 
@@ -63,7 +63,7 @@ def test_training_is_split_into_its_parts(gatelab, tmp_path):
 def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(plugin):
     deadly = plugin.with_name("deadly.py")
     deadly.write_text(plugin.read_text().replace("f = sigmoid(a.f)", "__import__('os')._exit(3)"))
-    (row,) = rows(parse_cells("rnn"), [Shape(2, 3, 4, 5)], "float32", False, "lstm")
+    (row,) = cases_of(parse_cells("rnn"), [Shape(2, 3, 4, 5)], "float32", False, "lstm")
     step = row.columns[0].step
     refused = Column("refused", "tuned", {**step, "backend": "nonsense"})
     dead = Column("dead", "tuned", {**step, "cell": "deadly"})

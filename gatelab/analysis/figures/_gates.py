@@ -25,7 +25,7 @@ def gates_of(variants: Iterable[DrawnVariant]) -> list[tuple[str, str]]:
     found = {
         (match[1], match[2])
         for variant in variants
-        for recorded in (variant.records.curves, variant.records.histograms, variant.records.arrays)
+        for recorded in (variant.recorded.curves, variant.recorded.histograms, variant.recorded.arrays)
         for key in recorded
         if (match := _GATE.fullmatch(key))
     }
@@ -40,7 +40,7 @@ def place(problem: Problem, layer: str, what: str) -> str:
 
 def _range(problem: Problem, layer: str, gate: str) -> tuple[float, float] | None:
     """[0, 1], or None for a gate that is not confined to it: there is no histogram of it."""
-    return _SHARE if any(keys.gate(layer, gate) in variant.records.histograms for variant in problem.variants) else None
+    return _SHARE if any(keys.gate(layer, gate) in variant.recorded.histograms for variant in problem.variants) else None
 
 
 def gate_units(problem: Problem) -> Figure | None:
@@ -50,7 +50,7 @@ def gate_units(problem: Problem) -> Figure | None:
     for number in problem.one_per_cell:
         variant = problem.variants[number]
         for column, (layer, gate) in enumerate(places):
-            picture = variant.records.pictures.get(keys.gate_units(layer, gate, "mean"))
+            picture = variant.recorded.pictures.get(keys.gate_units(layer, gate, "mean"))
             if picture is not None:
                 steps, values = picture
                 z = _sorted_units(values.T)
@@ -75,7 +75,7 @@ def gate_positions(problem: Problem) -> Figure | None:
         rows = [
             (place(problem, layer, gate), values)
             for layer, gate in gates_of([variant])
-            if (values := variant.records.mean_array(keys.gate_positions(layer, gate))) is not None
+            if (values := variant.recorded.mean_array(keys.gate_positions(layer, gate))) is not None
         ]
         rows = [(label, values) for label, values in rows if values.size == rows[0][1].size]
         if rows:
@@ -127,7 +127,7 @@ def saturation(problem: Problem) -> Figure | None:
         for number in problem.few:
             variant = problem.variants[number]
             right, left = (
-                variant.records.arrays.get(keys.gate_units(layer, gate, f"saturated_{side}"), []) for side in ("right", "left")
+                variant.recorded.arrays.get(keys.gate_units(layer, gate, f"saturated_{side}"), []) for side in ("right", "left")
             )
             if right and left and right[0].size == left[0].size:
                 chosen = _evenly(right[0].size)
@@ -169,7 +169,7 @@ def gate_density(problem: Problem) -> Figure | None:
     for layer, gate in gates_of(problem.variants):
         series = []
         for number, variant in enumerate(problem.variants):
-            values = variant.records.histograms.get(keys.gate(layer, gate))
+            values = variant.recorded.histograms.get(keys.gate(layer, gate))
             if values is not None:
                 series.append(Series(number, (np.arange(values.size) + 0.5) / values.size, values))
         if series:
@@ -186,7 +186,7 @@ def curve_panel(problem: Problem, key: str, title: str, y: Axis) -> Panel:
     """A recorded quantity over training."""
     series = []
     for number, variant in enumerate(problem.variants):
-        curve = variant.records.curves.get(key)
+        curve = variant.recorded.curves.get(key)
         if curve is not None and curve.steps.size:
             series.append(Series(number, curve.steps, curve.mean, curve.low, curve.high))
     return Panel(title, Axis("optimiser steps"), y, series)
@@ -194,7 +194,7 @@ def curve_panel(problem: Problem, key: str, title: str, y: Axis) -> Panel:
 
 def _final(variant: DrawnVariant, key: str) -> float | None:
     """The mean over the seeds of the last value."""
-    values = [value for value in variant.records.finals.get(key, []) if np.isfinite(value)]
+    values = [value for value in variant.recorded.finals.get(key, []) if np.isfinite(value)]
     return float(np.mean(values)) if values else None
 
 

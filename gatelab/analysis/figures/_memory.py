@@ -15,22 +15,22 @@ _SPECTRUM = 64  # points of a spectrum
 def layers_of(variants: Iterable[DrawnVariant]) -> list[str]:
     """The layers that have timescales."""
     found = {
-        key.split("/")[1] for variant in variants for key in variant.records.arrays if re.fullmatch(r"timescale/[^/]+/units", key)
+        key.split("/")[1] for variant in variants for key in variant.recorded.arrays if re.fullmatch(r"timescale/[^/]+/units", key)
     }
     return sorted(found, key=natural)
 
 
 def timescale_seeds(variant: DrawnVariant, layer: str, share: float = 0.5) -> list[float]:
     """A quantile of the timescales of the layer's units, one value a seed."""
-    arrays = variant.records.arrays.get(keys.timescale(layer, "units"), [])
+    arrays = variant.recorded.arrays.get(keys.timescale(layer, "units"), [])
     return [float(np.quantile(values, share)) for values in arrays if values.size and not np.isnan(values).any()]
 
 
 def memory_gate(variant: DrawnVariant, layer: str) -> str | None:
     """The gate that the timescales 1 / (1 - mean) were read off."""
-    scales = variant.records.arrays.get(keys.timescale(layer, "units"), [])
+    scales = variant.recorded.arrays.get(keys.timescale(layer, "units"), [])
     for own, gate in gates_of([variant]):
-        means = variant.records.arrays.get(keys.gate_units(own, gate, "mean"), [])
+        means = variant.recorded.arrays.get(keys.gate_units(own, gate, "mean"), [])
         if own == layer and scales and means and means[0].shape == scales[0].shape:
             kept = means[0] < 0.99  # behind it the four digits of a mean say too little about 1 - mean
             if kept.any() and np.allclose(1 / (1 - means[0][kept]), scales[0][kept], rtol=0.05):
@@ -58,7 +58,7 @@ def memory(problem: Problem) -> Figure | None:
         found, endless, reach = [], [], longest_lag(problem.variants, layer)
         for number in problem.few:
             variant = problem.variants[number]
-            seeds = variant.records.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
+            seeds = variant.recorded.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
             seeds = [value for value in seeds if not np.isnan(value)]
             finite = [value for value in seeds if np.isfinite(value)]
             if len(finite) * 2 > len(seeds):  # the median is finite
@@ -88,7 +88,9 @@ def timescales(problem: Problem) -> Figure | None:
     for layer in layers_of(problem.variants):
         series = []
         for number, variant in enumerate(problem.variants):
-            every = np.sort(np.concatenate([np.ravel(a) for a in variant.records.arrays.get(keys.timescale(layer, "units"), [[]])]))
+            every = np.sort(
+                np.concatenate([np.ravel(a) for a in variant.recorded.arrays.get(keys.timescale(layer, "units"), [[]])])
+            )
             every = every[np.isfinite(every)]
             if every.size:
                 at = np.unique(np.linspace(0, every.size - 1, min(every.size, _SPECTRUM)).round().astype(int))
@@ -134,10 +136,10 @@ def gradient_lag(problem: Problem) -> Figure | None:
                 lags, norm = (keys.flow(layer, part, what, end) for what in ("lags", "norm"))
                 for item in _against(problem, lags, norm):
                     variant = problem.variants[item.variant]
-                    first = variant.records.mean_array(keys.flow(layer, "state", "norm", end))
+                    first = variant.recorded.mean_array(keys.flow(layer, "state", "norm", end))
                     scale = first[0] if first is not None and first.size and first[0] > 0 else np.nan
                     y = np.asarray(item.y) / scale
-                    halves = variant.records.finals.get(keys.flow(layer, part, "half_life", end), [])
+                    halves = variant.recorded.finals.get(keys.flow(layer, part, "half_life", end), [])
                     series.append(
                         Series(item.variant, item.x, np.where(y > 0, y, np.nan), note=_half_life(halves, np.ravel(item.x)[-1]))
                     )
@@ -173,7 +175,7 @@ def gradient_norms(problem: Problem) -> Figure | None:
 
 def gradient_blocks(problem: Problem) -> Figure | None:
     """Gradient norm of every parameter and of each gate's block of it."""
-    found = {key for variant in problem.variants for key in variant.records.curves if key.startswith("grad/")} - {keys.gradient()}
+    found = {key for variant in problem.variants for key in variant.recorded.curves if key.startswith("grad/")} - {keys.gradient()}
     panels = [
         curve_panel(problem, key, f"‖{key.removeprefix('grad/')}‖", Axis("gradient norm", log=True))
         for key in sorted(found, key=natural)
@@ -189,14 +191,14 @@ def state_growth(problem: Problem) -> Figure | None:
     names = {
         (match[1], match[2])
         for variant in problem.variants
-        for key in variant.records.arrays
+        for key in variant.recorded.arrays
         if (match := re.fullmatch(r"state/([^/]+)/([^/]+)/positions/norm", key))
     }
     panels = []
     for layer, part in sorted(names, key=lambda name: (natural(name[0]), name[1])):
         series = []
         for number, variant in enumerate(problem.variants):
-            values = variant.records.mean_array(keys.state(layer, part, "positions/norm"))
+            values = variant.recorded.mean_array(keys.state(layer, part, "positions/norm"))
             if values is not None and values.size:
                 series.append(Series(number, (np.arange(values.size) + 0.5) * 100 / values.size, values))
         y = Axis(f"‖{part}‖", log=spans([item.y for item in series]))
@@ -216,11 +218,11 @@ def dynamics(problem: Problem) -> Figure | None:
     )
     panels = []
     for build, what, title, y in kinds:
-        layers = {key.split("/")[1] for variant in problem.variants for key in variant.records.arrays if key.endswith(f"/{what}")}
+        layers = {key.split("/")[1] for variant in problem.variants for key in variant.recorded.arrays if key.endswith(f"/{what}")}
         for layer in sorted(layers, key=natural):
             series = []
             for number, variant in enumerate(problem.variants):
-                values = variant.records.mean_array(build(layer, what))
+                values = variant.recorded.mean_array(build(layer, what))
                 if values is not None and values.size:
                     note = f"largest {values[0]:.3g}"
                     series.append(Series(number, np.arange(1, values.size + 1), values, note=note))
@@ -238,7 +240,7 @@ def recall(problem: Problem) -> Figure | None:
     for number, variant in enumerate(problem.variants):
         slots = {
             int(match[1]): values
-            for key, values in variant.records.finals.items()
+            for key, values in variant.recorded.finals.items()
             if (match := re.fullmatch(r"val/recall/(\d+)", key))
         }
         if slots:
@@ -279,14 +281,14 @@ def _against(problem: Problem, x_key: str, y_key: str) -> list[Series]:
     """One array against another, of every variant that has both."""
     series = []
     for number, variant in enumerate(problem.variants):
-        x, y = variant.records.mean_array(x_key), variant.records.mean_array(y_key)
+        x, y = variant.recorded.mean_array(x_key), variant.recorded.mean_array(y_key)
         if x is not None and y is not None and x.size == y.size and x.size:
             series.append(Series(number, x, y))
     return series
 
 
 def flow_layers(variants: Iterable[DrawnVariant], end: bool) -> list[str]:
-    found = {key.split("/")[1] for variant in variants for key in variant.records.arrays if _is_flow(key, end)}
+    found = {key.split("/")[1] for variant in variants for key in variant.recorded.arrays if _is_flow(key, end)}
     return sorted(found, key=natural)
 
 
@@ -295,7 +297,7 @@ def _parts(variants: Iterable[DrawnVariant], layer: str, end: bool) -> list[str]
     found = {
         key.split("/")[2]
         for variant in variants
-        for key in variant.records.arrays
+        for key in variant.recorded.arrays
         if _is_flow(key, end) and key.split("/")[1] == layer
     }
     return sorted(found, key=lambda part: (part != "state", part))
@@ -318,16 +320,16 @@ def _half_life(seeds: list[float], reach: float) -> str:
 
 def longest_lag(variants: Iterable[DrawnVariant], layer: str) -> float | None:
     """Steps between the last one and the first that has a gradient."""
-    lags = [variant.records.mean_array(keys.flow(layer, "state", "lags", end=True)) for variant in variants]
+    lags = [variant.recorded.mean_array(keys.flow(layer, "state", "lags", end=True)) for variant in variants]
     return max((float(values[-1]) for values in lags if values is not None and values.size), default=None)
 
 
 def _same_at_the_end(variants: Iterable[DrawnVariant]) -> bool:
     """Whether the task's own loss is one at the end, so that both gradients are the same."""
     pairs = [
-        (values, variant.records.arrays.get(key.replace("flow/", "flow_end/", 1), []))
+        (values, variant.recorded.arrays.get(key.replace("flow/", "flow_end/", 1), []))
         for variant in variants
-        for key, values in variant.records.arrays.items()
+        for key, values in variant.recorded.arrays.items()
         if _is_flow(key, end=False)
     ]
     return all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairs)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from gatelab.analysis.comparison.table import Row
 from gatelab.analysis.reading.option_values import OptionValues
-from gatelab.analysis.reading.series import Records
+from gatelab.analysis.reading.series import Recorded
 
 _FEW = 10
 Kind = Literal["lines", "dots", "ranges", "heat"]
@@ -27,7 +27,7 @@ class DrawnVariant:
     """
 
     row: Row
-    records: Records
+    recorded: Recorded
     name: str
     options: OptionValues
     colour: int

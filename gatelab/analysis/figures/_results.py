@@ -13,7 +13,7 @@ def metric_key(problem: Problem) -> str:
     """The validation score to draw: the task's, or while no run has finished the first that is not the loss."""
     if problem.scored.metric:
         return f"val/{problem.scored.metric}"
-    keys = {key for variant in problem.variants for key in variant.records.curves if key.startswith("val/")}
+    keys = {key for variant in problem.variants for key in variant.recorded.curves if key.startswith("val/")}
     return min(keys - {"val/loss"}, default="val/loss")
 
 
@@ -61,7 +61,7 @@ def wall_time(problem: Problem) -> Figure | None:
     """Validation score against the time that training took."""
 
     def seconds(variant: DrawnVariant, curve: Curve) -> np.ndarray:
-        time = variant.records.seconds
+        time = variant.recorded.seconds
         if time is None or not time.steps.size:
             return np.full(curve.steps.size, np.nan)
         return np.interp(curve.steps, time.steps, time.mean)
@@ -144,7 +144,7 @@ def _learning(
     key = metric_key(problem)
     series, curves = [], []
     for number, variant in enumerate(problem.variants):
-        curve = variant.records.curves.get(key)
+        curve = variant.recorded.curves.get(key)
         if curve is not None and curve.steps.size:
             x = at(variant, curve)
             if np.isfinite(x).any():

@@ -8,7 +8,7 @@ from gatelab.analysis.comparison.table import Comparison, Row
 from gatelab.analysis.figures import DrawnVariant, Problem, natural
 from gatelab.analysis.figures.looks import DASHES, look_of
 from gatelab.analysis.reading.option_values import label, short_options
-from gatelab.analysis.reading.series import read_records
+from gatelab.analysis.reading.series import read_recorded
 from gatelab.runs import Skipped
 
 POINTS = 150  # of a curve: more than a chart has pixels for would only make the page heavy
@@ -45,13 +45,13 @@ def _read(rows: Sequence[Row], number: int, points: int) -> tuple[Problem, list[
         if alive and drawn[row.cell] >= MEMBERS:
             hidden.append(name)
         elif alive:
-            records, damaged = read_records(alive, points, pictures=not drawn[row.cell])
+            recorded, damaged = read_recorded(alive, points, pictures=not drawn[row.cell])
             skipped += damaged
-            if records.runs:
+            if recorded.runs:
                 colour, symbol, dash = look_of(row.cell)
                 if len(options) > 1:  # the same options have the same dashes in all cells, if there are enough
                     dash = options.index(row.options) if len(options) <= len(DASHES) else drawn[row.cell]
-                variants.append(DrawnVariant(row, records, name, short[row.options], colour, symbol, dash))
+                variants.append(DrawnVariant(row, recorded, name, short[row.options], colour, symbol, dash))
                 drawn[row.cell] += 1
     return Problem(number, label(rows[0].task, rows[0].task_options), variants, hidden, list(rows)), skipped
 

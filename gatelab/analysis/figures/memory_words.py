@@ -69,7 +69,7 @@ def _events(variant: DrawnVariant) -> str:
     """The gate that tells the task's events from the other steps best."""
     best = (0.0, "")
     for layer, gate in gates_of([variant]):
-        there, elsewhere = (variant.records.finals.get(keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
+        there, elsewhere = (variant.recorded.finals.get(keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
         if there and elsewhere:
             a, b = float(np.nanmean(there)), float(np.nanmean(elsewhere))
             words = f"What it keeps is chosen most by its {gate} gate: {a:.2f} at the task's events, {b:.2f} elsewhere."
@@ -84,7 +84,7 @@ def _gradient(variants: list[DrawnVariant]) -> list[str]:
     for variant in variants:
         of_layers = []
         for layer in flow_layers([variant], end=True):
-            values = np.array(variant.records.finals.get(keys.flow(layer, "state", "half_life", end=True), []))
+            values = np.array(variant.recorded.finals.get(keys.flow(layer, "state", "half_life", end=True), []))
             reach = max(reach, longest_lag([variant], layer) or 0.0)
             if not np.isnan(values).all():
                 of_layers.append(float(np.median(values[~np.isnan(values)])))

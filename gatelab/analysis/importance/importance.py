@@ -84,7 +84,7 @@ def importances(
     if metric is not None:
         check_quantity(metric)
     ended = sorted((run for run in runs if run.outcome == "finished" or run.diverged), key=_order)
-    groups = _groups(ended, search)
+    groups = _by_search(ended, search)
     if not groups:
         raise UserError(
             "There is nothing here whose importance could be told: no finished runs of one cell and task differ in an option. "
@@ -131,7 +131,7 @@ def _basis(values: Sequence[Value]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _Searched:
     cell: str
     task: str
     fixed: OptionValues  # all that the runs share; only code and data where it is not known what was searched over
@@ -142,7 +142,7 @@ class _Group:
     partly: list[str]  # options that only some of the runs have
 
 
-def _groups(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> list[_Group]:
+def _by_search(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> list[_Searched]:
     """Runs that differ in nothing but their seeds and what was searched over, with the options that vary among them."""
     members: dict[tuple[str, str, bool, OptionValues], list[tuple[Run, dict[str, str]]]] = defaultdict(list)
     for run in runs:
@@ -161,7 +161,7 @@ def _groups(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> lis
         partly = [option for option in domains if None in values[option] and any(values[option])]
         if whole:
             runs_here = [run for run, _ in pairs]
-            made.append(_Group(cell, task, fixed, fixed, runs_here, whole, known, partly))
+            made.append(_Searched(cell, task, fixed, fixed, runs_here, whole, known, partly))
     return _labelled(made)
 
 
@@ -185,7 +185,7 @@ def _domains(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]], infer
     return found
 
 
-def _labelled(groups: list[_Group]) -> list[_Group]:
+def _labelled(groups: list[_Searched]) -> list[_Searched]:
     """The groups with what sets those of the same cell and task apart in place of all that they share."""
     found = []
     for group in groups:
@@ -233,7 +233,7 @@ def _unevenness(values: NDArray[np.float64]) -> float:
     return float(stats.kstest((values - values.min()) / spread, "uniform").statistic) if spread else 1.0
 
 
-def _importance(group: _Group, metric: str | None, resamples: int, seed: int) -> Importance:
+def _importance(group: _Searched, metric: str | None, resamples: int, seed: int) -> Importance:
     runs, scores, name, unknown_runs = _scored(group.runs, metric)
     if len(runs) < LEAST:
         raise UserError(f"Variance shares need at least {LEAST} runs of {group.cell}, and {name} is known of {len(runs)}.")
@@ -284,7 +284,7 @@ def _scored(runs: Sequence[Run], metric: str | None) -> tuple[list[Run], list[fl
     return [runs[index] for index in known], [values[index] for index in known], metric, len(runs) - len(known)
 
 
-def _notes(group: _Group, n: int, diverged: int, unknown_runs: int, name: str) -> list[str]:
+def _notes(group: _Searched, n: int, diverged: int, unknown_runs: int, name: str) -> list[str]:
     notes = [f"The shares rest on {n} runs." + (f" {diverged} of them diverged and count as chance." if diverged else "")]
     if unknown_runs:
         notes.append(f"{unknown_runs} more are left out: they have no {name}.")

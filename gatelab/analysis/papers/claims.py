@@ -18,7 +18,7 @@ class Verdict:
     """What runs say of a claim.
 
     Attributes:
-        verdict: "holds", "does not hold" or "undecided".
+        decision: "holds", "does not hold" or "undecided".
         figure: what decided, with its interval: an advantage, a difference or a mean; of an order its narrowest step.
         n: runs of each arm, in the order of the arms.
         detectable: the smallest difference that so many runs show with a probability of 80%, beside the margin.
@@ -27,7 +27,7 @@ class Verdict:
         note: why nothing could be decided, or "".
     """
 
-    verdict: str
+    decision: str
     figure: Interval
     n: tuple[int, ...]
     detectable: float | None = None
@@ -72,9 +72,9 @@ def ordered(samples: Sequence[Sample], higher_is_better: bool, margin: float) ->
     return _together(samples, steps, lambda step: step.figure.value)
 
 
-Comparison = Callable[[Sequence[Sample], bool, float], Verdict]
+ClaimTest = Callable[[Sequence[Sample], bool, float], Verdict]
 # By the word that a paper's claims use: the comparison, and how many arms it takes at least and at most (None: any number).
-COMPARISONS: dict[str, tuple[Comparison, int, int | None]] = {
+COMPARISONS: dict[str, tuple[ClaimTest, int, int | None]] = {
     "better": (better, 2, 2),
     "not_worse": (not_worse, 2, 2),
     "different": (different, 2, 2),
@@ -92,8 +92,8 @@ def _each(count: int) -> float:
 def _together(samples: Sequence[Sample], steps: Sequence[Verdict], distance: Callable[[Verdict], float]) -> Verdict:
     """A claim that holds when every step does, shown by the step that decides: the one nearest to failing if all hold."""
     n = tuple(len(sample.scores) for sample in samples)
-    for verdict in (FAILS, UNDECIDED, HOLDS):  # one step that fails is enough; one that is open leaves the claim open
-        found = [step for step in steps if step.verdict == verdict]
+    for decision in (FAILS, UNDECIDED, HOLDS):  # one step that fails is enough; one that is open leaves the claim open
+        found = [step for step in steps if step.decision == decision]
         if found:
             return dataclasses.replace(min(found, key=distance), n=n)
     raise ValueError("a claim has at least one step")

@@ -19,7 +19,7 @@ COSTS = ("hidden_size", "parameters", "flops_per_step", "seconds_per_step", "wal
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JudgedClaim:
     """A claim and what the runs say of it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Outcome:
         return {arm: _mean(values) for arm, values in self.values.items()}
 
 
-def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]]) -> list[Outcome]:
+def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]]) -> list[JudgedClaim]:
     """Every claim that the scale is meant to decide, or all if it names none.
 
     Args:
@@ -51,15 +51,17 @@ def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]]) -> lis
     search = paper.scales[scale].search
     searched = {arm for claim in claims if of_search(claim.quantity) for arm in claim.arms}
     shares = {arm: variance_shares(runs[arm], search) for arm in sorted(searched) if runs[arm]}
-    return [_outcome(claim, chosen, shares, paired=paper.select is None) for claim in claims]
+    return [_judged(claim, chosen, shares, paired=paper.select is None) for claim in claims]
 
 
-def _outcome(claim: Claim, chosen: Mapping[str, Sequence[Run]], shares: Mapping[str, Mapping[str, float]], paired: bool) -> Outcome:
+def _judged(
+    claim: Claim, chosen: Mapping[str, Sequence[Run]], shares: Mapping[str, Mapping[str, float]], paired: bool
+) -> JudgedClaim:
     missing = [arm for arm in claim.arms if not chosen[arm]]
     if missing:
         n = tuple(len(chosen[arm]) for arm in claim.arms)
         verdict = Verdict(UNDECIDED, Interval(math.nan, None, None), n, note=f"no finished run of {missing[0]}")
-        return Outcome(claim, verdict, {})
+        return JudgedClaim(claim, verdict, {})
     if of_search(claim.quantity):
         # One number for each arm: the arms together are the sample.
         values: dict[str, Sequence[float]] = {arm: [of_variance(claim.quantity, shares[arm])] for arm in claim.arms}
@@ -68,7 +70,7 @@ def _outcome(claim: Claim, chosen: Mapping[str, Sequence[Run]], shares: Mapping[
         samples = [_sample(claim.quantity, chosen[arm], paired) for arm in claim.arms]
         values = {arm: sample.scores for arm, sample in zip(claim.arms, samples, strict=True)}
     compare = COMPARISONS[claim.comparison][0]
-    return Outcome(claim, compare(samples, claim.higher_is_better, claim.margin), values)
+    return JudgedClaim(claim, compare(samples, claim.higher_is_better, claim.margin), values)
 
 
 def _selected(runs: Sequence[Run], share: float | None) -> list[Run]:
@@ -94,24 +96,24 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def exit_status(outcomes: Sequence[Outcome]) -> int:
+def exit_status(claims: Sequence[JudgedClaim]) -> int:
     """0 when all claims that are decided hold, 1 otherwise."""
-    return int(any(outcome.verdict.verdict == FAILS for outcome in outcomes))
+    return int(any(judged.verdict.decision == FAILS for judged in claims))
 
 
-def summarise(outcomes: Sequence[Outcome]) -> str:
+def summarise(claims: Sequence[JudgedClaim]) -> str:
     """`5 of 6 claims hold, 1 does not`."""
-    held = sum(outcome.verdict.verdict == HOLDS for outcome in outcomes)
-    failed = sum(outcome.verdict.verdict == FAILS for outcome in outcomes)
-    undecided = len(outcomes) - held - failed
-    parts = [f"{held} of {len(outcomes)} claims hold"]
+    held = sum(judged.verdict.decision == HOLDS for judged in claims)
+    failed = sum(judged.verdict.decision == FAILS for judged in claims)
+    undecided = len(claims) - held - failed
+    parts = [f"{held} of {len(claims)} claims hold"]
     parts += [f"{failed} {'does' if failed == 1 else 'do'} not"] if failed else []
     parts += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
     return ", ".join(parts)
 
 
 def as_record(
-    paper: Paper, scale: str, outcomes: Sequence[Outcome], runs: Mapping[str, Sequence[Run]], failed: Mapping[str, int]
+    paper: Paper, scale: str, claims: Sequence[JudgedClaim], runs: Mapping[str, Sequence[Run]], failed: Mapping[str, int]
 ) -> dict[str, Any]:
     """Everything that a reader of the result needs, in plain containers."""
     everything = [run for members in runs.values() for run in members if not run.diverged]
@@ -121,7 +123,7 @@ def as_record(
         "citation": paper.citation,
         "link": paper.link,
         "scale": scale,
-        "claims": [_claim_record(outcome) for outcome in outcomes],
+        "claims": [_claim_record(judged) for judged in claims],
         "arms": {arm: _arm_record(members, failed.get(arm, 0)) for arm, members in runs.items()},
         "core_seconds": round(sum(float(run.summary()["wall_seconds"]) for run in everything), 1),
         "machine": origin.get("cpu"),
@@ -139,10 +141,10 @@ def _arm_record(runs: Sequence[Run], failed: int) -> dict[str, Any]:
     return record
 
 
-def _claim_record(outcome: Outcome) -> dict[str, Any]:
-    verdict = outcome.verdict
-    record = {key: value for key, value in asdict(outcome.claim).items() if value != ""}
+def _claim_record(judged: JudgedClaim) -> dict[str, Any]:
+    verdict = judged.verdict
+    record = {key: value for key, value in asdict(judged.claim).items() if value != ""}
     record |= {"value": verdict.figure.value, "low": verdict.figure.low, "high": verdict.figure.high, "n": list(verdict.n)}
-    record |= {"means": outcome.means, "values": {arm: list(values) for arm, values in outcome.values.items()}}
-    record |= {"verdict": verdict.verdict, "detectable": verdict.detectable}
+    record |= {"means": judged.means, "values": {arm: list(values) for arm, values in judged.values.items()}}
+    record |= {"verdict": verdict.decision, "detectable": verdict.detectable}
     return record | {"needed": verdict.needed, "note": verdict.note}

@@ -1,4 +1,4 @@
-"""What was recorded over training, over the seeds of a configuration: pure functions on arrays, and their reading."""
+"""What was recorded over training, over the seeds of a variant: pure functions on arrays, and their reading."""
 
 import dataclasses
 import math
@@ -36,8 +36,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Records:
-    """All that is plotted of one configuration.
+class Recorded:
+    """All that is plotted of one variant.
 
     Attributes:
         curves: by metric key.
@@ -167,15 +167,15 @@ def seconds_at(
     return [float(np.interp(step, knots, past)) + max(step - knots[-1], 0.0) * last for step in steps]
 
 
-def read_records(runs: Iterable[Run], points: int, pictures: bool = False) -> tuple[Records, list[Skipped]]:
-    """Reads what the runs of one configuration recorded; a damaged run is left out and named.
+def read_recorded(runs: Iterable[Run], points: int, pictures: bool = False) -> tuple[Recorded, list[Skipped]]:
+    """Reads what the runs of one variant recorded; a damaged run is left out and named.
 
     Args:
-        runs: runs of the same configuration.
+        runs: of one variant.
         points: at most so many a curve.
         pictures: read the arrays of the first seed over all of training, too.
     """
-    found = Records()
+    found = Recorded()
     curves: dict[str, list[tuple[list[int], list[float]]]] = defaultdict(list)
     densities: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     seconds: list[tuple[list[int], list[float]]] = []

@@ -172,7 +172,7 @@ def _look(variant: DrawnVariant) -> dict[str, Any]:
 def _variant(variant: DrawnVariant) -> dict[str, Any]:
     tokens = [f"cell:{variant.row.cell}", *variant.options.written]
     look = {"colour": variant.colour, "symbol": SYMBOLS[variant.symbol], "dash": DASHES[variant.dash]}
-    return {"name": variant.name, "tokens": tokens, "n": variant.records.runs, **look}
+    return {"name": variant.name, "tokens": tokens, "n": variant.recorded.runs, **look}
 
 
 def _failure(run: Run) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Entry(NamedTuple):
     modified: float
 
 
-class _Job(NamedTuple):
+class _Compilation(NamedTuple):
     """One compilation: `stem` is `<name>-<key>` with the first 16 digits of the key."""
 
     program: str
@@ -96,7 +96,7 @@ def load(source: str, name: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
             raise BuildError(_failed[key])
         if key not in _loaded:
             try:
-                _loaded[key] = _obtain(_job(program, source, name, flags, key))
+                _loaded[key] = _obtain(_compilation(program, source, name, flags, key))
             except BuildError as error:
                 _failed[key] = str(error)
                 raise
@@ -165,7 +165,7 @@ def trial() -> float:
     """
     source = "#include <math.h>\n#include <pthread.h>\ndouble gatelab_trial(double x) { return sqrt(x); }\n"
     started = time.perf_counter()
-    library = _privately(_job(require_compiler(), source, "trial", (), hashlib.sha256(source.encode()).hexdigest()))
+    library = _privately(_compilation(require_compiler(), source, "trial", (), hashlib.sha256(source.encode()).hexdigest()))
     function = library.gatelab_trial
     function.argtypes, function.restype = [ctypes.c_double], ctypes.c_double
     if function(4.0) != 2.0:
@@ -173,31 +173,31 @@ def trial() -> float:
     return time.perf_counter() - started
 
 
-def _job(program: str, source: str, name: str, flags: tuple[str, ...], key: str) -> _Job:
+def _compilation(program: str, source: str, name: str, flags: tuple[str, ...], key: str) -> _Compilation:
     stem = re.sub(r"\W+", "_", name, flags=re.ASCII)[:64] or "kernel"
-    return _Job(program, f'{source}\nconst char gatelab_key[] = "{key}";\n', flags, key, f"{stem}-{key[:16]}")
+    return _Compilation(program, f'{source}\nconst char gatelab_key[] = "{key}";\n', flags, key, f"{stem}-{key[:16]}")
 
 
-def _obtain(job: _Job) -> ctypes.CDLL:
+def _obtain(compilation: _Compilation) -> ctypes.CDLL:
     """From the cache, or compiled into it, or compiled for this process alone if the cache is of no use."""
     folder = cache_folder()
     problem = _prepare(folder)
     if problem is None:
-        library = _from_cache(job, folder)
+        library = _from_cache(compilation, folder)
         if library is not None:
             return library
         try:
-            return ctypes.CDLL(str(_compile(job, folder)))
+            return ctypes.CDLL(str(_compile(compilation, folder)))
         except OSError as error:  # read-only, full, or mounted so that nothing in it may run
             problem = error.strerror or str(error)
         except RefusedError as error:  # the source is wrong, or the disk was full: the other place will tell
             problem = error.first
-    library = _privately(job)
+    library = _privately(compilation)
     _say(f"The kernel cache '{folder}' is not used, each process compiles for itself: {problem}.")
     return library
 
 
-def _privately(job: _Job) -> ctypes.CDLL:
+def _privately(compilation: _Compilation) -> ctypes.CDLL:
     """Compiles into a temporary folder that is gone afterwards; what is loaded stays.
 
     Raises:
@@ -205,28 +205,30 @@ def _privately(job: _Job) -> ctypes.CDLL:
     """
     try:
         with tempfile.TemporaryDirectory(prefix="gatelab-", ignore_cleanup_errors=True) as folder:
-            return ctypes.CDLL(str(_compile(job, Path(folder))))
+            return ctypes.CDLL(str(_compile(compilation, Path(folder))))
     except OSError as error:
         reason = error.strerror or str(error)
         raise BuildError(
-            f"The kernel '{job.stem}' can be kept neither in '{cache_folder()}' nor in a temporary folder ({reason}); "
+            f"The kernel '{compilation.stem}' can be kept neither in '{cache_folder()}' nor in a temporary folder ({reason}); "
             "set GATELAB_CACHE or TMPDIR to a folder of yours that has room and whose files may be executed."
         ) from error
     except RefusedError as error:
         first = error.first.rstrip(".")
-        raise BuildError(f"'{job.program}' does not compile the kernel '{job.stem}': {first}. {_keep(job, error.log)}") from error
+        raise BuildError(
+            f"'{compilation.program}' does not compile the kernel '{compilation.stem}': {first}. {_keep(compilation, error.log)}"
+        ) from error
 
 
-def _from_cache(job: _Job, folder: Path) -> ctypes.CDLL | None:
+def _from_cache(compilation: _Compilation, folder: Path) -> ctypes.CDLL | None:
     """The library, if a file of the cache is whole, ours and the user's alone. Others of its name are removed."""
     for path in _listing(folder):
-        if not (path.name.startswith(f"{job.stem}-") and _OURS.fullmatch(path.name)):
+        if not (path.name.startswith(f"{compilation.stem}-") and _OURS.fullmatch(path.name)):
             continue
         content, reason = _read(path)
         if not reason and not path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
             reason = "it is damaged"
         # Looked for in the bytes and not by loading: code of a foreign file must not run, not even to be asked who it is.
-        if not reason and job.key.encode() not in content:
+        if not reason and compilation.key.encode() not in content:
             reason = "it is another library"
         if not reason:
             with contextlib.suppress(OSError):
@@ -282,7 +284,7 @@ def _unsafe(folder: Path) -> str | None:
     return f"{reason}; chmod go-w {shlex.quote(str(folder))} or set GATELAB_CACHE to a folder of yours" if reason else None
 
 
-def _compile(job: _Job, folder: Path) -> Path:
+def _compile(compilation: _Compilation, folder: Path) -> Path:
     """Compiles beside the place where the library will lie, then renames it into place.
 
     Raises:
@@ -292,9 +294,9 @@ def _compile(job: _Job, folder: Path) -> Path:
     _clear_abandoned(folder)
     with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder, ignore_cleanup_errors=True) as work:
         Path(work, _OWNER).write_text(json.dumps(this_process()))
-        built = run_compiler(job.program, Path(work), job.stem, job.source, job.flags)
+        built = run_compiler(compilation.program, Path(work), compilation.stem, compilation.source, compilation.flags)
         built.chmod(0o700)  # whatever the umask: what others may write would not be loaded
-        path = folder / f"{job.stem}-{hashlib.sha256(built.read_bytes()).hexdigest()[:16]}.so"
+        path = folder / f"{compilation.stem}-{hashlib.sha256(built.read_bytes()).hexdigest()[:16]}.so"
         os.replace(built, path)
     return path
 
@@ -321,14 +323,14 @@ def _owner(work: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _keep(job: _Job, output: str) -> str:
+def _keep(compilation: _Compilation, output: str) -> str:
     """Writes source and log of a failed compilation to where they can be read; says where, in a sentence."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
         for place in (folder if _unsafe(folder) is None else None, None):
             with contextlib.suppress(OSError):
-                path = (place or Path(tempfile.mkdtemp(prefix="gatelab-failed-"))) / job.stem
-                path.with_suffix(".c").write_text(job.source, encoding="utf-8")
+                path = (place or Path(tempfile.mkdtemp(prefix="gatelab-failed-"))) / compilation.stem
+                path.with_suffix(".c").write_text(compilation.source, encoding="utf-8")
                 path.with_suffix(".log").write_text(output, encoding="utf-8")
                 return f"Source and messages: {path}.c, {path}.log."
     return "Source and messages could not be kept."

@@ -16,7 +16,7 @@ EXAMPLE = "optimizer.lr='tag(log, interval(1e-4, 1e-2))'"
 
 
 @dataclass(frozen=True)
-class Interval:
+class DrawInterval:
     """What `interval(low, high)` and the words around it mean.
 
     Attributes:
@@ -30,7 +30,7 @@ class Interval:
     one_minus: bool
 
     @classmethod
-    def read(cls, override: Override) -> "Interval":
+    def read(cls, override: Override) -> "DrawInterval":
         """The interval of an override.
 
         Raises:
@@ -88,7 +88,7 @@ def split(overrides: list[Override], trials: int, seed: int) -> list[list[str]]:
 
 
 def _draw(override: Override, seed: int, trial: int) -> str:
-    interval = Interval.read(override)
+    interval = DrawInterval.read(override)
     return interval.option(interval.at(unit_number(seed, trial, override.get_key_element())))
 
 

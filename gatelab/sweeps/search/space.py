@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from hydra.errors import HydraException
 
 from gatelab.errors import UserError, unknown
-from gatelab.sweeps.search.draws import Interval
+from gatelab.sweeps.search.draws import DrawInterval
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -44,7 +44,7 @@ class Domain:
     key: str
     text: str
     where: str
-    values: Interval | tuple[str, ...]
+    values: DrawInterval | tuple[str, ...]
     conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def holds(self, known: Mapping[str, str]) -> bool:
@@ -53,7 +53,7 @@ class Domain:
 
     def suggest(self, trial: "Trial") -> str:
         """What Optuna chooses for a trial, as the option is written."""
-        if not isinstance(self.values, Interval):
+        if not isinstance(self.values, DrawInterval):
             return self.values[0] if len(self.values) == 1 else str(trial.suggest_categorical(self.key, self.values))
         low, high, log = self.values.low, self.values.high, self.values.log
         if self.values.whole:
@@ -62,11 +62,11 @@ class Domain:
 
     def written(self, value: Any) -> str:
         """A value that Optuna keeps, as the option is written."""
-        return self.values.option(value) if isinstance(self.values, Interval) else str(value)
+        return self.values.option(value) if isinstance(self.values, DrawInterval) else str(value)
 
     def probe(self, index: int) -> str:
         """One of the values at the ends, in turn: what is accepted there is accepted between them."""
-        if isinstance(self.values, Interval):
+        if isinstance(self.values, DrawInterval):
             return self.values.option((self.values.low, self.values.high)[index % 2])
         return self.values[index % len(self.values)]
 
@@ -109,7 +109,7 @@ class Space:
         Every combination of what is chosen among groups (their options differ), and with each of them every other choice and
         both ends of every interval.
         """
-        groups = [domain for domain in self.domains if "." not in domain.key and not isinstance(domain.values, Interval)]
+        groups = [domain for domain in self.domains if "." not in domain.key and not isinstance(domain.values, DrawInterval)]
         others = [domain for domain in self.domains if domain not in groups]
         turns = max([len(item.values) if isinstance(item.values, tuple) else 2 for item in others], default=1)
         found = []
@@ -196,7 +196,7 @@ def _read(override: Override, where: str, conditions: tuple[tuple[str, tuple[str
         str(override.get_value_element_as_str()) if not override.is_sweep_override() else str(override.input_line).partition("=")[2]
     )
     if isinstance(value, IntervalSweep):
-        values: Any = Interval.read(override)
+        values: Any = DrawInterval.read(override)
     elif isinstance(value, ChoiceSweep) and not value.simple_form:
         values = tuple(map(str, override.sweep_string_iterator()))
     elif isinstance(value, (ChoiceSweep, RangeSweep)):

@@ -39,43 +39,43 @@ def runs(make_run):
 
 
 def test_the_best_share_counts_by_validation_score(runs) -> None:
-    (outcome,) = evaluate(paper("better", ("good", "bad"), "test mse", select=0.3), "reduced", runs())
-    assert outcome.verdict.verdict == "holds"
-    assert outcome.verdict.n == (3, 3)
-    assert outcome.values["good"] == pytest.approx([0.0, 0.01, 0.02])
-    assert outcome.verdict.figure.value == pytest.approx(0.1)
+    (judged,) = evaluate(paper("better", ("good", "bad"), "test mse", select=0.3), "reduced", runs())
+    assert judged.verdict.decision == "holds"
+    assert judged.verdict.n == (3, 3)
+    assert judged.values["good"] == pytest.approx([0.0, 0.01, 0.02])
+    assert judged.verdict.figure.value == pytest.approx(0.1)
 
 
 def test_a_trial_that_diverged_counts_behind_all_others(runs) -> None:
     """The best three of ten are three of ten, although only four finished; and what diverged among them decides nothing."""
     four = {f"good{trial}": "diverged" for trial in range(6)}
-    (outcome,) = evaluate(paper("below", ("good",), "test mse", 1.0, select=0.3), "reduced", runs(**four))
-    assert outcome.values["good"] == pytest.approx([0.06, 0.07, 0.08])
+    (judged,) = evaluate(paper("below", ("good",), "test mse", 1.0, select=0.3), "reduced", runs(**four))
+    assert judged.values["good"] == pytest.approx([0.06, 0.07, 0.08])
     two = {f"good{trial}": "diverged" for trial in range(8)}
-    (outcome,) = evaluate(paper("below", ("good",), "test mse", 1.0, select=0.3), "reduced", runs(**two))
-    assert (outcome.verdict.verdict, outcome.verdict.note) == ("undecided", "1 runs have no finite value")
+    (judged,) = evaluate(paper("below", ("good",), "test mse", 1.0, select=0.3), "reduced", runs(**two))
+    assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "1 runs have no finite value")
 
 
 def test_outside_of_a_search_a_run_that_diverged_leaves_the_claim_open(runs) -> None:
-    (outcome,) = evaluate(paper("better", ("good", "bad"), "test mse"), "reduced", runs(bad3="diverged"))
-    assert (outcome.verdict.verdict, outcome.verdict.note) == ("undecided", "1 runs have no finite value")
-    assert exit_status([outcome]) == 0
-    assert summarise([outcome]) == "0 of 1 claims hold, 1 is undecided"
+    (judged,) = evaluate(paper("better", ("good", "bad"), "test mse"), "reduced", runs(bad3="diverged"))
+    assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "1 runs have no finite value")
+    assert exit_status([judged]) == 0
+    assert summarise([judged]) == "0 of 1 claims hold, 1 is undecided"
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_arms_are_the_sample_of_a_share(runs) -> None:
-    (outcome,) = evaluate(paper("above", ("good", "bad"), "share optimizer.lr", 0.9, select=0.3), "reduced", runs())
-    assert outcome.verdict.n == (2,)
-    assert {arm: len(values) for arm, values in outcome.values.items()} == {"good": 1, "bad": 1}
-    assert outcome.verdict.figure.value == pytest.approx(math.fsum(outcome.means.values()) / 2)
+    (judged,) = evaluate(paper("above", ("good", "bad"), "share optimizer.lr", 0.9, select=0.3), "reduced", runs())
+    assert judged.verdict.n == (2,)
+    assert {arm: len(values) for arm, values in judged.values.items()} == {"good": 1, "bad": 1}
+    assert judged.verdict.figure.value == pytest.approx(math.fsum(judged.means.values()) / 2)
 
 
 def test_without_a_run_a_claim_is_open(runs) -> None:
     for quantity in ("test mse", "share optimizer.lr"):
         given = paper("below", ("good", "bad"), quantity, 1.0, select=0.3)
-        (outcome,) = evaluate(given, "reduced", {"good": runs()["good"], "bad": []})
-        assert (outcome.verdict.verdict, outcome.verdict.note) == ("undecided", "no finished run of bad")
+        (judged,) = evaluate(given, "reduced", {"good": runs()["good"], "bad": []})
+        assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "no finished run of bad")
 
 
 def test_the_record_counts_what_finished_diverged_and_failed(runs) -> None:

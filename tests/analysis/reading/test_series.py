@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gatelab.analysis.reading.series import Curve, density, over_seeds, read_records, thinned
+from gatelab.analysis.reading.series import Curve, density, over_seeds, read_recorded, thinned
 from gatelab.runs import read_run
 
 
@@ -74,12 +74,12 @@ def test_what_is_no_histogram(counts):
 
 def test_records_of_a_group(make_run):
     runs = [read_run(make_run(seed=seed, score=0.1 * (seed + 1))) for seed in range(2)]
-    records, skipped = read_records(runs, points=200)
-    assert (records.runs, skipped) == (2, [])
-    assert columns(records.curves["val/mse"])[2] == pytest.approx([0.0375, 0.075, 0.1125, 0.15])
-    assert set(records.histograms) == {"gate/0/input", "gate/0/forget", "gate/0/output"}
-    assert records.histograms["gate/0/forget"].tolist() == [0.4, 0.8, 1.2, 1.6]
-    assert not any(key.endswith("/std") or key.startswith(("train/", "lr", "test/")) for key in records.curves)
+    recorded, skipped = read_recorded(runs, points=200)
+    assert (recorded.runs, skipped) == (2, [])
+    assert columns(recorded.curves["val/mse"])[2] == pytest.approx([0.0375, 0.075, 0.1125, 0.15])
+    assert set(recorded.histograms) == {"gate/0/input", "gate/0/forget", "gate/0/output"}
+    assert recorded.histograms["gate/0/forget"].tolist() == [0.4, 0.8, 1.2, 1.6]
+    assert not any(key.endswith("/std") or key.startswith(("train/", "lr", "test/")) for key in recorded.curves)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_damaged_run_is_left_out_and_named(make_run, file: str, line: str):
     sound, damaged = make_run(seed=0, score=0.1), make_run(seed=1, score=0.9)
     with open(damaged / file, "a") as lines:
         lines.write(line + "\n")
-    records, skipped = read_records([read_run(sound), read_run(damaged)], points=200)
-    assert records.runs == 1
-    assert records.curves["val/mse"].mean[-1] == 0.1
+    recorded, skipped = read_recorded([read_run(sound), read_run(damaged)], points=200)
+    assert recorded.runs == 1
+    assert recorded.curves["val/mse"].mean[-1] == 0.1
     assert [(item.path, item.reason.startswith("its curves are left out: ")) for item in skipped] == [(damaged, True)]
 
 
@@ -110,14 +110,14 @@ def test_half_a_line_at_the_end_is_what_a_kill_leaves(make_run):
     path = make_run(state="running")
     with open(path / "metrics.jsonl", "a") as lines:
         lines.write('{"step": 150, "val/')
-    records, skipped = read_records([read_run(path)], points=200)
+    recorded, skipped = read_recorded([read_run(path)], points=200)
     assert skipped == []
-    assert records.curves["val/mse"].steps.tolist() == [50, 100]
+    assert recorded.curves["val/mse"].steps.tolist() == [50, 100]
 
 
 def test_a_run_without_records(make_run):
     path = make_run(state="running")
     (path / "metrics.jsonl").unlink()
     (path / "histograms.jsonl").unlink()
-    records, skipped = read_records([read_run(path)], points=200)
-    assert (records.curves, records.histograms, records.runs, skipped) == ({}, {}, 1, [])
+    recorded, skipped = read_recorded([read_run(path)], points=200)
+    assert (recorded.curves, recorded.histograms, recorded.runs, skipped) == ({}, {}, 1, [])

@@ -7,7 +7,7 @@ import pytest
 
 from gatelab.errors import UserError
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.search.draws import Interval
+from gatelab.sweeps.search.draws import DrawInterval
 from gatelab.sweeps.search.space import Space, read_domains
 from gatelab.sweeps.search.studies import SearchOptions, probes, read_options, variants
 
@@ -39,8 +39,8 @@ def found(*overrides: str, space: Path | str | None = None):
 def test_a_line_is_an_option_its_values_and_its_conditions(file):
     domains = {domain.key: domain for domain in read_domains([], file)}
     assert domains["optimizer"].values == ("adamw", "sgd")
-    assert domains["optimizer.lr"].values == Interval(1e-4, 1e-1, whole=False, log=True, one_minus=False)
-    assert domains["cell.window"].values == Interval(5, 50, whole=True, log=False, one_minus=False)
+    assert domains["optimizer.lr"].values == DrawInterval(1e-4, 1e-1, whole=False, log=True, one_minus=False)
+    assert domains["cell.window"].values == DrawInterval(5, 50, whole=True, log=False, one_minus=False)
     assert domains["cell.window"].conditions == (("cell", ("attention",)), ("optimizer", ("adamw", "sgd")))
 
 
@@ -86,7 +86,7 @@ def test_variants_and_what_is_searched_within_them(file):
 def test_the_command_line_takes_the_place_of_the_file(file):
     (lstm,) = found("cell=lstm", "optimizer.lr=interval(1, 2)", space=file)
     domain = next(domain for domain in lstm.space.domains if domain.key == "optimizer.lr")
-    assert domain.values == Interval(1, 2, whole=False, log=False, one_minus=False)
+    assert domain.values == DrawInterval(1, 2, whole=False, log=False, one_minus=False)
     assert [domain.key for domain in lstm.space.domains][:2] == ["optimizer", "optimizer.lr"]
 
 

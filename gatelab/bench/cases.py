@@ -1,4 +1,4 @@
-"""What is measured: cells, shapes and the columns of a row."""
+"""What is measured: cells, shapes and the columns of a case."""
 
 import ast
 import dataclasses
@@ -53,7 +53,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class Case:
     """One cell at one shape.
 
     Attributes:
@@ -119,10 +119,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def rows(
+def cases_of(
     cells: Mapping[str, tuple[str, dict[str, Any]]], shapes: Iterable[Shape] | None, dtype: str, flax: bool, baseline: str
-) -> list[Row]:
-    """The rows of a run, shape by shape.
+) -> list[Case]:
+    """The cases of a run, shape by shape.
 
     Args:
         cells: as from `parse_cells`.
@@ -139,7 +139,7 @@ def rows(
             cell = CELLS.build(name, **options)
             if given is None and shape not in (SHAPES if cell.memory is None else MEMORY_SHAPES):
                 continue
-            made.append(Row(label, cell, shape, unit, tuple(_columns(name, options, cell, shape, dtype, flax, baseline))))
+            made.append(Case(label, cell, shape, unit, tuple(_columns(name, options, cell, shape, dtype, flax, baseline))))
     return made
 
 
