@@ -194,7 +194,11 @@ class Lines:
         Raises:
             OSError: the disk is full, for example.
         """
-        line = (json.dumps(_plain(record), allow_nan=False) + "\n").encode()
+        try:
+            text = json.dumps(record, allow_nan=False)
+        except (TypeError, ValueError):  # rarely: to look at every number first takes longer than to write it
+            text = json.dumps(_plain(record), allow_nan=False)
+        line = (text + "\n").encode()
         if self._file.write(line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 

@@ -1,11 +1,11 @@
 """The LightningModule: it joins a model and a task and knows nothing of either."""
 
-import inspect
 import math
 from collections import defaultdict
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
@@ -15,13 +15,12 @@ from gatelab.errors import UserError
 from gatelab.models import SequenceModel
 from gatelab.tasks import Batch, Watched
 from gatelab.training.failures import NonFiniteLossError
-from gatelab.training.lightning_overhead import LeanModule
 from gatelab.training.optimizer import build_optimizer, rate_factor
 from gatelab.training.parallel import Team
 from gatelab.training.spec import Spec
 
 
-class SequenceModule(LeanModule):
+class SequenceModule(LightningModule):
     """Trains a SequenceModel on a task.
 
     Args:
@@ -51,9 +50,6 @@ class SequenceModule(LeanModule):
         if not math.isfinite(self.loss):
             raise NonFiniteLossError(f"The training loss is {self.loss} at step {self.global_step}.")
         return loss if self.team.size == 1 else loss * self.share
-
-    # Lightning looks at the signature in every step, and inspect would work it out anew each time.
-    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         # Batches are made on the CPU: there Lightning would only walk through them.

@@ -12,7 +12,7 @@ from gatelab.diagnostics import keys
 from gatelab.training.attempt import Attempt
 from gatelab.training.callbacks import LastValidation, RandomState, TimeLimit, TrainingMetrics
 from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints
-from gatelab.training.lightning_overhead import LeanEarlyStopping, LeanModelCheckpoint, NoProfiler
+from gatelab.training.lightning_overhead import LeanEarlyStopping, LeanModelCheckpoint, StepLoop
 from gatelab.training.probes import GradientProbe, InsideProbe
 from gatelab.training.pruning import PruneOnRequest
 
@@ -37,7 +37,6 @@ def build_trainer(attempt: Attempt) -> tuple[Trainer, LeanModelCheckpoint, Train
         gradient_clip_val=settings.clip_norm,
         logger=[*attempt.loggers],
         callbacks=callbacks,
-        profiler=NoProfiler(),
         # The second: Lightning would take a job of Slurm, or a process of torchrun, for a part of a larger training in its own way.
         plugins=[WholeCheckpoints(attempt.team), LightningEnvironment()],
         default_root_dir=attempt.writer.path,
@@ -47,6 +46,7 @@ def build_trainer(attempt: Attempt) -> tuple[Trainer, LeanModelCheckpoint, Train
         detect_anomaly=settings.detect_anomaly,
         **attempt.device,
     )
+    trainer.fit_loop.epoch_loop = StepLoop(trainer, max_steps=settings.max_steps)
     return trainer, best, meter
 
 

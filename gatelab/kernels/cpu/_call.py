@@ -23,6 +23,7 @@ CHUNK_ROWS = 256  # rows of activations that one product of a weight gradient ta
 BLOCK_ROWS = 32  # rows of the batch that go through time together
 MOST_FORMS = 1000  # of calls whose memory is known without asking
 MEMORY_BYTES = 2**30  # more than this, or an eighth of what is free, is not kept for the backward pass
+LITTLE_BYTES = 2**24  # is kept in any case
 
 
 Sizes = tuple[int, int, int, int, int]  # N, T, B, D, H
@@ -193,7 +194,8 @@ def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
     """
     state = len(cell.state)
     step = (len(cell.gates) + state + (0 if cell.memory is None else 2)) * part_bytes
-    if T * step <= min(MEMORY_BYTES, available_bytes() // 8):
+    # To ask the system takes a twentieth of a small step.
+    if T * step <= LITTLE_BYTES or T * step <= min(MEMORY_BYTES, available_bytes() // 8):
         return T
     # k steps of everything and T / k states: their sum is least at this k.
     return max(1, round(math.sqrt(T * state * part_bytes / step)))
