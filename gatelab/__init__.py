@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gatelab.options import option
     from gatelab.tasks import TASKS, Batch, Task
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "CELLS": "gatelab.cells",

@@ -8,9 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+import gatelab
 
 ROOT = Path(__file__).parents[1]
-TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "conf", "gatelab", "experiments", "tests", "scripts"}
+TOP_LEVEL = {"pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "conf", "docs", "gatelab", "experiments"}
+TOP_LEVEL |= {"tests", "scripts"}
 
 
 def tracked() -> list[Path]:
@@ -34,6 +38,28 @@ def test_no_file_is_longer_than_400_lines():
         and (lines := len((ROOT / path).read_text().splitlines())) > 400
     }
     assert not long
+
+
+def test_the_version_is_the_newest_of_the_changelog():
+    """The first heading is what is not released yet, with its development version; the citation is of the last release."""
+    headings = re.findall(
+        r"^## (?:Unreleased \()?(\d+\.\d+\.\d+\S*?)\)?(?: \((\S+)\))?$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    assert headings[0][0] == gatelab.__version__
+    released = next(heading for heading in headings if "dev" not in heading[0])
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], str(citation["date-released"])) == released
+
+
+def test_actions_are_pinned_by_hash():
+    uses = re.findall(r"uses: (\S+)", "".join(path.read_text() for path in (ROOT / ".github" / "workflows").iterdir()))
+    assert uses
+    assert [action for action in uses if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)] == []
+
+
+def test_files_for_github_can_be_read():
+    for path in (ROOT / ".github").rglob("*.yml"):
+        assert yaml.safe_load(path.read_text()), path
 
 
 def shown() -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ def ranges_of(rows: Sequence[Mapping[str, Value]], search: Mapping[str, str]) ->
     try:
         from optuna.distributions import CategoricalDistribution, FloatDistribution
     except ImportError as error:
-        raise UserError("Variance shares need optuna and scikit-learn: pip install 'gatelab[papers]'") from error
+        raise UserError("Variance shares need the package optuna: pip install 'gatelab[optuna]'") from error
     ranges: dict[str, Any] = {}
     for option in search:
         values: list[Any] = [row[option] for row in rows]
