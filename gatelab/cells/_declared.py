@@ -41,9 +41,8 @@ NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
 WORDS = ("gates", "sources")  # names by name
 
 
-@functools.cache
 def reserved() -> frozenset[str]:
-    """Names that a vector cannot have."""
+    """Names that a vector cannot have. Read each time: torch adds attributes to its modules while it runs (torch._dynamo does)."""
     return LAYER | {*dir(nn.Module()), *vars(nn.Module())}
 
 
@@ -128,8 +127,9 @@ def check_declarations(cell: "Cell") -> None:
         raise BrokenError(f"`memory` is {cell.memory!r}, but it must be a gatelab.cells.Attention or None")
     for what, names in (("gates", cell.gates), ("gates", cell.gates.values()), ("state", cell.state), ("vectors", cell.vectors)):
         _check_names(what, names)
+    taken = reserved() if cell.vectors else ()
     for name in cell.vectors:
-        if name in reserved() or name.startswith("memory_"):
+        if name in taken or name.startswith("memory_"):
             raise BrokenError(f"the vector '{name}' must have another name: a layer uses `{name}` for something else")
     for name, kind in cell.sources.items():
         if kind not in ("input", "recurrent"):

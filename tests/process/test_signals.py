@@ -3,12 +3,27 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from gatelab.errors import Stopped
 from gatelab.process import signals
 from gatelab.process.signals import check, stoppable
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_ignored() -> Iterator[None]:
+    """Tests that were started with `nohup`, or in the background of a script, have inherited that SIGHUP or SIGINT is ignored."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def send(number: int) -> None:
@@ -22,13 +37,21 @@ def sent(*numbers: int) -> None:
             send(number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_it_is_raised_and_the_handlers_are_put_back(number: int):
     before = signal.getsignal(number)
     with pytest.raises(Stopped) as stopped:
         sent(number)
     assert stopped.value.number == number
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_ignored_signal_stays_ignored(number: int):
+    """As `nohup gatelab train ...` asks for."""
+    signal.signal(number, signal.SIG_IGN)
+    sent(number)
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_what_swallows_it_does_not_lose_it():
