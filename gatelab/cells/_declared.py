@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 # Names that a layer of `gatelab.RNN` uses itself, beside those of every nn.Module.
 LAYER = frozenset(
-    ["W", "R", "b", "cell", "hidden_size", "shapes", "weights", "read", "write", "reset_parameters", "parametrizations"]
+    [
+        "W",
+        "R",
+        "b",
+        "cell",
+        "hidden_size",
+        "shapes",
+        "weights",
+        "read",
+        "write",
+        "reset_parameters",
+        "parametrizations",
+        "_read_names",
+    ]
 )
 # Arguments of `gatelab.RNN`: an option of that name could not be given to it.
 ARGUMENTS = frozenset(
