@@ -169,11 +169,15 @@ class Machine(Options):
 
     device: str = option("auto", "accelerator", choices=("auto", "cpu", "cuda", "mps"))
     threads: int = option(1, "threads of torch; results are bit-identical for a given number", minimum=1, maximum=MOST_THREADS)
-    allocator: str = option("keep", "freed memory; keep: stays for the next step; system: as it comes", choices=("keep", "system"))
+    allocator: str = option(
+        "keep",
+        "what happens to freed memory; keep: the next step reuses it; system: left to the C library",
+        choices=("keep", "system"),
+    )
     checkpoint_every: int | None = option(None, "steps between kept states; null: from length and free memory", minimum=1)
     checkpoint_steps: int | None = option(None, "optimiser steps between two checkpoints beside those of validation", minimum=1)
     checkpoint_seconds: float | None = option(60.0, "wall-clock seconds between two, likewise; null: none", minimum=0.0)
-    retry: str = option("failed", "what to train again; failed: but not what diverged", choices=("none", "failed", "all"))
+    retry: str = option("failed", "which runs to retry; failed: what failed but did not diverge", choices=("none", "failed", "all"))
     progress: bool = option(True, "show a progress bar")
 
 

@@ -6,5 +6,6 @@ ruff check .
 ruff format --check .
 pyright
 lint-imports
+python scripts/english.py
 python scripts/papers.py --check
 python scripts/rooms.py --check

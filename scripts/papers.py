@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.analysis.comparison.numbers import estimate
+from gatelab.analysis.statistics.intervals import Interval
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKS = "<!-- scripts/papers.py -->\n", "<!-- end -->"
@@ -30,8 +31,8 @@ def _rows(record: dict[str, Any]) -> Iterator[str]:
     for claim in record["claims"]:
         margin = f"{claim['comparison'].replace('_', ' ')}, {claim['margin']:g}"
         said = claim["verdict"] + (f" (about {claim['needed']:,} runs would)" if claim["needed"] else "")
-        value = float(claim["value"]), claim["low"], claim["high"]
-        cells = [paper, claim["statement"], f"`{claim['quantity']}` {estimate(*value)}", margin]
+        value = Interval(float(claim["value"]), claim["low"], claim["high"])
+        cells = [paper, claim["statement"], f"`{claim['quantity']}` {estimate(value)}", margin]
         cells += ["/".join(map(str, claim["n"])), said]
         yield "| " + " | ".join(cells) + " |"
         paper = ""

@@ -98,7 +98,7 @@ def parse_cells(text: str | None) -> dict[str, tuple[str, dict[str, Any]]]:
         for item in given:
             key, equals, value = item.partition("=")
             if not equals:
-                raise UserError(f"bench: '{item}' in '{part}' is no option. Options are written name:option=value.")
+                raise UserError(f"bench: '{item}' in '{part}' is not an option. Write options as name:option=value.")
             options[key] = _value(value)
         known = [field.name for field in dataclasses.fields(CELLS.get(name))]  # type: ignore[arg-type]
         if CELLS.build(name, **options).memory is not None and "window" in known:

@@ -48,6 +48,6 @@ def figures(name: str, cell: Cell) -> tuple[dict[str, Any], list[dict[str, Any]]
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"The measured figures in {PATH} cannot be read ({error}); `{AGAIN}` writes them anew.") from error
+        raise UserError(f"The measured figures in {PATH} cannot be read ({error}); `{AGAIN}` measures them again.") from error
     options = json.loads(json.dumps(asdict(cell)))
     return found, [row for row in rows if row["options"] == options] or rows

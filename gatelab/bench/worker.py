@@ -92,9 +92,9 @@ class Worker:
     def memory(self, step: Mapping[str, Any]) -> dict[str, Any]:
         """Peak resident memory of two steps above the level after imports and a step of one number.
 
-        The first step of a process loads code: some 45 MiB of libraries that are no memory of the step that is asked for. Every
+        The first step of a process loads code: some 45 MiB of libraries that do not belong to the step. Every
         measurement has a process of its own, forked before this one has computed anything: the imports are those of the parent,
-        and the peak begins anew.
+        and the peak is reset.
         """
         if "flax" in self.versions:  # its threads begin with the import and would be missing in the child
             return {"mib": _peak_mib(step)}

@@ -30,7 +30,7 @@ def timescale(layer: str, what: str) -> str:
 
 
 def retention(layer: str, what: str) -> str:
-    """`retention/0/lags` (K,), steps; `retention/0/mean` (K,), the share that is left after so many steps."""
+    """`retention/0/lags` (K,), steps; `retention/0/mean` (K,), the share that is left after each lag."""
     return f"retention/{layer}/{what}"
 
 

@@ -1,7 +1,7 @@
 """The one-step Jacobian J(t) = d s(t) / d s(t-1) of a layer with its input held fixed, along the states that a batch visits.
 
 The stack as a whole has block-triangular Jacobians, so that its exponents are those of its layers. A cell with a memory of
-earlier states is no map from s(t-1) to s(t) and has none of this.
+earlier states is not a map from s(t-1) to s(t), so that this module does not serve it.
 """
 
 from collections.abc import Callable, Iterable

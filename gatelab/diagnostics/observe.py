@@ -1,9 +1,9 @@
-"""What goes on inside a model on one batch: gates and states of all steps, and dL/ds(t) by all states.
+"""The inside of a model on one batch: gates and states of all steps, and dL/ds(t) by all states.
 
-A batch whose gates fit into `LIMIT` is taken whole. Of a larger one as many of the first rows as fit into `SAMPLE` are taken; of a
-sequence that is too long by itself the gates at evenly spaced steps, and of gradients the last steps, where they are exact:
-dL/ds(t) depends on what is before t through s(t) alone. What cannot be cut in time (both directions, a memory of earlier states)
-keeps one whole row.
+A batch whose gates fit into `LIMIT` is taken whole. A larger batch is cut to the first rows that fit into `SAMPLE`. A sequence
+that is too long by itself is cut in time: gates are taken at evenly spaced steps, gradients at the last steps, where they are
+exact (dL/ds(t) depends on what is before t through s(t) alone). What cannot be cut in time (both directions, a memory of earlier
+states) keeps one whole row.
 """
 
 import contextlib
@@ -184,7 +184,7 @@ def _flow(model: SequenceModel, task: Task, batch: Batch, end: bool, before: _Be
 
 @contextlib.contextmanager
 def _evaluating(model: SequenceModel) -> Iterator[None]:
-    """Without dropout, and so without a draw from the random state that training goes on with."""
+    """Without dropout, and so without a draw from the random state that training continues with."""
     training = model.training
     model.eval()
     try:

@@ -118,7 +118,7 @@ def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) 
 def _watch(flow: Flow, new: dict[str, Tensor], t: int, T: int) -> dict[str, Tensor]:
     """The new state as tensors of their own, whose derivatives are left in `flow` when the backward pass gets there.
 
-    Of their own: h(t) is computed from c(t) within the step, but as parts of what is carried they are independent.
+    They are separate tensors: h(t) is computed from c(t) within the step, but as parts of what is carried they are independent.
     """
     carried = {name: value.view_as(value) for name, value in new.items()}
     for name, value in carried.items():

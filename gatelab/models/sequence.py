@@ -17,7 +17,7 @@ class SequenceModel(nn.Module):
         vocabulary: number of symbols if the inputs are tokens, else None.
         dropout: probability, in front of the head, in training.
         input_noise: standard deviation of Gaussian noise on the inputs of the RNN, in training; of tokens on their one-hot
-            vectors. Drawn anew in every forward pass from torch's global generator.
+            vectors. Drawn again in every forward pass from torch's global generator.
     """
 
     def __init__(

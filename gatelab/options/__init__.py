@@ -37,7 +37,7 @@ def option(
         finite: refuses nan, the infinities and what float32 cannot hold.
         longest: most characters of a text; LONGEST when None. `without`: characters that it must not contain.
         factory: makes the default, of a list that is not the same each time; the bounds are those of every element.
-        extra: further metadata of the field, for whoever declares it.
+        extra: further metadata of the field, for the code that declares it.
     """
     bounds = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
     bounds |= {"finite": None if finite else False, "longest": longest, "without": without} | extra

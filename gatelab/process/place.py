@@ -1,7 +1,7 @@
 """Which process of how many this is, where several train one run together.
 
-That several belong together is never guessed from what a scheduler leaves in the environment: whoever types `gatelab train` in an
-allocation of eight tasks wants one process. It is so where torchrun started this process, or where a launcher has declared it.
+Whether several processes belong together is never guessed from the variables of a scheduler: a user who types `gatelab train` in an
+allocation of eight tasks wants one process. They do if torchrun started this process, or if a launcher has declared it.
 """
 
 import os

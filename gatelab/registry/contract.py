@@ -1,4 +1,4 @@
-"""What the contracts of cells and tasks have in common: how a broken one is told, and what every class must be."""
+"""What the contracts of cells and tasks have in common: how a broken one is reported, and what every class must be."""
 
 import dataclasses
 import inspect

@@ -16,16 +16,16 @@
     train.log .hydra/  the run's own log and what Hydra composed it from
 ```
 
-A later record of the same step wins: a run that went on from a checkpoint repeats the steps behind it.
+A later record of the same step wins: a run that resumed from a checkpoint repeats the steps after it.
 
 These directories are the ledger of a sweep, and the only truth about it: launchers and schedulers lose jobs and call failed ones
 completed. A run is
 
-- `queued`: to be trained, by nobody yet,
+- `queued`: waiting to be trained,
 - `running`: host, process and time of its last heartbeat say whether it still is,
 - `finished`: it has a summary,
 - `failed`: cause, error, traceback and step say why,
-- `preempted`: stopped from outside (Ctrl-C, SIGTERM, a time limit); it goes on from its last checkpoint,
+- `preempted`: stopped from outside (Ctrl-C, SIGTERM, a time limit); it resumes from its last checkpoint,
 - `pruned`: ended early by a search, which has seen enough of it.
 """
 

@@ -243,7 +243,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def records(path: Path, families: Iterable[str] = (), only_last: bool = False) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file; a missing file has none, and half a line at the end (a kill) is passed over.
+    """The whole lines of a file; a missing file has none, and half a line at the end (a kill) is skipped.
 
     A report over many runs spends its time here: lines without a key of the families are left out unread.
     """

@@ -1,17 +1,17 @@
-"""Who is at work in a directory: one process at a time, on whatever host, and nobody who is dead.
+"""Which process works in a directory: one at a time, on any host, and only a living one.
 
 ```
 <directory>/lock-<n>    host and process of the n-th holder; its time of change is the holder's heartbeat
 ```
 
-The holder is named in the file of the highest number. Who finds it free (`{"free": true}`) or its holder dead makes the next one
-by a hard link, which only one can: no living lock is ever taken away by somebody who looked at its predecessor. No use is made of
-flock, which several shared file systems do not have or do not pass on between hosts.
+The file of the highest number names the holder. A process that finds the lock free (`{"free": true}`) or its holder dead creates
+the next file by a hard link, which only one process can: a living lock is never taken away by a process that looked at its
+predecessor. flock is not used: several shared file systems lack it, or do not pass it on between hosts.
 
 A holder on this machine is dead when its process is gone, or is not the one that began at that time: its number may be another's
-by now. Of a holder elsewhere only the heartbeat is seen. Its age is taken by the clock of the file system, against a file written
-this moment, and the lock is broken only if the next heartbeats do not come either, so that no clock that is wrong or is set while
-runs go on breaks a lock.
+by now. A holder on another machine is seen through its heartbeat alone. The clock of the file system gives the age, against a
+file written at this moment, and the lock is broken only if the next heartbeats do not come either: a clock that is wrong, or is
+set while runs are being trained, breaks no lock.
 """
 
 import contextlib
@@ -42,13 +42,13 @@ class RunLock:
 
     Args:
         directory: it must exist.
-        beat: called from that thread at every heartbeat; what it raises is passed over.
+        beat: called from that thread at every heartbeat; what it raises is ignored.
 
     Attributes:
-        lost: whether somebody took this process for dead and took the lock: it must not write there any more.
+        lost: whether another process took this one for dead and took the lock: it must not write there any more.
 
     Raises:
-        RunBusyError: somebody alive holds it.
+        RunBusyError: a living process holds it.
         OSError: the directory cannot be written to.
     """
 
@@ -96,7 +96,7 @@ class RunLock:
 
 
 def holder(directory: Path) -> dict[str, Any] | None:
-    """Who holds the lock of a directory and is not known to be dead; None if nobody does. Writes nothing and does not wait."""
+    """The holder of a directory's lock, unless it is known to be dead; None if it is free. Writes nothing and does not wait."""
     latest = _latest(directory)
     record = None if latest is None else _read(latest)
     return None if record is None or record.get("free") or not process_alive(record) else record
@@ -139,7 +139,7 @@ def _number(path: Path) -> int:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The record of a lock; None if it has just been cleared away. One that cannot be read is somebody's who cannot be seen."""
+    """The record of a lock; None if it has just been cleared away. One that cannot be read has an unknown holder."""
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -210,8 +210,8 @@ def outcome_of(path: Path) -> str | None:
 def find_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[Skipped]]:
     """All runs under the folders, and the directories among them that cannot be read.
 
-    A folder may be a run itself or hold runs, directly or deeper. A folder given, or directly below one given, in which there
-    is no run at all is named as foreign.
+    A folder may be a run itself or hold runs, directly or deeper. A folder that was
+    given, or lies directly below one, and holds no run is listed as foreign.
 
     Raises:
         UserError: a folder does not exist.

@@ -26,5 +26,5 @@ def asked_to_stop(run: Path) -> str | None:
 
 
 def forget(run: Path) -> None:
-    """Whoever trains a run anew is not bound by what an earlier search asked of it."""
+    """Removes the request of an earlier search: a process that trains the run again is not bound by it."""
     (run / _FILE).unlink(missing_ok=True)

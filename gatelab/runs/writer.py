@@ -175,14 +175,14 @@ class RunWriter:
 
     @property
     def wall_seconds(self) -> float:
-        """Of all processes that worked at this run; of one that was killed, up to its last heartbeat."""
+        """Seconds of all processes that worked at this run; a killed one counts up to its last heartbeat."""
         return self._status["from_seconds"] + time.monotonic() - self._begun
 
     def progress(self, step: int) -> None:
         """Notes how far the run has come, in optimiser steps; written about once a second.
 
         Raises:
-            RunBusyError: this process was taken for dead, and another goes on with the run.
+            RunBusyError: this process was taken for dead, and another one continues the run.
         """
         if self._lock.lost:
             raise RunBusyError(f"{self.path} was taken over by another process while this one gave no sign of life.")
@@ -210,11 +210,11 @@ class RunWriter:
         self._end({"state": "failed", "cause": cause, "error": error, "traceback": trace, "checkpoint": checkpoint})
 
     def preempt(self, reason: str) -> None:
-        """Marks the run as stopped from outside: it can go on from its last checkpoint."""
+        """Marks the run as stopped from outside: it can resume from its last checkpoint."""
         self._end({"state": "preempted", "error": reason})
 
     def prune(self, reason: str) -> None:
-        """Marks the run as ended early by a search: it is no result, and it can go on from its last checkpoint."""
+        """Marks the run as ended early by a search: it is not a result, and it can resume from its last checkpoint."""
         self._end({"state": "pruned", "error": reason})
 
     def append(self, file: str, record: Mapping[str, Any]) -> None:
@@ -265,7 +265,7 @@ class SilentWriter:
 
     @property
     def wall_seconds(self) -> float:
-        """Of this process."""
+        """Seconds since this process began."""
         return time.monotonic() - self._begun
 
     def _ignore(self, *_: Any, **__: Any) -> None:
@@ -292,8 +292,8 @@ def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | 
 def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
     """Notes what became of a run whose process could not: it was killed, ran out of memory, or its node is lost.
 
-    A run that somebody alive is training, and one that has come to an end of its own, is left alone. On a full disk the status that
-    is there is written over.
+    A run that a living process is training, and one that has ended by itself, is left alone. On a full disk the old status is
+    overwritten.
 
     Args:
         state: "failed" or "preempted"; error: one sentence; cause: of a failure, "killed" or "memory".

@@ -2,7 +2,7 @@
 
 A counter-based generator (Philox 4x64, Salmon, Moraes, Dror & Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011)
 maps a counter to four 64-bit words. Sequence `index` owns the counters [index K/4, (index + 1) K/4), where K is the number of
-words of one sequence rounded up to a multiple of four: any sequence can be made without those before it, so that a run that goes on
+words of one sequence rounded up to a multiple of four: any sequence can be made without those before it, so that a run that resumes
 from a checkpoint, and a batch that is split among processes, see the same data. A batch of consecutive indices is one call.
 
 The words come from the bit generator itself, whose stream NumPy keeps fixed across versions; `numpy.random.Generator`, whose

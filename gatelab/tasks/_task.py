@@ -49,7 +49,7 @@ class Task(Options, ABC):
         metric: name of the score that variants are compared by; `higher_is_better` its direction.
         chance: that score of a constant predictor; `chance_derivation` says where it comes from.
         solved: the score from which on the task counts as solved; `solved_derivation` says why.
-        carried: row r of a batch goes on where row r of the batch before ended: the state of the model is carried over, without
+        carried: row r of a batch continues where row r of the batch before ended: the state of the model is carried over, without
             its gradient. An evaluation begins with the initial state.
         repeats: why sequences occur more than once, in several splits even; empty if they do not.
 

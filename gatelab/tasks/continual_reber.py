@@ -17,7 +17,7 @@ _ROWS = 256  # streams of an evaluation, each in one row of its batches
 class ContinualReber(EmbeddedReber):
     """Next-symbol prediction on embedded Reber strings one behind the other, with a state that is never reset.
 
-    A batch holds the next `strings` strings of every stream; the state goes on from batch to batch, its gradient does not. A cell
+    A batch holds the next `strings` strings of every stream; the state is carried from batch to batch, its gradient is not. A cell
     that cannot forget has to tell the strings apart by what is left of all those before.
 
     Layout: x (B, T) int64 tokens, 0 .. 6 for BTSXPVE; y (B, T) the symbols that follow, B behind an E; lengths (B,).

@@ -117,5 +117,5 @@ class Digits(Task):
         return logits.expand(len(batch.y), -1)
 
     def data_hashes(self) -> Mapping[str, str]:
-        """Of the pixels and labels as loaded: where scikit-learn keeps its file is its own affair."""
+        """The hash of the pixels and labels as loaded: where scikit-learn keeps its file does not matter."""
         return {"sklearn.datasets.load_digits": _SHA256}

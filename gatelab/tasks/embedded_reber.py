@@ -28,7 +28,7 @@ class EmbeddedReber(Reber):
     Scores: `recall`, how often the second T or P is the most likely symbol (chance 1/2 for a model that knows the grammar but not
     the first); `nll`, the cross-entropy in nats a symbol.
 
-    Differs from Hochreiter & Schmidhuber 1997 (Experiment 1): strings are drawn anew for every batch, there 256 are trained on and
+    Differs from Hochreiter & Schmidhuber 1997 (Experiment 1): strings are drawn for every batch, there 256 are trained on and
     256 tested; the criterion there is that all symbols which may come are the most active outputs.
 
     References:

@@ -34,7 +34,7 @@ class Warp(Task):
     may be cut off.
     Score: `nll`, the cross-entropy in nats averaged over all steps.
 
-    Differs from Tallec & Ollivier 2018: there 50,000 sequences are trained on for three epochs, here sequences are drawn anew.
+    Differs from Tallec & Ollivier 2018: there 50,000 sequences are trained on for three epochs, here every batch is drawn.
 
     Args:
         length: T, steps.

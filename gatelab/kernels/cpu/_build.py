@@ -137,7 +137,7 @@ def entries() -> list[Entry]:
 
 
 def clear() -> int:
-    """Removes all files of ours from the cache folder; other files stay. Loaded libraries go on working.
+    """Removes all files of ours from the cache folder; other files stay. Loaded libraries keep working.
 
     Returns:
         The number of files removed.
@@ -248,7 +248,7 @@ def _read(path: Path) -> tuple[bytes, str]:
         with open(handle, "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                return b"", "it is no regular file"
+                return b"", "it is not a regular file"
             reason = _not_private(status)
             return (b"", reason) if reason else (file.read(), "")
     except OSError as error:
@@ -279,7 +279,7 @@ def _unsafe(folder: Path) -> str | None:
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
     if not stat.S_ISDIR(status.st_mode):
-        return "it is no folder"
+        return "it is not a folder"
     reason = _not_private(status)
     return f"{reason}; chmod go-w {shlex.quote(str(folder))} or set GATELAB_CACHE to a folder of yours" if reason else None
 
@@ -304,7 +304,8 @@ def _compile(compilation: _Compilation, folder: Path) -> Path:
 def _clear_abandoned(folder: Path) -> None:
     """Removes the folders of compilations whose process was killed.
 
-    Of a process on another machine, and of one that has not noted itself yet, nothing is known: its folder goes when it is old.
+    Nothing is known about a process on another machine, or one that has not recorded itself yet: its folder is removed when it is
+    old.
     """
     for path in _listing(folder):
         if not path.name.startswith(_WORK) or path.is_symlink():

@@ -130,7 +130,7 @@ def _rows(value: Tensor) -> Tensor:
 def _like_input(x: Tensor, H: int) -> Tensor:
     """An empty (N, T, B, H) whose rows lie as those of x: the output of a batch-first input is batch-first, too.
 
-    Not a view, which nobody could modify in place when a function has returned it.
+    It is not a view: autograd forbids to modify a view in place when a function has returned it.
     """
     N, T, B, _ = x.shape
     _, t, b, _ = x.stride()
