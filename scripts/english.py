@@ -76,9 +76,7 @@ def main() -> None:
         for line, text in texts(file):
             for match in PATTERN.finditer(text):
                 found += 1
-                print(
-                    f"{file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}:{line}: '{match[0]}': {advice(match[0])}\n    {text.strip()}"
-                )
+                print(f"{os.path.relpath(file, ROOT)}:{line}: '{match[0]}': {advice(match[0])}\n    {text.strip()}")
     if found:
         sys.exit(f"{found} places are not in plain English.")
 
