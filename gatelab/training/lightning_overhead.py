@@ -43,6 +43,7 @@ class StepLoop(_TrainingEpochLoop):
         if self.restarting or not self._known:
             super().advance(data_fetcher)
         else:
+            self.val_loop.restarting = False
             self._step(data_fetcher)
 
     def _step(self, data_fetcher: Any) -> None:
