@@ -38,6 +38,11 @@ class Model(Options):
     )
     match_to: str = option("lstm", "the cell that the others are made as large as")
 
+    @property
+    def directions(self) -> int:
+        """In which every layer reads."""
+        return 2 if self.bidirectional else 1
+
 
 @dataclass
 class AdamW(Options):

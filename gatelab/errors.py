@@ -19,6 +19,11 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says, for a sentence of ours: without a full stop, never empty."""
+    return (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The one sentence for a name that does not exist: what was given, the nearest, all there is."""
     names = sorted(known)

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from gatelab.kernels.cpu._build import load
+from gatelab.kernels.cpu.build import load
 
 SECONDS = 0.03  # of one measurement
 

@@ -1,8 +1,8 @@
 """Equations: one gating variant a file, found by its file stem."""
 
-from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, bias_option, parameter_count
+from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, bias_option, by_position, parameter_count
 from gatelab.registry import Registry
 
 CELLS: Registry[Cell] = Registry("cell", "gatelab.cells", Cell)
 
-__all__ = ["CELLS", "Attention", "Cell", "OdysseyCell", "Parts", "bias_option", "parameter_count"]
+__all__ = ["CELLS", "Attention", "Cell", "OdysseyCell", "Parts", "bias_option", "by_position", "parameter_count"]

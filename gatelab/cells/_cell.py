@@ -1,7 +1,7 @@
 """The cell contract: what a file in this folder declares, and what follows from it for every cell alike."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -199,6 +199,25 @@ class OdysseyCell(Cell):
         """The pre-activation of a gate, with p . c added if there are peepholes."""
         value = getattr(a, name)
         return value + getattr(p, f"p_{name}") * c if self.peepholes else value
+
+
+def by_position(cell: Cell) -> tuple[list[tuple[str, str]], Callable[..., tuple[Tensor, ...]]]:
+    """`step` as a function of tensors alone, which can be traced.
+
+    Returns:
+        The names of its arguments, as ("a", "i"), ("s", "c") or ("p", "p_i"); and the function, whose results are the parts of the
+        new state.
+    """
+    names = [(group, name) for group, of in (("a", cell.gates), ("s", cell.state), ("p", cell.vectors)) for name in of]
+
+    def step(*values: Tensor) -> tuple[Tensor, ...]:
+        parts: dict[str, dict[str, Tensor]] = {"a": {}, "s": {}, "p": {}}
+        for (group, name), value in zip(names, values, strict=True):
+            parts[group][name] = value
+        state, _ = cell.step(*(Parts(**part) for part in parts.values()))
+        return tuple(state[name] for name in cell.state)
+
+    return names, step
 
 
 def parameter_count(cell: Cell, input_size: int, hidden_size: int, bias: bool = True) -> int:

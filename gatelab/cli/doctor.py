@@ -12,7 +12,7 @@ from gatelab.cells import CELLS
 from gatelab.cli.kernels import amount
 from gatelab.kernels import BACKENDS
 from gatelab.kernels.allocator import keep_memory
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 from gatelab.process.console import Console
 from gatelab.sweeps.jobs.compose import conf_folder
 from gatelab.tasks import TASKS, data_status
@@ -63,22 +63,22 @@ def _machine() -> list[Row]:
 def _vector_units() -> list[str]:
     if platform.machine() in ("aarch64", "arm64"):
         return ["neon"]  # part of the architecture
-    known = _build.cpu_features().lower().split()
+    known = build.cpu_features().lower().split()
     return [name for name in ("avx2", "fma", "avx512f", "neon") if name in known]
 
 
 def _kernels() -> list[Row]:
     """Compiler, a trial of it, and the cache; without a compiler the time loop is eager."""
-    path = _build.compiler()
+    path = build.compiler()
     version, trial, advice = path or "none", "failed", ""
     try:
-        version = f"{path} ({_build.compiler_version(path)})" if path else "none"
-        trial = f"compiled and loaded in {_build.trial():.2f} s"
-    except _build.BuildError as error:
+        version = f"{path} ({build.compiler_version(path)})" if path else "none"
+        trial = f"compiled and loaded in {build.trial():.2f} s"
+    except build.BuildError as error:
         advice = f"{error} Until then runs use the slower eager loop."
-    found, problem = _build.entries(), _build.cache_problem()
+    found, problem = build.entries(), build.cache_problem()
     total = amount(len(found), sum(entry.size for entry in found))
-    state = f"{_build.cache_folder()}: {total}, {'not used' if problem else 'writable and safe'}"
+    state = f"{build.cache_folder()}: {total}, {'not used' if problem else 'writable and safe'}"
     return [
         ("C compiler", version, ""),
         ("trial kernel", trial, advice),

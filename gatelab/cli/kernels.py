@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gatelab.errors import UserError
 from gatelab.kernels import cpu
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 from gatelab.process.console import Console
 from gatelab.process.output import say
 from gatelab.sweeps.jobs import compose
@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "list":
         _list()
     else:
-        size = sum(entry.size for entry in _build.entries())
-        say(f"{amount(_build.clear(), size)} removed from {_build.cache_folder()}.")
+        size = sum(entry.size for entry in build.entries())
+        say(f"{amount(build.clear(), size)} removed from {build.cache_folder()}.")
     return 0
 
 
@@ -60,14 +60,14 @@ def _source(given: list[str], dtype: torch.dtype) -> str:
 
 def _list() -> None:
     console = Console()
-    found = _build.entries()
+    found = build.entries()
     if found:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for heading in ("file", "kB", "from"):
             table.add_column(heading, overflow="fold", justify="right" if heading == "kB" else "left")
         for entry in found:
             at = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified))
-            table.add_row(str(entry.path.relative_to(_build.cache_folder())), f"{entry.size / 1e3:.0f}", at)
+            table.add_row(str(entry.path.relative_to(build.cache_folder())), f"{entry.size / 1e3:.0f}", at)
         console.print(table)
     total = amount(len(found), sum(entry.size for entry in found))
-    console.print(f"{total} in {_build.cache_folder()}", highlight=False, soft_wrap=True)
+    console.print(f"{total} in {build.cache_folder()}", highlight=False, soft_wrap=True)

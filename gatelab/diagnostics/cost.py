@@ -3,7 +3,7 @@
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from gatelab.cells import Attention, Cell, Parts, parameter_count
+from gatelab.cells import Attention, Cell, by_position, parameter_count
 from gatelab.models import SequenceModel
 
 
@@ -20,15 +20,7 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
 
 def pointwise_operators(cell: Cell) -> int:
     """Pointwise operators of one step for each unit, counted in the traced equations."""
-    names = [(group, name) for group, of in (("a", cell.gates), ("s", cell.state), ("p", cell.vectors)) for name in of]
-
-    def step(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        parts: dict[str, dict[str, torch.Tensor]] = {"a": {}, "s": {}, "p": {}}
-        for (group, name), value in zip(names, values, strict=True):
-            parts[group][name] = value
-        state, _ = cell.step(*(Parts(**part) for part in parts.values()))
-        return tuple(state[name] for name in cell.state)
-
+    names, step = by_position(cell)
     graph = make_fx(step)(*(torch.zeros(1) for _ in names)).graph
     graph.eliminate_dead_code()
     return sum(node.op == "call_function" for node in graph.nodes)
@@ -57,11 +49,9 @@ def model_flops_per_step(model: SequenceModel, length: int) -> int:
         length: T, which decides how much a cell with memory reads: step t reads min(t, window) entries.
     """
     rnn = model.rnn
-    window = length if rnn.cell.memory is None or rnn.cell.memory.window is None else min(rnn.cell.memory.window, length)
-    entries = round((window * (window + 1) // 2 + window * (length - window)) / length)
-    directions = 2 if rnn.bidirectional else 1
-    inputs = [rnn.input_size, *[rnn.hidden_size * directions] * (rnn.num_layers - 1)]
-    total = directions * sum(flops_per_step(rnn.cell, D, rnn.hidden_size, entries) for D in inputs)
+    entries = round(_entries_read(rnn.cell.memory, length) / length)
+    inputs = [rnn.input_size, *[rnn.hidden_size * rnn.num_directions] * (rnn.num_layers - 1)]
+    total = rnn.num_directions * sum(flops_per_step(rnn.cell, D, rnn.hidden_size, entries) for D in inputs)
     return total + (2 * model.head.weight.numel() if model.readout == "all" else 0)
 
 
@@ -83,9 +73,14 @@ def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     total = 2 * B * T * (2 * inputs + 3 * recurrent)
     if cell.memory is None:
         return total
-    window = T if cell.memory.window is None else min(cell.memory.window, T)
-    entries = window * (window + 1) // 2 + window * (T - window)  # summed over the steps: step t reads min(t, window)
+    entries = _entries_read(cell.memory, T)
     return total + 2 * B * T * (2 * H * D + 3 * 2 * H * H) + 3 * B * entries * (2 * H + 2 * len(cell.state) * H)
+
+
+def _entries_read(memory: Attention | None, T: int) -> int:
+    """Entries of the tape that all steps together read: step t reads min(t, window)."""
+    window = T if memory is None or memory.window is None else min(memory.window, T)
+    return window * (window + 1) // 2 + window * (T - window)
 
 
 def _read_flops(memory: Attention, parts: int, D: int, H: int, length: int) -> int:

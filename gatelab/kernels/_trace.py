@@ -15,7 +15,7 @@ from torch.fx.node import map_arg
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from gatelab.cells import Cell, Parts
+from gatelab.cells import Cell, by_position
 
 _aten = torch.ops.aten
 
@@ -99,15 +99,7 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
         NotTraceableError: a branch on a value or a shape, an operator that is not pointwise, or one that cannot be printed.
     """
     decompositions: dict[Any, Any] = {key: value for key, value in _decompositions().items() if key not in printer}
-    groups = {"a": tuple(cell.gates), "s": cell.state, "p": cell.vectors}
-    names = [(kind, name) for kind, group in groups.items() for name in group]
-
-    def step(*values: Tensor) -> tuple[Tensor, ...]:
-        parts: dict[str, dict[str, Tensor]] = {"a": {}, "s": {}, "p": {}}
-        for (kind, name), value in zip(names, values, strict=True):
-            parts[kind][name] = value
-        state, _ = cell.step(*(Parts(**part) for part in parts.values()))
-        return tuple(state[name] for name in cell.state)
+    names, step = by_position(cell)
 
     def joint(*values: Tensor) -> tuple[Tensor, ...]:
         pair: Any = torch.func.vjp(step, *values[: len(names)])

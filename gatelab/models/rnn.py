@@ -287,6 +287,11 @@ class RNN(nn.Module):
         text = f"{self.cell_name}, {self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
         return text + f", bidirectional={self.bidirectional}, backend={self.backend}, {self.cell}"
 
+    @property
+    def num_directions(self) -> int:
+        """2 if it is bidirectional, else 1."""
+        return len(self._directions())
+
     def _directions(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
 

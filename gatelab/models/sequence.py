@@ -34,10 +34,9 @@ class SequenceModel(nn.Module):
             raise UserError("SequenceModel: the RNN must have batch_first=True, since inputs are (B, T, D).")
         if readout not in ("all", "last"):
             raise UserError("SequenceModel: " + unknown("readout", readout, ("all", "last")))
-        directions = 2 if rnn.bidirectional else 1
         self.rnn, self.readout, self.vocabulary = rnn, readout, vocabulary
         self.dropout, self.input_noise = nn.Dropout(dropout), input_noise
-        self.head = nn.Linear(rnn.hidden_size * directions, output_size)
+        self.head = nn.Linear(rnn.hidden_size * rnn.num_directions, output_size)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, D) or tokens (B, T) to (B, T, output_size), or to (B, output_size) with readout "last"."""
@@ -60,6 +59,5 @@ class SequenceModel(nn.Module):
     def decode(self, output: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         """The outputs of the model from those of the RNN and its last state."""
         if self.readout == "last":
-            directions = 2 if self.rnn.bidirectional else 1
-            output = torch.cat(state[0][-directions:].unbind(0), -1)
+            output = torch.cat(state[0][-self.rnn.num_directions :].unbind(0), -1)
         return self.head(self.dropout(output))

@@ -26,7 +26,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from gatelab.errors import UserError
+from gatelab.errors import UserError, first_line
 from gatelab.runs.files import read_json, replacing, write_json
 from gatelab.tasks import Batch
 from gatelab.training.parallel import CHECKPOINT, Team
@@ -157,7 +157,7 @@ def damage(path: Path) -> str | None:
     except FileNotFoundError:
         return "is missing"
     except Exception as error:  # torch has no error of its own for a damaged file
-        return f"cannot be read ({str(error).partition(chr(10))[0] or type(error).__name__})"
+        return f"cannot be read ({first_line(error)})"
     return None
 
 

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from gatelab.tasks import TASKS, Batch, Task, Watched
-from gatelab.tasks._task import Split
+from gatelab.tasks import TASKS, Batch, Split, Task, Watched
 from gatelab.training.parallel import Team
 
 EVALUATION_BATCH = 256  # sequences; evaluation keeps no activations, so that larger batches cost little memory

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from gatelab.errors import first_line
 from gatelab.runs import Run
 from gatelab.runs.files import disk_is_full, full_disk
 
@@ -69,7 +70,7 @@ def explain(error: BaseException, path: Path) -> tuple[str, str]:
             return "disk", full_disk(one, path)
         if _of_memory(one):
             return "memory", (
-                f"There is not enough memory: {_first_line(one)}. Run fewer at once, set machine.checkpoint_every, or use smaller "
+                f"There is not enough memory: {first_line(one)}. Run fewer at once, set machine.checkpoint_every, or use smaller "
                 "batches (trainer.batch_size)."
             )
     return "error", str(error) or repr(error)
@@ -89,7 +90,3 @@ def _of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")

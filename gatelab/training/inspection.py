@@ -11,15 +11,16 @@ from gatelab.cells import CELLS
 from gatelab.config import build
 from gatelab.diagnostics import findings, keys, lyapunov, observe
 from gatelab.diagnostics.findings import Findings
-from gatelab.errors import UserError
+from gatelab.errors import UserError, first_line
 from gatelab.models import SequenceModel
 from gatelab.registry.plugins import only_for_now
 from gatelab.runs import Run
 from gatelab.runs.files import write_json
-from gatelab.tasks import TASKS, Batch, Task, check_task
-from gatelab.tasks._task import Split
+from gatelab.tasks import TASKS, Batch, Split, Task, check_task
 from gatelab.training.data import EvaluationBatches
+from gatelab.training.parallel import Team
 from gatelab.training.prepare import build_model
+from gatelab.training.scores import Scores
 from gatelab.training.spec import Spec
 from gatelab.training.trained import check_data, trained_with
 
@@ -93,22 +94,17 @@ def _load(run: Run, checkpoint: str) -> tuple[SequenceModel, Task, int]:
         weights = {name.removeprefix("model."): value for name, value in kept["state_dict"].items()}
         model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     except Exception as error:  # torch has no error of its own for a damaged file
-        what = str(error).partition("\n")[0]
-        raise UserError(f"{path} cannot be loaded into the model of its own configuration: {what}") from error
+        raise UserError(f"{path} cannot be loaded into the model of its own configuration: {first_line(error)}.") from error
     return model.eval(), spec.task, kept["global_step"]
 
 
 @torch.no_grad()
 def _scores(model: SequenceModel, task: Task, split: Split) -> dict[str, float]:
-    sums: dict[str, list[float]] = {}
-    state = None
+    scores, state = Scores(), None
     for batch in EvaluationBatches(task, split):
         output, state = model.carry(batch.x, batch.lengths, state if task.carried else None)
-        for name, (total, weight) in task.metrics(output, batch).items():
-            pair = sums.setdefault(name, [0.0, 0.0])
-            pair[0] += float(total)
-            pair[1] += float(weight)
-    return {name: total / weight for name, (total, weight) in sums.items()}
+        scores.add(task.metrics(output, batch))
+    return scores.means(TASKS.name_of(type(task)), split, Team())
 
 
 def _dynamics(model: SequenceModel, batch: Batch) -> tuple[Findings, dict[str, str]]:

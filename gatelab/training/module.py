@@ -1,7 +1,6 @@
 """The LightningModule: it joins a model and a task and knows nothing of either."""
 
 import math
-from collections import defaultdict
 from typing import Any
 
 import torch
@@ -11,12 +10,12 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from gatelab.diagnostics import keys
-from gatelab.errors import UserError
 from gatelab.models import SequenceModel
 from gatelab.tasks import Batch, Watched
 from gatelab.training.failures import NonFiniteLossError
 from gatelab.training.optimizer import build_optimizer, rate_factor
 from gatelab.training.parallel import Team
+from gatelab.training.scores import Scores
 from gatelab.training.spec import Spec
 
 
@@ -39,7 +38,7 @@ class SequenceModule(LightningModule):
         self.loss, self.share = math.nan, 1.0
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
         self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
-        self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._scores = Scores()
         # Where the rows of a task with `carried` states have come to, in training and in the evaluation under way.
         self._carried: dict[str, tuple[Tensor, ...]] = {}
 
@@ -113,19 +112,11 @@ class SequenceModule(LightningModule):
 
     def _evaluate(self, batch: Batch) -> None:
         output = self._outputs(batch, "evaluation")
-        for name, (total, weight) in self._watched.metrics(output, batch).items():
-            self._sums[name][0] += float(total)
-            self._sums[name][1] += float(weight)
+        self._scores.add(self._watched.metrics(output, batch))
 
     def _finish_evaluation(self, split: str) -> None:
-        parts = self.team.gather(dict(self._sums))
-        # By the leader's names: of a small split the others may have no row.
-        sums = {name: [sum(part[name][place] for part in parts if name in part) for place in (0, 1)] for name in parts[0]}
-        for name, (_, weight) in sums.items():
-            if not weight:
-                raise UserError(f"Task '{self._watched.name}': the weights of '{name}' add up to 0 over the whole '{split}' split.")
-        self.scores = {keys.score(split, name): total / weight for name, (total, weight) in sums.items()}
-        self._sums.clear()
+        means = self._scores.means(self._watched.name, split, self.team)
+        self.scores = {keys.score(split, name): value for name, value in means.items()}
         self._carried.pop("evaluation", None)
         for logger in self.trainer.loggers:
             logger.log_metrics(self.scores, self.trainer.global_step)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
-from gatelab.errors import Stopped, UserError
+from gatelab.errors import Stopped, UserError, first_line
 from gatelab.process import place as processes
 from gatelab.process import signals
 from gatelab.runs.lock import RunBusyError
@@ -301,7 +301,7 @@ def _store(here: processes.Place) -> Store:
             if time.monotonic() >= deadline or (here.hosted and here.rank == 0):
                 raise UserError(
                     f"Process {here.rank} of {here.size} cannot {'host' if here.rank == 0 else 'reach'} the store of its run at "
-                    f"{here.address}, port {here.port}: {str(error).partition(chr(10))[0]}."
+                    f"{here.address}, port {here.port}: {first_line(error)}."
                 ) from error
 
 

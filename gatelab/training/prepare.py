@@ -61,10 +61,9 @@ def build_model(spec: Spec) -> SequenceModel:
             f"model.bidirectional is true, but task '{spec.task_name}' is a stream without end, which cannot be read from "
             "there. Use model.bidirectional=false."
         )
-    directions = 2 if shape.bidirectional else 1
     hidden_size = shape.hidden_size
     if shape.match == "parameters":
-        sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, directions)
+        sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, shape.directions)
         hidden_size = matched_size(spec.cell, CELLS.build(shape.match_to), *sizes, shape.bias)
     rnn = RNN(
         spec.cell,

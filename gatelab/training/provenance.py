@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gatelab.kernels import Served
-from gatelab.kernels.cpu._compiler import BuildError, compiler, compiler_version
+from gatelab.kernels.cpu.compiler import BuildError, compiler, compiler_version
 from gatelab.registry.plugins import Plugin
 
 PACKAGES = ("gatelab", "torch", "lightning", "hydra-core", "omegaconf", "wandb", "numpy", "scipy", "scikit-learn")

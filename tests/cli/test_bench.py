@@ -10,7 +10,7 @@ from gatelab.bench import rounds
 from gatelab.bench.cases import Column, Shape, cases_of, parse_cells
 from gatelab.bench.client import Client, RefusedError
 from gatelab.kernels import BACKENDS
-from gatelab.kernels.cpu._build import compiler
+from gatelab.kernels.cpu.build import compiler
 
 TINY = ["--shapes", "2x3x4x5", "--repeats", "2", "--threads", "1"]
 

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def test_versions_data_and_accounts(doctor):
 
 def test_compiler_and_cache(doctor, tmp_path):
     said = doctor()
-    compiler = _build.compiler()
+    compiler = build.compiler()
     assert compiler is not None
     for text in (
-        f"C compiler {compiler} ({_build.compiler_version(compiler)})",
+        f"C compiler {compiler} ({build.compiler_version(compiler)})",
         "trial kernel compiled and loaded in ",
         f"kernel cache {tmp_path}/cache/kernels: 0 files, 0.0 MB, writable and safe",
         "vector units",

@@ -15,7 +15,7 @@ from torch import Tensor
 import gatelab.kernels.cpu as backend
 from gatelab.cells import Cell
 from gatelab.kernels._trace import trace
-from gatelab.kernels.cpu import _build, _printer
+from gatelab.kernels.cpu import _printer, build
 from gatelab.kernels.cpu._operators import OPERATORS
 
 NAMES = ("x", "y", "z")
@@ -65,7 +65,7 @@ class Compiled:
             for name, function in (("step", _printer._step), ("adjoint", _printer._adjoint)):
                 text.append(function(cell, equations, list(NAMES)).replace(f"void {name}(", f"void {name}_{number}("))
             text.append(RUN.format(number=number))
-        self._library = _build.load("\n".join(text), "lines", ("-O1",))
+        self._library = build.load("\n".join(text), "lines", ("-O1",))
 
     def __call__(self, number: int, values: Tensor) -> tuple[Tensor, ...]:
         """The new state and the derivatives by x, y, z and s of a line."""

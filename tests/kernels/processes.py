@@ -13,13 +13,13 @@ for name in ("kernels", "kernels.cpu"):  # without the import of torch, which ta
     package = types.ModuleType(f"gatelab.{name}")
     package.__path__ = [os.path.join(gatelab.__path__[0], *name.split("."))]
     sys.modules[f"gatelab.{name}"] = package
-from gatelab.kernels.cpu import _build, _compiler
+from gatelab.kernels.cpu import build, compiler
 source, name, code = sys.argv[1:]
 def load():
-    return _build.load(source, name)
+    return build.load(source, name)
 try:
     exec(code)
-except _build.BuildError as error:
+except build.BuildError as error:
     print(f"BuildError: {error}")
 """
 ANSWER = "int answer(void) { return 42; }"

@@ -11,7 +11,7 @@ import pooch
 import pytest
 from kernels.processes import LOAD, Said, library, run, start
 
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 from gatelab.runs import lock
 
 READ_ONLY = """
@@ -32,7 +32,7 @@ def test_compiled_once_then_taken_from_the_cache(cache, wrap):
 
 
 def test_in_one_process_it_is_read_once(cache):
-    assert run("first = load(); _build.clear(); print(first is load())").out == "True"
+    assert run("first = load(); build.clear(); print(first is load())").out == "True"
     assert list(cache.iterdir()) == []
 
 
@@ -209,7 +209,7 @@ def test_without_a_safe_folder_each_process_compiles_for_itself(spoil, cache, tm
     assert len(err.splitlines()) == 1  # said once
     assert reason in err
     assert sorted(tmp_path.rglob("*")) == before
-    assert _build.cache_problem() is not None
+    assert build.cache_problem() is not None
 
 
 def test_a_read_only_folder_serves_what_it_has(cache, wrap):
@@ -248,10 +248,10 @@ def test_the_mode_does_not_depend_on_the_umask(cache):
 def test_the_cache_lies_beside_the_data(monkeypatch, tmp_path):
     monkeypatch.delenv("GATELAB_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert _build.cache_folder() == Path(pooch.os_cache("gatelab")) / "kernels"
+    assert build.cache_folder() == Path(pooch.os_cache("gatelab")) / "kernels"
     monkeypatch.setenv("GATELAB_CACHE", "here")
     monkeypatch.chdir(tmp_path)
-    assert _build.cache_folder() == tmp_path / "here" / "kernels"
+    assert build.cache_folder() == tmp_path / "here" / "kernels"
 
 
 def test_clear_removes_what_is_ours_and_nothing_else(cache):
@@ -261,10 +261,10 @@ def test_clear_removes_what_is_ours_and_nothing_else(cache):
     (cache / "build-broken_off" / "answer.c").write_text("int")
     for name in ("notes.txt", "libother.so", "answer-1234.so"):
         (cache / name).write_text("mine")
-    assert int(run("print(len(_build.entries()))").out) == 4
-    assert int(run("print(_build.clear())").out) == 4  # the library, source and log of the failure, the rest of a compilation
+    assert int(run("print(len(build.entries()))").out) == 4
+    assert int(run("print(build.clear())").out) == 4  # the library, source and log of the failure, the rest of a compilation
     assert sorted(path.name for path in cache.iterdir()) == ["answer-1234.so", "libother.so", "notes.txt"]
-    assert run("print(_build.clear(), _build.entries())").out == "0 []"
+    assert run("print(build.clear(), build.entries())").out == "0 []"
 
 
 @pytest.mark.parametrize("name", ["../../a b/c", "/etc/x", "-o", "lstm.float32", "", "é" * 300, "x" * 300])
@@ -275,7 +275,7 @@ def test_names_stay_within_the_folder(name, cache):
 
 def test_folders_of_compilations_that_were_killed_are_removed(tmp_path):
     """But not those of processes that are at work, or of which nothing is known."""
-    old, here = time.time() - 2 * _build._OLD_SECONDS, lock.this_process()
+    old, here = time.time() - 2 * build._OLD_SECONDS, lock.this_process()
     left = {
         "killed": (here | {"pid": 2**22 + 1}, False, None),
         "another process has its number": (here | {"began": 1}, False, None),
@@ -295,10 +295,10 @@ def test_folders_of_compilations_that_were_killed_are_removed(tmp_path):
             os.utime(folder, (modified, modified))
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "build-link").symlink_to(tmp_path / "elsewhere")
-    _build._clear_abandoned(tmp_path)
+    build._clear_abandoned(tmp_path)
     kept = {name for name, (_, stays, _) in left.items() if stays}
     assert {path.name.removeprefix("build-") for path in tmp_path.iterdir()} == kept | {"elsewhere", "link"}
-    _build._clear_abandoned(tmp_path / "absent")
+    build._clear_abandoned(tmp_path / "absent")
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import re
 import pytest
 from kernels.processes import LOAD, Said, run
 
-from gatelab.kernels.cpu import _build, _compiler
+from gatelab.kernels.cpu import build, compiler
 
 # The key.
 
@@ -13,11 +13,11 @@ from gatelab.kernels.cpu import _build, _compiler
 @pytest.mark.parametrize(
     "code",
     [
-        "_build.cpu_features = lambda: 'another processor'",
-        "_build.compiler_version = lambda program: 'another version'",
+        "build.cpu_features = lambda: 'another processor'",
+        "build.compiler_version = lambda program: 'another version'",
         "source += ' '",
-        "load = lambda: _build.load(source, name, ('-DX',))",
-        "_build.FORMAT += 1",
+        "load = lambda: build.load(source, name, ('-DX',))",
+        "build.FORMAT += 1",
     ],
 )
 def test_what_decides_the_code_is_in_the_key(code, cache):
@@ -29,12 +29,12 @@ def test_what_decides_the_code_is_in_the_key(code, cache):
 def test_features_are_those_of_the_processor_and_not_its_clock():
     first = "processor: 0\nmodel name: A B\ncpu MHz: 2000.0\nflags: avx2 sse fma\n\nprocessor: 1\nflags: none"
     later = "processor: 0\nmodel name: A B\ncpu MHz: 3500.0\nflags: sse avx2 fma\n"
-    assert _compiler._features(first) == _compiler._features(later) == ["model name: A B", "flags: avx2 fma sse"]
-    assert _compiler._features(first) != _compiler._features(first.replace("fma", "avx512f"))
+    assert compiler._features(first) == compiler._features(later) == ["model name: A B", "flags: avx2 fma sse"]
+    assert compiler._features(first) != compiler._features(first.replace("fma", "avx512f"))
 
 
 def test_features_of_this_processor():
-    assert len(_build.cpu_features().splitlines()) > 1
+    assert len(build.cpu_features().splitlines()) > 1
 
 
 # The compiler.
@@ -71,7 +71,7 @@ def test_a_compiler_without_native_code(cache, wrap):
 
 def test_a_source_that_does_not_compile(cache, wrap):
     compilations = wrap()
-    code = "for _ in range(3):\n    try: load()\n    except _build.BuildError as error: print(error)"
+    code = "for _ in range(3):\n    try: load()\n    except build.BuildError as error: print(error)"
     out, err = run(code, "int answer(void)\n{ return question; }")
     assert err == ""
     first, *others = out.splitlines()
@@ -86,7 +86,7 @@ def test_a_source_that_does_not_compile(cache, wrap):
 
 
 def test_trial(cache):
-    assert 0 < float(run("print(_build.trial())").out) < 300
+    assert 0 < float(run("print(build.trial())").out) < 300
     assert not cache.exists()
 
 
@@ -108,7 +108,7 @@ print(len(found), len(set(map(id, found))))
 
 def test_a_forked_child_is_not_locked_out(cache):
     code = """
-_build._lock.acquire()  # as a thread that compiles while another forks
+build._lock.acquire()  # as a thread that compiles while another forks
 child = os.fork()
 if child == 0:
     print(load().answer(), flush=True)

@@ -16,9 +16,9 @@ from kernels.test_cpu import TOLERANCE, agree, compute, poisoned, some_lengths  
 from torch import Tensor
 
 from gatelab.cells import CELLS
-from gatelab.kernels.cpu import _build, _call, source
-from gatelab.kernels.cpu._compiler import FLAGS, LIBRARIES
+from gatelab.kernels.cpu import _call, build, source
 from gatelab.kernels.cpu._source import FIELDS
+from gatelab.kernels.cpu.compiler import FLAGS, LIBRARIES
 
 pytestmark = pytest.mark.slow
 
@@ -60,13 +60,13 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
     compiler, package, flags, width, features = TARGETS[request.param]
     if width and platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip(f"{request.param} is of x86-64, and this is {platform.machine()}")
-    missing = set(features) - set(_build.cpu_features().split())
+    missing = set(features) - set(build.cpu_features().split())
     if missing:
         cannot(f"this processor has no {', '.join(sorted(missing))}")
     monkeypatch.setenv("CC", program(compiler, package))
-    load = _build.load
+    load = build.load
     dtype = request.getfixturevalue("dtype")
-    monkeypatch.setattr(_build, "load", lambda source, name: load(source, name, (*flags, *STRICT, *OPTIMISE[dtype])))
+    monkeypatch.setattr(build, "load", lambda source, name: load(source, name, (*flags, *STRICT, *OPTIMISE[dtype])))
     _call.library.cache_clear()
     yield width
     _call.library.cache_clear()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import gatelab.kernels.cpu as backend
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 
 VECTOR = (Path(backend.__file__).parent / "vector.c").read_text()
 FUNCTIONS = re.findall(r"(?:INLINE V (\w+_of)\(V x\)|LANEWISE\((\w+_of), \w+\))", VECTOR)
@@ -62,7 +62,7 @@ EXACT: dict[str, tuple[Callable[[Any], Any], float, float]] = {
 def _library(number: Any) -> ctypes.CDLL:
     define = "#define DOUBLE\n" if number is np.float64 else ""
     callers = "".join(CALLER.format(name=name) for name in NAMES)
-    return _build.load(define + VECTOR + callers + CALLER_OF_TWO, "functions")
+    return build.load(define + VECTOR + callers + CALLER_OF_TWO, "functions")
 
 
 def _aligned(values: Any, number: Any) -> Any:

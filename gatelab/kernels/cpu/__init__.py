@@ -9,12 +9,12 @@ from gatelab.kernels import eager
 from gatelab.kernels._gate import CAPTURED, constant
 from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
-from gatelab.kernels.cpu._build import BuildError
 from gatelab.kernels.cpu._call import DTYPES, POOL, library, plan, segment_of
 from gatelab.kernels.cpu._function import Inputs, Run, TimeLoop, forward
 from gatelab.kernels.cpu._operator import captured
 from gatelab.kernels.cpu._source import source
 from gatelab.kernels.cpu._verify import difference
+from gatelab.kernels.cpu.build import BuildError
 
 
 @constant

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 from gatelab.kernels.cpu._source import FIELDS, source
 from gatelab.process.memory import available_bytes
 
@@ -102,7 +102,7 @@ class Library:
 
     def __init__(self, cell: Cell, dtype: torch.dtype) -> None:
         name = "".join(letter if letter.isalnum() else "_" for letter in type(cell).__name__.lower())
-        self._library = _build.load(source(cell, dtype), name)
+        self._library = build.load(source(cell, dtype), name)
         counts = {"VECTORS": len(cell.vectors), "STATES": len(cell.state)}
         self._offsets: dict[str, int] = {}
         count = 0
@@ -118,7 +118,7 @@ class Library:
         for function in ("forward", "backward"):
             getattr(self._library, function).restype = None
         if self._library.call_size() != 8 * count:
-            raise _build.BuildError("The compiled kernel and this version of gatelab disagree; run `gatelab kernels clear`.")
+            raise build.BuildError("The compiled kernel and this version of gatelab disagree; run `gatelab kernels clear`.")
         self.lanes = self._library.lanes()
         self._memory = cell.memory
         self._forms: dict[tuple[Sizes, Plan, int], Form] = {}

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from gatelab.cells import CELLS, Cell
 from gatelab.kernels import eager
 from gatelab.kernels._scan import Weights
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 from gatelab.kernels.cpu._call import POOL, library, plan
 from gatelab.kernels.cpu._function import Inputs, Run, adjoint, forward, read_weights
 from gatelab.kernels.cpu._printer import print_nodes
@@ -111,7 +111,7 @@ def _suspect(cell: Cell, dtype: torch.dtype, random: Any) -> str:
     traced = equations(cell, dtype)
     text, nodes = print_nodes(traced)
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
-    compiled = _build.load("\n".join([number + part("vector"), text]), "nodes")
+    compiled = build.load("\n".join([number + part("vector"), text]), "nodes")
     count = 64  # of every vector a multiple
     given = random(len(traced.inputs), count)
     made = torch.empty(len(nodes), count, dtype=dtype)

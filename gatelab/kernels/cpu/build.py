@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gatelab.kernels.cpu._compiler import (
+from gatelab.kernels.cpu.compiler import (
     FLAGS,
     INSTALL,
     LIBRARIES,

@@ -92,7 +92,7 @@ def _least(relevant: str) -> int:
     """
     spec = _spec(relevant)
     config, model, cell = spec.config, spec.config.model, spec.cell
-    directions, size = 2 if model.bidirectional else 1, 8 if config.trainer.precision == "f64" else 4
+    directions, size = model.directions, 8 if config.trainer.precision == "f64" else 4
     width = directions * model.hidden_size
     first, other = (sum(math.prod(shape) for shape in cell.shapes(D, model.hidden_size, model.bias).values()) for D in (1, width))
     parameters = 0 if model.match == "parameters" else directions * (first + (model.num_layers - 1) * other)
@@ -146,7 +146,7 @@ def _needs(relevant: str) -> Needs:
     rnn, rows = model.rnn, settings.batch_size
     length = task.batch("val", 0, np.arange(1)).x.shape[1]
     parameters = sum(value.numel() for value in model.parameters())
-    directions = 2 if rnn.bidirectional else 1
+    directions = rnn.num_directions
     size = 8 if settings.precision == "f64" else 4
     # Every layer keeps pre-activations, states and its output, and gets a gradient of it; the head its outputs.
     kept = directions * rnn.num_layers * rnn.hidden_size * (len(rnn.cell.gates) + len(rnn.cell.state) + 2)
