@@ -74,13 +74,15 @@ def plugin(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_registries(monkeypatch: pytest.MonkeyPatch):
-    """What a test adds to the registries is gone behind it."""
+def own_registries():
+    """What a test adds to the registries is gone behind it. Not by the test's own monkeypatch, which would then end last."""
     from gatelab.cells import CELLS
     from gatelab.tasks import TASKS
 
-    for registry in (CELLS, TASKS):
-        monkeypatch.setattr(registry, "_added", dict(registry._added))
+    with pytest.MonkeyPatch.context() as patch:
+        for registry in (CELLS, TASKS):
+            patch.setattr(registry, "_added", dict(registry._added))
+        yield
 
 
 @pytest.fixture
