@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from gatelab.cells._declared import check_class, check_declarations, is_name
@@ -210,6 +210,10 @@ def _line(cell: "Cell", error: BaseException) -> str | None:
 class _Watch(TorchDispatchMode):
     """Refuses to turn a tensor into a Python value, which makes a branch, or a constant of what is none."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler for a second, only to keep it out of the method below
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             raise _ValueReadError
@@ -330,8 +334,10 @@ def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor
     for kind in ("state", "gate"):
         values = [value for (of, _), value in results.items() if of == kind and value.requires_grad]
         try:
-            ones = [torch.ones_like(value) for value in values]
-            found = torch.autograd.grad(values, inputs, ones, retain_graph=True, allow_unused=True) if values else ()
+            # Of one number: torch imports sympy for a gradient that is given.
+            with torch.enable_grad():
+                total: Any = sum(value.sum() for value in values)
+            found = torch.autograd.grad(total, inputs, retain_graph=True, allow_unused=True) if values else ()
         except RuntimeError as error:
             text = str(error).partition(":")[0]
             raise BrokenError(
@@ -349,9 +355,11 @@ def _check_peer(cell: "Cell", peer: Any) -> None:
     """The torch module of that name computes the same, on one step with weights of its shapes."""
     D, generator = 2, torch.Generator().manual_seed(1)
     try:
-        module: Any = peer(D, UNITS, bias=False, dtype=torch.float64, device="meta").to_empty(device="cpu")  # draws no numbers
+        module: Any = peer(D, UNITS, bias=False, dtype=torch.float64, device="meta")  # draws no numbers
     except (TypeError, ValueError) as error:
         raise BrokenError(f"peer {peer.__name__} cannot be made: {error}") from error
+    for name, value in [*module.named_parameters()]:  # `to_empty` does this, and imports sympy
+        setattr(module, name, nn.Parameter(torch.empty(value.shape, dtype=value.dtype)))
     W, R = module.weight_ih_l0, module.weight_hh_l0
     for weight, name, gates in ((W, "W", cell.input_gates), (R, "R", cell.recurrent_gates)):
         if len(weight) != len(gates) * UNITS:

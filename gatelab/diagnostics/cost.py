@@ -1,7 +1,12 @@
 """What a cell costs, derived from its declarations."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gatelab.cells import Attention, Cell, by_position, parameter_count
 from gatelab.models import SequenceModel
@@ -19,11 +24,38 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
 
 
 def pointwise_operators(cell: Cell) -> int:
-    """Pointwise operators of one step for each unit, counted in the traced equations."""
+    """Pointwise operators of one step for each unit: those that the new state follows from."""
     names, step = by_position(cell)
-    graph = make_fx(step)(*(torch.zeros(1) for _ in names)).graph
-    graph.eliminate_dead_code()
-    return sum(node.op == "call_function" for node in graph.nodes)
+    with torch.no_grad(), _Calls() as calls:
+        state = step(*(torch.zeros(1) for _ in names))
+    return calls.needed(state)
+
+
+class _Calls(TorchDispatchMode):
+    """Notes which tensors each operator reads and makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: list[tuple[list[Tensor], list[Tensor]]] = []  # that also keeps the tensors, and with them their ids
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler for a second, only to keep it out of `__torch_dispatch__`
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        read, made = ([leaf for leaf in tree_leaves(of) if isinstance(leaf, Tensor)] for of in ((args, kwargs), result))
+        self._calls.append((read, made))
+        return result
+
+    def needed(self, results: Sequence[Tensor]) -> int:
+        """The number of calls that these tensors follow from."""
+        wanted, count = {id(value) for value in results}, 0
+        for read, made in reversed(self._calls):
+            if any(id(value) in wanted for value in made):
+                wanted |= {id(value) for value in read}
+                count += 1
+        return count
 
 
 def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 1) -> int:

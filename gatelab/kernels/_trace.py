@@ -152,6 +152,10 @@ class _Listen(TorchDispatchMode):
         calls: operators with their arguments; the shape of the samples is written as a word, so that calls of two shapes compare.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler for a second, only to keep it out of `__torch_dispatch__`
+
     def __init__(self, samples: Sequence[Tensor]) -> None:
         super().__init__()
         self.calls: list[tuple[Operator, str]] = []

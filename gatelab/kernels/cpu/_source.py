@@ -9,6 +9,7 @@ from gatelab.cells import Cell
 from gatelab.errors import UserError
 from gatelab.kernels._trace import Equations, NotTraceableError, trace
 from gatelab.kernels.cpu._operators import OPERATORS
+from gatelab.kernels.cpu._printed import kept
 from gatelab.kernels.cpu._printer import print_equations
 
 # The argument of both entry points: one table for C and for ctypes. `*` is a tensor of reals, `[NAME]` one for each of NAME.
@@ -50,7 +51,7 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
         UserError: the equations cannot be printed; the sentence names operator and line.
     """
     try:
-        printed = print_equations(cell, equations(cell, dtype))
+        printed = kept(cell, dtype, lambda: print_equations(cell, equations(cell, dtype)))
     except NotTraceableError as error:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""

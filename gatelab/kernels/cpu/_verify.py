@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.fx.node import map_arg
 from torch.utils._python_dispatch import _disable_current_modes
 
-from gatelab.cells import CELLS, Cell
+from gatelab.cells import Cell
 from gatelab.kernels import eager
 from gatelab.kernels._scan import Weights
 from gatelab.kernels.cpu import build
 from gatelab.kernels.cpu._call import POOL, library, plan
 from gatelab.kernels.cpu._function import Inputs, Run, adjoint, forward, read_weights
+from gatelab.kernels.cpu._printed import is_ours
 from gatelab.kernels.cpu._printer import print_nodes
 from gatelab.kernels.cpu._source import equations, part
 
@@ -34,12 +35,7 @@ def difference(cell: Cell, dtype: torch.dtype) -> str | None:
         cell: it has a library.
         dtype: the number format of the library.
     """
-    return None if _is_ours(type(cell)) else _difference(cell, dtype)
-
-
-@functools.cache
-def _is_ours(kind: type[Cell]) -> bool:
-    return kind.__module__.split(".")[:2] == CELLS.package.split(".")
+    return None if is_ours(type(cell)) else _difference(cell, dtype)
 
 
 @functools.cache

@@ -41,8 +41,8 @@ from gatelab.kernels.cpu.compiler import (
 from gatelab.process.identity import process_alive, this_process
 
 FORMAT = 1  # enters the key: raise it when files written before must not be loaded any more
-_WORK = "build-"  # folders of compilations under way, inside the cache so that a rename is atomic
-_OWNER = "owner.json"  # in each of them: the process that compiles
+WORK = "build-"  # folders of compilations under way, inside the cache so that a rename is atomic
+OWNER = "owner.json"  # in each of them: the process that compiles
 _OLD_SECONDS = 86400.0  # no compilation takes that long
 _OURS = re.compile(r"\w+-[0-9a-f]{16}(-[0-9a-f]{16}\.so|\.c|\.log)", re.ASCII)
 
@@ -54,7 +54,7 @@ _lock = threading.Lock()
 
 
 class Entry(NamedTuple):
-    """A file of the cache: a library, or source and log of a failed compilation.
+    """A file of the cache: a library, the equations of a cell in C, or source and log of a failed compilation.
 
     Attributes:
         path: where it is.
@@ -149,7 +149,7 @@ def clear() -> int:
             path.unlink()
             count += 1
     for work in _listing(folder):
-        if work.name.startswith(_WORK) and not work.is_symlink():
+        if work.name.startswith(WORK) and not work.is_symlink():
             shutil.rmtree(work, ignore_errors=True)
     return count
 
@@ -181,7 +181,7 @@ def _compilation(program: str, source: str, name: str, flags: tuple[str, ...], k
 def _obtain(compilation: _Compilation) -> ctypes.CDLL:
     """From the cache, or compiled into it, or compiled for this process alone if the cache is of no use."""
     folder = cache_folder()
-    problem = _prepare(folder)
+    problem = prepare(folder)
     if problem is None:
         library = _from_cache(compilation, folder)
         if library is not None:
@@ -224,7 +224,7 @@ def _from_cache(compilation: _Compilation, folder: Path) -> ctypes.CDLL | None:
     for path in _listing(folder):
         if not (path.name.startswith(f"{compilation.stem}-") and _OURS.fullmatch(path.name)):
             continue
-        content, reason = _read(path)
+        content, reason = read_private(path)
         if not reason and not path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
             reason = "it is damaged"
         # Looked for in the bytes and not by loading: code of a foreign file must not run, not even to be asked who it is.
@@ -240,7 +240,7 @@ def _from_cache(compilation: _Compilation, folder: Path) -> ctypes.CDLL | None:
     return None
 
 
-def _read(path: Path) -> tuple[bytes, str]:
+def read_private(path: Path) -> tuple[bytes, str]:
     """The content of a file that only its owner, who must be the user, can write; or why it is not read."""
     try:
         # Neither a link to elsewhere nor a pipe that would wait.
@@ -261,7 +261,7 @@ def _not_private(status: os.stat_result) -> str:
     return "others than its owner may write it" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
 
 
-def _prepare(folder: Path) -> str | None:
+def prepare(folder: Path) -> str | None:
     """Makes the cache folder if it is absent; says why it is of no use, or None."""
     if folder.is_absolute():
         try:
@@ -292,8 +292,8 @@ def _compile(compilation: _Compilation, folder: Path) -> Path:
         RefusedError: the compiler ended with an error.
     """
     _clear_abandoned(folder)
-    with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder, ignore_cleanup_errors=True) as work:
-        Path(work, _OWNER).write_text(json.dumps(this_process()))
+    with tempfile.TemporaryDirectory(prefix=WORK, dir=folder, ignore_cleanup_errors=True) as work:
+        Path(work, OWNER).write_text(json.dumps(this_process()))
         built = run_compiler(compilation.program, Path(work), compilation.stem, compilation.source, compilation.flags)
         built.chmod(0o700)  # whatever the umask: what others may write would not be loaded
         path = folder / f"{compilation.stem}-{hashlib.sha256(built.read_bytes()).hexdigest()[:16]}.so"
@@ -308,7 +308,7 @@ def _clear_abandoned(folder: Path) -> None:
     old.
     """
     for path in _listing(folder):
-        if not path.name.startswith(_WORK) or path.is_symlink():
+        if not path.name.startswith(WORK) or path.is_symlink():
             continue
         with contextlib.suppress(OSError):  # it is just being removed
             record = _owner(path)
@@ -318,7 +318,7 @@ def _clear_abandoned(folder: Path) -> None:
 
 def _owner(work: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads((work / _OWNER).read_bytes())
+        record = json.loads((work / OWNER).read_bytes())
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
@@ -340,7 +340,7 @@ def _keep(compilation: _Compilation, output: str) -> str:
 def _files(folder: Path) -> Iterator[Path]:
     """All files of ours, those of compilations under way or broken off included."""
     for path in _listing(folder):
-        if path.name.startswith(_WORK) and path.is_dir() and not path.is_symlink():
+        if path.name.startswith(WORK) and path.is_dir() and not path.is_symlink():
             yield from _listing(path)
         elif _OURS.fullmatch(path.name):
             yield path

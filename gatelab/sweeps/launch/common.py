@@ -23,6 +23,7 @@ from gatelab.runs.files import disk_is_full, full_disk
 from gatelab.runs.lock import LOCK_SILENT_SECONDS
 from gatelab.sweeps.jobs import compose
 
+LEAN_IMPORTS = "gatelab.training.lean_imports"  # to be imported before gatelab.training.fit
 PACKAGES = {"slurm": "submitit", "ray": "ray"}  # launcher -> what its extra brings
 ENDED_WELL = ("finished", "pruned")
 # A job that comes back from a node that is gone finds the lock of its own past, which counts as held until it is silent for long.
@@ -65,7 +66,9 @@ def fit_when_free(config: Config, launcher: str | None) -> Run:
         RunBusyError: somebody alive is training this run.
         UserError, RunFailedError, KeyboardInterrupt: as `fit`.
     """
-    from gatelab.training.fit import fit  # with Lightning, of which a process that only hands out jobs has no need
+    # With Lightning, which a process that only hands out jobs does not need.
+    importlib.import_module(LEAN_IMPORTS)
+    from gatelab.training.fit import fit
 
     return fit(config, launcher=launcher, lock_seconds=SECONDS_FOR_A_LOCK if launcher in PACKAGES else 0.0)
 

@@ -1,0 +1,80 @@
+"""The printed equations of gatelab's own cells, kept in the kernel cache.
+
+To trace a cell, torch imports its compiler, which takes longer than all else that a kernel of the cache needs. What is printed
+follows from files of gatelab, the options of the cell and the version of torch, whose hash names the file. The equations of a
+user's cell may read anything, and are traced in every process.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import gatelab.cells
+import gatelab.kernels
+from gatelab.cells import CELLS, Cell
+from gatelab.kernels.cpu import _build
+from gatelab.process.identity import this_process
+
+
+@functools.cache
+def is_ours(kind: type[Cell]) -> bool:
+    """Whether the equations come with gatelab."""
+    return kind.__module__.split(".")[:2] == CELLS.package.split(".")
+
+
+def kept(cell: Cell, dtype: torch.dtype, printed: Callable[[], str]) -> str:
+    """What `printed` returns, from the cache if it is there.
+
+    Args:
+        cell: whose equations they are.
+        dtype: the number format of the equations.
+        printed: traces and prints them.
+
+    Raises:
+        NotTraceableError: as `printed`.
+    """
+    if not is_ours(type(cell)):
+        return printed()
+    parts = [_build.FORMAT, torch.__version__, _sources(), type(cell).__module__, repr(cell), str(dtype)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    folder, name = _build.cache_folder(), f"{CELLS.name_of(type(cell))}_step-{key[:16]}.c"
+    if _build.prepare(folder) is not None:
+        return printed()
+    head, _, text = _build.read_private(folder / name)[0].decode("utf-8", "replace").partition("\n")
+    if head == _head(key, text):
+        return text
+    text = printed()
+    with contextlib.suppress(OSError):  # a cache that is full or read-only saves no time, and costs no run
+        _write(folder / name, f"{_head(key, text)}\n{text}")
+    return text
+
+
+def _head(key: str, text: str) -> str:
+    """The first line of the file: what it is, and the hash of what follows, because it may have been cut off."""
+    return f"// {key} {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+@functools.cache
+def _sources() -> str:
+    """The hash of all that a cell and its printed form are made by."""
+    digest = hashlib.sha256()
+    for package in (gatelab.cells, gatelab.kernels):
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
+            digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=_build.WORK, dir=path.parent, ignore_cleanup_errors=True) as work:
+        Path(work, _build.OWNER).write_text(json.dumps(this_process()))
+        file = Path(work, path.name)
+        file.write_text(text, "utf-8")
+        file.chmod(0o600)
+        os.replace(file, path)

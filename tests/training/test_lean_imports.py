@@ -1,0 +1,39 @@
+"""What a training process of the command line imports, and that a step is the same as with all of Lightning."""
+
+import subprocess
+import sys
+
+import pytest
+
+LOOK = """
+import sys
+import {first}
+import gatelab.training.fit
+import torch
+torch.manual_seed(0)
+for kind in (torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop):
+    weight = torch.nn.Parameter(torch.randn(5))
+    optimizer = kind([weight], lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        weight.square().sum().backward()
+        optimizer.step(lambda: torch.is_grad_enabled())
+    print(weight.tolist())
+print([name for name in ("torch._dynamo", "sympy", "scipy", "matplotlib") if name in sys.modules])
+import torch._dynamo
+from lightning.fabric.wrappers import OptimizedModule
+print(isinstance(torch.compile(torch.nn.Linear(2, 2)), OptimizedModule), isinstance(torch.nn.Linear(2, 2), OptimizedModule))
+"""
+
+
+@pytest.mark.slow
+def test_training_starts_without_the_compiler_of_torch_and_computes_the_same() -> None:
+    lean, whole = (
+        subprocess.run([sys.executable, "-c", LOOK.format(first=first)], capture_output=True, text=True, check=True).stdout.split(
+            "\n"
+        )
+        for first in ("gatelab.training.lean_imports", "lightning.pytorch")
+    )
+    assert lean[:3] == whole[:3]
+    assert lean[3] == "[]"
+    assert lean[4] == whole[4] == "True False"
