@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gatelab.cells import CELLS
-from gatelab.kernels.cpu import _build, _printed
+from gatelab.kernels.cpu import _printed, build
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -23,14 +23,14 @@ def test_equations_are_printed_once_for_each_cell_with_its_options() -> None:
     assert _printed.kept(cell, torch.float32, again) == "one"
     assert _printed.kept(cell, torch.float64, lambda: "two") == "two"
     assert _printed.kept(CELLS.build("cifg", peepholes=True), torch.float32, lambda: "three") == "three"
-    assert [entry.path.suffix for entry in _build.entries()] == [".c"] * 3
-    assert _build.clear() == 3
+    assert [entry.path.suffix for entry in build.entries()] == [".c"] * 3
+    assert build.clear() == 3
 
 
 def test_a_damaged_file_is_written_again() -> None:
     cell = CELLS.build("cifg")
     _printed.kept(cell, torch.float32, lambda: "one\ntwo\n")
-    (entry,) = _build.entries()
+    (entry,) = build.entries()
     entry.path.write_bytes(entry.path.read_bytes()[:-2])
     assert _printed.kept(cell, torch.float32, lambda: "three") == "three"
     assert _printed.kept(cell, torch.float32, again) == "three"
@@ -39,7 +39,7 @@ def test_a_damaged_file_is_written_again() -> None:
 def test_a_file_that_others_may_write_is_not_read() -> None:
     cell = CELLS.build("cifg")
     _printed.kept(cell, torch.float32, lambda: "one")
-    (entry,) = _build.entries()
+    (entry,) = build.entries()
     entry.path.chmod(0o666)
     assert _printed.kept(cell, torch.float32, lambda: "two") == "two"
 
@@ -47,4 +47,4 @@ def test_a_file_that_others_may_write_is_not_read() -> None:
 def test_the_cell_of_a_user_is_traced_each_time() -> None:
     assert _printed.kept(Mine(), torch.float32, lambda: "one") == "one"
     assert _printed.kept(Mine(), torch.float32, lambda: "two") == "two"
-    assert not _build.entries()
+    assert not build.entries()

@@ -19,7 +19,7 @@ import torch
 import gatelab.cells
 import gatelab.kernels
 from gatelab.cells import CELLS, Cell
-from gatelab.kernels.cpu import _build
+from gatelab.kernels.cpu import build
 from gatelab.process.identity import this_process
 
 
@@ -42,12 +42,12 @@ def kept(cell: Cell, dtype: torch.dtype, printed: Callable[[], str]) -> str:
     """
     if not is_ours(type(cell)):
         return printed()
-    parts = [_build.FORMAT, torch.__version__, _sources(), type(cell).__module__, repr(cell), str(dtype)]
+    parts = [build.FORMAT, torch.__version__, _sources(), type(cell).__module__, repr(cell), str(dtype)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    folder, name = _build.cache_folder(), f"{CELLS.name_of(type(cell))}_step-{key[:16]}.c"
-    if _build.prepare(folder) is not None:
+    folder, name = build.cache_folder(), f"{CELLS.name_of(type(cell))}_step-{key[:16]}.c"
+    if build.prepare(folder) is not None:
         return printed()
-    head, _, text = _build.read_private(folder / name)[0].decode("utf-8", "replace").partition("\n")
+    head, _, text = build.read_private(folder / name)[0].decode("utf-8", "replace").partition("\n")
     if head == _head(key, text):
         return text
     text = printed()
@@ -72,8 +72,8 @@ def _sources() -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with tempfile.TemporaryDirectory(prefix=_build.WORK, dir=path.parent, ignore_cleanup_errors=True) as work:
-        Path(work, _build.OWNER).write_text(json.dumps(this_process()))
+    with tempfile.TemporaryDirectory(prefix=build.WORK, dir=path.parent, ignore_cleanup_errors=True) as work:
+        Path(work, build.OWNER).write_text(json.dumps(this_process()))
         file = Path(work, path.name)
         file.write_text(text, "utf-8")
         file.chmod(0o600)
