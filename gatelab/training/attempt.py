@@ -150,19 +150,19 @@ def _changed(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     changed = differences(before, origin)
     if changed:
-        _log.warning("%s goes on where its last bits may come out differently. %s.", path, "; ".join(changed))
+        _log.warning("Resuming %s on a different setup; results may differ in the last bits. %s.", path, "; ".join(changed))
     changed = [*before.get("changed", []), *changed]
     return {"changed": changed} if changed else {}
 
 
 def _record_end(writer: Writer, error: BaseException) -> NoReturn:
     """Records what ended a run that did not finish, and raises what the caller of `fit` is to get."""
-    if isinstance(error, RunBusyError):  # another process goes on with it
+    if isinstance(error, RunBusyError):  # another process continues it
         raise error
     if isinstance(error, Exception):
         error = asked() or error  # a library may have made an error of its own of a signal
     if not isinstance(error, Exception):  # Ctrl-C or a signal
-        writer.preempt("Interrupted; the same command goes on from the last checkpoint.")
+        writer.preempt("Interrupted; the same command resumes from the last checkpoint.")
         # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
         raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
     if isinstance(error, PeerLostError):

@@ -1,4 +1,4 @@
-"""Thin callbacks around a step: its metrics, and what lets a run end, go on and repeat itself."""
+"""Thin callbacks around a step: its metrics, and what lets a run end, resume and repeat itself."""
 
 import hashlib
 import math
@@ -58,7 +58,7 @@ class TrainingMetrics(Callback):
 
 
 class LastValidation(Callback):
-    """Validates after the last step, too, when it is no multiple of `val_every`."""
+    """Validates after the last step, too, when it is not a multiple of `val_every`."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if trainer.global_step == trainer.max_steps:
@@ -66,10 +66,10 @@ class LastValidation(Callback):
 
 
 class RandomState(Callback):
-    """Carries every random state through checkpoints, so that a run that goes on draws what it would have drawn.
+    """Carries every random state through checkpoints, so that a resumed run draws what it would have drawn.
 
     Args:
-        team: each of its processes has its own states. One that the checkpoint has none for begins its anew.
+        team: each of its processes has its own states. A process without states in the checkpoint begins with fresh ones.
     """
 
     def __init__(self, team: Team | None = None) -> None:

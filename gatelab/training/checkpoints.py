@@ -3,7 +3,7 @@
 ```
 checkpoints/
     best.ckpt        of the best validation: what is tested
-    last.ckpt        what a run goes on from
+    last.ckpt        what a run resumes from
     previous.ckpt    the one before, should the last be damaged
     sha256.json      the hashes of each, the newest first: a kill between two renames leaves the one before in place
 ```
@@ -119,7 +119,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def resumable(folder: Path) -> Path | None:
-    """The checkpoint to go on from: the last, or the one before if that is damaged; None: from the start. Says what is damaged."""
+    """The checkpoint to resume from: the last, or the one before if that is damaged; None: from the start. Says what is damaged."""
     for name in (LAST, PREVIOUS):
         path = folder / name
         if not path.exists():
@@ -173,7 +173,7 @@ def relocated(state: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _set_aside(path: Path) -> None:
-    """Keeps a checkpoint that is not to be used for whoever wants to know what happened to it."""
+    """Keeps a checkpoint that must not be used, so that a user can look at it."""
     if path.exists():
         os.replace(path, path.with_suffix(".damaged"))
 

@@ -11,7 +11,7 @@ EVALUATION_BATCH = 256  # sequences; evaluation keeps no activations, so that la
 
 
 class TrainingStream:
-    """Endless batches; batch k is a function of (task, seed, k) alone, so that a run can go on anywhere.
+    """Endless batches; batch k is a function of (task, seed, k) alone, so that a run can resume anywhere.
 
     Generated data is taken in order. Finite data is taken in epochs, each a permutation of its own; what does not fill the last
     batch of an epoch is left out of that epoch.

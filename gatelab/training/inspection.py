@@ -111,7 +111,7 @@ def _dynamics(model: SequenceModel, batch: Batch) -> tuple[Findings, dict[str, s
     """Lyapunov exponents and singular values of every layer, along the steps that all rows have."""
     rnn, found = model.rnn, Findings()
     if rnn.cell.memory is not None and rnn.cell.memory.window != 1:
-        reason = "a cell with a memory of earlier states is no map from one state to the next"
+        reason = "a cell with a memory of earlier states is not a map from one state to the next"
         return found, dict.fromkeys((keys.lyapunov("*", "*"), keys.jacobian("*", "*")), reason)
     T = min(STEPS, batch.x.shape[1] if batch.lengths is None else int(batch.lengths.min()))
     with torch.no_grad(), observe.recording(rnn):

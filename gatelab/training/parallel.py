@@ -221,7 +221,7 @@ class _Several(Team):
                 return PeerFailedError(note["text"], note["cause"], note["trace"])
             case _:
                 return PeerLostError(
-                    f"One of the {self.size} processes that trained it is gone. The same command goes on from the last checkpoint."
+                    f"One of the {self.size} processes that trained it is gone. The same command resumes from the last checkpoint."
                 )
 
 
@@ -306,7 +306,7 @@ def _store(here: processes.Place) -> Store:
 
 
 def _note(error: BaseException) -> dict[str, Any] | None:
-    """What the other processes are told of an error; None where there is nothing to tell."""
+    """What is sent to the other processes about an error; None if they need not know."""
     if isinstance(error, (PeerFailedError, PeerLostError)):
         return None
     if isinstance(error, KeyboardInterrupt):

@@ -98,7 +98,7 @@ def served(config: Config, model: SequenceModel, device: str) -> Served:
 
 
 def accelerator(config: Config, team: Team | None = None) -> dict[str, Any]:
-    """Lightning's arguments for device and number format. Of the GPUs of a node each of its processes has one.
+    """Lightning's arguments for device and number format. Each process of a node has one of its GPUs.
 
     Raises:
         UserError: the device is not there, cannot compute in this format, or cannot be used by several processes.

@@ -39,7 +39,7 @@ def provenance(
         data_hashes: SHA-256 by data file.
         plugins: the user's files that the run is made of, by role.
         processes: how many train the run together.
-        served: the backend of the time loop, and why an earlier one is passed over.
+        served: the backend of the time loop, and why an earlier one was skipped.
     """
     backend = {} if served is None else {"backend": served.backend, "passed_over": served.passed_over or None}
     return backend | {

@@ -128,7 +128,7 @@ def test_other_threads_than_before_are_noted(small: Make, caplog: pytest.LogCapt
     assert read_run(path).status["threads"] == 1
     run = fit(small(machine=Machine(threads=2)))
     torch.set_num_threads(1)
-    assert "last bits may come out differently. threads: 1 before, 2 now." in caplog.text
+    assert "results may differ in the last bits. threads: 1 before, 2 now." in caplog.text
     assert json.loads((run.path / "provenance.json").read_text())["changed"] == ["threads: 1 before, 2 now"]
     assert run.status["threads"] == 2
 
@@ -144,7 +144,7 @@ def test_another_backend_than_before_is_noted(small: Make, caplog: pytest.LogCap
     assert (now["backend"], now["passed_over"]) == ("eager", "Skipping backend 'cpu': there is no C compiler.")
     changed = "backend: cpu before, eager now (Skipping backend 'cpu': there is no C compiler)"
     assert now["changed"] == [changed]
-    assert f"last bits may come out differently. {changed}." in caplog.text
+    assert f"results may differ in the last bits. {changed}." in caplog.text
 
 
 @pytest.mark.parametrize(("precision", "backend"), [("f32", "cpu"), ("f64", "cpu"), ("bf16", "eager")], ids=["f32", "f64", "bf16"])
@@ -259,7 +259,7 @@ def test_a_signal_at_any_moment(small: Make, monkeypatch: pytest.MonkeyPatch, nu
     assert stopped.value.number == number
     (run,), _ = find_runs([config.out])
     assert run.state == "preempted"
-    assert "goes on from the last checkpoint" in run.status["error"]
+    assert "resumes from the last checkpoint" in run.status["error"]
     assert fit(config).status["attempts"] == 2
 
 

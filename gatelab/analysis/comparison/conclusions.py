@@ -51,7 +51,7 @@ def conclusions(rows: Iterable[Row], baseline: str | None = None) -> list[Conclu
 
     Args:
         rows: of `compare`, with the same baseline.
-        baseline: the cell that the others were compared with; without one nothing was tested, and that is said.
+        baseline: the cell that the others were compared with; None: nothing was tested, and a sentence says so.
     """
     made = []
     for (task, task_options, _), group in itertools.groupby(rows, key=lambda row: row.problem):
@@ -147,7 +147,7 @@ def _not_significant(undecided: Sequence[Conclusion], baseline: str) -> str:
     if not seen:
         return said + "."
     span = number(seen[0]) if number(seen[0]) == number(seen[-1]) else f"{number(seen[0])} to {number(seen[-1])}"
-    return f"{said}; that many seeds would have shown a difference of {span} with a probability of 80%."
+    return f"{said}; these seeds detect a difference of {span} with a probability of 80%."
 
 
 def _warnings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:

@@ -46,7 +46,7 @@ def number(value: float, sign: bool = False) -> str:
 
 
 def probability(p: float) -> str:
-    """A p-value to two digits, "0.031", with 0.001 the least that is told apart."""
+    """A p-value to two digits, "0.031", and "<0.001" below 0.001."""
     return "<0.001" if p < 0.001 else f"{p:.2g}"
 
 

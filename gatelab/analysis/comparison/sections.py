@@ -133,7 +133,7 @@ EXPLANATIONS = {
     "p": "two-sided, adjusted over the variants of a task (Holm 1979); better or worse where p < 0.05",
     "P(better)": "probability that a run beats one of the baseline, with 95% interval (Mann & Whitney 1947; Newcombe 2006)",
     "effect": "difference in pooled standard deviations, without bias (Hedges 1981); csv and json",
-    "detectable": "smallest difference that so many seeds show with a probability of 80% (noncentral t, Cohen 1988); csv and json",
+    "detectable": "smallest difference that these seeds detect with a probability of 80% (noncentral t, Cohen 1988); csv and json",
     "power, seeds_needed": "chance to show the difference as observed, and seeds for 80% (Cohen 1988); csv and json",
     "FLOPs": "of one time step of one sequence, forward, counted from the equations",
     "s/step, seconds": "wall clock of an optimiser step and of a whole run",

@@ -105,7 +105,7 @@ class Comparison:
     """The rows, by task and then the best first, and the runs left out, with the reason.
 
     Attributes:
-        pruned: how many runs a search ended early. They are no results: their scores are of less training than the others'.
+        pruned: how many runs a search ended early. They are not compared: they were trained for fewer steps than the others.
     """
 
     rows: list[Row]

@@ -110,7 +110,7 @@ def timescales(problem: Problem) -> Figure | None:
 
 
 def retention(problem: Problem) -> Figure | None:
-    """What is left of a state after so many steps."""
+    """The share of a state that is left after each lag."""
     panels = []
     for layer in layers_of(problem.variants):
         series = _against(problem, keys.retention(layer, "lags"), keys.retention(layer, "mean"))
@@ -118,7 +118,7 @@ def retention(problem: Problem) -> Figure | None:
             title = place(problem, layer, "share of the state that is left")
             panels.append(Panel(title, Axis("lag (steps)"), Axis("share left", domain=(0, 1)), series))
     caption = (
-        "Product of the keeping gate over so many steps, mean over units, rows and seeds, in the last record: the part of the "
+        "Product of the keeping gate over the lag, mean over units, rows and seeds, in the last record: the part of the "
         "gradient dc(T)/dc(t) "
         "that goes through the state alone."
     )
@@ -308,7 +308,7 @@ def _is_flow(key: str, end: bool) -> bool:
 
 
 def _half_life(seeds: list[float], reach: float) -> str:
-    """The median of the seeds; beyond the longest lag it is extrapolated, and only that is said."""
+    """The median of the seeds; beyond the longest lag it is extrapolated, and only that fact is shown."""
     known = [value for value in seeds if not np.isnan(value)]
     if not known:
         return ""

@@ -47,7 +47,7 @@ class Problem:
     Attributes:
         title: the task and what sets it apart.
         variants: those that are drawn, the best first.
-        hidden: names of those that are not, for want of line styles.
+        hidden: names of those that are not drawn, because there are too few line styles.
         rows: of all of them, drawn or not.
     """
 
@@ -156,7 +156,7 @@ class Figure:
 
 
 def plain(figure: Figure) -> dict[str, Any]:
-    """The figure as JSON has it; what is no finite number becomes null."""
+    """The figure as JSON has it; what is not a finite number becomes null."""
     return {
         "name": figure.name,
         "title": figure.title,

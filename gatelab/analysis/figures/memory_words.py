@@ -72,13 +72,13 @@ def _events(variant: DrawnVariant) -> str:
         there, elsewhere = (variant.recorded.finals.get(keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
         if there and elsewhere:
             a, b = float(np.nanmean(there)), float(np.nanmean(elsewhere))
-            words = f"What it keeps is chosen most by its {gate} gate: {a:.2f} at the task's events, {b:.2f} elsewhere."
+            words = f"Its {gate} gate discriminates most: {a:.2f} at the task's events, {b:.2f} elsewhere."
             best = max(best, (abs(a - b), words))
     return best[1]
 
 
 def _gradient(variants: list[DrawnVariant]) -> list[str]:
-    """How far the gradient of a loss at the end reaches back; a half-life beyond the sequence is no number to quote."""
+    """How far the gradient of a loss at the end reaches back; a half-life beyond the sequence is not quoted."""
     halves: list[tuple[float, str]] = []
     reach = 0.0
     for variant in variants:
@@ -103,7 +103,7 @@ def _gradient(variants: list[DrawnVariant]) -> list[str]:
     if not hardly:
         return [f"The steps in which the gradient of a loss at the end halves: {said}."]
     others = listed(hardly)
-    return [f"The gradient of a loss at the end halves in so many steps: {said}; {over} it hardly decays in {others}."]
+    return [f"The steps in which the gradient of a loss at the end halves: {said}; {over} it hardly decays in {others}."]
 
 
 def _number(value: float) -> str:

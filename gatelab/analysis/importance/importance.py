@@ -79,7 +79,7 @@ def importances(
         seed: of the forests and the bootstrap.
 
     Raises:
-        UserError: the metric is no quantity of a run or no run has it, nothing was searched over, or there are too few runs.
+        UserError: the metric is not a quantity of a run, or no run has it; nothing was searched over, or there are too few runs.
     """
     if metric is not None:
         check_quantity(metric)
@@ -87,7 +87,7 @@ def importances(
     groups = _by_search(ended, search)
     if not groups:
         raise UserError(
-            "There is nothing here whose importance could be told: no finished runs of one cell and task differ in an option. "
+            "No option varies among the finished runs of a cell and task. "
             "Search first, as in: gatelab train -m hydra/sweeper=random optimizer.lr='tag(log, interval(1e-4, 1e-1))'."
         )
     large = [group for group in groups if len(group.runs) >= LEAST]
@@ -100,7 +100,7 @@ def importances(
 def dependence(a: Sequence[Value], b: Sequence[Value], seed: int = 0) -> tuple[float, float]:
     """How far two options were drawn together: the first canonical correlation of their ranks (of a choice: its indicators).
 
-    Of two numbers it is the absolute value of Spearman's rho, of two choices of two values that of phi.
+    For two numbers it is the absolute value of Spearman's rho, for two choices of two values that of phi.
 
     Args:
         a, b: (n,), the values of two options in the same runs.

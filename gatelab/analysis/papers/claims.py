@@ -21,7 +21,7 @@ class Verdict:
         decision: "holds", "does not hold" or "undecided".
         figure: what decided, with its interval: an advantage, a difference or a mean; of an order its narrowest step.
         n: runs of each arm, in the order of the arms.
-        detectable: the smallest difference that so many runs show with a probability of 80%, beside the margin.
+        detectable: the smallest difference that these runs detect with a probability of 80%, beside the margin.
         needed: of an undecided claim, runs of each arm that would decide it with a probability of 80% if the figure is right; None
             where that is not determined.
         note: why nothing could be decided, or "".

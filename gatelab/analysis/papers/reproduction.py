@@ -32,7 +32,7 @@ class JudgedClaim:
 
     @property
     def means(self) -> dict[str, float]:
-        """Of the quantity, by arm."""
+        """The mean of the quantity, by arm."""
         return {arm: _mean(values) for arm, values in self.values.items()}
 
 

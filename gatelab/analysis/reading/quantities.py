@@ -11,7 +11,7 @@ share interactions            what no option explains by itself: 1 less the sum 
 log ...                       the natural logarithm of a number of one run: differences of it are ratios
 ```
 
-Of a run that diverged no number is known: nan.
+Every number of a run that diverged is nan.
 """
 
 import math

@@ -73,7 +73,7 @@ def over_seeds(series: Sequence[tuple[Sequence[int], Sequence[float]]]) -> Curve
     """Mean, smallest and largest value over the seeds at every step.
 
     A step counts if every seed that has come so far recorded it. So all points up to the shortest run are means over all seeds,
-    and the points behind it are means over those that went on.
+    and the points behind it are means over the runs that continued.
 
     Args:
         series: for each seed its steps, rising, and the values at them.

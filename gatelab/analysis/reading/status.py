@@ -52,7 +52,7 @@ class Overview:
     Attributes:
         runs: in the order of their paths; `skipped`: directories that cannot be read.
         counts: by state, those that occur, in the order of STATES.
-        seconds_left: until the running and the queued ones are done, if as many go on at once as do now; None if nothing is known.
+        seconds_left: until the running and the queued ones are done, if as many are trained at once as now; None if unknown.
     """
 
     runs: list[Standing]
@@ -121,7 +121,7 @@ def _standing(run: Run, now: float) -> Standing:
     elif damage is not None:
         reason = f"{damage.rstrip('.')}; the same command completes it from the last checkpoint"
     elif state == "interrupted":
-        reason = f"its process {status.get('pid')} is gone; the same command goes on from the last checkpoint"
+        reason = f"its process {status.get('pid')} is gone; the same command resumes from the last checkpoint"
     elif state in ("failed", "diverged", "preempted"):
         reason = " ".join(str(status.get("error", "no error was recorded")).split()).rstrip(".")
     if reason:

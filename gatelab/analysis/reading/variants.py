@@ -45,7 +45,7 @@ def read_variants(runs: Iterable[Run]) -> tuple[list[Variant], list[Skipped]]:
 
     Returns:
         The variants, and the runs left out because they repeat another one: the same configuration with the same seed gives the
-        same result, which is no further evidence.
+        same result, which adds no evidence.
     """
     members: dict[str, dict[tuple[int, int], Run]] = {}
     skipped = []

@@ -1,7 +1,7 @@
 """The report as a page that is served while runs are trained, on this machine only.
 
-Whoever knows the address can read it; the address holds a token that is drawn at the start and printed to the terminal alone, so
-other users of the machine cannot guess it.
+A user who knows the address can read it; the address holds a token that is drawn at the start and printed to the terminal alone, so
+that other users of the machine cannot guess it.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ _FILES = ("status.json", "metrics.jsonl", "arrays.jsonl", "histograms.jsonl", "s
 
 
 class Source:
-    """The page of some folders, built anew when their runs have changed.
+    """The page of some folders, built again when their runs have changed.
 
     Args:
         folders: with runs; they may be empty, or come later.
-        baseline: the cell that the others are compared with; passed over as long as it has no runs.
+        baseline: the cell that the others are compared with; ignored as long as it has no runs.
         command: what makes the report of the same runs.
         clock: seconds, rising.
     """

@@ -31,7 +31,7 @@ class WandbMirror(MetricsLogger):
     """Lightning's WandbLogger, kept from ending a run: at its first failure it says so once and stays silent.
 
     What belongs to one step is sent as one row when the next step comes: a call costs the training 0.7 ms, however much is in it.
-    A W&B run that cannot be continued (offline) is begun anew with everything that the run's own files hold from before.
+    A W&B run that cannot be continued (offline) is started again with everything that the run's own files hold from before.
 
     Args:
         make: builds the WandbLogger; called at once, so that the W&B run exists from the start.
@@ -96,7 +96,7 @@ class WandbMirror(MetricsLogger):
         self._guard(lambda: self._add(media.plots(self._run) | media.tables(self._run), self._drawn))
 
     def _replay(self, step: int) -> None:
-        """Sends what was recorded before the first step of this process, unless W&B itself has gone on with it."""
+        """Sends what was recorded before the first step of this process, unless W&B itself has resumed the run."""
         if self._experiment.resumed:
             return
         for at, row in _rows(self._run, step):

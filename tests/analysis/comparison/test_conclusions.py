@@ -30,7 +30,7 @@ def test_what_differs_and_what_does_not(make_run, tmp_path: Path):
     assert cifg.row.difference.detectable is not None
     assert conclusion.sentences == [
         gru.sentence,
-        "cifg does not differ significantly from lstm; that many seeds would have shown a difference of "
+        "cifg does not differ significantly from lstm; these seeds detect a difference of "
         f"{cifg.row.difference.detectable:.3g} with a probability of 80%.",
     ]
 

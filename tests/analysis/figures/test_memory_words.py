@@ -45,7 +45,7 @@ def test_one_seed(make_run, said):
 
 def test_the_gate_that_chooses(make_run, said):
     make_run("lstm")
-    assert "What it keeps is chosen most by its input gate: 0.75 at the task's events, 0.45 elsewhere." in said()
+    assert "Its input gate discriminates most: 0.75 at the task's events, 0.45 elsewhere." in said()
 
 
 def test_half_lives_within_the_sequence(make_run, said):
@@ -58,7 +58,10 @@ def test_a_half_life_beyond_the_sequence_is_no_number(make_run, said):
     assert "loses less than half over the 10 steps of the sequence in lstm." in said()
     assert "500" not in said()
     make_run("gru")
-    assert "halves in so many steps: gru 2; over the 10 steps of the sequence it hardly decays in lstm." in said()
+    assert (
+        "in which the gradient of a loss at the end halves: gru 2; over the 10 steps of the sequence it hardly decays in lstm."
+        in said()
+    )
 
 
 def test_runs_without_probes_say_nothing(make_run, said):

@@ -221,4 +221,4 @@ def test_what_there_is_not_is_said(
     for seed in range(5):
         make_run(seed=seed, folder="seeds")
     assert main(["importance", "seeds"]) == 2
-    assert "differ in an option" in capsys.readouterr().err
+    assert "No option varies among the finished runs" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_every_state(make_run, tmp_path: Path):
     noted(make_run(seed=2, state="running"), updated=START, host="elsewhere", pid=7)
     noted(make_run(seed=3, state="failed", error="Out of\nmemory."))
     noted(make_run(seed=4, state="diverged"))
-    noted(make_run(seed=5, state="failed"), cause="interrupted", error="Interrupted; the same command goes on.")
+    noted(make_run(seed=5, state="failed"), cause="interrupted", error="Interrupted; the same command resumes it.")
     planned(tmp_path / "runs", "next", json.loads((make_run(seed=0) / "status.json").read_text())["id"])
     noted(make_run(seed=0), updated=START + 50)
     found = overview([tmp_path / "runs"], now)
@@ -47,7 +47,7 @@ def test_every_state(make_run, tmp_path: Path):
     assert found.counts == {"done": 1, "queued": 2} | dict.fromkeys(once, 1)
     assert only(found, "failed").reason == "Out of memory"
     assert only(found, "failed").look.endswith("status.json")
-    assert only(found, "preempted").reason == "Interrupted; the same command goes on"
+    assert only(found, "preempted").reason == "Interrupted; the same command resumes it"
     assert only(found, "stale").reason == "no sign of life for 3 min 40 s; process 7 on elsewhere"
     assert only(found, "done").seconds == 50
 
