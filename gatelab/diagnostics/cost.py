@@ -26,8 +26,9 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
 def pointwise_operators(cell: Cell) -> int:
     """Pointwise operators of one step for each unit: those that the new state follows from."""
     names, step = by_position(cell)
+    values = [torch.zeros(1) for _ in names]
     with torch.no_grad(), _Calls() as calls:
-        state = step(*(torch.zeros(1) for _ in names))
+        state = step(*values)
     return calls.needed(state)
 
 

@@ -39,3 +39,8 @@ def test_a_step_reads_as_much_memory_as_there_is_on_average():
         cell = CELLS.build("attention", window=window)
         model = SequenceModel(RNN(cell, 5, 7, batch_first=True), 3, "last")
         assert model_flops_per_step(model, 9) == flops_per_step(cell, 5, 7, entries)
+
+
+def test_the_operators_of_a_step_are_those_of_its_equations():
+    # rnn: tanh. lstm: 3 sigmoid, 2 tanh, 3 products, 1 sum. cifg: 2 sigmoid, 2 tanh, 3 products, 1 sum, 1 - f.
+    assert {name: pointwise_operators(CELLS.build(name)) for name in ("rnn", "lstm", "cifg")} == {"rnn": 1, "lstm": 9, "cifg": 9}
