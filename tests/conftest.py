@@ -1,5 +1,6 @@
 """What tests share: how they call commands, the offline copy of the data files, and signals as a terminal leaves them."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -35,8 +36,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread: the tensors here are small, and test processes run beside each other."""
+    """One thread: the tensors here are small, and test processes run beside each other. No garbage before there are tests."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # who only hands out tests needs no torch
+        gc.disable()  # until `pytest_collection_finish`: what modules define stays, and looking through it took half of the collection
         import torch
 
         torch.set_num_threads(1)
@@ -117,6 +119,12 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., "sub
         return subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=900)
 
     return call
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector looks at what tests make, not at modules and cases."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

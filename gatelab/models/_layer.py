@@ -23,7 +23,6 @@ class Layer(nn.Module):
         super().__init__()
         self.cell, self.hidden_size = cell, hidden_size
         self.shapes = cell.shapes(input_size, hidden_size, bias)
-        self._read_names = () if cell.memory is None else tuple(cell.memory.parameters(input_size, hidden_size))
         for name, shape in self.shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
         self.reset_parameters()
@@ -78,7 +77,9 @@ class Layer(nn.Module):
         """All weights as one replica."""
         own = {name: self.read(name)[None] for name in self.shapes}
         p = {name: own[name] for name in self.cell.vectors}
-        memory = {name: own[f"memory_{name}"] for name in self._read_names}
+        memory = {}
+        if self.cell.memory is not None:
+            memory = {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")}
         return Weights(own.get("W"), own.get("R"), own.get("b"), p, memory)
 
     def forward(
