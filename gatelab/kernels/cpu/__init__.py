@@ -9,8 +9,8 @@ from gatelab.kernels import eager
 from gatelab.kernels._gate import CAPTURED, constant
 from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
-from gatelab.kernels.cpu._call import DTYPES, POOL, library, plan, segment_of
-from gatelab.kernels.cpu._function import Inputs, Run, TimeLoop, forward
+from gatelab.kernels.cpu._call import DTYPES, POOL, divide, library, segment_of
+from gatelab.kernels.cpu._function import Inputs, LoopCall, TimeLoop, forward
 from gatelab.kernels.cpu._operator import captured
 from gatelab.kernels.cpu._source import source
 from gatelab.kernels.cpu._verify import difference
@@ -59,14 +59,14 @@ def scan(
         return captured(cell, inputs, lengths, boundaries, record, checkpoint_every)
     inputs = inputs.laid_out()
     sizes = N, T, B, _, H = inputs.sizes
-    divided = plan(N, B, torch.get_num_threads())
+    division = divide(N, B, torch.get_num_threads())
     save = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs.flat())
-    segment = segment_of(cell, divided, N * B * H * x.element_size(), T, checkpoint_every, save)
+    segment = segment_of(cell, division, N * B * H * x.element_size(), T, checkpoint_every, save)
     # A copy, as of resets: the backward pass reads it when the caller may have overwritten theirs.
     ends = None if lengths is None else lengths.to("cpu", torch.int64, copy=True).contiguous()
     kernels = library(cell, x.dtype)
-    run = Run(kernels, cell, kernels.form(sizes, divided, segment), ends, boundaries, record, save, flow)
-    results = TimeLoop.apply(run, *inputs.flat()) if save else forward(run, inputs, POOL.take)[0]
+    call = LoopCall(kernels, cell, kernels.form(sizes, division, segment), ends, boundaries, record, save, flow)
+    results = TimeLoop.apply(call, *inputs.flat()) if save else forward(call, inputs, POOL.take)[0]
     parts = len(cell.state)
     made = None
     if record:

@@ -40,11 +40,18 @@ class Form:
     """
 
     def __init__(
-        self, library: ctypes.CDLL, offsets: Mapping[str, int], count: int, sizes: Sizes, window: int, plan: "Plan", segment: int
+        self,
+        library: ctypes.CDLL,
+        offsets: Mapping[str, int],
+        count: int,
+        sizes: Sizes,
+        window: int,
+        division: "Division",
+        segment: int,
     ) -> None:
         self.sizes, self.segment = sizes, segment
         self.offsets = offsets
-        front = [*sizes, window, *plan, segment]  # in the order of `FIELDS`
+        front = [*sizes, window, *division, segment]  # in the order of `FIELDS`
         self.words = array("q", front + [0] * (count - len(front)))
         self._library = library
         self._known: dict[tuple[Any, ...], int] = {}
@@ -121,24 +128,24 @@ class Library:
             raise build.BuildError("The compiled kernel and this version of gatelab disagree; run `gatelab kernels clear`.")
         self.lanes = self._library.lanes()
         self._memory = cell.memory
-        self._forms: dict[tuple[Sizes, Plan, int], Form] = {}
+        self._forms: dict[tuple[Sizes, Division, int], Form] = {}
 
-    def form(self, sizes: Sizes, plan: "Plan", segment: int) -> Form:
+    def form(self, sizes: Sizes, division: "Division", segment: int) -> Form:
         """What calls of these sizes share.
 
         Args:
             sizes: N, T, B, D, H.
-            plan: rows to blocks, blocks to threads.
+            division: rows to blocks, blocks to threads.
             segment: steps between two states that are kept; T keeps everything.
         """
-        key = (sizes, plan, segment)
+        key = (sizes, division, segment)
         known = self._forms.get(key)
         if known is None:
             if len(self._forms) > MOST_FORMS:
                 self._forms.clear()
             T = sizes[1]
             window = 0 if self._memory is None else min(self._memory.window or T, T)  # entries of the tape that are read
-            known = self._forms[key] = Form(self._library, self._offsets, self._count, sizes, window, plan, segment)
+            known = self._forms[key] = Form(self._library, self._offsets, self._count, sizes, window, division, segment)
         return known
 
     def forward(self, block: Block) -> None:
@@ -159,7 +166,7 @@ def library(cell: Cell, dtype: torch.dtype) -> Library:
     return Library(cell, dtype)
 
 
-class Plan(NamedTuple):
+class Division(NamedTuple):
     """How a call is divided.
 
     Attributes:
@@ -174,14 +181,14 @@ class Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def plan(N: int, B: int, threads: int) -> Plan:
+def divide(N: int, B: int, threads: int) -> Division:
     """Rows to threads: the same for the same sizes and number of threads, whatever the machine does."""
     blocks = math.ceil(B / BLOCK_ROWS)
     if N * blocks % threads:  # as many blocks for every thread, if there are enough rows
         each = math.lcm(N, threads) // N
         blocks = min(math.ceil(blocks / each) * each, B)
     rows = math.ceil(B / blocks)
-    return Plan(blocks, min(threads, N * blocks), max(8, min(256, CHUNK_ROWS // rows)))
+    return Division(blocks, min(threads, N * blocks), max(8, min(256, CHUNK_ROWS // rows)))
 
 
 def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
@@ -201,10 +208,10 @@ def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
     return max(1, round(math.sqrt(T * state * part_bytes / step)))
 
 
-def segment_of(cell: Cell, divided: Plan, part_bytes: int, T: int, every: int | None, save: bool) -> int:
+def segment_of(cell: Cell, division: Division, part_bytes: int, T: int, every: int | None, save: bool) -> int:
     """Steps between two kept states: what was asked for or `default_segment`, in whole chunks; T where nothing is kept."""
     steps = every or (default_segment(cell, part_bytes, T) if save else T)
-    return min(T, math.ceil(steps / divided.chunk) * divided.chunk)
+    return min(T, math.ceil(steps / division.chunk) * division.chunk)
 
 
 class Pool:

@@ -17,7 +17,7 @@ from gatelab.kernels.cpu._call import POOL, Block, Form, Library
 _log = logging.getLogger(__name__)
 
 
-class Run(NamedTuple):
+class LoopCall(NamedTuple):
     """What a call computes with, besides tensors that have gradients.
 
     Attributes:
@@ -138,12 +138,12 @@ def _like_input(x: Tensor, H: int) -> Tensor:
     return x.new_empty_strided((N, T, B, H), strides)
 
 
-def _block(run: Run, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> Block:
-    block = Block(run.form).strides("x_n", inputs.x).strides("out_n", out)
+def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> Block:
+    block = Block(call.form).strides("x_n", inputs.x).strides("out_n", out)
     if inputs.memory:
-        block.set(dict(zip(read_weights(run.cell), inputs.memory, strict=True)))
-    if run.resets is not None:
-        block.set({"resets": run.resets, "restart": inputs.restart})
+        block.set(dict(zip(read_weights(call.cell), inputs.memory, strict=True)))
+    if call.resets is not None:
+        block.set({"resets": call.resets, "restart": inputs.restart})
     return block.set(
         {
             "x": inputs.x,
@@ -153,43 +153,43 @@ def _block(run: Run, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> 
             "p": inputs.p,
             "s0": inputs.s0,
             "out": out,
-            "lengths": run.lengths,
+            "lengths": call.lengths,
             **values,
         }
     )
 
 
-def results(run: Run, inputs: Inputs) -> tuple[Tensor, ...]:
+def results(call: LoopCall, inputs: Inputs) -> tuple[Tensor, ...]:
     """Where output, last states and, on request, records will stand."""
     out = _like_input(inputs.x, inputs.s0[0].shape[-1])
     made = [out, *[torch.empty_like(part, memory_format=torch.contiguous_format) for part in inputs.s0]]
-    if run.record:
-        make = out.new_zeros if run.ended else out.new_empty
-        made += [make((count, *out.shape)) for count in (len(run.cell.gates), len(run.cell.state))]
+    if call.record:
+        make = out.new_zeros if call.ended else out.new_empty
+        made += [make((count, *out.shape)) for count in (len(call.cell.gates), len(call.cell.state))]
     return tuple(made)
 
 
-def held_sizes(run: Run) -> dict[str, int]:
+def held_sizes(call: LoopCall) -> dict[str, int]:
     """What the backward pass needs besides, in numbers: everything, or a state for each segment; and the tape."""
-    if not run.save:
+    if not call.save:
         return {}
-    names = ["saved" if run.form.segment >= run.form.sizes[1] else "kept", *(["tape"] if run.cell.memory is not None else [])]
-    return {name: run.form.size(f"{name}_size") for name in names}
+    names = ["saved" if call.form.segment >= call.form.sizes[1] else "kept", *(["tape"] if call.cell.memory is not None else [])]
+    return {name: call.form.size(f"{name}_size") for name in names}
 
 
-def forward(run: Run, inputs: Inputs, take: Callable[[int, torch.dtype], M]) -> tuple[tuple[Tensor, ...], dict[str, M]]:
+def forward(call: LoopCall, inputs: Inputs, take: Callable[[int, torch.dtype], M]) -> tuple[tuple[Tensor, ...], dict[str, M]]:
     """Output, last states and records; then what the backward pass needs, in memory that is taken as `take` does it."""
-    out, *others = made = results(run, inputs)
-    parts = len(run.cell.state)
+    out, *others = made = results(call, inputs)
+    parts = len(call.cell.state)
     records = dict(zip(("record_a", "record_s"), others[parts:], strict=False))
-    held = {name: take(size, out.dtype) for name, size in held_sizes(run).items()}
-    work = POOL.take(run.form.size("workspace", 0, tape="tape" in held), out.dtype)
-    run.library.forward(_block(run, inputs, out, {"last": others[:parts], "work": work, **records, **held}))
+    held = {name: take(size, out.dtype) for name, size in held_sizes(call).items()}
+    work = POOL.take(call.form.size("workspace", 0, tape="tape" in held), out.dtype)
+    call.library.forward(_block(call, inputs, out, {"last": others[:parts], "work": work, **records, **held}))
     return made, held
 
 
 def adjoint(
-    run: Run,
+    call: LoopCall,
     inputs: Inputs,
     out: Tensor,
     held: Mapping[str, Memory],
@@ -198,33 +198,33 @@ def adjoint(
 ) -> list[Tensor | None]:
     """The gradients of the tensors of `inputs` that are wanted, in the order of `Inputs.flat`."""
     made = [_empty(value, wish) for value, wish in zip(inputs.flat(), wanted, strict=True)]
-    if inputs.W is None and run.cell.memory is None:  # no equation reads the input
+    if inputs.W is None and call.cell.memory is None:  # no equation reads the input
         made[0] = None
-    of = Inputs.back(run.cell, tuple(made))
+    of = Inputs.back(call.cell, tuple(made))
     values: dict[str, Any] = {**held, "dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
     values |= {"drestart": of.restart}
-    values |= {f"d{name}": value for name, value in zip(read_weights(run.cell), of.memory, strict=True)}
+    values |= {f"d{name}": value for name, value in zip(read_weights(call.cell), of.memory, strict=True)}
     # Kept by name until the call is over: the argument block holds addresses only.
     d_out, *others = cotangents
     if d_out is not None:
         d_out = _rows(d_out)
         values["d_out"] = d_out
-    parts = len(run.cell.state)
+    parts = len(call.cell.state)
     others = [None if value is None else _dense(value) for value in others]
     values["d_last"] = others[:parts]
     values |= dict(zip(("d_record_a", "d_record_s"), others[parts:], strict=False))
     flow = None
-    if run.flow is not None:
-        N, T, B, _, H = run.form.sizes
+    if call.flow is not None:
+        N, T, B, _, H = call.form.sizes
         flow = out.new_zeros(parts, N, T, B, H)
-        run.flow.cotangents = dict(zip(run.cell.state, flow, strict=True))
-    work = POOL.take(run.form.size("workspace", 1, tape="tape" in held), out.dtype)
-    block = _block(run, inputs, out, {"flow": flow, "work": work, **values})
+        call.flow.cotangents = dict(zip(call.cell.state, flow, strict=True))
+    work = POOL.take(call.form.size("workspace", 1, tape="tape" in held), out.dtype)
+    block = _block(call, inputs, out, {"flow": flow, "work": work, **values})
     if made[0] is not None:
         block.strides("dx_n", made[0])
     if d_out is not None:
         block.strides("d_out_n", d_out)
-    run.library.backward(block)
+    call.library.backward(block)
     return made
 
 
@@ -232,9 +232,9 @@ class TimeLoop(torch.autograd.Function):
     """Output, last states and records of one layer and direction; its gradients come from the compiled adjoint."""
 
     @staticmethod
-    def forward(ctx: Any, run: Run, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        made, ctx.held = forward(run, Inputs.back(run.cell, tensors), POOL.take)
-        ctx.run = run
+    def forward(ctx: Any, call: LoopCall, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        made, ctx.held = forward(call, Inputs.back(call.cell, tensors), POOL.take)
+        ctx.call = call
         ctx.save_for_backward(*tensors)
         # The adjoint reads the output, but the user may do with it what they like: `_output` finds out whether they did.
         ctx.out = made[0].detach()
@@ -244,16 +244,16 @@ class TimeLoop(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        run: Run = ctx.run
+        call: LoopCall = ctx.call
         tensors: tuple[Tensor | None, ...] = ctx.saved_tensors  # raises if the graph was freed
         wanted = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
-            return (None, *_eagerly(run, tensors, wanted, cotangents))
-        inputs = Inputs.back(run.cell, tensors)
+            return (None, *_eagerly(call, tensors, wanted, cotangents))
+        inputs = Inputs.back(call.cell, tensors)
         # Hooks on saved tensors may give back anything.
-        check(run.cell, inputs.weights(run.cell), inputs.x, inputs.s0, restart=inputs.again)
+        check(call.cell, inputs.weights(call.cell), inputs.x, inputs.s0, restart=inputs.again)
         inputs = inputs.laid_out()
-        made = adjoint(run, inputs, _output(ctx, inputs), ctx.held, cotangents, wanted)
+        made = adjoint(call, inputs, _output(ctx, inputs), ctx.held, cotangents, wanted)
         if not _graph_is_kept():
             ctx.held, ctx.out = {}, None
         return (None, *made)
@@ -263,22 +263,22 @@ def _output(ctx: Any, inputs: Inputs) -> Tensor:
     """What the loop put out, computed again if it was modified in place since."""
     if ctx.out._version == ctx.version:
         return ctx.out
-    return forward(ctx.run._replace(save=False, record=False), inputs, POOL.take)[0][0]
+    return forward(ctx.call._replace(save=False, record=False), inputs, POOL.take)[0][0]
 
 
 def _eagerly(
-    run: Run, tensors: tuple[Tensor | None, ...], wanted: Sequence[bool], cotangents: Sequence[Tensor | None]
+    call: LoopCall, tensors: tuple[Tensor | None, ...], wanted: Sequence[bool], cotangents: Sequence[Tensor | None]
 ) -> Iterator[Tensor | None]:
     """The gradients by the eager loop: with a graph of their own (create_graph=True), or of cotangents that are not plain."""
     _log_once()
     again = torch.is_grad_enabled()
     with torch.enable_grad():  # a tensor may be given twice, as h and as c: each gets a name and a gradient of its own
         aliases = [None if value is None else value.view_as(value) for value in tensors]
-    inputs = Inputs.back(run.cell, tuple(aliases))
+    inputs = Inputs.back(call.cell, tuple(aliases))
     with torch.enable_grad():
-        weights, resets = inputs.weights(run.cell), None if run.resets is None else run.resets.mT
-        options = {"flow": run.flow, "resets": resets, "restart": inputs.again}
-        result = eager.scan(run.cell, weights, inputs.x, inputs.s0, run.lengths, run.record, **options)
+        weights, resets = inputs.weights(call.cell), None if call.resets is None else call.resets.mT
+        options = {"flow": call.flow, "resets": resets, "restart": inputs.again}
+        result = eager.scan(call.cell, weights, inputs.x, inputs.s0, call.lengths, call.record, **options)
     reached = [result.output, *result.state]
     if result.record is not None:
         reached += [torch.stack([*part.values()]) for part in result.record]

@@ -9,8 +9,8 @@ from torch import Tensor
 from gatelab.cells import Cell
 from gatelab.kernels._gate import constant
 from gatelab.kernels._scan import Record, Scan
-from gatelab.kernels.cpu._call import Plan, library, plan, segment_of
-from gatelab.kernels.cpu._function import Inputs, Run, adjoint, forward, held_sizes, results
+from gatelab.kernels.cpu._call import Division, divide, library, segment_of
+from gatelab.kernels.cpu._function import Inputs, LoopCall, adjoint, forward, held_sizes, results
 
 _cells: dict[str, Cell] = {}  # a graph knows a cell by a text
 
@@ -22,13 +22,13 @@ def _settled(cell: Cell, sizes: tuple[int, ...], itemsize: int, every: int | Non
     key = f"{type(cell).__module__}:{cell!r}"
     while _cells.setdefault(key, cell) != cell:  # a notebook may define a class again, and a graph keeps the one that it captured
         key += "'"
-    divided = plan(N, B, torch.get_num_threads())
-    segment = segment_of(cell, divided, N * B * H * itemsize, T, every, save)
-    return key, [divided.blocks, divided.threads, divided.chunk, segment]
+    division = divide(N, B, torch.get_num_threads())
+    segment = segment_of(cell, division, N * B * H * itemsize, T, every, save)
+    return key, [division.blocks, division.threads, division.chunk, segment]
 
 
 def captured(cell: Cell, inputs: Inputs, lengths: Tensor | None, resets: Tensor | None, record: bool, every: int | None) -> Scan:
-    """As `gatelab.kernels.scan`, as one node of the graph that is being captured; `resets` as of `Run`."""
+    """As `gatelab.kernels.scan`, as one node of the graph that is being captured; `resets` as of `LoopCall`."""
     N, T, B, _, H = inputs.sizes
     # Only those that there are: autograd takes a list that holds a None for one without gradients.
     tensors, there = [value for value in inputs.flat() if value is not None], [value is not None for value in inputs.flat()]
@@ -43,7 +43,7 @@ def captured(cell: Cell, inputs: Inputs, lengths: Tensor | None, resets: Tensor 
     return Scan(made[0], tuple(made[1 : 1 + parts]), records)
 
 
-def _run_of(
+def _call_of(
     key: str,
     there: Sequence[bool],
     tensors: Sequence[Tensor],
@@ -52,14 +52,14 @@ def _run_of(
     numbers: Sequence[int],
     record: bool,
     save: bool,
-) -> tuple[Run, Inputs]:
+) -> tuple[LoopCall, Inputs]:
     given = iter(tensors)
     inputs = Inputs.back(_cells[key], tuple(next(given) if here else None for here in there))
     kernels = library(_cells[key], inputs.x.dtype)
     blocks, threads, chunk, segment = map(int, numbers)
     N, T, B, D, H = map(int, inputs.sizes)
-    form = kernels.form((N, T, B, D, H), Plan(blocks, threads, chunk), segment)
-    return Run(kernels, _cells[key], form, lengths, resets, record, save, None), inputs
+    form = kernels.form((N, T, B, D, H), Division(blocks, threads, chunk), segment)
+    return LoopCall(kernels, _cells[key], form, lengths, resets, record, save, None), inputs
 
 
 def _ends(lengths: Tensor | None) -> Tensor | None:
@@ -86,8 +86,8 @@ def _time_loop(
     record: bool,
     save: bool,
 ) -> list[Tensor]:
-    run, inputs = _run_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, save)
-    made, held = forward(run, inputs.laid_out(), lambda count, dtype: torch.empty(count, dtype=dtype))
+    call, inputs = _call_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, save)
+    made, held = forward(call, inputs.laid_out(), lambda count, dtype: torch.empty(count, dtype=dtype))
     return [*map(_plain, made), *held.values()]
 
 
@@ -102,9 +102,9 @@ def _(
     record: bool,
     save: bool,
 ) -> list[Tensor]:
-    run, inputs = _run_of(key, there, tensors, lengths, resets, numbers, record, save)
-    held = held_sizes(run).values()
-    return [*(value.new_empty(value.shape) for value in results(run, inputs)), *(inputs.x.new_empty(size) for size in held)]
+    call, inputs = _call_of(key, there, tensors, lengths, resets, numbers, record, save)
+    held = held_sizes(call).values()
+    return [*(value.new_empty(value.shape) for value in results(call, inputs)), *(inputs.x.new_empty(size) for size in held)]
 
 
 @torch.library.custom_op("gatelab::time_loop_backward", mutates_args=())
@@ -121,10 +121,10 @@ def _time_loop_backward(
     record: bool,
     wanted: Sequence[bool],
 ) -> list[Tensor]:
-    run, inputs = _run_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, True)
-    memory = dict(zip(held_sizes(run), held, strict=True))
+    call, inputs = _call_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, True)
+    memory = dict(zip(held_sizes(call), held, strict=True))
     wishes = iter(wanted)
-    made = adjoint(run, inputs.laid_out(), out, memory, cotangents, [here and next(wishes) for here in there])
+    made = adjoint(call, inputs.laid_out(), out, memory, cotangents, [here and next(wishes) for here in there])
     found = zip((value for value, here in zip(made, there, strict=True) if here), tensors, wanted, strict=True)
     return [torch.zeros_like(given) if value is None else _plain(value) for value, given, wish in found if wish]
 

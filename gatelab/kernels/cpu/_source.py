@@ -33,6 +33,16 @@ FIELDS = (
     ("drestart", "real *[STATES]"),
 )
 
+GENERATED = "#define GENERATED\n"  # without it each C file includes what stands before it, so that an editor can open it alone
+_ABOUT_CONTRACT = """\
+// What the C files get from the printer: the constants, the tables, step and adjoint of a cell, and the argument block of a call.
+// This is what it prints for an LSTM in float32, as an example for who opens a C file alone; a cell has its own in place of it.
+// tests/kernels holds it up to date.
+#pragma once
+#include "product.c"
+
+"""
+
 
 @functools.cache
 def equations(cell: Cell, dtype: torch.dtype) -> Equations:
@@ -56,7 +66,12 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
     loop = ["layout", *(["memory"] if cell.memory is not None else []), "loop", "adjoint", "call"]
-    return "\n".join([number + part("vector"), part("product"), printed, _struct(), *map(part, loop)])
+    return "\n".join([GENERATED + number + part("vector"), part("product"), printed, _struct(), *map(part, loop)])
+
+
+def contract(cell: Cell, dtype: torch.dtype) -> str:
+    """What `contract.h` holds: all that the C files get from the printer, of a cell that serves as the example."""
+    return _ABOUT_CONTRACT + print_equations(cell, equations(cell, dtype)) + "\n" + _struct()
 
 
 def part(name: str) -> str:

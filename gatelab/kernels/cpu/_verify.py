@@ -17,8 +17,8 @@ from gatelab.cells import Cell
 from gatelab.kernels import eager
 from gatelab.kernels._scan import Weights
 from gatelab.kernels.cpu import build
-from gatelab.kernels.cpu._call import POOL, library, plan
-from gatelab.kernels.cpu._function import Inputs, Run, adjoint, forward, read_weights
+from gatelab.kernels.cpu._call import POOL, divide, library
+from gatelab.kernels.cpu._function import Inputs, LoopCall, adjoint, forward, read_weights
 from gatelab.kernels.cpu._printed import is_ours
 from gatelab.kernels.cpu._printer import print_nodes
 from gatelab.kernels.cpu._source import equations, part
@@ -73,10 +73,10 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
 
 def _compiled(cell: Cell, inputs: Inputs, cotangents: list[Tensor]) -> list[Tensor | None]:
     kernels = library(cell, inputs.x.dtype)
-    run = Run(kernels, cell, kernels.form(inputs.sizes, plan(_N, _B, 1), _T), None, None, False, True, None)
+    call = LoopCall(kernels, cell, kernels.form(inputs.sizes, divide(_N, _B, 1), _T), None, None, False, True, None)
     with torch.no_grad():
-        made, held = forward(run, inputs, POOL.take)
-        return [*made, *adjoint(run, inputs, made[0], held, cotangents, [value is not None for value in inputs.flat()])]
+        made, held = forward(call, inputs, POOL.take)
+        return [*made, *adjoint(call, inputs, made[0], held, cotangents, [value is not None for value in inputs.flat()])]
 
 
 def _eager(cell: Cell, inputs: Inputs, cotangents: list[Tensor]) -> list[Tensor | None]:

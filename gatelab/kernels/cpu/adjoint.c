@@ -1,8 +1,13 @@
 // The time loop backwards, and the gradients of the weights.
 
+#ifndef GENERATED  // opened alone, in an editor
+#include "loop.c"
+#endif
+
 // The adjoint of one step for all units of all rows; `s->state` holds the cotangent of the state, after the step and then before.
-static void adjoint_rows(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s,
-                         const real *saved, real *da, real *sums) {
+static void adjoint_rows(const Pass *pass, long t, const real *saved, real *da, real *sums) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   const real *first[it->rows];  // the first part of the state, where a step reads it and does not store it
   for (long r = 0; r < it->rows; r++) first[r] = before_at(c, it, t, r);
@@ -69,7 +74,8 @@ static void to_tiles(const real *row, long count, real *to, long i, long rows) {
 static void outputs_to_tiles(const Call *c, const Item *it, long t, long all_rows, real *to) {
   for (long i = 0; i < all_rows; i++) to_tiles(before_at(c, it, t + i / it->rows, i % it->rows), c->H, to, i, all_rows);
 }
-static void columns_to_tiles(const Call *c, const Plan *p, const Item *it, long t, long all_rows, const real *saved, real *to) {
+static void columns_to_tiles(const Pass *pass, long t, long all_rows, const real *saved, real *to) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
   const long step_v = it->rows * LANES;
   for (long i = 0; i < all_rows; i++) {
     const long j = i / it->rows, r = i % it->rows;
@@ -86,8 +92,9 @@ static void columns_to_tiles(const Call *c, const Plan *p, const Item *it, long 
 }
 
 // Gradients of W, R and the weights of the read from `steps` steps at once, while their cotangents are in the cache.
-static void weight_gradients(const Call *c, const Plan *p, const Item *it, long t, long steps, const Scratch *s,
-                             const real *saved, real *gradient) {
+static void weight_gradients(const Pass *pass, long t, long steps, const real *saved, real *gradient) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, wide = p->Hv * LANES, all_rows = steps * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
   const real *query = s->chunk + GATES * p->Hv * step_v;  // its cotangents, behind them those of the key
   real *of_read = gradient + p->gradient_read;            // of Q, P, K and v
@@ -99,15 +106,15 @@ static void weight_gradients(const Call *c, const Plan *p, const Item *it, long 
     if (INPUT_GATES && c->dW) outer_product(s->left, p->depth_x, s->chunk, INPUT_GATES * p->Hv, steps, size, it->rows, gradient);
     if (MEMORY && c->dQ) outer_product(s->left, p->depth_x, query, p->Hv, steps, size, it->rows, of_read);
   }
-  for (long f = 0; f < FED && RECURRENT_GATES && c->dR; f++) {
+  for (long f = 0; f < FED && RECURRENT_GATES > 0 && c->dR; f++) {
     const long stored = STORED_AT[FED_PART[f]];
     if (stored < 0) outputs_to_tiles(c, it, t, all_rows, s->left);
-    else columns_to_tiles(c, p, it, t, all_rows, saved + (SAVED + stored) * p->Hv * step_v, s->left);
+    else columns_to_tiles(pass, t, all_rows, saved + (SAVED + stored) * p->Hv * step_v, s->left);
     outer_product(s->left, p->depth_s, s->chunk + INPUT_ONLY * p->Hv * step_v, RECURRENT_GATES * p->Hv, steps, size, it->rows,
                   gradient + p->gradient_s + f * p->depth_s * RECURRENT_GATES * p->Hv * LANES);
   }
   if (MEMORY && c->dP) {
-    columns_to_tiles(c, p, it, t, all_rows, saved + (SAVED + STORED + 1) * p->Hv * step_v, s->left);
+    columns_to_tiles(pass, t, all_rows, saved + (SAVED + STORED + 1) * p->Hv * step_v, s->left);
     outer_product(s->left, p->depth_s, query, p->Hv, steps, size, it->rows, of_read + p->depth_x * wide);
   }
   if (MEMORY && c->dK) {
@@ -118,7 +125,9 @@ static void weight_gradients(const Call *c, const Plan *p, const Item *it, long 
 }
 
 // The cotangent of a state that started again before step t is that of `restart`; nothing reaches the step before.
-static void restart_backwards(const Call *c, const Plan *p, const Item *it, long t, const Scratch *s) {
+static void restart_backwards(const Pass *pass, long t) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   for (long r = 0; r < it->rows; r++) {
     if (!restarts(c, it, t, r)) continue;
@@ -131,12 +140,13 @@ static void restart_backwards(const Call *c, const Plan *p, const Item *it, long
 }
 
 // Steps `first` to `end` of a block of rows, backwards. `first` is a multiple of the chunk.
-static void backward_steps(const Call *c, const Plan *p, const Packed *w, const Item *it, long first, long end, const Scratch *s,
-                           const real *saved, real *gradient) {
+static void backward_steps(const Pass *pass, long first, long end, const real *saved, real *gradient) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, slot = p->slot * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
   for (long t = end - 1; t >= first; t--) {
     real *da = s->chunk + t % c->chunk * size;
-    adjoint_rows(c, p, w, it, t, s, saved + (t - first) * slot, da, gradient + p->gradient_b);
+    adjoint_rows(pass, t, saved + (t - first) * slot, da, gradient + p->gradient_b);
     long count = 0;
     for (long g = 0; g < GATES; g++) count += blocks_of(da + g * p->Hv * step_v, c->H, step_v, s->blocks + count);
     if (RECURRENT_GATES)
@@ -144,7 +154,7 @@ static void backward_steps(const Call *c, const Plan *p, const Packed *w, const 
         product(s->blocks + INPUT_ONLY * p->Hv, RECURRENT_GATES * p->Hv, RECURRENT_GATES * c->H,
                 w->back_state + f * p->Hv * LANES * RECURRENT_GATES * c->H, p->Hv, 0, 1, s->state + FED_PART[f] * p->Hv * step_v, it->rows);
 #if MEMORY
-    read_backwards(c, p, w, it, t, s, saved + (t - first) * slot, da + GATES * p->Hv * step_v, gradient);
+    read_backwards(pass, t, saved + (t - first) * slot, da + GATES * p->Hv * step_v, gradient);
     count += blocks_of(da + GATES * p->Hv * step_v, c->H, step_v, s->blocks + count);
 #endif
     if ((INPUT_GATES || MEMORY) && c->dx) {
@@ -155,13 +165,15 @@ static void backward_steps(const Call *c, const Plan *p, const Packed *w, const 
           store(c->dx + it->n * c->dx_n + t * c->dx_t + (it->first + r) * c->dx_b + v * LANES,
                 *(V *)(s->x + v * step_v + r * LANES), lanes_left(c->D, v));
     }
-    if (c->resets) restart_backwards(c, p, it, t, s);
+    if (c->resets) restart_backwards(pass, t);
     if (t % c->chunk == 0)
-      weight_gradients(c, p, it, t, least_long(c->chunk, end - t), s, saved + (t - first) * slot, gradient);
+      weight_gradients(pass, t, least_long(c->chunk, end - t), saved + (t - first) * slot, gradient);
   }
 }
 
-static void backward_item(const Call *c, const Plan *p, const Packed *w, const Item *it, const Scratch *s, real *gradient) {
+static void backward_item(const Pass *pass, real *gradient) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v, slot = p->slot * it->rows;
   real *cotangent = s->state;
   for (long q = 0; q < STATES; q++)
@@ -179,24 +191,26 @@ static void backward_item(const Call *c, const Plan *p, const Packed *w, const I
       for (long r = 0; r < it->rows; r++)
         memset(c->dx + it->n * c->dx_n + t * c->dx_t + (it->first + r) * c->dx_b, 0, c->D * sizeof(real));
   if (c->segment >= c->T) {
-    backward_steps(c, p, w, it, 0, it->end, s, c->saved + (it->n * c->B + it->first) * c->T * p->slot, gradient);
+    backward_steps(pass, 0, it->end, c->saved + (it->n * c->B + it->first) * c->T * p->slot, gradient);
   } else {
     for (long first = (it->end - 1) / c->segment * c->segment; first >= 0; first -= c->segment) {
       const long end = least_long(first + c->segment, it->end);
       Scratch again = *s;  // the state of the repeated steps; its cotangent waits in place
       again.state = s->again;
-      memcpy(carried_of(&again), kept_at(c, p, it, first), CARRIED * part * sizeof(real));
-      input_blocks(c, p, it, &again);
+      Pass repeated = *pass;
+      repeated.scratch = &again;
+      memcpy(carried_of(&again), kept_at(pass, first), CARRIED * part * sizeof(real));
+      input_blocks(&repeated);
       for (long t = first; t < end; t++) {
-        if (c->resets) restart_rows(c, p, it, t, &again);
-        before_step(c, p, w, it, t, &again, s->saved + (t - first) * slot);
-        step_save(c, p, w, it, t, &again, s->saved + (t - first) * slot);
+        if (c->resets) restart_rows(&repeated, t);
+        before_step(&repeated, t, s->saved + (t - first) * slot);
+        step_save(&repeated, t, s->saved + (t - first) * slot);
       }
-      backward_steps(c, p, w, it, first, end, s, s->saved, gradient);
+      backward_steps(pass, first, end, s->saved, gradient);
     }
   }
 #if MEMORY
-  summary_backwards(c, p, w, it, 0, s);  // what is read first is h_0
+  summary_backwards(pass, 0);  // what is read first is h_0
 #endif
   for (long q = 0; q < STATES; q++)
     if (c->ds0[q])

@@ -1,5 +1,9 @@
 // Packing, threads, and the two entry points.
 
+#ifndef GENERATED  // opened alone, in an editor
+#include "adjoint.c"
+#endif
+
 // LANES rows of LANES numbers become columns: blocks of half the size change places, then of a quarter, until numbers do.
 #if defined(__GNUC__) && !defined(__clang__)
 #define TURNS 1
@@ -68,50 +72,51 @@ static void pack_columns(const real *from, long row_length, const int *row_of, l
   }
 }
 
-static void pack(const Call *c, const Plan *p, long n, int backward) {
+static void pack(const Call *c, const Layout *p, long n, int backward) {
   const Packed w = packed_of(c, p, n, backward);
   const long H = c->H, Hv = p->Hv, D = c->D, S = FED * H, wide = Hv * LANES;
   const real *W = c->W + (INPUT_GATES ? n * INPUT_GATES * H * D : 0);
   const real *R = c->R + (RECURRENT_GATES ? n * RECURRENT_GATES * H * S : 0);
   if (!backward || c->segment < c->T) {
-    pack_rows(W, D, W_ROW, 0, INPUT_ONLY, H, Hv, (real *)w.input_only, D, 0);
-    pack_rows(W, D, W_ROW, INPUT_ONLY, BOTH, H, Hv, (real *)w.both, D + S, 0);
-    pack_rows(R, S, R_ROW, INPUT_ONLY, BOTH, H, Hv, (real *)w.both, D + S, D);
-    pack_rows(R, S, R_ROW, INPUT_GATES, RECURRENT_ONLY, H, Hv, (real *)w.recurrent_only, S, 0);
+    pack_rows(W, D, W_ROW, 0, INPUT_ONLY, H, Hv, w.input_only, D, 0);
+    pack_rows(W, D, W_ROW, INPUT_ONLY, BOTH, H, Hv, w.both, D + S, 0);
+    pack_rows(R, S, R_ROW, INPUT_ONLY, BOTH, H, Hv, w.both, D + S, D);
+    pack_rows(R, S, R_ROW, INPUT_GATES, RECURRENT_ONLY, H, Hv, w.recurrent_only, S, 0);
     if (c->b)
-      for (long g = 0; g < GATES; g++) to_columns(c->b + (n * GATES + GATE[g]) * H, H, (real *)w.bias + g * wide, LANES);
+      for (long g = 0; g < GATES; g++) to_columns(c->b + (n * GATES + GATE[g]) * H, H, w.bias + g * wide, LANES);
   }
-  for (long i = 0; i < VECTORS; i++) to_columns(c->p[i] + n * H, H, (real *)w.vectors + i * wide, LANES);
+  for (long i = 0; i < VECTORS; i++) to_columns(c->p[i] + n * H, H, w.vectors + i * wide, LANES);
 #if MEMORY
   const real *K = c->K + n * H * H, *Q = c->Q + n * H * D, *P = c->P + n * H * H;
   const int first[] = {0};
-  pack_rows(Q, D, first, 0, 1, H, Hv, (real *)w.query, D + H, 0);
-  pack_rows(P, H, first, 0, 1, H, Hv, (real *)w.query, D + H, D);
-  pack_rows(K, H, first, 0, 1, H, Hv, (real *)w.key, H, 0);
-  if (ADDITIVE) to_columns(c->v + n * H, H, (real *)w.score, LANES);
+  pack_rows(Q, D, first, 0, 1, H, Hv, w.query, D + H, 0);
+  pack_rows(P, H, first, 0, 1, H, Hv, w.query, D + H, D);
+  pack_rows(K, H, first, 0, 1, H, Hv, w.key, H, 0);
+  if (ADDITIVE) to_columns(c->v + n * H, H, w.score, LANES);
   if (backward) {
-    pack_columns(P, H, first, 0, 1, H, 0, H, (real *)w.back_summary);
-    pack_columns(K, H, first, 0, 1, H, 0, H, (real *)w.back_key);
-    if (c->dx) pack_columns(Q, D, first, 0, 1, H, 0, D, (real *)w.back_query);
+    pack_columns(P, H, first, 0, 1, H, 0, H, w.back_summary);
+    pack_columns(K, H, first, 0, 1, H, 0, H, w.back_key);
+    if (c->dx) pack_columns(Q, D, first, 0, 1, H, 0, D, w.back_query);
   }
 #endif
   if (!backward) return;
   for (long f = 0; f < FED; f++)
-    pack_columns(R, S, R_ROW, INPUT_ONLY, RECURRENT_GATES, H, f * H, H, (real *)w.back_state + f * wide * RECURRENT_GATES * H);
-  if (c->dx) pack_columns(W, D, W_ROW, 0, INPUT_GATES, H, 0, D, (real *)w.back_x);
+    pack_columns(R, S, R_ROW, INPUT_ONLY, RECURRENT_GATES, H, f * H, H, w.back_state + f * wide * RECURRENT_GATES * H);
+  if (c->dx) pack_columns(W, D, W_ROW, 0, INPUT_GATES, H, 0, D, w.back_x);
 }
 
+// What one thread does of a call.
 typedef struct {
   const Call *call;
-  const Plan *plan;
+  const Layout *layout;
   int backward;
   long thread;
-  void (*work)(const Call *, const Plan *, int, long);
-} Job;
+  void (*work)(const Call *, const Layout *, int, long);
+} Part;
 
-static void *run_job(void *argument) {
-  const Job *job = argument;
-  job->work(job->call, job->plan, job->backward, job->thread);
+static void *run_part(void *argument) {
+  const Part *part = argument;
+  part->work(part->call, part->layout, part->backward, part->thread);
   return 0;
 }
 
@@ -125,43 +130,44 @@ static int forked = 0;
 static void note_fork(void) { forked = 1; }
 __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(0, 0, note_fork); }
 
-static void run_jobs(void *argument) {
-  const Job *jobs = argument;
-  for (long i = omp_get_thread_num(); i < jobs->call->threads; i += omp_get_num_threads()) run_job((void *)&jobs[i]);
+static void run_parts(void *argument) {
+  Part *parts = argument;
+  for (long i = omp_get_thread_num(); i < parts->call->threads; i += omp_get_num_threads()) run_part(&parts[i]);
 }
-static int on_torch_threads(const Job *jobs) {
+static int on_torch_threads(Part *parts) {
   if (forked || !GOMP_parallel || !omp_get_thread_num || !omp_get_num_threads) return 0;
-  GOMP_parallel(run_jobs, (void *)jobs, (unsigned)jobs->call->threads, 0);
+  GOMP_parallel(run_parts, parts, (unsigned)parts->call->threads, 0);
   return 1;
 }
 #else
-static int on_torch_threads(const Job *jobs) {
-  (void)jobs;
+static int on_torch_threads(Part *parts) {
+  (void)parts;
   return 0;
 }
 #endif
 
 // Elsewhere threads live as long as one call: none spins, none is lost in a fork. Where none can be made, this one does the work.
-static void on_threads(const Call *c, const Plan *p, int backward, void (*work)(const Call *, const Plan *, int, long)) {
-  Job jobs[c->threads];
+static void on_threads(const Call *c, const Layout *p, int backward, void (*work)(const Call *, const Layout *, int, long)) {
+  Part parts[c->threads];
   pthread_t handles[c->threads];
   int made[c->threads];
-  for (long i = 0; i < c->threads; i++) jobs[i] = (Job){c, p, backward, i, work};
-  if (c->threads > 1 && on_torch_threads(jobs)) return;
-  for (long i = 0; i < c->threads; i++) made[i] = i > 0 && pthread_create(&handles[i], 0, run_job, &jobs[i]) == 0;
+  for (long i = 0; i < c->threads; i++) parts[i] = (Part){c, p, backward, i, work};
+  if (c->threads > 1 && on_torch_threads(parts)) return;
+  for (long i = 0; i < c->threads; i++) made[i] = i > 0 && pthread_create(&handles[i], 0, run_part, &parts[i]) == 0;
   for (long i = 0; i < c->threads; i++)
-    if (!made[i]) run_job(&jobs[i]);
+    if (!made[i]) run_part(&parts[i]);
   for (long i = 0; i < c->threads; i++)
     if (made[i]) pthread_join(handles[i], 0);
 }
 
-static long share(long all, const Call *c, long thread) { return all * thread / c->threads; }
+// Where the share of a thread begins, of `count` things that are divided among the threads.
+static long share(long count, const Call *c, long thread) { return count * thread / c->threads; }
 
-static void pack_share(const Call *c, const Plan *p, int backward, long thread) {
+static void pack_share(const Call *c, const Layout *p, int backward, long thread) {
   for (long n = share(c->N, c, thread); n < share(c->N, c, thread + 1); n++) pack(c, p, n, backward);
 }
 
-static void run_share(const Call *c, const Plan *p, int backward, long thread) {
+static void run_share(const Call *c, const Layout *p, int backward, long thread) {
   const long items = c->N * c->blocks;
   Block blocks[p->Dv + (FED + CHUNK_COLUMNS) * p->Hv + MEMORY * (p->Dv + p->Hv) + 1];
   const Scratch s = scratch_parts(c, p, thread, backward, blocks);
@@ -169,19 +175,20 @@ static void run_share(const Call *c, const Plan *p, int backward, long thread) {
   for (long index = share(items, c, thread); index < share(items, c, thread + 1); index++) {
     const Item it = item_of(c, index);
     const Packed w = packed_of(c, p, it.n, backward);
+    const Pass pass = {c, p, &w, &it, &s};
     if (!backward) {
-      forward_item(c, p, &w, &it, &s);
+      forward_item(&pass);
       continue;
     }
     real *gradient = gradient_of(c, p, it.n + thread);  // a slot of its own for every pair, since both only grow
     if (it.n != replica) memset(gradient, 0, p->gradient * sizeof(real));
     replica = it.n;
-    backward_item(c, p, &w, &it, &s, gradient);
+    backward_item(&pass, gradient);
   }
 }
 
 // The sum over the threads that worked on replica n, in their order: the same bits whoever was first.
-static void sum_slots(const Call *c, const Plan *p, long n, long offset, V *sum, long count) {
+static void sum_slots(const Call *c, const Layout *p, long n, long offset, V *sum, long count) {
   const long items = c->N * c->blocks;
   for (long i = 0; i < count; i++) sum[i] = (V){0};
   for (long thread = 0; thread < c->threads; thread++) {
@@ -193,7 +200,7 @@ static void sum_slots(const Call *c, const Plan *p, long n, long offset, V *sum,
 }
 
 // One column of gates from its tiles to the rows of the parameter.
-static void unpack(const Call *c, const Plan *p, long n, long offset, long columns, long column, long depth, real *to,
+static void unpack(const Call *c, const Layout *p, long n, long offset, long columns, long column, long depth, real *to,
                    long row_length) {
   const long count = lanes_left(c->H, column % p->Hv);
   for (long k = 0; k < depth; k += TILE_ROWS) {
@@ -206,7 +213,7 @@ static void unpack(const Call *c, const Plan *p, long n, long offset, long colum
 }
 
 // Of Q, P, K and v, as they lie behind each other.
-static void read_gradient(const Call *c, const Plan *p, long n, long v) {
+static void read_gradient(const Call *c, const Layout *p, long n, long v) {
   const long H = c->H, D = c->D, wide = p->Hv * LANES, row = n * H + v * LANES;
   long at = p->gradient_read;
   if (c->dQ) unpack(c, p, n, at, p->Hv, v, D, c->dQ + row * D, D);
@@ -221,10 +228,10 @@ static void read_gradient(const Call *c, const Plan *p, long n, long v) {
   store(c->dv + row, sum, H - v * LANES);
 }
 
-static void gradient_share(const Call *c, const Plan *p, int backward, long thread) {
+static void gradient_share(const Call *c, const Layout *p, int backward, long thread) {
   (void)backward;
-  const long columns = (GATES + MEMORY) * p->Hv, all = c->N * columns, H = c->H, S = FED * H;
-  for (long index = share(all, c, thread); index < share(all, c, thread + 1); index++) {
+  const long columns = (GATES + MEMORY) * p->Hv, total = c->N * columns, H = c->H, S = FED * H;
+  for (long index = share(total, c, thread); index < share(total, c, thread + 1); index++) {
     const long n = index / columns, column = index % columns, g = column / p->Hv, unit = column % p->Hv * LANES;
     V sum;
     if (g == GATES) {
@@ -250,13 +257,13 @@ static void gradient_share(const Call *c, const Plan *p, int backward, long thre
 }
 
 void forward(const Call *c) {
-  const Plan p = plan_of(c, 0);
+  const Layout p = layout_of(c, 0);
   on_threads(c, &p, 0, pack_share);
   on_threads(c, &p, 0, run_share);
 }
 
 void backward(const Call *c) {
-  const Plan p = plan_of(c, 1);
+  const Layout p = layout_of(c, 1);
   on_threads(c, &p, 1, pack_share);
   on_threads(c, &p, 1, run_share);
   on_threads(c, &p, 1, gradient_share);

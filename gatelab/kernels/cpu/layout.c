@@ -1,8 +1,13 @@
-// Sizes, and where everything lies. Before this file come the constants and the functions printed from a cell's equations:
+// Sizes, and where everything lies. Before this file come the constants and the functions printed from a cell's equations, as in
+// contract.h:
 //   step     pre-activations, state, vectors -> new state, and what the adjoint needs to know of this step
 //   adjoint  that, the state before, vectors, cotangent of the new state -> cotangents of pre-activations, state and vectors
 // Work is split by rows of the batch: a block of rows goes through all of time on one thread, with no barrier.
 // Gates are in the order: fed by the input alone, by both, by the state alone.
+
+#ifndef GENERATED  // opened alone, in an editor
+#include "contract.h"
+#endif
 
 #define INPUT_GATES (INPUT_ONLY + BOTH)
 #define RECURRENT_GATES (BOTH + RECURRENT_ONLY)
@@ -24,10 +29,10 @@ typedef struct {
   long gradient_read;
   long slot, entry;                      // of a row: what a step keeps, and an entry of the tape
   long scratch, chunk_at, left_at, read_at, tape_at, saved_at; // of a thread, and where parts of it begin
-} Plan;
+} Layout;
 
-static Plan plan_of(const Call *c, int backward) {
-  Plan p;
+static Layout layout_of(const Call *c, int backward) {
+  Layout p;
   p.Hv = rounded(c->H, LANES) / LANES;
   p.Dv = rounded(c->D, LANES) / LANES;
   p.rows = (c->B + c->blocks - 1) / c->blocks;
@@ -52,25 +57,25 @@ static Plan plan_of(const Call *c, int backward) {
 }
 
 long workspace(const Call *c, int backward) {
-  const Plan p = plan_of(c, backward);
+  const Layout p = layout_of(c, backward);
   long size = c->N * p.forward + c->threads * p.scratch;
   if (backward) size += c->N * p.backward + (c->N + c->threads - 1) * p.gradient;
   return size;
 }
 // Of all N * B rows: what the forward pass leaves for the backward pass. `kept` holds the state before every segment.
-long saved_size(const Call *c) { return c->N * c->B * c->T * plan_of(c, 0).slot; }
+long saved_size(const Call *c) { return c->N * c->B * c->T * layout_of(c, 0).slot; }
 long kept_size(const Call *c) { return c->N * c->B * ((c->T + c->segment - 1) / c->segment) * CARRIED * rounded(c->H, LANES); }
-long tape_size(const Call *c) { return MEMORY * c->N * c->B * c->T * plan_of(c, 0).entry; }
+long tape_size(const Call *c) { return MEMORY * c->N * c->B * c->T * layout_of(c, 0).entry; }
 long lanes(void) { return LANES; }
 long call_size(void) { return sizeof(Call); }
 
 // Packed weights of a replica, in the order in which they lie; those of the read are empty without one.
 typedef struct {
-  const real *input_only, *both, *recurrent_only, *bias, *vectors, *query, *key, *score;
-  const real *back_state, *back_x, *back_summary, *back_key, *back_query;
+  real *input_only, *both, *recurrent_only, *bias, *vectors, *query, *key, *score;
+  real *back_state, *back_x, *back_summary, *back_key, *back_query;
 } Packed;
 
-static Packed packed_of(const Call *c, const Plan *p, long n, int backward) {
+static Packed packed_of(const Call *c, const Layout *p, long n, int backward) {
   const long wide = p->Hv * LANES;
   Packed w;
   w.input_only = c->work + n * p->forward;
@@ -90,10 +95,10 @@ static Packed packed_of(const Call *c, const Plan *p, long n, int backward) {
   w.back_query = w.back_key + MEMORY * wide * c->H;
   return w;
 }
-static real *gradient_of(const Call *c, const Plan *p, long slot) {
+static real *gradient_of(const Call *c, const Layout *p, long slot) {
   return c->work + c->N * (p->forward + p->backward) + slot * p->gradient;
 }
-static real *scratch_of(const Call *c, const Plan *p, long thread, int backward) {
+static real *scratch_of(const Call *c, const Layout *p, long thread, int backward) {
   real *from = c->work + c->N * p->forward;
   if (backward) from = gradient_of(c, p, c->N + c->threads - 1);
   return from + thread * p->scratch;
@@ -136,14 +141,14 @@ static void to_columns(const real *row, long count, real *columns, long step) {
 }
 
 // A row of a tensor gets what is in columns added.
-static void add_columns(const Plan *p, const real *columns, long step, long count, real *row) {
+static void add_columns(const Layout *p, const real *columns, long step, long count, real *row) {
   for (long v = 0; v < p->Hv; v++) {
     const long left = lanes_left(count, v);
     store(row + v * LANES, load(row + v * LANES, left) + *(const V *)(columns + v * step), left);
   }
 }
 
-static void load_row(const Call *c, const Item *it, const Plan *p, const real *const *from, long r, real *state) {
+static void load_row(const Call *c, const Item *it, const Layout *p, const real *const *from, long r, real *state) {
   const long step = it->rows * LANES;
   for (long q = 0; q < STATES; q++) to_columns(from[q] + row_at(c, it, r), c->H, state + q * p->Hv * step + r * LANES, step);
 }
@@ -161,7 +166,7 @@ typedef struct {
   Block *blocks, *read_blocks;
 } Scratch;
 
-static Scratch scratch_parts(const Call *c, const Plan *p, long thread, int backward, Block *blocks) {
+static Scratch scratch_parts(const Call *c, const Layout *p, long thread, int backward, Block *blocks) {
   real *base = scratch_of(c, p, thread, backward);
   const long size = p->rows * LANES * p->Hv;
   real *read = base + p->read_at;
@@ -170,3 +175,12 @@ static Scratch scratch_parts(const Call *c, const Plan *p, long thread, int back
                    read, read + size, read + 2 * size, read + 3 * size, base + p->tape_at,
                    blocks, blocks + p->Dv + (FED + CHUNK_COLUMNS) * p->Hv};
 }
+
+// What the steps of one thread on one block of rows read. Functions call its parts by the letters c, p, w, it and s.
+typedef struct {
+  const Call *call;
+  const Layout *layout;
+  const Packed *weights;
+  const Item *item;
+  const Scratch *scratch;
+} Pass;

@@ -1,14 +1,20 @@
 // The time loop.
 
+#ifndef GENERATED  // opened alone, in an editor
+#include "layout.c"
+#endif
+
 // What enters a step: with memory the state that is read, and the pre-activations.
-static void before_step(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s, real *saved) {
+static void before_step(const Pass *pass, long t, real *saved) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step = it->rows * LANES, wide = p->Hv * LANES;
   const long input = c->D, state = FED * c->H;
   if (INPUT_GATES || MEMORY)
     for (long r = 0; r < it->rows; r++)
       to_columns(c->x + it->n * c->x_n + t * c->x_t + (it->first + r) * c->x_b, input, s->x + r * LANES, step);
 #if MEMORY
-  read_states(c, p, w, it, t, s, saved);
+  read_states(pass, t, saved);
 #endif
   const long first = p->Dv, all_blocks = first + FED * p->Hv;
   real *a = s->a;
@@ -22,7 +28,9 @@ static void before_step(const Call *c, const Plan *p, const Packed *w, const Ite
     product(s->blocks + first, FED * p->Hv, state, w->recurrent_only, RECURRENT_ONLY * p->Hv, c->b ? bias : 0, 0, a, it->rows);
 }
 
-static void input_blocks(const Call *c, const Plan *p, const Item *it, const Scratch *s) {
+static void input_blocks(const Pass *pass) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Scratch *s = pass->scratch;
   const long step = it->rows * LANES;
   long count = blocks_of(s->x, c->D, step, s->blocks);
   for (long f = 0; f < FED; f++) count += blocks_of(s->state + FED_PART[f] * p->Hv * step, c->H, step, s->blocks + count);
@@ -33,8 +41,9 @@ static long recorded_at(const Call *c, const Item *it, long part, long t, long r
 }
 
 // All units of all rows through the equations of one step.
-INLINE void step_rows(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s, real *saved,
-                      const int save, const int emit) {
+INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, const int emit) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   for (long v = 0; v < p->Hv; v++) {
     const long count = lanes_left(c->H, v);
@@ -73,18 +82,20 @@ INLINE void step_rows(const Call *c, const Plan *p, const Packed *w, const Item 
   }
 }
 
-static void step_save_emit(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s, real *saved) {
-  step_rows(c, p, w, it, t, s, saved, 1, 1);
+static void step_save_emit(const Pass *pass, long t, real *saved) {
+  step_rows(pass, t, saved, 1, 1);
 }
-static void step_save(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s, real *saved) {
-  step_rows(c, p, w, it, t, s, saved, 1, 0);
+static void step_save(const Pass *pass, long t, real *saved) {
+  step_rows(pass, t, saved, 1, 0);
 }
-static void step_emit(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s, real *saved) {
-  step_rows(c, p, w, it, t, s, saved, 0, 1);
+static void step_emit(const Pass *pass, long t, real *saved) {
+  step_rows(pass, t, saved, 0, 1);
 }
 
 // Rows whose state starts again get it before step t; with memory, what they read last is its first part.
-static void restart_rows(const Call *c, const Plan *p, const Item *it, long t, const Scratch *s) {
+static void restart_rows(const Pass *pass, long t) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Scratch *s = pass->scratch;
   for (long r = 0; r < it->rows; r++) {
     if (!restarts(c, it, t, r)) continue;
     load_row(c, it, p, c->restart, r, s->state);
@@ -94,29 +105,32 @@ static void restart_rows(const Call *c, const Plan *p, const Item *it, long t, c
 
 static real *carried_of(const Scratch *s) { return MEMORY ? s->summary : s->state; }
 
-static real *kept_at(const Call *c, const Plan *p, const Item *it, long t) {
+static real *kept_at(const Pass *pass, long t) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
   const long segments = (c->T + c->segment - 1) / c->segment, size = CARRIED * p->Hv * LANES;
   return c->kept + (it->n * c->B + it->first) * segments * size + t / c->segment * it->rows * size;
 }
 
-static void forward_item(const Call *c, const Plan *p, const Packed *w, const Item *it, const Scratch *s) {
+static void forward_item(const Pass *pass) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Scratch *s = pass->scratch;
   const long slot = p->slot * it->rows, carried = CARRIED * p->Hv * it->rows * LANES;
   real *saved = c->saved ? c->saved + (it->n * c->B + it->first) * c->T * p->slot : 0;
   for (long r = 0; r < it->rows; r++) load_row(c, it, p, c->s0, r, s->state);
-  input_blocks(c, p, it, s);
+  input_blocks(pass);
 #if MEMORY
   memcpy(s->summary, s->state, p->Hv * it->rows * LANES * sizeof(real));
 #endif
   for (long t = 0; t < it->end; t++) {
     real *now = saved ? saved + t * slot : 0;
-    if (c->kept && t % c->segment == 0) memcpy(kept_at(c, p, it, t), carried_of(s), carried * sizeof(real));
-    if (c->resets) restart_rows(c, p, it, t, s);
+    if (c->kept && t % c->segment == 0) memcpy(kept_at(pass, t), carried_of(s), carried * sizeof(real));
+    if (c->resets) restart_rows(pass, t);
 #if MEMORY
-    push_state(c, p, w, it, t, s);
+    push_state(pass, t);
 #endif
-    before_step(c, p, w, it, t, s, now);
-    if (now) step_save_emit(c, p, w, it, t, s, now);
-    else step_emit(c, p, w, it, t, s, 0);
+    before_step(pass, t, now);
+    if (now) step_save_emit(pass, t, now);
+    else step_emit(pass, t, 0);
   }
   for (long t = it->end; t < c->T; t++)
     for (long r = 0; r < it->rows; r++) memset(out_at(c, it, t, r), 0, c->H * sizeof(real));

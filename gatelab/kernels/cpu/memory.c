@@ -4,6 +4,10 @@
 // the last `window` entries up to t. Of every read two numbers are kept, the largest score and 1 / sum exp(e - largest), from
 // which its weights follow again. A row of the batch is read alone: its entries lie behind each other.
 
+#ifndef GENERATED  // opened alone, in an editor
+#include "layout.c"
+#endif
+
 typedef real Quarter __attribute__((vector_size(16)));  // the least register of all machines
 
 INLINE real sum_of(V x) {
@@ -32,33 +36,37 @@ static Span span_of(const Call *c, const Item *it, long t, long r, long length) 
 }
 // The whole tape if there will be a backward pass, else as much as is read.
 static long tape_length(const Call *c) { return c->tape ? c->T : c->window; }
-static real *tape_of(const Call *c, const Plan *p, const Item *it, const Scratch *s, long r) {
+static real *tape_of(const Pass *pass, long r) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Scratch *s = pass->scratch;
   return c->tape ? c->tape + (it->n * c->B + it->first + r) * c->T * p->entry : s->tape + r * c->window * p->entry;
 }
 
 // Values of a row between columns and a row of whole vectors; lanes behind H become 0, whatever is in them.
-static void row_from_columns(const Call *c, const Plan *p, const real *columns, long step_v, real *row) {
+static void row_from_columns(const Call *c, const Layout *p, const real *columns, long step_v, real *row) {
   for (long v = 0; v < p->Hv; v++) *(V *)(row + v * LANES) = load(columns + v * step_v, lanes_left(c->H, v));
 }
-static void row_to_columns(const Plan *p, const real *row, real *columns, long step_v) {
+static void row_to_columns(const Layout *p, const real *row, real *columns, long step_v) {
   for (long v = 0; v < p->Hv; v++) *(V *)(columns + v * step_v) = *(const V *)(row + v * LANES);
 }
 
 // The states before step t become entries.
-static void push_state(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s) {
+static void push_state(const Pass *pass, long t) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   const long count = blocks_of(s->state, c->H, step_v, s->read_blocks);
   product(s->read_blocks, count, c->H, w->key, p->Hv, 0, 0, s->key, it->rows);
   for (long r = 0; r < it->rows; r++) {
     if (ended(c, it, t, r)) continue;
-    real *entry = tape_of(c, p, it, s, r) + t % tape_length(c) * p->entry;
+    real *entry = tape_of(pass, r) + t % tape_length(c) * p->entry;
     row_from_columns(c, p, s->key + r * LANES, step_v, entry);
     for (long q = 0; q < STATES; q++) row_from_columns(c, p, s->state + q * part + r * LANES, step_v, entry + (q + 1) * p->Hv * LANES);
   }
 }
 
 // Score of one entry; with `u` also tanh(k + q), which the backward pass goes on with.
-INLINE real score_of(const Plan *p, const real *key, const real *query, const real *vector, real scale, real *u) {
+INLINE real score_of(const Layout *p, const real *key, const real *query, const real *vector, real scale, real *u) {
   V sum = {0};
   for (long v = 0; v < p->Hv; v++) {
     const V k = *(const V *)(key + v * LANES), q = *(const V *)(query + v * LANES);
@@ -89,8 +97,8 @@ INLINE void weighted_sum(const int width, const real *states, long entry, Span s
 }
 
 // One read of one row; leaves the largest score and 1 / sum exp in `norm`.
-static void read_row(const Call *c, const Plan *p, const real *vector, const real *tape, Span span, const real *query, real *weights,
-                     real *read, real *norm) {
+static void read_row(const Pass *pass, const real *tape, Span span, const real *query, real *weights, real *read, real *norm) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const real *vector = pass->weights->score;
   const long wide = p->Hv * LANES;
   const real scale = (real)(1 / sqrt((double)c->H));
   real most = -INFINITY;
@@ -113,7 +121,9 @@ static void read_row(const Call *c, const Plan *p, const real *vector, const rea
 }
 
 // All rows read; the state that step t begins with is what they read.
-static void read_states(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s, real *saved) {
+static void read_states(const Pass *pass, long t, real *saved) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v, wide = p->Hv * LANES;
   long count = blocks_of(s->x, c->D, step_v, s->read_blocks);
   count += blocks_of(s->summary, c->H, step_v, s->read_blocks + count);
@@ -127,7 +137,7 @@ static void read_states(const Call *c, const Plan *p, const Packed *w, const Ite
     if (ended(c, it, t, r)) continue;
     real own[2];
     row_from_columns(c, p, s->query + r * LANES, step_v, query);
-    read_row(c, p, w->score, tape_of(c, p, it, s, r), span_of(c, it, t, r, tape_length(c)), query, weights, read,
+    read_row(pass, tape_of(pass, r), span_of(c, it, t, r, tape_length(c)), query, weights, read,
              saved ? saved + SLOTS * part + r * LANES : own);
     row_to_columns(p, read, s->summary + r * LANES, step_v);
     for (long q = 0; q < STATES; q++) row_to_columns(p, read + q * wide, s->state + q * part + r * LANES, step_v);
@@ -136,9 +146,9 @@ static void read_states(const Call *c, const Plan *p, const Packed *w, const Ite
 
 // The adjoint of one read of one row. Adds to the cotangents of its entries (`d_tape`, of the last `window`), of the query and of v:
 //   de_j = w_j (ds~ . s_j - ds~ . s~)    ds_j += w_j ds~    additive: dq = sum_j dk_j, dk_j += de_j v (1 - u_j^2), dv += de_j u_j
-static void read_row_backwards(const Call *c, const Plan *p, const real *vector, const real *tape, real *d_tape, Span span,
-                               const real *query, const real *norm, const real *d_read, real total, real *u, real *d_query,
-                               real *d_vector) {
+static void read_row_backwards(const Pass *pass, const real *tape, real *d_tape, Span span, const real *query, const real *norm,
+                               const real *d_read, real total, real *u, real *d_query, real *d_vector) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const real *vector = pass->weights->score;
   const long wide = p->Hv * LANES;
   const real scale = (real)(1 / sqrt((double)c->H));
   for (long from = 0; from < span.count; from += LANES) {
@@ -183,7 +193,9 @@ static void read_row_backwards(const Call *c, const Plan *p, const real *vector,
 }
 
 // The cotangent of h~, which was read at step t - 1 (h_0 for t = 0), gets what the query of step t owes it.
-static void summary_backwards(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s) {
+static void summary_backwards(const Pass *pass, long t) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES;
   const real *d_query = s->chunk + (t % c->chunk * CHUNK_COLUMNS + GATES) * p->Hv * step_v;
   const long count = blocks_of(d_query, c->H, step_v, s->read_blocks);
@@ -191,10 +203,11 @@ static void summary_backwards(const Call *c, const Plan *p, const Packed *w, con
 }
 
 // From the cotangent of what was read for step t to that of the state before it; puts those of query and key in columns.
-static void read_backwards(const Call *c, const Plan *p, const Packed *w, const Item *it, long t, const Scratch *s, const real *saved,
-                           real *columns, real *gradient) {
+static void read_backwards(const Pass *pass, long t, const real *saved, real *columns, real *gradient) {
+  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
+  const Item *it = pass->item; const Scratch *s = pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v, wide = p->Hv * LANES;
-  if (t + 1 < it->end) summary_backwards(c, p, w, it, t + 1, s);
+  if (t + 1 < it->end) summary_backwards(pass, t + 1);
   real *query = s->row, *d_read = query + wide, *d_query = d_read + STATES * wide, *u = d_query + wide;
   real *d_vector = gradient + p->gradient_read + (p->depth_x + 2 * p->depth_s) * wide;
   for (long r = 0; r < it->rows; r++) {
@@ -214,8 +227,8 @@ static void read_backwards(const Call *c, const Plan *p, const Packed *w, const 
                  load(saved + (SAVED + STORED_AT[q]) * part + v * step_v + r * LANES, lanes_left(c->H, v));
     }
     real *d_tape = s->tape + r * c->window * p->entry, *entry = d_tape + t % c->window * p->entry;
-    read_row_backwards(c, p, w->score, tape_of(c, p, it, s, r), d_tape, span_of(c, it, t, r, c->T), query,
-                       saved + SLOTS * part + r * LANES, d_read, sum_of(total), u, d_query, d_vector);
+    read_row_backwards(pass, tape_of(pass, r), d_tape, span_of(c, it, t, r, c->T), query, saved + SLOTS * part + r * LANES, d_read,
+                       sum_of(total), u, d_query, d_vector);
     // The only entry has the weight 1, whatever the query is; nothing reaches h~ of the step before, not even NaN.
     if (restarts(c, it, t, r)) memset(d_query, 0, wide * sizeof(real));
     row_to_columns(p, d_query, to, step_v);

@@ -2,6 +2,10 @@
 //   columns  [column][row][LANES]      activations of one time step: all rows of a block beside each other
 //   panels   [panel][k][column][LANES] weights, packed once a call: up to PANEL columns side by side for every k
 
+#ifndef GENERATED  // opened alone, in an editor
+#include "vector.c"
+#endif
+
 #define PANEL 4
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define TILE_ROWS 8  // 32 registers
