@@ -8,7 +8,7 @@ import torch
 
 from gatelab.cells import CELLS
 from gatelab.kernels.cpu import _source
-from gatelab.kernels.cpu._compiler import require_compiler
+from gatelab.kernels.cpu.compiler import require_compiler
 
 FOLDER = Path(_source.__file__).parent
 FILES = sorted(FOLDER.glob("*.c"))
