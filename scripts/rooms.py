@@ -84,11 +84,11 @@ def described(folder: Path) -> str:
 def page() -> str:
     """What stands between the marks."""
     top = ROOT / "gatelab"
-    parts = ["\n".join(["| room | |", "|---|---|", *described(top)]), picture(imports(top))]
+    parts = [described(top), picture(imports(top))]
     for hall in HALLS:
         parts += [
             f"Inside `{hall}/`:",
-            "\n".join(["| room | |", "|---|---|", *described(top / hall)]),
+            described(top / hall),
             picture(imports(top / hall)),
         ]
     return "\n\n".join(parts) + "\n"

@@ -1,1 +1,1 @@
-"""The comparison of configurations: rows, verdicts, and their text."""
+"""The comparison of variants: rows, conclusions, and their text."""

@@ -127,18 +127,18 @@ def _named(members: Mapping[str, list[Run]]) -> list[Variant]:
     task_labels = {key: label for tasks in by_task.values() for key, label in _labels(tasks).items()}
     for key, runs in members.items():
         problem = runs[0].task, task_labels[key]
-        settings = {name: value for name, value in configs[key].items() if not name.startswith("task.") and name != "cell.name"}
-        by_problem[problem][key] = by_cell[*problem, runs[0].cell][key] = settings
+        shown = {name: value for name, value in configs[key].items() if not name.startswith("task.") and name != "cell.name"}
+        by_problem[problem][key] = by_cell[*problem, runs[0].cell][key] = shown
     labels: dict[str, OptionValues] = {}
-    for (task, task_label, _), settings in by_cell.items():
+    for (task, task_label, _), configs_of_cell in by_cell.items():
         # Cells have different options by nature, so these are compared within one cell only.
         also = {name for name in _differing(by_problem[task, task_label].values()) if not name.startswith("cell.")}
-        labels |= _labels(settings, also)
+        labels |= _labels(configs_of_cell, also)
     return [Variant(runs[0].cell, runs[0].task, configs[key], task_labels[key], labels[key], runs) for key, runs in members.items()]
 
 
 def _labels(configs: Mapping[str, Mapping[str, str]], also: Iterable[str] = ()) -> dict[str, OptionValues]:
-    """A label for each configuration: the options that differ among them, and `also`.
+    """A label for each of several configurations: the options that differ among them, and `also`.
 
     An option that only some have (another optimiser's) is left out unless nothing else tells two configurations apart.
     """
