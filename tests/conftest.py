@@ -95,8 +95,7 @@ def gatelab(
     from gatelab.cli.main import main
 
     # Most sweeps here are refused or have another launcher; the server of the jobs need not import for seconds ahead of them.
-    for start in ("gatelab.cli.main._import_ahead", "gatelab.sweeps.launch.local.start"):
-        monkeypatch.setattr(start, lambda: None)
+    monkeypatch.setattr("gatelab.sweeps.launchers.local.Local.start_ahead", lambda *_: None)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         status = main(list(arguments))

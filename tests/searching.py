@@ -3,14 +3,19 @@
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
+
+from hydra.core.override_parser.types import Override
 
 from gatelab.config import Config
 from gatelab.runs import RunWriter
-from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.compose import Composer
+from gatelab.sweeps.search.expand import sweeper_of
+from gatelab.sweeps.search.search import Search
 
 TINY = ["task=adding", "task.length=6", "trainer.max_steps=4", "trainer.val_every=2", "model.hidden_size=4", "logger=none"]
 BEST_RATE = 1e-2
@@ -33,6 +38,11 @@ def write_finished(path: Path, config: Config, value: float, run_id: str = "0" *
     writer.close()
 
 
+def prepare(overrides: list[Override], passwords: Mapping[str, str] = MappingProxyType({})) -> Search:
+    """The search of a command, as `gatelab train` prepares it."""
+    return cast("Search", sweeper_of(overrides).search(overrides, Composer(), lambda batch: None, passwords, False))
+
+
 def launcher(log: Path, ends: Callable[[Config, int], bool] = lambda config, count: True, seconds: float = 0.0) -> Any:
     """A launcher of `Search.run`.
 
@@ -41,13 +51,13 @@ def launcher(log: Path, ends: Callable[[Config, int], bool] = lambda config, cou
         ends: of a run and how many were launched before it: False if its process dies and leaves nothing.
         seconds: that a batch takes.
     """
-    count = 0
+    count, composer = 0, Composer()
 
     def launch(jobs: Sequence[Sequence[str]], first: int) -> list[None]:
         nonlocal count
         time.sleep(seconds)
         for overrides in jobs:
-            job = compose.further_job(overrides)
+            job = composer.further_job(overrides)
             with open(log, "a") as file:
                 file.write(f"{os.getpid()} {job.path.name}\n")
             if ends(job.config, count):

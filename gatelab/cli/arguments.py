@@ -96,11 +96,6 @@ def _folders_here() -> list[Path]:
     return [Path(name) for name in sorted(names) if name != "runs" and not name.startswith(".")][:_LOOKED_IN]
 
 
-def resume_command(out: str, sweep: str) -> str:
-    """The command that resumes a sweep, as a shell reads it."""
-    return shlex.join(["gatelab", "resume", sweep if out == "runs" else str(Path(out) / "sweeps" / sweep)])
-
-
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """Adds the folders to search and the baseline."""
     add_run_folders(parser)

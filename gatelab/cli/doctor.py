@@ -14,7 +14,7 @@ from gatelab.kernels import BACKENDS
 from gatelab.kernels.allocator import keep_memory
 from gatelab.kernels.cpu import build
 from gatelab.process.console import Console
-from gatelab.sweeps.jobs.compose import conf_folder
+from gatelab.sweeps.jobs.conf import conf_folder
 from gatelab.tasks import TASKS, data_status
 from gatelab.training.provenance import cpu_name, versions
 from gatelab.training.wandb.account import wandb_offline

@@ -105,7 +105,7 @@ def _space(words: Iterable[str], folder: Path) -> Path | None:
         return None
     if (folder / name).is_file():
         return folder / name
-    from gatelab.sweeps.jobs.compose import conf_folder  # here, because it imports torch
+    from gatelab.sweeps.jobs.conf import conf_folder
 
     return conf_folder() / "space" / f"{name}.yaml"
 

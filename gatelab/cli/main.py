@@ -119,8 +119,10 @@ def _dispatch(given: list[str]) -> int:
 
 def _run(command: str, rest: list[str]) -> int:
     if command == "train":
-        if _sweeps_here(rest):
-            _import_ahead()
+        from gatelab.sweeps.jobs.conf import default_choice
+        from gatelab.sweeps.launchers import start_ahead
+
+        start_ahead(rest, default_choice("hydra/launcher"))  # beside this process, which is about to import for seconds itself
         from gatelab.cli.train import train
 
         return train(rest)
@@ -128,21 +130,6 @@ def _run(command: str, rest: list[str]) -> int:
     parser = _Parser(prog=f"gatelab {command}", description=COMMANDS[command])
     module.add_arguments(parser)
     return module.run(parser.parse_intermixed_args(rest))  # options may stand between arguments: show cifg --dtype float64 ...
-
-
-def _sweeps_here(arguments: list[str]) -> bool:
-    """Whether these look like a sweep in processes of this machine; no more is known before Hydra is imported."""
-    given = {*arguments}
-    elsewhere = any(item.startswith("hydra/launcher=") and item != "hydra/launcher=local" for item in arguments)
-    asks = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--dry-run"}
-    return bool(given & {"-m", "--multirun"}) and not elsewhere and not given & asks
-
-
-def _import_ahead() -> None:
-    """Has the server of the jobs import what they need beside this process, which is about to import for seconds itself."""
-    from gatelab.sweeps.launch.pool import MODULES, start_server
-
-    start_server(MODULES)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -27,8 +27,9 @@ from gatelab.process.output import say
 from gatelab.runs import Run, read_run
 from gatelab.runs.files import write_json
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.needs import MOST_JOBS
 from gatelab.sweeps.jobs.overrides import MOST_RUNS
-from gatelab.sweeps.jobs.settings import MOST_JOBS
+from gatelab.sweeps.search.expand import compose_jobs, expand
 
 
 def papers_folder() -> Path:
@@ -97,7 +98,7 @@ def _train(paper: Paper, options: argparse.Namespace) -> tuple[dict[str, list[Ru
             given.append(f"hydra.launcher.n_jobs={options.jobs}")
         say(f"{paper.name}: {arm}")
         compose.register_schemas()
-        paths = [job.path for job in compose.compose_jobs(compose.parse(given[1:]), sweep=True)]
+        paths = [job.path for job in compose_jobs(compose.parse(given[1:]), sweep=True)]
         if len(_results(paths)) < len(paths):
             train(given)
         runs[arm] = _results(paths)
@@ -170,7 +171,7 @@ def _print_list(folder: Path) -> None:
         paper = read_paper(folder, name)
         for scale, values in paper.scales.items():
             arms = (compose.parse(_overrides(paper, scale, arm, None)) for arm in paper.arms)
-            count = sum(len(compose.expand(overrides, sweep=True)) for overrides in arms)
+            count = sum(len(expand(overrides, sweep=True)) for overrides in arms)
             recorded = folder / name / "results" / f"{scale}.json"
             found = "not run yet"
             if recorded.exists():

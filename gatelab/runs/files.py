@@ -96,10 +96,13 @@ def overwrite_json(path: Path, value: Any) -> None:
         file.truncate()
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> Path:
     """Refuses a folder in which no run could begin; it, and those above it, need not exist yet, and are not made.
 
     Permissions alone do not tell: the super-user has them on a read-only disk as well.
+
+    Returns:
+        The folder, or as much of it as there is: on the disk that it would be on.
 
     Raises:
         UserError: with the reason.
@@ -108,6 +111,7 @@ def check_writable(folder: Path) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(bytes(_BEGINNING))
+        return there
     except OSError as error:
         remedy = "Free some space, or give" if disk_is_full(error) else "Give"
         raise UserError(

@@ -40,7 +40,7 @@ def test_every_command_has_help(command, gatelab):
 )
 def test_only_a_sweep_on_this_machine_has_its_server_import_ahead(arguments, ahead, monkeypatch):
     begun = []
-    monkeypatch.setattr("gatelab.cli.main._import_ahead", lambda: begun.append(True))
+    monkeypatch.setattr("gatelab.sweeps.launchers.local.Local.start_ahead", lambda *_: begun.append(True))
     monkeypatch.setattr("gatelab.cli.train.train", lambda given: 0)
     assert main(["train", *arguments]) == 0
     assert begun == [True] * ahead

@@ -5,15 +5,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from searching import launcher
+from searching import launcher, prepare
 
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.search.search import prepare
 
 
 def main(log: str, *overrides: str) -> None:
     compose.register_schemas()
-    search = prepare(compose.parse(["hydra/sweeper=optuna", *overrides]), lambda batch: None)
+    search = prepare(compose.parse(["hydra/sweeper=optuna", *overrides]))
     print("ready", flush=True)
     sys.stdin.readline()
     search.run(launcher(Path(log), seconds=0.2))

@@ -16,10 +16,12 @@ from gatelab.analysis.reading.status import overview
 from gatelab.cli import reproduce
 from gatelab.runs import RunWriter, outcome_of, read_run
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.launch import common, preflight, progress
+from gatelab.sweeps.launch import batch, preflight, progress
 from gatelab.sweeps.launch.preflight import preflight as look
 from gatelab.sweeps.launch.progress import Progress
+from gatelab.sweeps.launchers.basic import Basic
 from gatelab.sweeps.search import search
+from gatelab.sweeps.search.expand import compose_jobs
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s"]
 TINY += ["trainer.max_steps=2", "trainer.val_every=1", "trainer.batch_size=2"]
@@ -39,7 +41,7 @@ DAMAGED = {
 def finished(tmp_path: Path) -> list[compose.Job]:
     """One job, whose run is finished."""
     compose.register_schemas()
-    jobs = compose.compose_jobs(compose.parse([*TINY, f"out={tmp_path / 'runs'}"]), sweep=True)
+    jobs = compose_jobs(compose.parse([*TINY, f"out={tmp_path / 'runs'}"]), sweep=True)
     writer = RunWriter(jobs[0].path)
     writer.start(asdict(jobs[0].config), {}, jobs[0].run_id)
     writer.finish(SUMMARY, 2)
@@ -57,9 +59,9 @@ def test_a_whole_one_is_finished(finished: list[compose.Job]):
     (job,) = finished
     assert outcome_of(job.path) == "finished"
     assert read_run(job.path).damage() is None
-    assert common.queue(finished, "local") == []
-    assert common.outcome((), job).return_value == 0.5
-    assert look(finished, "basic", -1).counts == {preflight.FINISHED: 1}
+    assert batch.queue(finished, "local") == []
+    assert batch.outcome((), job).return_value == 0.5
+    assert look(finished, Basic()).counts == {preflight.FINISHED: 1}
     assert reproduce._results([job.path])
 
 
@@ -70,12 +72,12 @@ def test_all_say_that_it_is_to_be_completed(finished: list[compose.Job], content
     run = read_run(job.path)
     assert run.outcome == outcome_of(job.path) == "preempted"
     assert "summary.json" in str(run.damage())
-    assert common.queue(finished, "local") == [0]
-    assert math.isnan(common.outcome((), job).return_value)
-    assert look(finished, "basic", -1).counts == {preflight.NEW: 1}
+    assert batch.queue(finished, "local") == [0]
+    assert math.isnan(batch.outcome((), job).return_value)
+    assert look(finished, Basic()).counts == {preflight.NEW: 1}
     (job.path / "checkpoints").mkdir()
     (job.path / "checkpoints" / "last.ckpt").touch()
-    assert look(finished, "basic", -1).counts == {preflight.GOING_ON: 1}
+    assert look(finished, Basic()).counts == {preflight.GOING_ON: 1}
     assert search._outcome(run, "mse") == (TrialState.FAIL, None)
     assert not reproduce._results([job.path])
     (standing,) = overview([job.path]).runs
@@ -99,7 +101,7 @@ def test_what_a_search_ended_stays_so(finished: list[compose.Job], tmp_path: Pat
     writer.prune("The median pruner ended it.")
     writer.close()
     for state in ("failed", "preempted"):
-        assert not common.mark(path, state, "Its process was killed.")
+        assert not batch.mark(path, state, "Its process was killed.")
         assert read_run(path).state == "pruned"
 
 

@@ -17,9 +17,11 @@ from gatelab.runs import find_runs, outcome_of
 from gatelab.runs.sweep import failed_runs, write_plan
 from gatelab.runs.writer import RunWriter
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.launch import common, progress
+from gatelab.sweeps.launch import batch, progress
 from gatelab.sweeps.launch.preflight import preflight
 from gatelab.sweeps.launch.progress import Progress
+from gatelab.sweeps.launchers.local import Local
+from gatelab.sweeps.search.expand import compose_jobs
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s", "trainer.max_steps=2"]
 SUMMARY = {"metric": "mse", "val": {"mse": 0.5}, "test": {"mse": 0.25}, "chance": 1, "steps": 2, "wall_seconds": 1.0}
@@ -50,9 +52,9 @@ def changes(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def look(job: compose.Job) -> None:
     """Everything that reads a run before and while a sweep is trained."""
-    preflight([job], "local", -1)
-    common.queue([job], "local")
-    common.outcome((), job)
+    preflight([job], Local())
+    batch.queue([job], "local")
+    batch.outcome((), job)
     reproduce._results([job.path])
     outcome_of(job.path)
     failed_runs(job.path.parent / "sweeps" / "s")
@@ -71,7 +73,7 @@ def look(job: compose.Job) -> None:
 def test_every_value_of_every_file(file: str, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "Console", lambda **_: Console(file=io.StringIO(), width=200))
     compose.register_schemas()
-    (job,) = compose.compose_jobs(compose.parse([*TINY, f"out={tmp_path / 'runs'}"]), sweep=True)
+    (job,) = compose_jobs(compose.parse([*TINY, f"out={tmp_path / 'runs'}"]), sweep=True)
     begin(job, end)
     write_plan({job.path: asdict(job.config)})
     if not (job.path / file).exists():

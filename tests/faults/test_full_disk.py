@@ -15,6 +15,8 @@ from gatelab.runs import writer as ledger
 from gatelab.runs.writer import RunWriter, enqueue, mark
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.launch.preflight import preflight
+from gatelab.sweeps.launchers import Alone
+from gatelab.sweeps.search.expand import compose_jobs
 
 CONFIG = {"cell": {"name": "lstm"}, "task": {"name": "adding"}, "seed": 0, "trainer": {"max_steps": 10}}
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s"]
@@ -33,10 +35,10 @@ def files(disk: Path) -> list[str]:
 
 def test_nothing_is_written_by_a_command(disk: Path):
     compose.register_schemas()
-    jobs = compose.compose_jobs(compose.parse([*TINY, f"out={disk / 'runs'}"]), sweep=False)
+    jobs = compose_jobs(compose.parse([*TINY, f"out={disk / 'runs'}"]), sweep=False)
     fill(disk)
     with pytest.raises(UserError, match=r"cannot be written to: No space left on device\. Free some space, or give"):
-        preflight(jobs, "", -1)
+        preflight(jobs, Alone())
     assert files(disk) == []
 
 
@@ -84,7 +86,7 @@ def full(*_: Any, **__: Any) -> None:
 
 @pytest.mark.parametrize(
     ("place", "launcher", "expected"),
-    [("gatelab.cli.train.write_plan", "basic", 1), ("gatelab.sweeps.launch.common.enqueue", "local", 2)],
+    [("gatelab.sweeps.command.write_plan", "basic", 1), ("gatelab.sweeps.launch.batch.enqueue", "local", 2)],
     ids=["plan", "queue"],
 )
 def test_a_command_says_so_in_a_sentence(
@@ -108,5 +110,4 @@ def test_a_command_says_so_in_a_sentence(
 
 @pytest.fixture
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    for start in ("gatelab.cli.main._import_ahead", "gatelab.sweeps.launch.local.start"):
-        monkeypatch.setattr(start, lambda: None)
+    monkeypatch.setattr("gatelab.sweeps.launchers.local.Local.start_ahead", lambda *_: None)

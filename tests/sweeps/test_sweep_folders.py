@@ -13,6 +13,7 @@ from gatelab.cli import arguments as folders
 from gatelab.cli import resume
 from gatelab.runs.files import is_folder_name
 from gatelab.runs.sweep import commands, read_plan, write_plan
+from gatelab.sweeps import command
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.launch import progress
 from gatelab.sweeps.launch.progress import Progress
@@ -85,7 +86,7 @@ def test_what_is_not_found_is_named_with_what_there_is(here: Path, gatelab: Gate
 
 @pytest.mark.parametrize("out", ["runs", "my runs", "it's; $HOME", "/abs/a b"])
 def test_the_command_that_resumes_can_be_pasted(out: str):
-    words = shlex.split(folders.resume_command(out, "a b"))
+    words = shlex.split(command.resume_command(out, "a b"))
     assert words == ["gatelab", "resume", "a b" if out == "runs" else f"{out}/sweeps/a b"]
 
 

@@ -89,7 +89,7 @@ def kill_oneself() -> None:
 def start(target: Callable[..., object], *arguments: Any) -> BaseProcess:
     """A process that has imported everything before it begins."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gatelab.training.fit", "gatelab.cli.train"])
+    context.set_forkserver_preload(["gatelab.training.fit", "gatelab.sweeps.command"])
     process = context.Process(target=_heard, args=(target, *arguments))
     process.start()
     return process

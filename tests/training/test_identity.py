@@ -14,6 +14,7 @@ from gatelab.config import Config, Model
 from gatelab.errors import UserError
 from gatelab.runs import identity
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.expand import compose_jobs
 from gatelab.tasks import TASKS, file_hash
 from gatelab.training.fit import fit
 from gatelab.training.identity import identify, remembering
@@ -154,7 +155,7 @@ def test_the_command_line_and_training_agree(small: Callable[..., Config], files
     overrides = compose.parse(compose.with_absolute_plugins(["plugins=[sums.py, ~/mine.py]", "cell=mine", "task=sums", "seed=3"]))
     compose.load_plugins(overrides)
     compose.register_schemas()
-    (job,) = compose.compose_jobs(overrides, sweep=False)
+    (job,) = compose_jobs(overrides, sweep=False)
     assert job.run_id == run_id(job.config)
     assert job.config.plugins == [str(files / "sums.py"), str(files / "mine.py")]
 

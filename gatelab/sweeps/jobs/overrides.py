@@ -55,11 +55,6 @@ def _unreadable(argument: str) -> str | None:
     return f"{shown(argument)} cannot be read: {reason} {how}"
 
 
-def sweeper(overrides: list[Override]) -> str:
-    """The name of Hydra's sweeper."""
-    return str(given(overrides, "hydra/sweeper", "grid"))
-
-
 def given(overrides: list[Override], key: str, default: Any) -> Any:
     """What the overrides say of a key."""
     return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
@@ -111,8 +106,6 @@ def check_options(overrides: list[Override], options_of: Callable[[str, str], Co
     Raises:
         UserError: the message names the choice, what it has, and which of the others have the option.
     """
-    if sweeper(overrides) == "optuna":  # whose space has conditions
-        return
     for override in overrides:
         group, _, rest = override.key_or_group.partition(".")
         option = rest.partition(".")[0]

@@ -10,15 +10,9 @@ from gatelab.config import Config
 from gatelab.errors import UserError
 from gatelab.registry.plugins import Plugin, read_plugin
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.choices import OF_HYDRA
 from gatelab.training.trained import TRUST, check_trust
 
-# All else of Hydra's own can name classes to call, files to read configurations from, shell commands or clusters.
-_CHOICES = {"hydra/launcher": ("basic", "local", "slurm", "ray"), "hydra/sweeper": ("basic", "grid", "random", "optuna")}
-_SWEEPER = ("trials", "n_trials", "seed", "n_jobs", "sampler", "pruner", "space", "storage")
-_LAUNCHER = ("n_jobs", "partition", "qos", "account", "constraint", "gres", "timeout_min", "signal_delay_s", "max_num_timeout")
-_LAUNCHER += ("nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "gpus_per_task", "array_parallelism", "exclusive")
-_LAUNCHER += ("mem_gb", "mem_per_cpu", "mem_per_gpu")
-_SETTINGS = {f"hydra.sweeper.{name}" for name in _SWEEPER} | {f"hydra.launcher.{name}" for name in _LAUNCHER}
 _PLAIN = re.compile(r"['\"]?[\w.:/@,+?&=%~ -]*['\"]?", re.ASCII)
 _OWN = {field.name for field in fields(Config)} | {"experiment"}
 
@@ -81,12 +75,22 @@ def _is_harmless(argument: str) -> bool:
     key = key.lstrip("+~")
     if not argument.isprintable() or argument.startswith("-"):
         return False
-    if key in _CHOICES:
-        return value in _CHOICES[key]
     if key.startswith("hydra"):
-        return key in _SETTINGS and _PLAIN.fullmatch(value) is not None
+        return _is_harmless_to_hydra(key, value)
     # A key with / or @ makes Hydra read another file.
     return key == "plugins" or (re.fullmatch(r"[\w.]+", key) is not None and key.partition(".")[0] in _OWN - {"plugins"})
+
+
+def _is_harmless_to_hydra(key: str, value: str) -> bool:
+    """All else of Hydra's own can name classes to call, files to read configurations from, shell commands or clusters."""
+    for group, (registry, _) in OF_HYDRA.items():
+        if key == group:
+            return value in registry
+        option = key.removeprefix(f"{group.replace('/', '.')}.")
+        if option != key:
+            known = any(option in registry.get(name).repeatable for name in registry.names())
+            return known and _PLAIN.fullmatch(value) is not None
+    return False
 
 
 def _check_unchanged(plugins: Sequence[Plugin], noted: Any, plan: Path) -> None:

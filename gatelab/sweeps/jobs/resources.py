@@ -4,7 +4,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from gatelab.config import build as build_config
 from gatelab.diagnostics.cost import model_flops_per_step
 from gatelab.errors import UserError
 from gatelab.process.memory import total_bytes
+from gatelab.sweeps.jobs.needs import Needs
 from gatelab.tasks import TASKS
 from gatelab.training.prepare import build_model, check
 from gatelab.training.spec import Spec
@@ -26,25 +27,7 @@ SECONDS_A_RUN = 0.5  # start, first validation, test and end
 SECONDS_A_STEP = 2e-3  # of training, whatever the model is
 FLOPS_A_SECOND = 20e9  # one core, products and pointwise work of small models together
 WANDB_BYTES = 1_500_000  # of an offline run
-HERE = ("", "basic", "local")  # launchers that train on this machine; "" for a single run
 LARGEST_MACHINE = 64 * 2**40  # bytes of memory of the largest node that a cluster may have
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What one run needs.
-
-    Attributes:
-        threads: that compute.
-        memory: bytes.
-        disk: bytes when it is finished, and while a checkpoint is being replaced.
-        seconds: of a whole run on an idle core.
-    """
-
-    threads: int
-    memory: int
-    disk: int
-    seconds: float
 
 
 def needs_of(config: Config, here: bool = False) -> Needs:

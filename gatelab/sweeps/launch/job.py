@@ -1,49 +1,77 @@
 """The function of a job: one run, trained in this process, whatever launcher started it."""
 
 import logging
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from gatelab.config import Config
 from gatelab.errors import UserError
 from gatelab.process import place
-from gatelab.runs.lock import RunBusyError
+from gatelab.runs import Run
+from gatelab.runs.lock import LOCK_SILENT_SECONDS, RunBusyError
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.launch import common
+from gatelab.sweeps.launchers import declared
+from gatelab.sweeps.session import Session
 from gatelab.training.failures import RunFailedError
 
+# A job that comes back from a node that is gone finds the lock of its own past, which counts as held until it is silent for long.
+SECONDS_FOR_A_LOCK = 2 * LOCK_SILENT_SECONDS
+
 _log = logging.getLogger(__name__)
-# By jobs of this process; Hydra would turn them into a traceback.
-refused: list[UserError] = []
-failed: list[RunFailedError] = []
 
-compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call `job`
+compose.register_resolver()  # at import: the workers of a sweep resolve their run directory before they call it
 
 
-def job(composed: DictConfig) -> float:
-    """Trains one run; returns its validation score, or nan if it failed, so that other runs of a sweep go on."""
-    leading = place.leads()
-    if not leading:
-        logging.disable()  # what is to be said, and written to the log of the run, is the leader's
-    try:
-        run = common.fit_when_free(compose.to_config(composed), _launcher())
-    except RunFailedError as error:
-        failed.append(error)
-        return float("nan")
-    except RunBusyError as error:  # it is another's, who says what becomes of it
-        if HydraConfig.get().mode != RunMode.MULTIRUN:
-            refused.append(error)
-        return float("nan")
-    except UserError as error:
-        refused.append(error)
-        if _launcher() not in (None, "local"):  # they say it themselves
-            _log.error("%s", error)
-        return float("nan")
-    if not leading:  # on another node, where the result may not be seen yet
-        return float("nan")
-    summary = run.summary()
-    return float(summary["val"][summary["metric"]])
+class JobFunction:
+    """Hydra's task function: trains one run, and returns its validation score, or nan so that other runs of a sweep go on.
+
+    Args:
+        session: of the command. It stays in its process: a copy that is sent to another one begins its own.
+    """
+
+    def __init__(self, session: Session | None = None) -> None:
+        self.session = session or Session()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return JobFunction, ()
+
+    def __call__(self, composed: DictConfig) -> float:
+        leading = place.leads()
+        if not leading:
+            logging.disable()  # what is to be said, and written to the log of the run, is the leader's
+        try:
+            run = _fit_when_free(compose.to_config(composed), _launcher())
+        except RunFailedError as error:
+            self.session.failed.append(error)
+            return float("nan")
+        except RunBusyError as error:  # it is another's, who says what becomes of it
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                self.session.refused.append(error)
+            return float("nan")
+        except UserError as error:
+            self.session.refused.append(error)
+            if declared(_launcher()).logs_refusals:
+                _log.error("%s", error)
+            return float("nan")
+        if not leading:  # on another node, where the result may not be seen yet
+            return float("nan")
+        summary = run.summary()
+        return float(summary["val"][summary["metric"]])
+
+
+def _fit_when_free(config: Config, launcher: str | None) -> Run:
+    """As `fit`; on a cluster it waits until the lock of a process whose node died can be broken.
+
+    Raises:
+        RunBusyError: somebody alive is training this run.
+        UserError, RunFailedError, KeyboardInterrupt: as `fit`.
+    """
+    from gatelab.training.fit import fit  # with Lightning, of which a process that only hands out jobs has no need
+
+    return fit(config, launcher=launcher, lock_seconds=SECONDS_FOR_A_LOCK if declared(launcher).comes_back else 0.0)
 
 
 def _launcher() -> str | None:

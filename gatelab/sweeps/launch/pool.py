@@ -22,13 +22,14 @@ from typing import Any
 import cloudpickle
 
 from gatelab.process.signals import stoppable
+from gatelab.sweeps.jobs.needs import Needs
 from gatelab.sweeps.launch import orphan
 
 GRACE_SECONDS = 20.0  # for a job that was asked to end, to write its state
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 LOST = 255  # what multiprocessing says of a process whose server was killed
 # What the jobs of a sweep import, in this order.
-MODULES = ("gatelab.training.lean_imports", "gatelab.cli.train", "gatelab.training.fit", "gatelab.sweeps.launch.preload", "wandb")
+MODULES = ("gatelab.training.lean_imports", "gatelab.sweeps.launch.batch", "gatelab.training.fit", "gatelab.sweeps.launch.preload", "wandb")
 _context: Any = multiprocessing.get_context(METHOD)
 
 
@@ -47,19 +48,6 @@ class Ended:
     exit_status: int
     result: Any = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a call needs of the machine while it runs.
-
-    Attributes:
-        threads: that compute.
-        bytes: of memory.
-    """
-
-    threads: int = 1
-    bytes: int = 0
 
 
 def start_server(modules: Sequence[str]) -> None:
@@ -83,7 +71,7 @@ def start_server(modules: Sequence[str]) -> None:
 class _Running:
     process: Any
     reader: Any
-    need: Need
+    need: Needs
     received: tuple[Any, str] | None = None
 
     def receive(self) -> None:
@@ -99,15 +87,15 @@ class Pool:
 
     Args:
         modules: what the server imports.
-        room: threads and bytes of all processes together. A call that needs more than there is runs alone.
+        room: threads and memory of all processes together. A call that needs more than there is runs alone.
         at_once: most processes at once; None: as many as there is room for.
     """
 
-    def __init__(self, modules: Sequence[str], room: Need, at_once: int | None = None) -> None:
+    def __init__(self, modules: Sequence[str], room: Needs, at_once: int | None = None) -> None:
         self._modules, self._room, self._at_once = modules, room, at_once
         self._running: dict[int, _Running] = {}
 
-    def run(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]], needs: Sequence[Need]) -> Generator[Ended]:
+    def run(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]], needs: Sequence[Needs]) -> Generator[Ended]:
         """Yields the ends of the calls `function(*arguments)` as they come.
 
         When the caller is interrupted (KeyboardInterrupt) or closes the iterator, all processes are asked to end and waited for;
@@ -124,14 +112,14 @@ class Pool:
         finally:
             self._stop()
 
-    def _fits(self, need: Need) -> bool:
+    def _fits(self, need: Needs) -> bool:
         used = [item.need for item in self._running.values()]
         if self._at_once is not None:
             return len(used) < self._at_once
-        threads, memory = sum(item.threads for item in used), sum(item.bytes for item in used)
-        return not used or (threads + need.threads <= self._room.threads and memory + need.bytes <= self._room.bytes)
+        threads, memory = sum(item.threads for item in used), sum(item.memory for item in used)
+        return not used or (threads + need.threads <= self._room.threads and memory + need.memory <= self._room.memory)
 
-    def _start(self, index: int, shared: bytes, arguments: Sequence[Any], need: Need) -> None:
+    def _start(self, index: int, shared: bytes, arguments: Sequence[Any], need: Needs) -> None:
         start_server(self._modules)  # again, should somebody have killed it
         reader, writer = _context.Pipe(duplex=False)
         process = _context.Process(target=_child, args=(shared, cloudpickle.dumps(arguments), writer))

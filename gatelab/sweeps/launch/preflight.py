@@ -4,7 +4,6 @@ import dataclasses
 import os
 import shutil
 import socket
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +20,16 @@ from gatelab.runs import read_run
 from gatelab.runs.files import check_writable
 from gatelab.runs.lock import holder
 from gatelab.sweeps.jobs.compose import Job
+from gatelab.sweeps.jobs.needs import Needs, room
 from gatelab.sweeps.jobs.pace import paced
-from gatelab.sweeps.jobs.resources import HERE, SECONDS_A_RUN, Needs, kind_of, needs_of
-from gatelab.sweeps.launch.local import room
+from gatelab.sweeps.jobs.resources import SECONDS_A_RUN, kind_of, needs_of
+from gatelab.sweeps.launchers import Launcher
 from gatelab.training import failures
 from gatelab.training.wandb.account import wandb_key, wandb_offline
 
 REASONS = 10  # why runs are left alone, that are named
 RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
 WANDB_SECONDS = 5.0  # for an answer of its server
-SLURM_SECONDS = 60.0  # of its controller, which can be busy
 
 
 @dataclass(frozen=True)
@@ -102,27 +101,23 @@ NEW = "to train"
 NOTHING_TO_DO = (FINISHED, ELSEWHERE, LEFT, PRUNED)
 
 
-def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
+def preflight(jobs: Sequence[Job], launcher: Launcher) -> Preflight:
     """Looks at everything that would fail later.
 
     Args:
         jobs: composed and checked.
-        launcher: the name of Hydra's; "" for a single run.
-        n_jobs: of the launcher `local`; -1: as many as fit.
+        launcher: that is to train them.
 
     Raises:
-        UserError: the folder cannot be written to, its disk is too small, the launcher or W&B cannot be used.
+        UserError: the folder cannot be written to, its disk is too small, or W&B cannot be used.
     """
-    _check_launcher(launcher)
     unique = list({job.path: job for job in jobs}.values())
-    folder = unique[0].path.parent
-    check_writable(folder)
-    folder = _nearest(folder)
+    folder = check_writable(unique[0].path.parent).absolute()
     left_alone: list[str] = []
     states = {job.path: _state(job.path, job.config.machine.retry, launcher, left_alone) for job in paced(unique, "Looked at")}
     counts = Counter(states.values())
     ahead = [job for job in unique if states[job.path] not in NOTHING_TO_DO]
-    needs = {job.path: needs_of(job.config, launcher in HERE) for job in paced(ahead, "Estimated")}
+    needs = {job.path: needs_of(job.config, launcher.here) for job in paced(ahead, "Estimated")}
     disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
     if disk > free:
         raise UserError(
@@ -131,7 +126,7 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
         )
     if ahead:
         _check_wandb(ahead)
-    at_once = _at_once(launcher, n_jobs, list(needs.values()))
+    at_once = launcher.at_once([*needs.values()])
     seconds, measured = _time(ahead, needs)
     largest = max((item.memory for item in needs.values()), default=0)
     return Preflight(
@@ -147,29 +142,7 @@ def preflight(jobs: Sequence[Job], launcher: str, n_jobs: int) -> Preflight:
     )
 
 
-def _check_launcher(name: str) -> None:
-    if "slurm" not in name:
-        return
-    if shutil.which("sbatch") is None:
-        raise UserError(f"hydra/launcher={name} needs Slurm, and there is no `sbatch` on this machine's PATH. Use a login node.")
-    try:
-        asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=SLURM_SECONDS)
-        reason = asked.stderr.strip() if asked.returncode else ""
-    except subprocess.TimeoutExpired:
-        reason = f"no answer within {SLURM_SECONDS:.0f} s"
-    if reason:
-        raise UserError(f"hydra/launcher={name}: `sinfo` here says: {reason}. Use a login node, or wait until Slurm answers.")
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or as much of it as there is."""
-    folder = folder.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return folder
-
-
-def _state(path: Path, retry: str, launcher: str, left_alone: list[str]) -> str:
+def _state(path: Path, retry: str, launcher: Launcher, left_alone: list[str]) -> str:
     """What is to be done with a run; adds the reason to `left_alone` if it failed and is not tried again."""
     try:
         run = read_run(path)
@@ -177,7 +150,7 @@ def _state(path: Path, retry: str, launcher: str, left_alone: list[str]) -> str:
         return NEW
     if run.outcome == "finished":
         return FINISHED
-    if run.state == "pruned" and launcher not in ("", "basic"):  # these train it to its end
+    if run.state == "pruned" and launcher.leaves_pruned:
         return PRUNED
     if run.state == "running" and holder(path) is not None:
         return ELSEWHERE
@@ -200,19 +173,6 @@ def _check_wandb(jobs: Iterable[Job]) -> None:
         socket.create_connection((host, port), timeout=WANDB_SECONDS).close()
     except OSError as error:
         raise UserError(f"W&B cannot be reached at {host}:{port} ({error}). {remedy}") from error
-
-
-def _at_once(launcher: str, n_jobs: int, needs: Sequence[Needs]) -> int | None:
-    """How many runs the launcher trains at the same time, the largest of them."""
-    if launcher in ("", "basic"):
-        return 1
-    if launcher != "local" or not needs:
-        return None
-    if n_jobs > 0:
-        return min(n_jobs, len(needs))
-    there = room()
-    threads, memory = max(item.threads for item in needs), max(item.memory for item in needs)
-    return min(len(needs), max(1, min(there.threads // threads, there.bytes // memory)))
 
 
 def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int]:
@@ -252,9 +212,9 @@ def _begun(path: Path) -> int:
 
 def _warnings(largest: int, at_once: int | None) -> list[str]:
     there = room()
-    if at_once is not None and at_once * largest > there.bytes:
+    if at_once is not None and at_once * largest > there.memory:
         return [
-            f"Warning: {at_once} at once may need {decimal(at_once * largest)} of memory, and {decimal(there.bytes)} are free. "
+            f"Warning: {at_once} at once may need {decimal(at_once * largest)} of memory, and {decimal(there.memory)} are free. "
             "A run that does not fit is killed; the others go on."
         ]
     return []

@@ -13,27 +13,26 @@ from gatelab.analysis.importance.variance import variance_shares
 from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.runs import NOT_IDENTITY, read_run
-from gatelab.sweeps.search.search import Search
 from gatelab.sweeps.search.studies import Variant
 
 SEEDS = 10  # of the command: with five, not even a paired exact test could find anything
 TRIALS_FOR_SHARES = 10
 
 
-def print_found(search: Search, console: Console | None = None) -> None:
+def print_found(variants: Sequence[Variant], studies: Sequence[Study], console: Console | None = None) -> None:
     """Prints a row for every variant, and below the commands that compare them.
 
     The score of the test set is that of the trial which validation chose. Shares of variance are fANOVA's, of the validation
     score over the whole trials.
     """
     console = console or Console()
-    metric = search.variants[0].metric
+    metric = variants[0].metric
     table = Table(box=None, header_style="dim", pad_edge=False)
     for heading in ("variant", "trials", f"val {metric}", f"test {metric}", "best options (share of the variance)"):
         text = heading in ("variant", "trials") or heading.startswith("best")
         table.add_column(heading, justify="left" if text else "right", overflow="fold")
     commands = []
-    for variant, study in zip(search.variants, search.studies, strict=True):
+    for variant, study in zip(variants, studies, strict=True):
         trials = [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get("surplus")]
         best = _best(study, trials)
         label, counts = Text(f"{variant.cell} {variant.task} s{variant.seed}"), _counts(trials)

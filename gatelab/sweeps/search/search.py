@@ -13,11 +13,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.types import Override
 from joblib import cpu_count
 from optuna import Study
 from optuna.exceptions import StorageInternalError
@@ -29,35 +28,18 @@ from gatelab.errors import UserError
 from gatelab.runs import Run, read_run
 from gatelab.runs.stop_request import ask_to_stop
 from gatelab.runs.sweep import live_state
-from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.compose import Composer, Job
 from gatelab.sweeps.search.storage import open_storage, without_password
-from gatelab.sweeps.search.studies import SearchOptions, Variant, open_study, read_options, storage_url, variants
+from gatelab.sweeps.search.studies import Variant, open_study, storage_url
 from gatelab.sweeps.search.trials import BEAT_SECONDS, Trials, sign
+from gatelab.sweeps.sweepers import Launch
+
+if TYPE_CHECKING:
+    from gatelab.sweeps.sweepers.optuna import Optuna
 
 LOOK_SECONDS = 1.0  # between two looks at the validation scores of the runs in training
 
-# Hydra's launchers: overrides of several jobs and the number of the first to what Hydra returns of each.
-Launch = Callable[[Sequence[Sequence[str]], int], Sequence[Any]]
-
-prepared: list["Search"] = []  # what Hydra's sweeper, which Hydra makes, is to run
-
 _log = logging.getLogger(__name__)
-
-
-def prepare(overrides: list[Override], on_batch: Callable[[list[compose.Job]], object], dry: bool = False) -> "Search":
-    """The search that the overrides ask for, ready for Hydra's sweeper.
-
-    Args:
-        on_batch: called with the runs that are about to be trained.
-        dry: it is only looked at, and its storage is not made.
-
-    Raises:
-        UserError: an option, the space or the storage cannot be used.
-    """
-    options = read_options(overrides)
-    search = Search(options, variants(overrides, options), on_batch, dry)
-    prepared[:] = [search]
-    return search
 
 
 @dataclass
@@ -67,7 +49,7 @@ class Pending:
     trial: Trial
     trials: Trials
     variant: Variant
-    job: compose.Job
+    job: Job
     overrides: list[str]
     reported: int = -1  # the step of the last score that Optuna was told
 
@@ -85,7 +67,9 @@ class Search:
     Args:
         options: of the search.
         variants: what has a study of its own each.
+        composer: composes its runs.
         on_batch: called with the runs that are about to be trained.
+        passwords: of storages, by the URL without it.
         dry: it is only looked at: a file that does not exist is not made.
 
     Raises:
@@ -94,14 +78,16 @@ class Search:
 
     def __init__(
         self,
-        options: SearchOptions,
+        options: "Optuna",
         variants: Sequence[Variant],
-        on_batch: Callable[[list[compose.Job]], object] = lambda _: None,
+        composer: Composer,
+        on_batch: Callable[[list[Job]], object],
+        passwords: Mapping[str, str],
         dry: bool = False,
     ) -> None:
-        self.options, self.variants, self._on_batch = options, variants, on_batch
+        self.options, self.variants, self._composer, self._on_batch = options, variants, composer, on_batch
         self.jobs_at_once = options.n_jobs or cpu_count()
-        storage = open_storage(storage_url(variants[0], options), dry)
+        storage = open_storage(storage_url(variants[0], options), passwords, dry)
         owner = sign()
         self.studies: list[Study] = [open_study(variant, options, storage) for variant in variants]
         self._trials = [Trials(study, options.n_trials, owner) for study in self.studies]
@@ -119,6 +105,12 @@ class Search:
         told = number * trials - self.trials_left()
         where = without_password(storage_url(self.variants[0], self.options))
         return [f"{studies} of {trials} trials{f', {told} of them told already' if told else ''}: {where}"]
+
+    def report(self) -> None:
+        """Prints what was found."""
+        from gatelab.sweeps.search.results import print_found
+
+        print_found(self.variants, self.studies)
 
     def run(self, launch: Launch) -> list[Any]:
         """Trains until every study has its trials.
@@ -169,7 +161,7 @@ class Search:
     def _begun(self, trial: Trial, variant: Variant, trials: Trials) -> Pending:
         """Chooses the options of a trial; a run that was trained before is told at once, without being trained again."""
         overrides = [*variant.overrides, *variant.space.suggest(trial)]
-        job = compose.further_job(overrides)
+        job = self._composer.further_job(overrides)
         trial.set_user_attr("run", job.path.name)
         item = Pending(trial, trials, variant, job, overrides)
         self._pending.append(item)

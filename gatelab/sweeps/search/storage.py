@@ -3,11 +3,12 @@
 A password in the URL is taken out of the command before anything else reads it: it is in no log, plan or configuration.
 """
 
+import functools
 import json
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,16 +24,17 @@ KINDS = "sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:///FILE"
 _PASSWORD = re.compile(r"(?P<before>://[^/@:\s]*):(?P<password>[^@\s]*(?:@[^/@\s]*)*?)@(?=[^@/\s]*(?:/|$|['\"\s]))")
 _SECRET = re.compile(r"(?P<key>[?&][^=&\s]*pass[^=&\s]*=)[^&\s'\"]*", re.IGNORECASE)  # of a query, as in ?sslpassword=
 _SECONDS_TO_WAIT = 60.0  # for another process that writes to the same SQLite file
-_passwords: dict[str, str] = {}  # of this process, by the URL without it
 
 
-def without_passwords(arguments: Sequence[str]) -> list[str]:
-    """The arguments with no password in a storage URL; this process remembers it.
+def without_passwords(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments with no password in a storage URL, and the passwords by the URL without it.
 
     Raises:
         UserError: a password stands in the query of a URL.
     """
-    return [_hidden(item) if item.lstrip("+").startswith(f"{OPTION}=") else item for item in arguments]
+    passwords: dict[str, str] = {}
+    kept = [_hidden(item, passwords) if item.lstrip("+").startswith(f"{OPTION}=") else item for item in arguments]
+    return kept, passwords
 
 
 def without_password(url: str) -> str:
@@ -40,14 +42,14 @@ def without_password(url: str) -> str:
     return _SECRET.sub(r"\g<key>***", _PASSWORD.sub(r"\g<before>:***@", url))
 
 
-def _hidden(argument: str) -> str:
+def _hidden(argument: str, passwords: dict[str, str]) -> str:
     option, _, url = argument.partition("=")
     _refuse_secrets(url)
     match = _PASSWORD.search(url)
     if match is None:
         return argument
     bare = _PASSWORD.sub(r"\g<before>@", url)
-    _passwords[bare.strip("'\"")] = match["password"]
+    passwords[bare.strip("'\"")] = match["password"]
     return f"{option}={bare}"
 
 
@@ -56,12 +58,13 @@ def _refuse_secrets(url: str) -> None:
         raise UserError(f"{OPTION}: write a password as USER:PASSWORD@HOST, or set PGPASSWORD; elsewhere it would be logged.")
 
 
-def open_storage(url: str, dry: bool = False) -> "BaseStorage":
+def open_storage(url: str, passwords: Mapping[str, str], dry: bool = False) -> "BaseStorage":
     """Opens or makes a storage.
 
     Args:
         url: see KINDS. As everywhere, three slashes are followed by a path from here and four by an absolute one. What PostgreSQL
             needs besides may come from its own places: PGPASSWORD, ~/.pgpass, PGSERVICE.
+        passwords: by the URL without it.
         dry: a file that does not exist is not made; what stands for it keeps nothing.
 
     Raises:
@@ -73,6 +76,7 @@ def open_storage(url: str, dry: bool = False) -> "BaseStorage":
     from sqlalchemy.exc import ArgumentError
 
     _refuse_secrets(url)
+    refusal = functools.partial(_refusal, url, passwords.get(url, ""))
     try:
         if dry and (file := _missing_file(url)) is not None:
             check_writable(file.parent)
@@ -83,8 +87,8 @@ def open_storage(url: str, dry: bool = False) -> "BaseStorage":
             # This lock holds on network file systems, too: it is made by O_EXCL.
             return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
         address = make_url(url)
-        if url in _passwords:
-            address = address.set(password=_passwords[url])
+        if url in passwords:
+            address = address.set(password=passwords[url])
         if address.drivername in ("postgres", "postgresql"):
             address = address.set(drivername="postgresql+psycopg")
         connect: dict[str, object]
@@ -93,18 +97,18 @@ def open_storage(url: str, dry: bool = False) -> "BaseStorage":
                 _with_folder(address.database)
                 connect = {"timeout": _SECONDS_TO_WAIT}
             case "sqlite":
-                raise _refusal(url, "it names no file, and a study in memory alone could not go on")
+                raise refusal("it names no file, and a study in memory alone could not go on")
             case "postgresql":
                 connect = {"connect_timeout": 10}
             case other:
-                raise _refusal(url, f"'{other}' is no storage that gatelab knows")
+                raise refusal(f"'{other}' is no storage that gatelab knows")
     except (OSError, ArgumentError) as error:
-        raise _refusal(url, str(error)) from error
+        raise refusal(str(error)) from error
     except UserError:
         raise
     except (ValueError, LookupError, TypeError) as error:  # of Optuna, which believes what it reads of a journal
-        raise _refusal(url, f"it is not a journal of Optuna's ({type(error).__name__})") from error
-    return _open(url, address.render_as_string(hide_password=False), connect)
+        raise refusal(f"it is not a journal of Optuna's ({type(error).__name__})") from error
+    return _open(address.render_as_string(hide_password=False), connect, refusal)
 
 
 def _check_journal(file: Path) -> None:
@@ -131,7 +135,7 @@ def _with_folder(file: str) -> str:
     return file
 
 
-def _open(url: str, address: str, connect: dict[str, object]) -> "BaseStorage":
+def _open(address: str, connect: dict[str, object], refusal: Callable[[str], UserError]) -> "BaseStorage":
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -139,18 +143,17 @@ def _open(url: str, address: str, connect: dict[str, object]) -> "BaseStorage":
         try:
             return RDBStorage(address, engine_kwargs={"connect_args": connect, "pool_pre_ping": True})
         except ImportError as error:
-            raise _refusal(url, "its driver is missing: pip install 'gatelab[optuna]'") from error
+            raise refusal("its driver is missing: pip install 'gatelab[optuna]'") from error
         except (SQLAlchemyError, RuntimeError, OSError) as error:
             text = str(getattr(error, "orig", None) or error)
             made = re.search("already exists|duplicate key|UNIQUE constraint|locked", text)
             if made is None or attempt == 9:
-                raise _refusal(url, text) from error
+                raise refusal(text) from error
             time.sleep(random.uniform(0.1, 0.5))  # another process makes the tables this moment
     raise AssertionError
 
 
-def _refusal(url: str, reason: str) -> UserError:
+def _refusal(url: str, password: str, reason: str) -> UserError:
     line = without_password(" ".join(reason.split()))
-    for password in _passwords.values():
-        line = line.replace(password, "***") if password else line
+    line = line.replace(password, "***") if password else line
     return UserError(f"{OPTION}={without_password(url)} cannot be used: {line.rstrip('.')}. A storage is {KINDS}.")

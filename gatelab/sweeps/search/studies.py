@@ -5,7 +5,6 @@ A variant is a combination of what the command line gives as `a,b` or `range(...
 """
 
 import hashlib
-import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -20,8 +19,10 @@ from omegaconf import OmegaConf
 from gatelab.errors import UserError, unknown
 from gatelab.options.bounds import shown
 from gatelab.runs import NOT_IDENTITY
-from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.jobs.settings import SearchOptions, read
+from gatelab.sweeps.jobs.choices import check_groups
+from gatelab.sweeps.jobs.compose import Composer, composing, to_config
+from gatelab.sweeps.jobs.conf import conf_folder
+from gatelab.sweeps.jobs.overrides import parse
 from gatelab.sweeps.search.space import Domain, Space, read_domains, searched
 from gatelab.training.spec import Spec
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
+
+    from gatelab.sweeps.sweepers.optuna import Optuna
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,7 @@ class Variant:
     name: str
 
 
-def read_options(overrides: Iterable[Override]) -> SearchOptions:
-    """The options of the search among the overrides.
-
-    Raises:
-        UserError: an option does not exist or a value is not accepted, or Optuna is missing.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise UserError("hydra/sweeper=optuna needs Optuna, which is not installed: pip install 'gatelab[optuna]'.")
-    return read(overrides, "sweeper", "optuna")
-
-
-def variants(overrides: list[Override], options: SearchOptions) -> list[Variant]:
+def variants(overrides: list[Override], options: "Optuna", composer: Composer) -> list[Variant]:
     """The variants of a search, every one with its space.
 
     Raises:
@@ -77,23 +69,23 @@ def variants(overrides: list[Override], options: SearchOptions) -> list[Variant]
     domains = read_domains(overrides, _space_file(options.space))
     if not domains:
         raise UserError(
-            "hydra/sweeper=optuna searches over interval(...) and choice(...), and none is given. Give one, as in "
+            "A search is over interval(...) and choice(...), and none is given. Give one, as in "
             "optimizer.lr='tag(log, interval(1e-4, 1e-2))', or a file of them: hydra.sweeper.space=optimizer."
         )
     keys = {domain.key for domain in domains}
     for domain in domains:
         if "." not in domain.key and isinstance(domain.values, tuple):
-            compose.check_groups(compose.parse([f"{domain.key}={value}" for value in domain.values]))
+            check_groups(parse([f"{domain.key}={value}" for value in domain.values]))
     own = [override for override in overrides if not override.get_key_element().lstrip("+").startswith("hydra")]
     rest = [override for override in own if not searched(override)]
     doubled = next((override for override in rest if override.get_key_element() in keys), None)
     if doubled is not None:
         key = doubled.get_key_element()
         raise UserError(f"'{doubled.input_line}' is given, but {key} is searched over by {options.space}. Leave one of them out.")
-    with compose.composing():
+    with composing():
         jobs = BasicSweeper.split_arguments(rest, None)[0]
-        given = _given(jobs, domains)
-        return [_variant(job, Space(domains, values)) for job, values in zip(jobs, given, strict=True)]
+        given = _given(jobs, domains, composer)
+        return [_variant(job, Space(domains, values), composer) for job, values in zip(jobs, given, strict=True)]
 
 
 def _space_file(space: str | None) -> Path | None:
@@ -104,7 +96,7 @@ def _space_file(space: str | None) -> Path | None:
             return Path(space)
     except OSError as error:  # its name is too long
         raise UserError(f"hydra.sweeper.space: {shown(space)} cannot be read: {error.strerror}.") from error
-    folder = compose.conf_folder() / "space"
+    folder = conf_folder() / "space"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if space in names:
         return folder / f"{space}.yaml"
@@ -113,7 +105,7 @@ def _space_file(space: str | None) -> Path | None:
     raise UserError(unknown("hydra.sweeper.space", space, names))
 
 
-def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain]) -> list[dict[str, str]]:
+def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain], composer: Composer) -> list[dict[str, str]]:
     """For every variant the values of those options that conditions speak of and that are not searched over."""
     searched_over = {domain.key for domain in domains}
     found: list[dict[str, str]] = [{} for _ in jobs]
@@ -127,7 +119,7 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain]) -> list[dic
             siblings: set[str] = set()
             composed: Any = None
             for job, values in zip(jobs, found, strict=True):
-                composed = compose.composed(job)
+                composed = composer.composed(job)
                 parent = OmegaConf.select(composed, key.rpartition(".")[0]) if "." in key else composed
                 siblings |= set(map(str, parent)) if OmegaConf.is_dict(parent) else set()
                 value = OmegaConf.select(composed, key)
@@ -136,16 +128,16 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain]) -> list[dic
             if key.rpartition(".")[2] not in siblings:
                 raise UserError(f"{where}. {unknown('option', key.rpartition('.')[2], siblings or set(map(str, composed)))}")
             if "." not in key:
-                compose.check_groups(compose.parse([f"{key}={value}" for value in accepted]))
+                check_groups(parse([f"{key}={value}" for value in accepted]))
     return found
 
 
-def _variant(job: Sequence[str], space: Space) -> Variant:
+def _variant(job: Sequence[str], space: Space, composer: Composer) -> Variant:
     """Reads off one composed run what all runs of a variant share."""
     probe = space.probes()[0]
     if not probe:
         raise UserError(f"Nothing is searched over for {' '.join(job)}: no condition of the space holds there.")
-    config = compose.to_config(compose.composed([*job, *probe]))
+    config = to_config(composer.composed([*job, *probe]))
     spec = Spec(config)
     same = sorted(item for item in job if item.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY)
     what: list[Any] = [same, [[item.key, item.text, item.conditions] for item in space.domains]]
@@ -183,12 +175,12 @@ def search_name(overrides: Iterable[Override]) -> str:
     return f"search-{hashlib.sha256(json.dumps([kept, space]).encode()).hexdigest()[:8]}"
 
 
-def storage_url(variant: Variant, options: SearchOptions) -> str:
+def storage_url(variant: Variant, options: "Optuna") -> str:
     """Where the study of a variant is kept."""
     return options.storage or f"sqlite:///{variant.out / 'sweeps' / variant.sweep / 'study.db'}"
 
 
-def open_study(variant: Variant, options: SearchOptions, storage: "BaseStorage") -> "Study":
+def open_study(variant: Variant, options: "Optuna", storage: "BaseStorage") -> "Study":
     """Opens the study of a variant, or makes it."""
     import optuna
 
@@ -205,7 +197,7 @@ def open_study(variant: Variant, options: SearchOptions, storage: "BaseStorage")
     )
 
 
-def _sampler(options: SearchOptions, space: Space) -> "Callable[[int], BaseSampler]":
+def _sampler(options: "Optuna", space: Space) -> "Callable[[int], BaseSampler]":
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import RandomSampler, TPESampler
 
@@ -222,7 +214,7 @@ def _sampler(options: SearchOptions, space: Space) -> "Callable[[int], BaseSampl
     return tpe
 
 
-def _pruner(options: SearchOptions, variant: Variant) -> "BasePruner":
+def _pruner(options: "Optuna", variant: Variant) -> "BasePruner":
     from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
 
     match options.pruner:

@@ -7,6 +7,7 @@ import pytest
 
 from gatelab.config import GROUPS, Config
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.expand import compose_jobs
 from gatelab.training.prepare import build_model
 from gatelab.training.spec import Spec
 
@@ -79,7 +80,7 @@ def test_every_choice_composes(group, name):
 def test_the_jobs_of_a_sweep_have_directories_of_their_own(tmp_path):
     compose.register_schemas()
     overrides = compose.parse(["cell=lstm,cifg", "seed=range(3)", f"out={tmp_path}", "task.length=7"])
-    jobs = compose.compose_jobs(overrides, sweep=True)
+    jobs = compose_jobs(overrides, sweep=True)
     assert len({job.path for job in jobs}) == 6
     assert all(job.path.parent == Path(tmp_path) for job in jobs)
     assert {(job.config.cell["name"], job.config.seed) for job in jobs} == {(c, s) for c in ("lstm", "cifg") for s in range(3)}
@@ -98,6 +99,6 @@ def test_another_plugin_of_the_same_name_is_another_run(plugin, tmp_path):
     overrides = compose.parse(arguments)
     compose.load_plugins(overrides)
     compose.register_schemas()
-    first = compose.compose_jobs(overrides, sweep=False)[0].path
+    first = compose_jobs(overrides, sweep=False)[0].path
     plugin.write_text(plugin.read_text().replace("(1 - f)", "f"))
-    assert compose.compose_jobs(overrides, sweep=False)[0].path != first
+    assert compose_jobs(overrides, sweep=False)[0].path != first

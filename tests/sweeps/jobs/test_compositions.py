@@ -9,6 +9,7 @@ from hydra import initialize_config_dir
 
 from gatelab.errors import UserError
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.expand import compose_jobs, expand
 
 SWEEPS = {
     "values": ["seed=0,1", "model.hidden_size=8", "optimizer.lr=1e-3,0.5", "trainer.clip_norm=null,2", "logger.notes='a b'"],
@@ -27,10 +28,10 @@ SWEEPS = {
 def test_every_job_is_hydras(sweep):
     compose.register_schemas()
     overrides = compose.parse([*sweep, "sweep=s"])
-    found = compose.compose_jobs(overrides, sweep=True)
+    found = compose_jobs(overrides, sweep=True)
     assert len(found) > 1
     with initialize_config_dir(str(compose.conf_folder()), **compose.VERSION_BASE):
-        for job, given in zip(found, compose.expand(overrides, True), strict=True):
+        for job, given in zip(found, expand(overrides, True), strict=True):
             alone = hydra_compose("train", given, return_hydra_config=True)
             assert asdict(job.config) == asdict(compose.to_config(alone))
             assert job.path == Path(alone.hydra.run.dir)
@@ -40,7 +41,7 @@ def test_many_seeds_are_composed_once(monkeypatch):
     compose.register_schemas()
     calls = []
     monkeypatch.setattr(compose, "_composed", lambda given, whole=compose._composed: calls.append(given) or whole(given))
-    jobs = compose.compose_jobs(compose.parse(["cell=lstm,gru", "seed=range(50)", "task.length=7", "sweep=s"]), sweep=True)
+    jobs = compose_jobs(compose.parse(["cell=lstm,gru", "seed=range(50)", "task.length=7", "sweep=s"]), sweep=True)
     assert len({job.path for job in jobs}) == 100
     assert len(calls) == 2
     assert not any("seed" in item for call in calls for item in call)
@@ -51,7 +52,7 @@ def test_many_seeds_are_composed_once(monkeypatch):
 def test_what_hydra_refuses_is_refused(value):
     compose.register_schemas()
     with pytest.raises(UserError, match=r"hidden_size|seed"):
-        compose.compose_jobs(compose.parse([value, "sweep=s"]), sweep=True)
+        compose_jobs(compose.parse([value, "sweep=s"]), sweep=True)
 
 
 def test_the_expression_of_the_directory_is_the_one_in_the_configuration():
@@ -62,12 +63,13 @@ def test_the_expression_of_the_directory_is_the_one_in_the_configuration():
 def test_options_of_hydra_itself_hide_no_job_that_was_composed():
     compose.register_schemas()
     given = ["hydra/launcher=basic", "hydra.verbose=false", "cell=lstm", "seed=0,1", "sweep=s"]
-    jobs = compose.compose_jobs(compose.parse(given), sweep=True)
+    composer = compose.Composer()
+    jobs = compose_jobs(compose.parse(given), sweep=True, composer=composer)
     assert len(jobs) == 2
     for seed, job in enumerate(jobs):
         overrides = ["cell=lstm", f"seed={seed}", "sweep=s"]  # as Hydra tells its launchers
-        assert compose.is_planned(overrides)
-        assert compose.job_of(overrides, lambda: pytest.fail("it was composed again")) is job
+        assert composer.is_planned(overrides)
+        assert composer.job_of(overrides, lambda: pytest.fail("it was composed again")) is job
 
 
 def test_what_a_search_thinks_of_later_is_composed_once(monkeypatch):
@@ -75,7 +77,8 @@ def test_what_a_search_thinks_of_later_is_composed_once(monkeypatch):
     calls = []
     monkeypatch.setattr(compose, "_composed", lambda given, whole=compose._composed: calls.append(given) or whole(given))
     rates = (0.1, 0.25, 0.5)
-    found = [compose.further_job(["cell=lstm", f"optimizer.lr={rate}", "sweep=s"]) for rate in rates]
+    composer = compose.Composer()
+    found = [composer.further_job(["cell=lstm", f"optimizer.lr={rate}", "sweep=s"]) for rate in rates]
     assert tuple(job.config.optimizer.lr for job in found) == rates
     assert len({job.path for job in found}) == 3
     assert len(calls) == 1
@@ -86,7 +89,8 @@ def test_one_composition_is_enough_to_refuse_a_value(value, monkeypatch):
     compose.register_schemas()
     calls = []
     monkeypatch.setattr(compose, "_composed", lambda given, whole=compose._composed: calls.append(given) or whole(given))
+    composer = compose.Composer()
     for _ in range(2):
         with pytest.raises(UserError, match=r"hidden_size|seed"):
-            compose.compose_jobs(compose.parse([value]), sweep=False)
+            compose_jobs(compose.parse([value]), sweep=False, composer=composer)
     assert calls == [[]]

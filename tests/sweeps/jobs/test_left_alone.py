@@ -9,6 +9,7 @@ import pytest
 from gatelab.runs import read_run
 from gatelab.runs.writer import RunWriter
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.search.expand import compose_jobs
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "trainer.max_steps=1"]
 
@@ -33,7 +34,7 @@ def test_the_reason_is_said(
 ):
     monkeypatch.chdir(tmp_path)
     compose.register_schemas()
-    (job,) = compose.compose_jobs(compose.parse(TINY), sweep=False)
+    (job,) = compose_jobs(compose.parse(TINY), sweep=False)
     writer = RunWriter(job.path)
     writer.start(asdict(job.config), {}, job.run_id)
     writer.fail("There was a hole in it.", "", None, cause)

@@ -4,7 +4,7 @@ The options come from the classes that declare them, so that a new one is tried 
 says where it failed itself (see `main`), and so counts as a failure of these tests.
 """
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,11 @@ import pytest
 from gatelab.config import GROUPS, Config, Logger, Machine, Model, Schedule, Trainer
 from gatelab.errors import UserError
 from gatelab.sweeps.jobs import compose, settings
+from gatelab.sweeps.jobs.choices import OF_HYDRA
+from gatelab.sweeps.jobs.compose import Composer
+from gatelab.sweeps.launchers.local import Local
+from gatelab.sweeps.launchers.slurm import Slurm
+from gatelab.sweeps.sweepers import SWEEPERS
 
 NUMBERS = ["0", "-1", "0.5", "99999999999999999999", "1e300", "nan", "inf", "''", "abc", "[1,2]", "null", "x" * 300]
 TEXTS = ["0", "''", "abc", "[1,2]", "null", "x" * 300, "'\x1b[31m'", "a/b", "..", "'%s{}$'", "${seed}"]
@@ -44,14 +49,15 @@ CASES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
     },
     "launcher": (
         ["-m", "seed=0,1"],
-        [(f"hydra.launcher.{field.name}", values(settings.Local, field.name)) for field in fields(settings.Local)],
+        [(f"hydra.launcher.{field.name}", values(Local, field.name)) for field in fields(Local)],
     ),
     **{
         f"sweeper {name}": (
             ["-m", f"hydra/sweeper={name}", *SWEEPER[name]],
             [(f"hydra.sweeper.{field.name}", values(cls, field.name)) for field in fields(cls)],
         )
-        for name, cls in settings.SETTINGS["sweeper"].items()
+        for name in SWEEPER
+        for cls in [SWEEPERS.get(name)]
     },
     "choices": ([], [(key, TEXTS) for key in ("experiment", "hydra/launcher", "hydra.verbose", "foo", "+foo", "hydra.run.dir")]),
     "choices of a sweep": (["-m", "seed=0,1"], [(key, TEXTS) for key in ("hydra/launcher", "hydra/sweeper", "sweep", "out")]),
@@ -104,25 +110,30 @@ def test_a_thousand_inputs_are_tried() -> None:
     assert sum(len(tried) for _, options in CASES.values() for _, tried in options) >= 1000
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(settings.Slurm)])
+@pytest.mark.parametrize("name", [field.name for field in fields(Slurm)])
 def test_options_of_slurm_are_taken_or_refused(name: str) -> None:
     """Read alone: on a machine without Slurm the launcher is refused before."""
     accepted = 0
-    for value in (tried := values(settings.Slurm, name)):
+    for value in (tried := values(Slurm, name)):
         try:
-            settings.read(compose.parse([f"hydra.launcher.{name}={value}"]), "launcher", "slurm")
+            settings.read(compose.parse([f"hydra.launcher.{name}={value}"]), "launcher", "slurm", Slurm)
             accepted += 1
         except UserError:
             continue
     assert accepted < len(tried)
 
 
-def test_the_defaults_of_launchers_and_sweepers_are_those_of_their_files() -> None:
-    from omegaconf import OmegaConf
-
-    for kind, classes in settings.SETTINGS.items():
-        for name, cls in classes.items():
-            written = OmegaConf.load(compose.conf_folder() / "hydra" / kind / f"{name}.yaml")
-            for field in fields(cls):
-                if field.name in written:
-                    assert written[field.name] == field.default, f"hydra.{kind}.{field.name} of {name}"
+@pytest.mark.parametrize("group", OF_HYDRA)
+def test_hydra_composes_what_launchers_and_sweepers_declare(group: str) -> None:
+    compose.register_schemas()
+    registry, target = OF_HYDRA[group]
+    for name in registry.names():
+        cls = registry.get(name)
+        if cls.hydras or getattr(cls, "extends", None):  # it is composed with what it extends, which may not be installed
+            continue
+        with compose.composing():
+            composed = Composer().composed([f"{group}={name}"]).hydra[group.partition("/")[2]]
+        assert composed["_target_"] == target
+        for field in fields(cls):
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            assert composed[field.name] == default, f"{group}={name} {field.name}"

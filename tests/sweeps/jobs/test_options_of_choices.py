@@ -7,7 +7,7 @@ import pytest
 
 from gatelab.cells import CELLS
 from gatelab.errors import UserError
-from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs import choices, compose
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -19,7 +19,6 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any) -> None:
         raise AssertionError("it was composed")
 
-    monkeypatch.setattr(compose, "_read", refuse)
     monkeypatch.setattr(compose, "_composed", refuse)
 
 
@@ -67,7 +66,7 @@ def test_what_all_have_is_accepted(overrides: list[str]) -> None:
 
 @pytest.mark.parametrize("name", CELLS.names())
 def test_every_option_of_every_cell_is_known(name: str) -> None:
-    options = compose._options_of("cell", name)
+    options = choices.options_of("cell", name)
     assert options is not None
     compose.check_groups(compose.parse([f"cell={name}", *(f"cell.{option}=null" for option in options)]))
     with pytest.raises(UserError, match=f"option of cell '{name}' 'zzz'"):

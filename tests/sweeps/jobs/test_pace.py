@@ -3,14 +3,15 @@
 import pytest
 
 from gatelab.sweeps.jobs import compose, pace
+from gatelab.sweeps.search.expand import compose_jobs
 
 
 def test_a_command_with_very_many_runs_says_so_before_it_composes_the_first(monkeypatch, capsys) -> None:
     compose.register_schemas()
-    monkeypatch.setattr(compose, "MANY_RUNS", 3)
+    monkeypatch.setattr("gatelab.sweeps.search.expand.MANY_RUNS", 3)
     said: list[str] = []
     monkeypatch.setattr(compose, "expand", lambda *_: said.append(capsys.readouterr().err) or [])
-    compose.compose_jobs(compose.parse(["seed=range(4)"]), sweep=True)
+    compose_jobs(compose.parse(["seed=range(4)"]), sweep=True)
     assert said == ["Composing 4 runs.\n"]
 
 

@@ -60,13 +60,14 @@ def gone(pid: int) -> bool:
 
 POOL = """
 import os
-from gatelab.sweeps.launch.pool import Need, Pool
+from gatelab.sweeps.jobs.needs import Needs
+from gatelab.sweeps.launch.pool import Pool
 
 def work():
     import statistics
     return statistics.__file__, os.environ.get("PYTHONSAFEPATH"), os.environ.get("GATELAB_LAUNCHER"), os.getcwd()
 
-(end,) = Pool(["statistics", "logging"], Need()).run(work, [()], [Need()])
+(end,) = Pool(["statistics", "logging"], Needs()).run(work, [()], [Needs()])
 print(*end.result)
 """
 

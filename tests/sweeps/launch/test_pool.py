@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from gatelab.sweeps.launch.pool import METHOD, Ended, Need, Pool, describe
+from gatelab.sweeps.jobs.needs import Needs
+from gatelab.sweeps.launch.pool import METHOD, Ended, Pool, describe
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
-ROOM = Need(threads=2, bytes=100)
+ROOM = Needs(threads=2, memory=100)
 
 
-def run(function: Callable[..., Any], calls: list[tuple[Any, ...]], needs: list[Need] | None = None, **options: Any) -> list[Ended]:
-    ends = list(Pool((), ROOM, **options).run(function, calls, needs or [Need()] * len(calls)))
+def run(
+    function: Callable[..., Any], calls: list[tuple[Any, ...]], needs: list[Needs] | None = None, **options: Any
+) -> list[Ended]:
+    ends = list(Pool((), ROOM, **options).run(function, calls, needs or [Needs()] * len(calls)))
     return sorted(ends, key=lambda end: end.index)
 
 
@@ -49,11 +52,11 @@ def test_one_that_is_terminated_alone_says_143():
 @pytest.mark.parametrize(
     ("needs", "options", "at_once"),
     [
-        ([Need()] * 5, {}, 2),
-        ([Need(threads=2)] * 4, {}, 1),
-        ([Need(bytes=60)] * 4, {}, 1),
-        ([Need(threads=5)] * 3, {}, 1),  # more than there is: alone, but at all
-        ([Need(threads=5)] * 6, {"at_once": 3}, 3),  # who says so knows better
+        ([Needs()] * 5, {}, 2),
+        ([Needs(threads=2)] * 4, {}, 1),
+        ([Needs(memory=60)] * 4, {}, 1),
+        ([Needs(threads=5)] * 3, {}, 1),  # more than there is: alone, but at all
+        ([Needs(threads=5)] * 6, {"at_once": 3}, 3),  # who says so knows better
     ],
     ids=["threads", "two threads", "memory", "too large", "given"],
 )
@@ -98,7 +101,7 @@ def test_closing_ends_what_is_running(tmp_path):
         while not (tmp_path / "pid").exists():
             time.sleep(0.01)
 
-    ends = Pool((), ROOM).run(work, [(0,), (1,), (2,)], [Need()] * 3)
+    ends = Pool((), ROOM).run(work, [(0,), (1,), (2,)], [Needs()] * 3)
     assert next(ends).index == 0
     pid = int((tmp_path / "pid").read_text() or 0)
     ends.close()

@@ -13,17 +13,22 @@ import pytest
 from gatelab.errors import UserError
 from gatelab.runs.writer import RunWriter
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.needs import Needs
 from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.launch import preflight
-from gatelab.sweeps.launch.pool import Need
 from gatelab.sweeps.launch.preflight import preflight as look
+from gatelab.sweeps.launchers import Alone, check_machine
+from gatelab.sweeps.launchers.basic import Basic
+from gatelab.sweeps.launchers.local import Local
+from gatelab.sweeps.launchers.ray import Ray
+from gatelab.sweeps.search.expand import compose_jobs
 
 TINY = ["task.length=5", "model.hidden_size=4", "trainer.max_steps=40", "logger=none", "sweep=s"]
 
 
 def jobs_of(folder: Path, *overrides: str) -> list[compose.Job]:
     compose.register_schemas()
-    return compose.compose_jobs(compose.parse([*TINY, *overrides, f"out={folder}"]), sweep=True)
+    return compose_jobs(compose.parse([*TINY, *overrides, f"out={folder}"]), sweep=True)
 
 
 def write(job: compose.Job, end: str, seconds: float = 8.0, step: int = 40) -> None:
@@ -48,7 +53,7 @@ def test_what_is_there_is_counted_and_the_rest_estimated_from_it(tmp_path):
     write(jobs[1], "finished", seconds=12.0)
     write(jobs[2], "failed")
     write(jobs[3], "preempted", step=30)
-    found = look(jobs, "basic", -1)
+    found = look(jobs, Basic())
     assert found.counts == {
         preflight.FINISHED: 2,
         preflight.GOING_ON: 1,
@@ -65,7 +70,7 @@ def test_without_a_run_of_the_kind_it_is_a_guess(tmp_path):
     jobs = jobs_of(tmp_path / "runs", "seed=0,1")
     other = jobs_of(tmp_path / "runs", "task.length=6", "seed=0")
     write(other[0], "finished")
-    found = look(jobs, "basic", -1)
+    found = look(jobs, Basic())
     assert found.measured == 0
     assert "a guess" in found.lines()[1]
     assert not list((tmp_path / "runs").glob("lstm-adding-s1-*"))
@@ -74,16 +79,17 @@ def test_without_a_run_of_the_kind_it_is_a_guess(tmp_path):
 def test_as_many_at_once_as_fit(tmp_path, monkeypatch):
     jobs = jobs_of(tmp_path, "seed=range(9)")
     each = needs_of(jobs[0].config).memory
-    for room, launcher, n_jobs, expected in (
-        (Need(4, 10 * each), "local", -1, 4),
-        (Need(4, 2 * each + 1), "local", -1, 2),
-        (Need(4, 1), "local", -1, 1),
-        (Need(100, 100 * each), "local", -1, 9),
-        (Need(4, 10 * each), "local", 6, 6),
-        (Need(4, 10 * each), "ray", -1, None),
+    for room, launcher, expected in (
+        (Needs(4, 10 * each), Local(), 4),
+        (Needs(4, 2 * each + 1), Local(), 2),
+        (Needs(4, 1), Local(), 1),
+        (Needs(100, 100 * each), Local(), 9),
+        (Needs(4, 10 * each), Local(n_jobs=6), 6),
+        (Needs(4, 10 * each), Ray(), None),
     ):
-        monkeypatch.setattr(preflight, "room", lambda room=room: room)
-        assert look(jobs, launcher, n_jobs).at_once == expected
+        for module in ("launch.preflight", "launchers.local"):
+            monkeypatch.setattr(f"gatelab.sweeps.{module}.room", lambda room=room: room)
+        assert look(jobs, launcher).at_once == expected
 
 
 @pytest.mark.slow
@@ -97,7 +103,7 @@ def test_needs_grow_with_what_decides_them(tmp_path):
     assert needs_of(jobs_of(tmp_path, "machine.threads=3")[0].config).threads == 3
 
 
-@pytest.mark.parametrize("launcher", ["", "local"])
+@pytest.mark.parametrize("launcher", [Alone(), Local()], ids=["alone", "local"])
 def test_what_is_left_alone_is_named_with_the_reason(tmp_path, launcher):
     jobs = jobs_of(tmp_path / "runs", "seed=range(3)", "machine.retry=none")
     write(jobs[0], "failed")
@@ -105,7 +111,7 @@ def test_what_is_left_alone_is_named_with_the_reason(tmp_path, launcher):
     writer.start(asdict(jobs[1].config), {}, jobs[1].run_id)
     writer.fail("The training loss is nan at step 7.", "", None, "diverged")
     writer.close()
-    found = look(jobs, launcher, -1)
+    found = look(jobs, launcher)
     assert found.counts == {preflight.LEFT: 2, preflight.NEW: 1}
     assert found.lines()[1:3] == [
         f"{jobs[0].path} failed before, at step 0: The disk is full. It is left alone because of machine.retry=none; "
@@ -114,14 +120,14 @@ def test_what_is_left_alone_is_named_with_the_reason(tmp_path, launcher):
         "machine.retry=all trains it again.",
     ]
     assert "of memory each" in found.lines()[3]
-    assert len(look(jobs[:2], launcher, -1).lines()) == 3  # nothing is estimated where there is nothing to do
+    assert len(look(jobs[:2], launcher).lines()) == 3  # nothing is estimated where there is nothing to do
 
 
 def test_of_many_that_are_left_alone_some_are_named(tmp_path):
     jobs = jobs_of(tmp_path / "runs", "seed=range(13)", "machine.retry=none")
     for job in jobs:
         write(job, "failed")
-    lines = look(jobs, "local", -1).lines()
+    lines = look(jobs, Local()).lines()
     assert len(lines) == 1 + preflight.REASONS + 1
     assert lines[-1].startswith("... and 3 more")
 
@@ -133,26 +139,26 @@ def test_what_a_search_ended_is_not_called_finished(tmp_path):
     writer.start(asdict(jobs[0].config), {}, jobs[0].run_id)
     writer.prune("The median pruner ended it.")
     writer.close()
-    assert look(jobs, "local", -1).counts == {preflight.PRUNED: 1}
-    assert look(jobs, "", -1).counts == {preflight.NEW: 1}
+    assert look(jobs, Local()).counts == {preflight.PRUNED: 1}
+    assert look(jobs, Alone()).counts == {preflight.NEW: 1}
 
 
 def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "total used free")(10, 10, 1000))
     with pytest.raises(UserError, match=r"2 runs need about .* has 1.0 kB left"):
-        look(jobs_of(tmp_path, "seed=0,1"), "local", -1)
+        look(jobs_of(tmp_path, "seed=0,1"), Local())
 
 
 def test_a_folder_that_cannot_be_written_to():
     with pytest.raises(UserError, match="cannot be written to"):
-        look(jobs_of(Path("/proc/runs"), "seed=0,1"), "local", -1)
+        look(jobs_of(Path("/proc/runs"), "seed=0,1"), Local())
 
 
-def test_slurm_is_asked_for_where_there_is_none(tmp_path, monkeypatch):
+def test_slurm_is_asked_for_where_there_is_none(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     for launcher in ("slurm", "submitit_slurm"):
-        with pytest.raises(UserError, match="no `sbatch`"):
-            look(jobs_of(tmp_path, "seed=0,1"), launcher, -1)
+        with pytest.raises(UserError, match=f"hydra/launcher={launcher} needs Slurm, .* no `sbatch`"):
+            check_machine(launcher)
 
 
 @pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
@@ -163,7 +169,7 @@ def test_slurm_is_asked_whether_it_answers(up, tmp_path, monkeypatch):
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with contextlib.nullcontext() if up else pytest.raises(UserError, match="Unable to contact slurm controller"):
-        look(jobs_of(tmp_path / "runs", "seed=0,1"), "slurm", -1)
+        check_machine("slurm")
 
 
 def test_wandb_that_cannot_be_reached(tmp_path, monkeypatch):
@@ -172,15 +178,15 @@ def test_wandb_that_cannot_be_reached(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with pytest.raises(UserError, match="no key for W&B"):
-        look(jobs, "local", -1)
+        look(jobs, Local())
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
-        look(jobs, "local", -1)
+        look(jobs, Local())
     with pytest.raises(UserError, match=f"cannot be reached at 127.0.0.1:{port}.*mode=offline"):
-        look(jobs, "local", -1)
-    look(jobs_of(tmp_path, "logger=wandb", "logger.mode=offline"), "local", -1)
+        look(jobs, Local())
+    look(jobs_of(tmp_path, "logger=wandb", "logger.mode=offline"), Local())
 
 
 def test_a_dry_run_writes_nothing(gatelab, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from gatelab.errors import UserError
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.search.draws import split
+from gatelab.sweeps.search.expand import compose_jobs
 
 LOG = "optimizer.lr=tag(log, interval(1e-4, 1e-2))"
 
@@ -74,7 +75,7 @@ def test_what_cannot_be_drawn_is_refused(override: str, message: str) -> None:
 def test_the_sweeper_is_known_to_hydra_and_to_the_preflight() -> None:
     compose.register_schemas()
     given = ["hydra/sweeper=random", "hydra.sweeper.trials=2", "cell=lstm,gru", LOG, "sweep=s"]
-    found = compose.compose_jobs(compose.parse(given), sweep=True)
+    found = compose_jobs(compose.parse(given), sweep=True)
     assert len({job.path for job in found}) == 4
-    with pytest.raises(UserError, match="drawn from with hydra/sweeper=random"):
-        compose.compose_jobs(compose.parse(given[2:]), sweep=True)
+    with pytest.raises(UserError, match=r"drawn from with .*hydra/sweeper=random"):
+        compose_jobs(compose.parse(given[2:]), sweep=True)

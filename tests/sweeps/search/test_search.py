@@ -12,13 +12,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
-from searching import BEST_RATE, TINY, launcher, write_finished
+from searching import BEST_RATE, TINY, launcher, prepare, write_finished
 
 from gatelab.errors import UserError
 from gatelab.runs import RunWriter, find_runs
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.compose import Composer
+from gatelab.sweeps.search.expand import compose_jobs
 from gatelab.sweeps.search.results import print_found
-from gatelab.sweeps.search.search import Search, prepare
+from gatelab.sweeps.search.search import Search
 from gatelab.sweeps.search.storage import open_storage, without_password, without_passwords
 from gatelab.sweeps.search.studies import open_study
 
@@ -32,7 +34,7 @@ def search(tmp_path: Path) -> Callable[..., Search]:
 
     def call(*overrides: str, n_trials: int = 4) -> Search:
         given = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={n_trials}", "hydra.sweeper.n_jobs=2"]
-        return prepare(compose.parse([*given, *TINY, f"out={tmp_path}", "sweep=s", *overrides]), lambda batch: None)
+        return prepare(compose.parse([*given, *TINY, f"out={tmp_path}", "sweep=s", *overrides]))
 
     return call
 
@@ -185,7 +187,7 @@ def test_diverged_and_pruned_runs_are_pruned_trials_and_not_tried_again(search, 
         if first:
             return train(jobs, first)
         for overrides, end in zip(jobs, ("diverged", "pruned"), strict=True):
-            job = compose.further_job(overrides)
+            job = Composer().further_job(overrides)
             writer = RunWriter(job.path)
             writer.start(json.loads(json.dumps(job.config, default=vars)), {}, "0" * 10)
             writer.fail("nan", "", None, "diverged") if end == "diverged" else writer.prune("enough")
@@ -199,7 +201,7 @@ def test_diverged_and_pruned_runs_are_pruned_trials_and_not_tried_again(search, 
     again.run(launcher(tmp_path / "log"))
     assert len(trained(tmp_path / "log")) == 2
     console = Console(record=True, width=120)
-    print_found(again, console)
+    print_found(again.variants, again.studies, console)
     assert "2 complete, 1 pruned, 1 diverged" in console.export_text()
 
 
@@ -208,14 +210,14 @@ def test_what_was_found_is_printed_with_commands_that_gatelab_takes(search, tmp_
     both = search("cell=lstm,gru", LR, "model.dropout=choice(0.0, 0.1)", n_trials=10)
     both.run(launcher(tmp_path / "log"))
     console = Console(record=True, width=200)
-    print_found(both, console)
+    print_found(both.variants, both.studies, console)
     said = console.export_text()
     for cell, study in zip(("lstm", "gru"), both.studies, strict=True):
         (row,) = (line for line in said.splitlines() if line.startswith(f"{cell} adding s0"))
         assert f"{study.best_value:.4g}" in row
         assert f"{study.best_value + 0.5:.4g}" in row
         (command,) = re.findall(rf"gatelab train -m (.*cell={cell} .*)", said)
-        jobs = compose.compose_jobs(compose.parse([item.strip("'") for item in command.split()]), sweep=True)
+        jobs = compose_jobs(compose.parse([item.strip("'") for item in command.split()]), sweep=True)
         assert len(jobs) == 10
         assert f"{jobs[0].config.optimizer.lr:.6g}" == f"{study.best_params['optimizer.lr']:.6g}"
     shares = [int(share) for share in re.findall(r"optimizer.lr=\S+ \((\d+)%\)", said)]
@@ -252,9 +254,10 @@ def test_a_journal_file_is_a_storage(search, tmp_path):
 
 def test_a_password_is_taken_out_of_the_command_and_shown_nowhere():
     url = "postgresql://me:geheim@127.0.0.1:9/none"
-    (argument,) = without_passwords([f"hydra.sweeper.storage={url}"])
+    (argument,), passwords = without_passwords([f"hydra.sweeper.storage={url}"])
     assert argument == "hydra.sweeper.storage=postgresql://me@127.0.0.1:9/none"
+    assert passwords == {"postgresql://me@127.0.0.1:9/none": "geheim"}
     assert without_password(url) == "postgresql://me:***@127.0.0.1:9/none"
     with pytest.raises(UserError) as refused:
-        open_storage(argument.partition("=")[2])
+        open_storage(argument.partition("=")[2], passwords)
     assert "geheim" not in str(refused.value)

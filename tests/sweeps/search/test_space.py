@@ -7,9 +7,12 @@ import pytest
 
 from gatelab.errors import UserError
 from gatelab.sweeps.jobs import compose
+from gatelab.sweeps.jobs.compose import Composer
 from gatelab.sweeps.search.draws import DrawInterval
+from gatelab.sweeps.search.expand import compose_jobs, sweeper_of
 from gatelab.sweeps.search.space import Space, read_domains
-from gatelab.sweeps.search.studies import SearchOptions, probes, read_options, variants
+from gatelab.sweeps.search.studies import probes, variants
+from gatelab.sweeps.sweepers.optuna import Optuna
 
 SPACE = """
 optimizer: choice(adamw, sgd)     # a comment
@@ -33,7 +36,7 @@ def schemas() -> None:
 
 
 def found(*overrides: str, space: Path | str | None = None):
-    return variants(compose.parse([*overrides, "sweep=s"]), SearchOptions(space=None if space is None else str(space)))
+    return variants(compose.parse([*overrides, "sweep=s"]), Optuna(space=None if space is None else str(space)), Composer())
 
 
 def test_a_line_is_an_option_its_values_and_its_conditions(file):
@@ -104,7 +107,7 @@ def test_a_study_is_named_by_what_is_computed_and_searched(file):
 def test_the_space_that_comes_with_gatelab_is_accepted_for_every_optimiser():
     jobs = probes(found("cell=attention", space="optimizer"))
     given = ["hydra/sweeper=optuna", "hydra.sweeper.space=optimizer", "cell=attention", "task=adding", "task.length=6", "sweep=s"]
-    checked = compose.compose_jobs(compose.parse(given), sweep=True)
+    checked = compose_jobs(compose.parse(given), sweep=True)
     assert len(checked) == len(jobs)
     assert {job.config.optimizer.name for job in checked} == {"adamw", "sgd", "rmsprop"}
 
@@ -155,13 +158,13 @@ def test_what_is_no_space_is_refused(lines, message, tmp_path):
 def test_a_search_is_refused_before_its_first_run(overrides, message):
     given = compose.parse(["hydra/sweeper=optuna", "task=adding", "sweep=s", *overrides])
     with pytest.raises(UserError, match=message):
-        compose.compose_jobs(given, sweep=True)
+        compose_jobs(given, sweep=True)
 
 
 def test_options_of_the_search_are_read_from_the_command_line(monkeypatch):
     monkeypatch.setenv("STUDIES", "sqlite:///there.db")
-    given = compose.parse(["hydra.sweeper.n_trials=7", "hydra.sweeper.storage=${oc.env:STUDIES}"])
-    assert read_options(given) == SearchOptions(n_trials=7, storage="sqlite:///there.db")
+    given = compose.parse(["hydra/sweeper=optuna", "hydra.sweeper.n_trials=7", "hydra.sweeper.storage=${oc.env:STUDIES}"])
+    assert sweeper_of(given) == Optuna(n_trials=7, storage="sqlite:///there.db")
 
 
 def test_a_changed_plugin_begins_another_study(plugin):

@@ -11,8 +11,11 @@ import pytest
 from omegaconf import OmegaConf
 
 import gatelab
+from gatelab.runs import outcome_of
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.launch import common
+from gatelab.sweeps.launch.batch import Batch
+from gatelab.sweeps.launch.job import JobFunction
+from gatelab.sweeps.search.expand import compose_jobs
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s", "seed=0,1,2"]
 
@@ -57,30 +60,29 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
     module = Ray(takes=2)
     monkeypatch.setitem(sys.modules, "ray", module)
     monkeypatch.setitem(sys.modules, "ray.exceptions", module.exceptions)
-    monkeypatch.delitem(sys.modules, "gatelab.sweeps.launch.ray_cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "gatelab.sweeps.launch.ray_tasks", raising=False)
     yield module
-    sys.modules.pop("gatelab.sweeps.launch.ray_cluster", None)
+    sys.modules.pop("gatelab.sweeps.launch.ray_tasks", None)
 
 
 def test_workers_do_not_import_from_the_current_folder(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
     """Ray puts the folder of whoever joins in front of the path of its workers."""
     monkeypatch.chdir(tmp_path)
-    importlib.import_module("gatelab.sweeps.launch.ray_cluster").connect({})
+    importlib.import_module("gatelab.sweeps.launch.ray_tasks").connect({})
     assert ray.folder == Path(gatelab.__file__).parents[1]
     assert Path.cwd() == tmp_path
 
 
 def test_what_was_submitted_before_an_error_is_taken_back(ray: Ray, tmp_path, monkeypatch: pytest.MonkeyPatch):
-    launcher = importlib.import_module("gatelab.sweeps.launch.ray_cluster")
+    launcher = importlib.import_module("gatelab.sweeps.launch.ray_tasks")
     compose.register_schemas()
-    jobs = compose.compose_jobs(compose.parse([*TINY, f"out={tmp_path}"]), sweep=True)
+    jobs = compose_jobs(compose.parse([*TINY, f"out={tmp_path}"]), sweep=True)
     assert len(jobs) == 3
 
-    def hand_over(name: str, overrides: Any, context: Any, config: Any, train: Any) -> Any:
-        return train(jobs, lambda: [0, 1, 2])
-
-    monkeypatch.setattr(common, "launch", hand_over)
-    config = OmegaConf.create({})
+    settings = {"ray": {"init": {}, "remote": {}}}
+    overrides = [[*job.overrides] for job in jobs]
+    context: Any = None
     with pytest.raises(ConnectionError, match="The head is gone"):
-        launcher.launch([job.overrides for job in jobs], 0, None, None, config, {"init": {}, "remote": {}})
+        launcher.train(Batch("ray", settings, overrides, jobs, 0, context, OmegaConf.create({}), JobFunction()))
     assert ray.cancelled == [0, 1]
+    assert [outcome_of(job.path) for job in jobs] == ["queued"] * 3

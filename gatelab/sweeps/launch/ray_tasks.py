@@ -1,4 +1,4 @@
-"""The launcher `ray`: a task of a Ray cluster for every run.
+"""What the launcher `ray` does.
 
 hydra-ray-launcher is not used: its stable release wants a cloudpickle that joblib refuses, and one lost task ends its sweep.
 """
@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray  # pyright: ignore[reportMissingImports] - an extra
 import ray.exceptions  # pyright: ignore[reportMissingImports]
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
 
 import gatelab
 from gatelab.errors import UserError
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
-from gatelab.sweeps.launch import common
-from gatelab.sweeps.launch.common import note
+from gatelab.sweeps.launch.batch import Batch, note
 
 SECONDS_TO_JOIN = 40.0  # a cluster answers within two
 SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
@@ -34,51 +29,31 @@ HOME = Path(gatelab.__file__).parents[1]  # where gatelab is imported from
 OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task takes over from here
 
 
-def launch(
-    overrides: Sequence[Sequence[str]],
-    first: int,
-    context: HydraContext,
-    task: TaskFunction,
-    config: DictConfig,
-    settings: Mapping[str, Any],
-) -> list[JobReturn]:
-    """Trains the runs of these overrides on the cluster; a task whose node dies is tried again and goes on.
-
-    Args:
-        overrides: of every job.
-        first: the number of the first of them in the sweep.
-        context: Hydra's loader of configurations and its callbacks.
-        task: the function of a job.
-        config: the configuration of the sweep.
-        settings: of the launcher, conf/hydra/launcher/ray.yaml.
-
-    Returns:
-        What became of every job, as `common.launch`.
+def train(batch: Batch) -> None:
+    """Trains the jobs on the cluster; a task whose node dies is tried again and goes on.
 
     Raises:
         UserError: there is no cluster.
     """
-
-    def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
-        connect(settings["init"])
-        environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
-        shared = ray.put((context, task, config, Singleton.get_state(), os.getcwd(), environment))
-        running: dict[Any, int] = {}
-        try:
-            for number in queue():
-                need = needs_of(jobs[number].config)
-                options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
-                arguments = shared, [*overrides[number]], first + number, jobs[number].path
-                running[ray.remote(**options)(_work).remote(*arguments)] = number
-            while running:
-                ready, _ = ray.wait([*running])
-                for reference in ready:
-                    _settle(jobs[running.pop(reference)], reference)
-        except BaseException:
-            _cancel([*running])
-            raise
-
-    return common.launch("ray", overrides, context, config, train)
+    settings = batch.settings["ray"]
+    connect(settings["init"])
+    environment = {name: value for name, value in os.environ.items() if name.startswith(OF_GATELAB)}
+    shared = ray.put((batch.work(), os.getcwd(), environment))
+    running: dict[Any, int] = {}
+    try:
+        for number in batch.queue():
+            job = batch.jobs[number]
+            need = needs_of(job.config)
+            options = {"num_cpus": need.threads, "memory": need.memory, **settings["remote"]}
+            arguments = shared, batch.overrides[number], batch.first + number, job.path
+            running[ray.remote(**options)(_train).remote(*arguments)] = number
+        while running:
+            ready, _ = ray.wait([*running])
+            for reference in ready:
+                _settle(batch.jobs[running.pop(reference)], reference)
+    except BaseException:
+        _cancel([*running])
+        raise
 
 
 def connect(options: Mapping[str, Any]) -> None:
@@ -119,13 +94,12 @@ def _refused(options: Mapping[str, Any]) -> str | None:
     return lines[-1].partition(": ")[2] or lines[-1]
 
 
-def _work(shared: tuple[Any, ...], overrides: list[str], number: int, path: Path) -> None:
+def _train(shared: tuple[Any, ...], overrides: list[str], number: int, path: Path) -> None:
     """One job, in a process of its own on some node."""
-    context, task, config, singletons, folder, environment = shared
+    work, folder, environment = shared
     os.environ.update(environment)
     os.chdir(folder)
-    done = common.run_one(context, task, config, singletons, overrides, number, path)
-    done.return_value  # noqa: B018 - raises what the job raised
+    work(number, overrides, path).return_value  # noqa: B018 - raises what the job raised
 
 
 def _settle(job: compose.Job, reference: Any) -> None:

@@ -1,4 +1,4 @@
-"""The launcher `slurm`: an array of Slurm's jobs, one a run, by way of hydra-submitit-launcher.
+"""What the launcher `slurm` does, by way of hydra-submitit-launcher.
 
 What it adds to that: a job stops its run cleanly before submitit requeues it; the launching process asks `squeue` instead of the
 accounting, which calls a job COMPLETED whose Python raised and is not there on every cluster; one lost job does not end the sweep.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,8 @@ import submitit  # pyright: ignore[reportMissingImports] - an extra
 import submitit.core.utils  # pyright: ignore[reportMissingImports]
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
-from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf  # pyright: ignore[reportMissingImports]
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher  # pyright: ignore[reportMissingImports]
-from omegaconf import DictConfig
 
 from gatelab.errors import Stopped, UserError
 from gatelab.process import place
@@ -34,9 +32,8 @@ from gatelab.process.signals import stoppable
 from gatelab.runs import outcome_of
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
-from gatelab.sweeps.launch import common
-from gatelab.sweeps.launch.common import ENDED_WELL, note
-from gatelab.sweeps.launch.job import failed
+from gatelab.sweeps.launch.batch import ENDED_WELL, Batch, compose_again, note
+from gatelab.sweeps.launch.job import JobFunction
 from gatelab.training.failures import PeerLostError
 from gatelab.training.parallel import check_shares
 from gatelab.training.spec import Spec
@@ -59,6 +56,7 @@ class RunJob(SlurmLauncher):
     """
 
     planned: Mapping[tuple[str, ...], Path]
+    task_function: JobFunction
 
     def __call__(self, *arguments: Any) -> JobReturn:
         """Trains one run; at a signal it ends it cleanly, and only then has submitit requeue the job.
@@ -73,7 +71,7 @@ class RunJob(SlurmLauncher):
         if here.num_tasks > 1:
             place.declare(_place(here))
         assert self.hydra_context is not None and self.config is not None  # after `setup`
-        common.compose_again(self.hydra_context, self.config, others[-1], overrides, self.planned[tuple(overrides)])
+        compose_again(self.hydra_context, self.config, others[-1], overrides, self.planned[tuple(overrides)])
         if not place.leads():
             overrides = [*overrides, "hydra.output_subdir=null"]
         try:
@@ -86,7 +84,7 @@ class RunJob(SlurmLauncher):
                 requeue(requeue_signal, None)
                 time.sleep(60)  # of several processes the first requeues the job, which ends the others
             sys.exit(128 + signal.SIGTERM)
-        if any(isinstance(error, PeerLostError) for error in failed):
+        if any(isinstance(error, PeerLostError) for error in self.task_function.session.failed):
             sys.exit(1)  # without a result, which would say that there is nothing left to do
         return done
 
@@ -97,48 +95,28 @@ def _place(here: submitit.JobEnvironment) -> place.Place:
     return place.Place(here.global_rank, here.num_tasks, here.local_rank, here.hostnames[0], port)
 
 
-def launch(
-    overrides: Sequence[Sequence[str]],
-    first: int,
-    context: HydraContext,
-    task: TaskFunction,
-    config: DictConfig,
-    settings: Mapping[str, Any],
-) -> list[JobReturn]:
-    """Trains the runs of these overrides on the cluster; what is finished already is not submitted.
-
-    Args:
-        overrides: of every job.
-        first: the number of the first of them in the sweep.
-        context: Hydra's loader of configurations and its callbacks.
-        task: the function of a job.
-        config: the configuration of the sweep.
-        settings: of the launcher, conf/hydra/launcher/slurm.yaml.
-
-    Returns:
-        What became of every job, as `common.launch`.
+def train(batch: Batch) -> None:
+    """Trains the jobs on the cluster; what is finished already is not submitted.
 
     Raises:
         UserError: Slurm does not take the jobs.
     """
-
-    def train(jobs: list[compose.Job], queue: Callable[[], list[int]]) -> None:
-        work = RunJob(**settings)
-        work.setup(hydra_context=context, task_function=task, config=config)
-        work.planned = {tuple(item): job.path for item, job in zip(overrides, jobs, strict=True)}
-        executor = _executor(settings, jobs)
-        left = queue()
-        for _ in range(SUBMISSIONS):
-            if not left:
-                break
-            calls = [([*overrides[number]], "hydra.sweep.dir", first + number, str(first + number)) for number in left]
-            submitted = dict(zip(left, _submit(executor, work, calls), strict=True))
-            ends = _wait(submitted)
-            left = [number for number, end in ends.items() if not _settled(jobs[number], submitted[number], end)]
-        for number in left:
-            note(jobs[number], "failed", f"Slurm took it from its node {SUBMISSIONS} times.")
-
-    return common.launch("slurm", overrides, context, config, train)
+    jobs = batch.jobs
+    work = RunJob(**batch.settings)
+    work.setup(hydra_context=batch.context, task_function=batch.task, config=batch.config)
+    work.planned = {tuple(item): job.path for item, job in zip(batch.overrides, jobs, strict=True)}
+    executor = _executor(batch.settings, jobs)
+    left = batch.queue()
+    for _ in range(SUBMISSIONS):
+        if not left:
+            break
+        numbers = {index: batch.first + index for index in left}
+        calls = [(batch.overrides[index], "hydra.sweep.dir", number, str(number)) for index, number in numbers.items()]
+        submitted = dict(zip(left, _submit(executor, work, calls), strict=True))
+        ends = _wait(submitted)
+        left = [number for number, end in ends.items() if not _settled(jobs[number], submitted[number], end)]
+    for number in left:
+        note(jobs[number], "failed", f"Slurm took it from its node {SUBMISSIONS} times.")
 
 
 def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submitit.AutoExecutor:

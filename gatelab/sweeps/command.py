@@ -1,0 +1,183 @@
+"""What `gatelab train` does with its overrides: from a command to runs that are trained, by way of Hydra."""
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.override_parser.types import Override
+
+from gatelab.errors import UserError
+from gatelab.process import place
+from gatelab.process.signals import stoppable
+from gatelab.runs.sweep import write_plan
+from gatelab.sweeps.jobs import compose, settings
+from gatelab.sweeps.jobs.choices import launcher_name
+from gatelab.sweeps.jobs.recorded import check_planned
+from gatelab.sweeps.launch.job import JobFunction
+from gatelab.sweeps.launch.preflight import preflight
+from gatelab.sweeps.launch.progress import Progress
+from gatelab.sweeps.launchers import Launcher, check_machine
+from gatelab.sweeps.search.expand import compose_jobs, launcher_of, sweeper_of
+from gatelab.sweeps.session import Session
+from gatelab.sweeps.sweepers import Sweeper
+
+
+@dataclass(frozen=True)
+class Command:
+    """One call of `gatelab train`.
+
+    Attributes:
+        arguments: as Hydra is to be given them: without passwords, plugins with absolute paths.
+        overrides: those of them that are overrides.
+        sweep: whether it trains several runs; `dry`: whether it is only looked at.
+        plugins: digests of the plugins that it names, by path.
+        passwords: that were taken out, by the URL without it.
+        planned: names of the only runs that it may consist of, when it is resumed; None: it may be any.
+    """
+
+    arguments: list[str]
+    overrides: list[Override]
+    sweep: bool
+    dry: bool = False
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    passwords: Mapping[str, str] = field(default_factory=dict)
+    planned: Collection[str] | None = None
+
+
+def train(command: Command) -> int:
+    """Trains the runs of a command.
+
+    Returns:
+        The exit status: 0, or 1 if a run failed.
+
+    Raises:
+        UserError: the overrides do not describe a run, or something that it needs is not there.
+    """
+    settings.check(command.overrides)
+    if command.sweep and place.place() is not None:
+        raise UserError("torchrun trains one run in several processes, -m several runs: leave out one of the two.")
+    sweeper = sweeper_of(command.overrides) if command.sweep else None
+    if sweeper is not None:
+        command = _named(command, sweeper)
+    launcher, session = launcher_of(command.overrides, command.sweep), Session()
+    if not command.dry:
+        launcher.start_ahead()  # beside this process, which composes meanwhile
+    jobs = compose_jobs(command.overrides, command.sweep, session.composer)
+    if command.planned is not None and not (sweeper and sweeper.searches):
+        check_planned(jobs, command.planned)
+    if command.sweep:
+        check_machine(launcher_name(command.overrides))
+    if not place.leads():
+        return 0 if command.dry else _follow(command)
+    progress = _watched(command, jobs, launcher, sweeper, session)
+    if command.dry:
+        return 0
+    if session.search is None and command.sweep:
+        _plan(command, jobs)
+    broken = _watch(command, jobs, progress, session)
+    status = progress.summarise() or broken
+    if session.search is not None:
+        session.search.report()
+    return status
+
+
+def run_hydra(arguments: list[str], session: Session) -> int:
+    """Hands over to Hydra; 1 if it gave up, which it has explained, else 0."""
+    argv = sys.argv
+    sys.argv = [argv[0], *arguments]
+    try:
+        main: Any = hydra.main  # whose arguments depend on its version
+        configure = main(config_path=str(compose.conf_folder()), config_name="train", **compose.VERSION_BASE, **compose.WHITELIST)
+        configure(JobFunction(session))()
+    except SystemExit as gave_up:
+        return 1 if gave_up.code else 0
+    finally:
+        sys.argv = argv
+    return 0
+
+
+def resume_command(out: str, sweep: str) -> str:
+    """The command that resumes a sweep, as a shell reads it."""
+    return shlex.join(["gatelab", "resume", sweep if out == "runs" else str(Path(out) / "sweeps" / sweep)])
+
+
+def _named(command: Command, sweeper: Sweeper) -> Command:
+    """With the name of the sweep, where it was given none."""
+    if any(override.key_or_group == "sweep" for override in command.overrides):
+        return command
+    name = f"sweep={sweeper.name_of(command.overrides)}"
+    return dataclasses.replace(
+        command, arguments=[*command.arguments, name], overrides=[*command.overrides, *compose.parse([name])]
+    )
+
+
+def _watched(
+    command: Command, jobs: Sequence[compose.Job], launcher: Launcher, sweeper: Sweeper | None, session: Session
+) -> Progress:
+    """The progress bar of what is ahead, which it says (of a single run only where it is not all to train), and the search."""
+    ahead = preflight(jobs, launcher)
+    show = all(item.config.machine.progress for item in jobs)
+    paths = [item.path for item in jobs]
+    if sweeper is not None and sweeper.searches:  # these jobs only stood for its runs, which come batch by batch
+
+        def on_batch(batch: list[compose.Job]) -> None:
+            _plan(command, batch)
+            progress.add([item.path for item in batch])
+
+        search = sweeper.search(command.overrides, session.composer, on_batch, command.passwords, command.dry)
+        session.search = search
+        ahead = ahead.scaled(search.trials_left(), search.jobs_at_once)
+        progress = Progress([], show, expected=search.trials_left(), requeued=launcher.comes_back)
+        progress.say(*search.lines())
+    else:
+        progress = Progress(paths, show, requeued=launcher.comes_back)
+    if sum(ahead.counts.values()) and (command.sweep or command.dry or ahead.runs_finished or ahead.left_alone):
+        progress.say(*ahead.lines())
+    return progress
+
+
+def _watch(command: Command, jobs: Sequence[compose.Job], progress: Progress, session: Session) -> int:
+    """Hands over to Hydra, and watches.
+
+    Returns:
+        1 if Hydra gave up, else 0.
+
+    Raises:
+        UserError: what a launcher, or the single run, refused.
+    """
+    # One thread a process also for what is not torch; the configuration decides about torch itself.
+    os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
+    try:
+        with progress, stoppable():
+            broken = run_hydra(command.arguments, session)
+    except KeyboardInterrupt:
+        if command.sweep:
+            resume = resume_command(jobs[0].config.out, str(jobs[0].config.sweep))
+            progress.say(f"Stopped. The same command resumes what is not finished, and so does: {resume}")
+        raise
+    if session.unusable is not None:
+        raise session.unusable
+    if session.refused and not command.sweep:
+        raise session.refused[-1]
+    return broken
+
+
+def _follow(command: Command) -> int:
+    """As `_watch` where another process leads, which writes and says everything; returns the exit status."""
+    session = Session()
+    with stoppable():
+        broken = run_hydra([*command.arguments, "hydra.output_subdir=null"], session)
+    if session.refused:
+        raise session.refused[-1]
+    return 1 if session.failed else broken
+
+
+def _plan(command: Command, jobs: Sequence[compose.Job]) -> None:
+    configs = {item.path: item.config.plain() for item in jobs}
+    write_plan(configs, {item.path: item.overrides for item in jobs}, command.arguments, command.plugins)

@@ -1,0 +1,127 @@
+"""What `gatelab train` chooses from, by group: cells, tasks, optimisers, launchers and all else. Hydra is told of it here."""
+
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.plugins import Plugins
+
+from gatelab.cells import CELLS
+from gatelab.config import GROUPS, Config
+from gatelab.errors import UserError, unknown
+from gatelab.options import schema
+from gatelab.registry import Registry
+from gatelab.sweeps.jobs.conf import conf_folder, default_choice
+from gatelab.sweeps.jobs.overrides import check_options, given
+from gatelab.sweeps.launchers import LAUNCHERS
+from gatelab.sweeps.sweepers import SWEEPERS
+from gatelab.sweeps.sweepers import declared as declared_sweeper
+from gatelab.tasks import TASKS
+
+REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
+FILES = ("trainer", "logger", "experiment")  # groups whose choices are files of conf/
+# Registries of what Hydra makes: its class in the folder `plugins` looks the name up again.
+OF_HYDRA: dict[str, tuple[Registry[Any], str]] = {
+    "hydra/launcher": (LAUNCHERS, "hydra_plugins.gatelab_registered.RegisteredLauncher"),
+    "hydra/sweeper": (SWEEPERS, "hydra_plugins.gatelab_registered.RegisteredSweeper"),
+}
+_REPLACE: dict[str, Any] = {} if hydra.__version__.startswith("1.3") else {"replace": True}  # what an earlier call stored
+
+
+def _offer_hydra_plugins() -> None:
+    """Puts the folder of our own plugins where Hydra looks for them: in the namespace `hydra_plugins`."""
+    folder = str(Path(__file__).parents[1] / "plugins")
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+_offer_hydra_plugins()  # at import: Hydra looks once, before the first configuration is composed
+
+
+def store_choices() -> None:
+    """Tells Hydra the options of every cell, task and other choice, and the shape of a whole run."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config, **_REPLACE)
+    for group, choices in GROUPS.items():
+        for name, cls in choices.items():
+            store.store(group=group, name=name, node=cls, **_REPLACE)
+    for group, registry in REGISTRIES.items():
+        for name in registry.names():
+            store.store(group=group, name=name, node=schema(registry.get(name), name), **_REPLACE)
+    for group, (registry, target) in OF_HYDRA.items():
+        for name in registry.names():
+            if not (cls := registry.get(name)).hydras:
+                store.store(group=group, name=name, node=_node(cls, name, target), **_REPLACE)
+
+
+def _node(cls: Any, name: str, target: str) -> dict[str, Any]:
+    """Hydra's configuration of a launcher or sweeper; values are checked by `settings.read`, before Hydra looks at them."""
+    extends = getattr(cls, "extends", None)
+    node: dict[str, Any] = {"defaults": [extends]} if extends else {}
+    node |= {"_target_": target, "registered": name}
+    for field in fields(cls):
+        node[field.name] = field.default if field.default_factory is MISSING else field.default_factory()
+    return node
+
+
+def launcher_name(overrides: list[Override]) -> str:
+    """The name of Hydra's launcher of a sweep."""
+    return str(given(overrides, "hydra/launcher", default_choice("hydra/launcher")))
+
+
+def sweeper_name(overrides: list[Override]) -> str:
+    """The name of Hydra's sweeper."""
+    return str(given(overrides, "hydra/sweeper", default_choice("hydra/sweeper")))
+
+
+def groups() -> dict[str, list[str]]:
+    """What there is to choose from, by group."""
+    folder = conf_folder()
+    found: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
+    found |= {group: list(choices) for group, choices in GROUPS.items()}
+    for group in FILES:
+        found[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    Plugins.instance()  # has Hydra's own launchers and sweepers, and those of other packages, add themselves to the store
+    for group, (registry, _) in OF_HYDRA.items():
+        others = [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
+        found[group] = list(dict.fromkeys([*registry.names(), *others]))
+    return found
+
+
+def check_groups(overrides: list[Override]) -> None:
+    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen.
+
+    Raises:
+        UserError: there is no such cell, task, ..., or it lacks an option that is given.
+    """
+    known = groups()
+    for override in overrides:
+        key, text = override.key_or_group, override.input_line
+        if override.is_delete():
+            raise UserError(f"'{text}' would delete what a run needs. Leave it out: every option has a default.")
+        if override.package is not None:
+            raise UserError(f"'{text}' moves a part of the configuration, which is not accepted. Write {key}=VALUE.")
+        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+            choices = ",".join(known.get(key, ("a", "b")))
+            raise UserError(f"'{text}': glob is not accepted. List the values, as in {key}={choices}.")
+        if key not in known:
+            continue
+        values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+        for value in values:
+            name = "null" if value is None else str(value)
+            if not isinstance(value, str) or name not in known[key]:
+                raise UserError(unknown(key, name, known[key]))
+    if not declared_sweeper(sweeper_name(overrides)).searches:  # the space of a search has conditions
+        check_options(overrides, options_of)
+
+
+def options_of(group: str, choice: str) -> list[str] | None:
+    """The options of a cell, a task and other choices that are classes; None for those that are files."""
+    if group not in (*REGISTRIES, *GROUPS):
+        return None
+    cls: Any = REGISTRIES[group].get(choice) if group in REGISTRIES else GROUPS[group][choice]
+    return [field.name for field in fields(cls) if field.name != "name"]

@@ -1,0 +1,31 @@
+"""What a run needs of a machine, and what this machine has."""
+
+from dataclasses import dataclass
+
+from gatelab.process.memory import available_bytes
+
+MOST_JOBS = 100_000  # at once: more than any machine or cluster starts
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one run needs, or what all runs on a machine may use together.
+
+    Attributes:
+        threads: that compute.
+        memory: bytes.
+        disk: bytes when it is finished, and while a checkpoint is being replaced.
+        seconds: of a whole run on an idle core.
+    """
+
+    threads: int = 1
+    memory: int = 0
+    disk: int = 0
+    seconds: float = 0.0
+
+
+def room() -> Needs:
+    """What all runs together may use of this machine: its cores and its free memory."""
+    from joblib import cpu_count  # here, because the server of a sweep's jobs starts before anything slow is imported
+
+    return Needs(threads=cpu_count(), memory=available_bytes())

@@ -1,0 +1,92 @@
+"""The launcher contract: a dataclass whose fields are the options `hydra.launcher.*`, and what the rest of gatelab asks of it.
+
+A file of this folder, or an entry point of the group `gatelab.sweeps.launchers`, defines one launcher; nothing else names it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from gatelab.options import Options
+
+if TYPE_CHECKING:
+    from gatelab.sweeps.jobs.needs import Needs
+    from gatelab.sweeps.launch.batch import Batch
+
+
+@dataclass(frozen=True)
+class Launcher(Options):
+    """Trains the runs of a sweep.
+
+    A module that declares a launcher imports neither Hydra nor what the launcher needs: `gatelab train` asks for the declaration
+    before it imports either.
+
+    Attributes:
+        here: runs are trained on this machine, so that each must fit in its memory.
+        in_turn: they are trained in this process, one after another.
+        comes_back: a run that was stopped is begun again by the cluster, and may find the lock of its own past.
+        leaves_pruned: a run that a search ended early is left alone; else it is trained to its end.
+        logs_refusals: a run that is refused reaches the user through the log of its job alone.
+        package: a Python package that it needs, and that the extra of its name installs; None: nothing more.
+        extends: a configuration of Hydra's whose options it takes as well, unchecked.
+        hydras: Hydra has a configuration of this name itself.
+        repeatable: options, its own or of `extends`, that `gatelab resume` may repeat: they neither execute nor read anything.
+    """
+
+    here: ClassVar[bool] = False
+    in_turn: ClassVar[bool] = False
+    comes_back: ClassVar[bool] = False
+    leaves_pruned: ClassVar[bool] = True
+    logs_refusals: ClassVar[bool] = True
+    package: ClassVar[str | None] = None
+    extends: ClassVar[str | None] = None
+    hydras: ClassVar[bool] = False
+    repeatable: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def start_ahead(cls) -> None:
+        """Begins what takes seconds while the command composes its runs; nothing here. It may be called twice."""
+
+    @classmethod
+    def check_machine(cls, name: str) -> None:
+        """Whether it can be used from this machine; nothing is looked at here.
+
+        Args:
+            name: that the user has given, for the message.
+
+        Raises:
+            UserError: with what to do.
+        """
+
+    def at_once(self, needs: "Sequence[Needs]") -> int | None:  # noqa: ARG002 - of launchers on this machine
+        """How many runs go on at the same time; None if that is not this machine's business.
+
+        Args:
+            needs: of every run that is ahead.
+        """
+        return 1 if self.in_turn else None
+
+    def train(self, batch: "Batch") -> None:
+        """Trains jobs, and returns when all of them have ended; what became of them is read from their directories.
+
+        Raises:
+            UserError: it cannot be used now.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is a launcher of Hydra's own.")
+
+
+@dataclass(frozen=True)
+class Alone(Launcher):
+    """No launcher: a single run, in this process."""
+
+    here: ClassVar[bool] = True
+    in_turn: ClassVar[bool] = True
+    leaves_pruned: ClassVar[bool] = False
+    logs_refusals: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Foreign(Launcher):
+    """A launcher that another package brings to Hydra."""
+
+    leaves_pruned: ClassVar[bool] = False

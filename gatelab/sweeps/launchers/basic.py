@@ -1,0 +1,16 @@
+"""Hydra's launcher `basic`: every run in this process, one after another."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gatelab.sweeps.launchers._launcher import Launcher
+
+
+@dataclass(frozen=True)
+class Basic(Launcher):
+    """It is Hydra that calls the function of a job."""
+
+    here: ClassVar[bool] = True
+    in_turn: ClassVar[bool] = True
+    leaves_pruned: ClassVar[bool] = False
+    hydras: ClassVar[bool] = True

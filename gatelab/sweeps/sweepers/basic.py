@@ -1,0 +1,13 @@
+"""Hydra's sweeper `basic`: every combination of the values given."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gatelab.sweeps.sweepers._sweeper import Sweeper
+
+
+@dataclass(frozen=True)
+class Basic(Sweeper):
+    """As `grid`, but that Hydra composes every run once more before it begins."""
+
+    hydras: ClassVar[bool] = True

@@ -1,0 +1,15 @@
+"""The sweeper `grid`: every combination of the values given, as in cell=lstm,gru 'seed=range(5)'."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gatelab.options import option
+from gatelab.sweeps.sweepers._sweeper import Sweeper
+
+
+@dataclass(frozen=True)
+class Grid(Sweeper):
+    """Hydra's own `basic`, but for what `gatelab train` has checked already."""
+
+    params: Any = option(None, "further overrides, by option")  # noqa: RUF009 - Hydra reads it
+    max_batch_size: int | None = option(None, "runs that the launcher is given at once; null: all", minimum=1)

@@ -1,0 +1,32 @@
+"""The sweeper `random`: what is given as interval(low, high) is drawn `trials` times.
+
+Everything else is swept over for every draw, so that all variants see the same draws. tag(log, interval(...)): log-uniform;
+tag(log, one_minus, interval(...)): 1 minus that; int(interval(...)): whole numbers.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from gatelab.options import option
+from gatelab.sweeps.sweepers.grid import Grid
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+    from gatelab.sweeps.jobs.compose import Composer
+
+
+@dataclass(frozen=True)
+class Random(Grid):
+    """Draws of intervals, times the grid of all other values."""
+
+    draws: ClassVar[bool] = True
+    repeatable: ClassVar[tuple[str, ...]] = ("trials", "seed")
+
+    trials: int = option(20, "draws", minimum=1, maximum=1_000_000)
+    seed: int = option(0, "of the draws")
+
+    def jobs(self, overrides: "list[Override]", composer: "Composer") -> list[list[str]]:  # noqa: ARG002 - the signature is the contract
+        from gatelab.sweeps.search.draws import split
+
+        return split(overrides, self.trials, self.seed)
