@@ -41,6 +41,9 @@ def imports(folder: Path) -> Graph:
 
 def _imported(tree: ast.Module) -> list[str]:
     found = []
+    checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for node in checked:
+        node.body.clear()  # what only a type checker reads
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]

@@ -30,7 +30,7 @@ def test_the_answers_are_where_the_thing_is():
 
     assert "saturated_left" in text("gatelab/diagnostics/gates.py")
     assert "COLOURS = (" in text("gatelab/analysis/figures/looks.py")
-    assert "mem_gb" in text("gatelab/sweeps/launch/slurm.py")
+    assert "mem_gb" in text("gatelab/sweeps/launch/slurm_jobs.py")
     holders = [file for file in (ROOT / "gatelab").rglob("*.py") if "disk is full:" in file.read_text()]
     assert holders == [ROOT / "gatelab/runs/files.py"]
 

@@ -119,8 +119,8 @@ def _dispatch(given: list[str]) -> int:
 
 def _run(command: str, rest: list[str]) -> int:
     if command == "train":
+        from gatelab.sweeps.contracts import start_ahead
         from gatelab.sweeps.jobs.conf import default_choice
-        from gatelab.sweeps.launchers import start_ahead
 
         start_ahead(rest, default_choice("hydra/launcher"))  # beside this process, which is about to import for seconds itself
         from gatelab.cli.train import train

@@ -16,16 +16,15 @@ from gatelab.errors import UserError
 from gatelab.process import place
 from gatelab.process.signals import stoppable
 from gatelab.runs.sweep import write_plan
+from gatelab.sweeps.contracts import Launcher, Sweeper, check_machine
 from gatelab.sweeps.jobs import compose, settings
 from gatelab.sweeps.jobs.choices import launcher_name
 from gatelab.sweeps.jobs.recorded import check_planned
 from gatelab.sweeps.launch.job import JobFunction
 from gatelab.sweeps.launch.preflight import preflight
 from gatelab.sweeps.launch.progress import Progress
-from gatelab.sweeps.launchers import Launcher, check_machine
 from gatelab.sweeps.search.expand import compose_jobs, launcher_of, sweeper_of
 from gatelab.sweeps.session import Session
-from gatelab.sweeps.sweepers import Sweeper
 
 
 @dataclass(frozen=True)

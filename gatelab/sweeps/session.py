@@ -12,7 +12,7 @@ from gatelab.errors import UserError
 from gatelab.sweeps.jobs.compose import Composer
 
 if TYPE_CHECKING:
-    from gatelab.sweeps.sweepers import Search
+    from gatelab.sweeps.contracts import Search
     from gatelab.training.failures import RunFailedError
 
 

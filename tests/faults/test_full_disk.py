@@ -13,9 +13,9 @@ from gatelab.errors import UserError
 from gatelab.runs import read_run
 from gatelab.runs import writer as ledger
 from gatelab.runs.writer import RunWriter, enqueue, mark
+from gatelab.sweeps.contracts import Alone
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.launch.preflight import preflight
-from gatelab.sweeps.launchers import Alone
 from gatelab.sweeps.search.expand import compose_jobs
 
 CONFIG = {"cell": {"name": "lstm"}, "task": {"name": "adding"}, "seed": 0, "trainer": {"max_steps": 10}}

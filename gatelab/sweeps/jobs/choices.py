@@ -15,11 +15,9 @@ from gatelab.config import GROUPS, Config
 from gatelab.errors import UserError, unknown
 from gatelab.options import schema
 from gatelab.registry import Registry
+from gatelab.sweeps.contracts import LAUNCHERS, SWEEPERS, sweeper_class
 from gatelab.sweeps.jobs.conf import conf_folder, default_choice
 from gatelab.sweeps.jobs.overrides import check_options, given
-from gatelab.sweeps.launchers import LAUNCHERS
-from gatelab.sweeps.sweepers import SWEEPERS
-from gatelab.sweeps.sweepers import declared as declared_sweeper
 from gatelab.tasks import TASKS
 
 REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
@@ -115,7 +113,7 @@ def check_groups(overrides: list[Override]) -> None:
             name = "null" if value is None else str(value)
             if not isinstance(value, str) or name not in known[key]:
                 raise UserError(unknown(key, name, known[key]))
-    if not declared_sweeper(sweeper_name(overrides)).searches:  # the space of a search has conditions
+    if not sweeper_class(sweeper_name(overrides)).searches:  # the space of a search has conditions
         check_options(overrides, options_of)
 
 

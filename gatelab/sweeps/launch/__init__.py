@@ -1,1 +1,1 @@
-"""Launchers: how the jobs of a sweep are trained, on this machine or on a cluster."""
+"""How jobs are trained: what launchers share, the look ahead, the progress bar, and what single launchers need besides."""

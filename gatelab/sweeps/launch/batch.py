@@ -19,10 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from gatelab.errors import UserError
 from gatelab.runs import enqueue, mark, outcome_of, read_run
 from gatelab.runs.files import disk_is_full, full_disk
+from gatelab.sweeps.contracts import LAUNCHERS
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.settings import plain
 from gatelab.sweeps.launch.job import SECONDS_FOR_A_LOCK, JobFunction
-from gatelab.sweeps.launchers import LAUNCHERS
 from gatelab.sweeps.session import Session
 
 ENDED_WELL = ("finished", "pruned")

@@ -1,5 +1,6 @@
 """The function of a job: one run, trained in this process, whatever launcher started it."""
 
+import importlib
 import logging
 from typing import Any
 
@@ -12,11 +13,12 @@ from gatelab.errors import UserError
 from gatelab.process import place
 from gatelab.runs import Run
 from gatelab.runs.lock import LOCK_SILENT_SECONDS, RunBusyError
+from gatelab.sweeps.contracts import launcher_class
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.launchers import declared
 from gatelab.sweeps.session import Session
 from gatelab.training.failures import RunFailedError
 
+LEAN_IMPORTS = "gatelab.training.lean_imports"  # to be imported before gatelab.training.fit
 # A job that comes back from a node that is gone finds the lock of its own past, which counts as held until it is silent for long.
 SECONDS_FOR_A_LOCK = 2 * LOCK_SILENT_SECONDS
 
@@ -53,7 +55,7 @@ class JobFunction:
             return float("nan")
         except UserError as error:
             self.session.refused.append(error)
-            if declared(_launcher()).logs_refusals:
+            if launcher_class(_launcher()).logs_refusals:
                 _log.error("%s", error)
             return float("nan")
         if not leading:  # on another node, where the result may not be seen yet
@@ -69,9 +71,11 @@ def _fit_when_free(config: Config, launcher: str | None) -> Run:
         RunBusyError: somebody alive is training this run.
         UserError, RunFailedError, KeyboardInterrupt: as `fit`.
     """
-    from gatelab.training.fit import fit  # with Lightning, of which a process that only hands out jobs has no need
+    # With Lightning, which a process that only hands out jobs does not need.
+    importlib.import_module(LEAN_IMPORTS)
+    from gatelab.training.fit import fit
 
-    return fit(config, launcher=launcher, lock_seconds=SECONDS_FOR_A_LOCK if declared(launcher).comes_back else 0.0)
+    return fit(config, launcher=launcher, lock_seconds=SECONDS_FOR_A_LOCK if launcher_class(launcher).comes_back else 0.0)
 
 
 def _launcher() -> str | None:

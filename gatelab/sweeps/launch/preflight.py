@@ -19,11 +19,11 @@ from gatelab.errors import UserError
 from gatelab.runs import read_run
 from gatelab.runs.files import check_writable
 from gatelab.runs.lock import holder
+from gatelab.sweeps.contracts import Launcher
 from gatelab.sweeps.jobs.compose import Job
 from gatelab.sweeps.jobs.needs import Needs, room
 from gatelab.sweeps.jobs.pace import paced
 from gatelab.sweeps.jobs.resources import SECONDS_A_RUN, kind_of, needs_of
-from gatelab.sweeps.launchers import Launcher
 from gatelab.training import failures
 from gatelab.training.wandb.account import wandb_key, wandb_offline
 

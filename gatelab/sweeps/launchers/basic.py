@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gatelab.sweeps.launchers._launcher import Launcher
+from gatelab.sweeps.contracts import Launcher
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from gatelab.errors import UserError
 from gatelab.options import option
+from gatelab.sweeps.contracts import Launcher
 from gatelab.sweeps.jobs.needs import MOST_JOBS, Needs, room
 from gatelab.sweeps.launch.pool import MODULES, Ended, Pool, describe, start_server
-from gatelab.sweeps.launchers._launcher import Launcher
 
 if TYPE_CHECKING:
     from gatelab.sweeps.launch.batch import Batch, Work

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gatelab.options import option
-from gatelab.sweeps.launchers._launcher import Launcher
+from gatelab.sweeps.contracts import Launcher
 
 if TYPE_CHECKING:
     from gatelab.sweeps.launch.batch import Batch

@@ -2,7 +2,7 @@
 
 gatelab train -m hydra/launcher=slurm hydra.launcher.partition=cpu cell=lstm,cifg 'seed=range(10)'
 
-At preemption and `signal_delay_s` before its time is up a job stops, is requeued and goes on from its last checkpoint.
+At preemption and `signal_delay_s` before its time is up a job stops, is requeued and resumes from its last checkpoint.
 hydra.launcher.nodes=2 hydra.launcher.tasks_per_node=4: eight processes share out the rows of each batch of a run, as with torchrun.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gatelab.config import LONGEST_PATH
 from gatelab.errors import UserError
 from gatelab.options import option
+from gatelab.sweeps.contracts import Launcher
 from gatelab.sweeps.jobs.needs import MOST_JOBS
-from gatelab.sweeps.launchers._launcher import Launcher
 
 if TYPE_CHECKING:
     from gatelab.sweeps.launch.batch import Batch

@@ -5,13 +5,11 @@ from hydra.errors import HydraException
 
 from gatelab.errors import UserError
 from gatelab.process.output import say
-from gatelab.sweeps import launchers, sweepers
+from gatelab.sweeps.contracts import SWEEPERS, Launcher, Sweeper, launcher_class, sweeper_class
 from gatelab.sweeps.jobs import settings
 from gatelab.sweeps.jobs.choices import check_groups, launcher_name, sweeper_name
 from gatelab.sweeps.jobs.compose import Composer, Job, composing, single
 from gatelab.sweeps.jobs.overrides import count_runs
-from gatelab.sweeps.launchers import Launcher
-from gatelab.sweeps.sweepers import SWEEPERS, Sweeper
 from gatelab.training.identity import remembering
 
 MANY_RUNS = 5000  # for which composing takes seconds
@@ -24,7 +22,7 @@ def launcher_of(overrides: list[Override], sweep: bool) -> Launcher:
         UserError: an option does not exist or a value is not accepted, or a package is missing.
     """
     name = launcher_name(overrides) if sweep else ""
-    return settings.read(overrides, "launcher", name, launchers.declared(name))
+    return settings.read(overrides, "launcher", name, launcher_class(name))
 
 
 def sweeper_of(overrides: list[Override]) -> Sweeper:
@@ -34,7 +32,7 @@ def sweeper_of(overrides: list[Override]) -> Sweeper:
         UserError: as `launcher_of`.
     """
     name = sweeper_name(overrides)
-    return settings.read(overrides, "sweeper", name, sweepers.declared(name))
+    return settings.read(overrides, "sweeper", name, sweeper_class(name))
 
 
 def expand(overrides: list[Override], sweep: bool, composer: Composer | None = None) -> list[list[str]]:
@@ -68,6 +66,6 @@ def compose_jobs(overrides: list[Override], sweep: bool, composer: Composer | No
     check_groups(overrides)
     if sweep and (count := count_runs(overrides)) > MANY_RUNS:
         say(f"Composing {count:,} runs.", stderr=True)
-    here = launchers.declared(launcher_name(overrides) if sweep else "").here
+    here = launcher_class(launcher_name(overrides) if sweep else "").here
     with composing(), remembering():
         return composer.jobs(expand(overrides, sweep, composer), here)

@@ -28,11 +28,11 @@ from gatelab.errors import UserError
 from gatelab.runs import Run, read_run
 from gatelab.runs.stop_request import ask_to_stop
 from gatelab.runs.sweep import live_state
+from gatelab.sweeps.contracts import Launch
 from gatelab.sweeps.jobs.compose import Composer, Job
 from gatelab.sweeps.search.storage import open_storage, without_password
 from gatelab.sweeps.search.studies import Variant, open_study, storage_url
 from gatelab.sweeps.search.trials import BEAT_SECONDS, Trials, sign
-from gatelab.sweeps.sweepers import Launch
 
 if TYPE_CHECKING:
     from gatelab.sweeps.sweepers.optuna import Optuna

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gatelab.sweeps.sweepers._sweeper import Sweeper
+from gatelab.sweeps.contracts import Sweeper
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatelab.options import option
-from gatelab.sweeps.sweepers._sweeper import Sweeper
+from gatelab.sweeps.contracts import Sweeper
 
 
 @dataclass(frozen=True)

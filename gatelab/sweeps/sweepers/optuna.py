@@ -1,6 +1,6 @@
 """The sweeper `optuna`: interval(low, high) and choice(a, b) are searched over, with the words of the random search.
 
-a,b and range(...) make variants, each with a study and n_trials of its own. The same command again goes on, up to n_trials.
+a,b and range(...) make variants, each with a study and n_trials of its own. The same command continues a search, up to n_trials.
 
 It is our own, a translation between Hydra and Optuna and no more, because the published plugin binds Hydra 1.3 to Optuna 2, whose
 databases fail with today's SQLAlchemy, while the one for Optuna 5 needs Hydra 1.4, which is not released.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from gatelab.config import LONGEST_PATH
 from gatelab.options import option
+from gatelab.sweeps.contracts import Sweeper
 from gatelab.sweeps.jobs.needs import MOST_JOBS
-from gatelab.sweeps.sweepers._sweeper import Sweeper
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -31,7 +31,7 @@ class Optuna(Sweeper):
     package: ClassVar[str | None] = "optuna"
     repeatable: ClassVar[tuple[str, ...]] = ("n_trials", "n_jobs", "sampler", "seed", "pruner", "space", "storage")
 
-    n_trials: int = option(20, "of each variant, whoever trains them", minimum=1, maximum=1_000_000)
+    n_trials: int = option(20, "of each variant, over all processes that train them", minimum=1, maximum=1_000_000)
     n_jobs: int | None = option(None, "trials at once, over all variants; null: this machine's cores", minimum=1, maximum=MOST_JOBS)
     sampler: str = option("tpe", choices=("tpe", "random"))
     seed: int = option(0, "of the sampler; variants begin with the same draws", minimum=0, maximum=2**31)

@@ -11,12 +11,12 @@ import pytest
 
 from gatelab.config import GROUPS, Config, Logger, Machine, Model, Schedule, Trainer
 from gatelab.errors import UserError
+from gatelab.sweeps.contracts import SWEEPERS
 from gatelab.sweeps.jobs import compose, settings
 from gatelab.sweeps.jobs.choices import OF_HYDRA
 from gatelab.sweeps.jobs.compose import Composer
 from gatelab.sweeps.launchers.local import Local
 from gatelab.sweeps.launchers.slurm import Slurm
-from gatelab.sweeps.sweepers import SWEEPERS
 
 NUMBERS = ["0", "-1", "0.5", "99999999999999999999", "1e300", "nan", "inf", "''", "abc", "[1,2]", "null", "x" * 300]
 TEXTS = ["0", "''", "abc", "[1,2]", "null", "x" * 300, "'\x1b[31m'", "a/b", "..", "'%s{}$'", "${seed}"]

@@ -10,7 +10,7 @@ def test_a_command_with_very_many_runs_says_so_before_it_composes_the_first(monk
     compose.register_schemas()
     monkeypatch.setattr("gatelab.sweeps.search.expand.MANY_RUNS", 3)
     said: list[str] = []
-    monkeypatch.setattr(compose, "expand", lambda *_: said.append(capsys.readouterr().err) or [])
+    monkeypatch.setattr("gatelab.sweeps.search.expand.expand", lambda *_: said.append(capsys.readouterr().err) or [])
     compose_jobs(compose.parse(["seed=range(4)"]), sweep=True)
     assert said == ["Composing 4 runs.\n"]
 

@@ -12,12 +12,12 @@ import pytest
 
 from gatelab.errors import UserError
 from gatelab.runs.writer import RunWriter
+from gatelab.sweeps.contracts import Alone, check_machine
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.needs import Needs
 from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.launch import preflight
 from gatelab.sweeps.launch.preflight import preflight as look
-from gatelab.sweeps.launchers import Alone, check_machine
 from gatelab.sweeps.launchers.basic import Basic
 from gatelab.sweeps.launchers.local import Local
 from gatelab.sweeps.launchers.ray import Ray

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from gatelab.errors import UserError
 from gatelab.options import option
-from gatelab.sweeps.launchers import Launcher
+from gatelab.sweeps.contracts import Launcher
 
 
 @dataclass(frozen=True)

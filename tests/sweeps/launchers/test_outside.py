@@ -9,8 +9,8 @@ import pytest
 from hydra.core.config_store import ConfigStore
 
 from gatelab.runs import find_runs, outcome_of
+from gatelab.sweeps.contracts import LAUNCHERS
 from gatelab.sweeps.jobs import recorded
-from gatelab.sweeps.launchers import LAUNCHERS
 
 Call = Callable[..., tuple[int, str, str]]
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "trainer.max_steps=2", "trainer.val_every=1"]

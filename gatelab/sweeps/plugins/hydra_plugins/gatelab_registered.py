@@ -63,8 +63,8 @@ class RegisteredSweeper(BasicSweeper):
         return self.session.search.run(lambda jobs, first: launch(jobs, initial_job_idx=first))
 
     def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:  # type: ignore[override]
+        from gatelab.sweeps.contracts import SWEEPERS
         from gatelab.sweeps.jobs.settings import plain
-        from gatelab.sweeps.sweepers import SWEEPERS
 
         options = {key: plain(value) for key, value in self.options.items()}
         jobs = SWEEPERS.build(self.registered, **options).jobs(overrides, self.session.composer)

@@ -1,6 +1,6 @@
 """The launcher contract: a dataclass whose fields are the options `hydra.launcher.*`, and what the rest of gatelab asks of it.
 
-A file of this folder, or an entry point of the group `gatelab.sweeps.launchers`, defines one launcher; nothing else names it.
+A file of `gatelab.sweeps.launchers`, or an entry point of a group of that name, defines one launcher; nothing else names it.
 """
 
 from collections.abc import Sequence

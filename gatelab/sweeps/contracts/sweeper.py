@@ -1,6 +1,6 @@
 """The sweeper contract: a dataclass whose fields are the options `hydra.sweeper.*`, and what the rest of gatelab asks of it.
 
-A file of this folder, or an entry point of the group `gatelab.sweeps.sweepers`, defines one sweeper; nothing else names it.
+A file of `gatelab.sweeps.sweepers`, or an entry point of a group of that name, defines one sweeper; nothing else names it.
 """
 
 import time
