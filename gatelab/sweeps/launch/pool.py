@@ -29,7 +29,13 @@ GRACE_SECONDS = 20.0  # for a job that was asked to end, to write its state
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 LOST = 255  # what multiprocessing says of a process whose server was killed
 # What the jobs of a sweep import, in this order.
-MODULES = ("gatelab.training.lean_imports", "gatelab.sweeps.launch.batch", "gatelab.training.fit", "gatelab.sweeps.launch.preload", "wandb")
+MODULES = (
+    "gatelab.training.lean_imports",
+    "gatelab.sweeps.launch.batch",
+    "gatelab.training.fit",
+    "gatelab.sweeps.launch.preload",
+    "wandb",
+)
 _context: Any = multiprocessing.get_context(METHOD)
 
 
