@@ -16,8 +16,6 @@ from pathlib import Path
 
 import torch
 
-import gatelab.cells
-import gatelab.kernels
 from gatelab.cells import CELLS, Cell
 from gatelab.kernels.cpu import build
 from gatelab.process.identity import this_process
@@ -65,8 +63,8 @@ def _head(key: str, text: str) -> str:
 def _sources() -> str:
     """The hash of all that a cell and its printed form are made by."""
     digest = hashlib.sha256()
-    for package in (gatelab.cells, gatelab.kernels):
-        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
+    for room in ("cells", "kernels"):
+        for path in sorted((Path(__file__).parents[2] / room).rglob("*.py")):
             digest.update(f"{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
