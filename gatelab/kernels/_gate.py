@@ -43,7 +43,8 @@ def check(
         _name_the_misfit(cell, weights, x, s0, restart)
     _, T, B, _ = x.shape
     if lengths is not None:
-        check_lengths(lengths, T, B)
+        # On a GPU their values were looked at where they came from: it would have to wait for the device in every layer.
+        check_lengths(lengths, T, B, values=lengths.device.type == "cpu")
     if resets is not None:
         check_resets(resets, T, B)
 
@@ -118,19 +119,23 @@ def check_dense(name: str, value: Tensor) -> None:
         raise UserError(f"The {name} has the layout {value.layout}, but the time loop reads dense tensors; use .to_dense().")
 
 
-def check_lengths(lengths: Tensor, T: int, B: int) -> None:
+def check_lengths(lengths: Tensor, T: int, B: int, values: bool = True) -> None:
     """Refuses lengths that are not B integers from 1 to T.
 
-    Their values are not looked at where they cannot be: while a graph is captured or transformed.
+    Args:
+        lengths: on any device.
+        T, B: steps and rows of the input.
+        values: whether to look at more than type and shape. That is never done where it cannot be: while a graph is captured or
+            transformed.
 
     Raises:
         UserError: they are not.
     """
     whole = not (lengths.is_floating_point() or lengths.is_complex()) and lengths.dtype != torch.bool
     fits = lengths.shape == (B,) and whole
-    if fits and B and special((lengths,)) is None and lengths.device.type != "meta":
-        least, most = torch.aminmax(lengths)
-        fits = int(least) >= 1 and int(most) <= T
+    if values and fits and B and special((lengths,)) is None and lengths.device.type != "meta":
+        least, most = torch.stack(torch.aminmax(lengths)).tolist()  # one copy from a GPU, not two
+        fits = least >= 1 and most <= T
     if not fits:
         shown = lengths.tolist() if special((lengths,)) is None and lengths.device.type != "meta" else tuple(lengths.shape)
         raise UserError(f"lengths must be {B} integers from 1 to {T}, but they are {shown}.")

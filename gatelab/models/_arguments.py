@@ -65,9 +65,10 @@ def lengths_of(given: Any, T: int, B: int, like: Tensor) -> Tensor | None:
     """
     if given is None:
         return None
-    lengths = torch.as_tensor(given, device=like.device)
-    check_lengths(lengths, T, B)
-    return lengths.clone()  # the user may use the tensor again before what was recorded is looked at
+    lengths = torch.as_tensor(given)
+    check_lengths(lengths, T, B)  # where they are: on a GPU it waits for the device
+    # A copy: the user may use the tensor again before what was recorded is looked at.
+    return lengths.clone() if lengths.device == like.device else lengths.to(like.device)
 
 
 def starts(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gatelab.errors import UserError
@@ -30,6 +31,10 @@ class Batch(NamedTuple):
     y: Tensor
     lengths: Tensor | None = None
     events: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device."""
+        return Batch(*(None if value is None else value.to(device) for value in self))  # type: ignore[arg-type]
 
     def first(self, rows: int) -> "Batch":
         """The first rows alone."""

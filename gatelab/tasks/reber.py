@@ -74,4 +74,4 @@ class Reber(Task):
         return {"nll": (nats.sum(), valid.sum().to(nats.dtype))}
 
     def constant(self, batch: Batch) -> Tensor:
-        return torch.zeros(*batch.y.shape, self.output_size)
+        return torch.zeros(*batch.y.shape, self.output_size, device=batch.y.device)

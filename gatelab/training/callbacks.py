@@ -29,12 +29,14 @@ def _log(trainer: Trainer, metrics: dict[str, float]) -> None:
 class TrainingMetrics(Callback):
     """Loss, learning rate and speed every `every` optimiser steps, and how far the run has come.
 
-    Speed is the median over steps, forward to update, without validation.
+    Speed is the median over steps, forward to update, without validation. A GPU is waited for where a line is written, and only
+    there: the steps since the line before have their mean.
     """
 
     def __init__(self, every: int, writer: Writer) -> None:
         self.every, self.writer = every, writer
         self.seconds: list[float] = []
+        self._waited = 0  # number of entries in `seconds` when the device was last waited for
         self._started = 0.0
         self._rate = math.nan
 
@@ -43,11 +45,16 @@ class TrainingMetrics(Callback):
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        now = time.perf_counter()
-        self.seconds.append(now - self._started)
+        due = trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps
+        loss = pl_module.loss if due else math.nan
+        self.seconds.append(time.perf_counter() - self._started)
+        if due and pl_module.deferred:
+            of = self.seconds[self._waited :]
+            self.seconds[self._waited :] = [sum(of) / len(of)] * len(of)
+            self._waited = len(self.seconds)
         if trainer.global_step % self.every == 0:
             recent = statistics.median(self.seconds[-self.every :])
-            metrics: dict[str, Any] = {keys.score("train", "loss"): pl_module.loss, keys.LEARNING_RATE: self._rate}
+            metrics: dict[str, Any] = {keys.score("train", "loss"): loss, keys.LEARNING_RATE: self._rate}
             _log(trainer, metrics | {keys.STEPS_PER_SECOND: 1 / recent})
         self.writer.progress(trainer.global_step)
         signals.check()
@@ -127,7 +134,9 @@ def random_state() -> dict[str, Any]:
     """The state of every generator that `seed_everything` seeds, as `torch.load(weights_only=True)` reads it."""
     numpy_state: Any = np.random.get_state()
     kind, words, *rest = numpy_state
-    found: dict[str, Any] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+    # Of the device that this process computes on. To ask would start CUDA, which takes memory on every GPU.
+    cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []
+    found: dict[str, Any] = {"cpu": torch.get_rng_state(), "cuda": cuda}
     found |= {"python": random.getstate(), "numpy": [kind, torch.from_numpy(words.astype(np.int64)), *rest]}
     if torch.backends.mps.is_available():
         found["mps"] = torch.mps.get_rng_state()
@@ -137,8 +146,9 @@ def random_state() -> dict[str, Any]:
 def set_random_state(state: Mapping[str, Any]) -> None:
     """What `random_state` returned, set again; what an earlier version did not keep stays as it is."""
     torch.set_rng_state(state["cpu"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    if state["cuda"] and torch.cuda.is_available():
+        # Earlier versions kept one of each device of the machine.
+        torch.cuda.set_rng_state(state["cuda"][min(torch.cuda.current_device(), len(state["cuda"]) - 1)].cpu())
     if "mps" in state:
         torch.mps.set_rng_state(state["mps"].cpu())
     if "python" in state:

@@ -18,6 +18,8 @@ from gatelab.training.parallel import Team
 from gatelab.training.scores import Scores
 from gatelab.training.spec import Spec
 
+UNREAD = 100  # losses at most that are left on a GPU
+
 
 class SequenceModule(LightningModule):
     """Trains a SequenceModel on a task.
@@ -28,14 +30,15 @@ class SequenceModule(LightningModule):
         team: the processes that train it, each on its rows of every batch.
 
     Attributes:
-        loss, share: of the last step: the loss of the whole batch, and the share of the rows of this process in it.
+        share: of the rows of this process in the batch of the last step.
     """
 
     def __init__(self, model: SequenceModel, spec: Spec, team: Team | None = None) -> None:
         super().__init__()
         self.model, self.task, self.config, self.team = model, spec.task, spec.config, team or Team()
         self._watched = Watched(spec.task, spec.task_name)
-        self.loss, self.share = math.nan, 1.0
+        self._loss, self.share = math.nan, 1.0
+        self._unread: list[tuple[int, Tensor]] = []  # steps made before, and losses that are still on a GPU
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
         self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
         self._scores = Scores()
@@ -44,15 +47,57 @@ class SequenceModule(LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = self._watched.loss(self._outputs(batch, "train"), batch)
+        if self.deferred:
+            self.team.mean(math.nan, 1.0)  # passes on what is wished
+            self._unread.append((self.global_step, loss.detach()))
+            if len(self._unread) == UNREAD:
+                self.read_losses()
+            return loss
         weight = 1.0 if self.team.size == 1 else self._watched.weight(batch)
-        self.loss, self.share = self.team.mean(loss.item(), weight)
-        if not math.isfinite(self.loss):
-            raise NonFiniteLossError(f"The training loss is {self.loss} at step {self.global_step}.")
+        self._loss, self.share = self.team.mean(loss.item(), weight)
+        self._check(self.global_step)
         return loss if self.team.size == 1 else loss * self.share
+
+    @property
+    def deferred(self) -> bool:
+        """Whether losses stay on the device until `read_losses`. Several processes exchange theirs in every step."""
+        return self.team.size == 1 and self.device.type != "cpu"
+
+    @property
+    def loss(self) -> float:
+        """The loss of the whole batch in the last step; a GPU is waited for.
+
+        Raises:
+            NonFiniteLossError: as `read_losses`.
+        """
+        self.read_losses()
+        return self._loss
+
+    def read_losses(self) -> None:
+        """Reads the losses of all steps that nothing has read, in one copy from the GPU: reading one in every step would make the
+        CPU wait there, and the GPU wait for the next step.
+
+        Raises:
+            NonFiniteLossError: one of them is nan or infinite.
+        """
+        unread, self._unread = self._unread, []
+        if unread:
+            for (step, _), value in zip(unread, torch.stack([loss for _, loss in unread]).tolist(), strict=True):
+                self._loss = value
+                self._check(step)
+
+    def _check(self, step: int) -> None:
+        if not math.isfinite(self._loss):
+            raise NonFiniteLossError(f"The training loss is {self._loss} at step {step}.")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         # Batches are made on the CPU: there Lightning would only walk through them.
-        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if device.type == "cpu":
+            return batch
+        if device.type == "cuda":  # from pinned memory a copy needs no wait for what the device does meanwhile
+            # Contiguous: an expanded tensor cannot be pinned.
+            batch = Batch(*(None if part is None else part.contiguous().pin_memory() for part in batch))  # type: ignore[arg-type]
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_after_backward(self) -> None:
         self.team.sum_gradients(self.model.parameters())
@@ -82,6 +127,7 @@ class SequenceModule(LightningModule):
         self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
+        self.read_losses()
         self._finish_evaluation("val")
         value = self.scores[keys.score("val", self.task.metric)]
         # Before any checkpoint is written: a checkpoint is always of finite scores.
@@ -93,6 +139,7 @@ class SequenceModule(LightningModule):
         self._finish_evaluation("test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.read_losses()  # nothing is kept of a run that has diverged
         checkpoint["gatelab_scores"] = {key.partition("/")[2]: value for key, value in self.scores.items()}
         # Of all rows, whoever has them: another number of processes can go on.
         parts = zip(*self.team.gather([part.cpu() for part in self._carried.get("train", ())]), strict=True)

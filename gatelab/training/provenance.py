@@ -31,7 +31,11 @@ def versions() -> dict[str, str]:
 
 
 def provenance(
-    data_hashes: Mapping[str, str], plugins: Mapping[str, Plugin], processes: int = 1, served: Served | None = None
+    data_hashes: Mapping[str, str],
+    plugins: Mapping[str, Plugin],
+    processes: int = 1,
+    served: Served | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """What a reader needs to get the same numbers again.
 
@@ -40,6 +44,7 @@ def provenance(
         plugins: the user's files that the run is made of, by role.
         processes: how many train the run together.
         served: the backend of the time loop, and why an earlier one was skipped.
+        device: where the run computes: a GPU that it does not use decides nothing, and to ask for its name would start CUDA.
     """
     backend = {} if served is None else {"backend": served.backend, "passed_over": served.passed_over or None}
     return backend | {
@@ -48,7 +53,7 @@ def provenance(
         "data_sha256": dict(data_hashes),
         "plugins": {role: {"path": str(plugin.path), "sha256": plugin.digest} for role, plugin in plugins.items()},
         "command": sys.argv,
-        **machine(),
+        **machine(device == "cuda"),
         "compiler": compiler_name(),
         "threads": torch.get_num_threads(),
         "processes": processes,
@@ -76,12 +81,12 @@ def _look_up(origin: Mapping[str, Any], key: str) -> Any:
     return within.get(name) if isinstance(within, Mapping) else None
 
 
-def machine() -> dict[str, Any]:
-    """Processor, GPU and system."""
+def machine(gpu: bool = True) -> dict[str, Any]:
+    """Processor, GPU (None if it is not asked for) and system."""
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name() if gpu and torch.cuda.is_available() else None,
         "platform": platform.platform(),
     }
 
