@@ -8,5 +8,7 @@ rounds.py     interleaved rounds over the workers, from a case to its figures
 statistics.py medians and ratios
 measured.py   figures that are kept, in measured.json, for `gatelab explain`
 overhead.py   whole training steps: Lightning, logging and data against a bare loop
+clock.py      times of several calls in one process, in turn: by the events of a GPU, or by the clock
+gpu/          everything that is measured on a GPU, in one run: scripts/bench_gpu.sh
 ```
 """

@@ -27,10 +27,20 @@ class Bench:
         repeats: rounds.
         plugins: files with cells of the user.
         say: called with a line when something is worth telling.
+        memory: whether peak memory is measured, too.
     """
 
-    def __init__(self, threads: int, dtype: str, repeats: int, plugins: Sequence[str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        threads: int,
+        dtype: str,
+        repeats: int,
+        plugins: Sequence[str],
+        say: Callable[[str], None],
+        memory: bool = True,
+    ) -> None:
         self.threads, self.dtype, self.repeats, self.plugins, self.say = threads, dtype, repeats, plugins, say
+        self.memory = memory
         self.peak: float | None = None  # GFLOP/s, the largest seen
         self.peak_note = ""
         self._clients: dict[str, Client] = {}
@@ -72,7 +82,7 @@ class Bench:
         for worker in {column.worker for column in case.columns}:
             self._client(worker).ask("release")
         found = {name: of for name, of in times.items() if of and name not in refused}
-        return _figures(case, found, refused, self._memory(case, found))
+        return _figures(case, found, refused, self._memory(case, found) if self.memory else {})
 
     def _prepare(self, columns: Sequence[Column]) -> tuple[dict[str, tuple[int, float]], dict[str, str]]:
         """Calls a measurement and seconds of a first step by column; and why the others cannot be measured."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
+FLASHRNN = ("cuda_fused", "cuda", "triton_fused")  # its backends
+
 
 def build(step: Mapping[str, Any]) -> Callable[[], None]:
     """The step that a column of a case describes, ready to be called again and again.
@@ -17,10 +19,21 @@ def build(step: Mapping[str, Any]) -> Callable[[], None]:
     Raises:
         UserError: the backend cannot serve this cell, dtype or machine; perhaps not before the first call.
     """
-    return {"gatelab": _own, "torch": _torch, "flax": _flax}[step["kind"]](step)
+    kinds = {"gatelab": _own, "compiled": _compiled, "torch": _torch, "flashrnn": _flashrnn, "pararnn": _pararnn, "flax": _flax}
+    return kinds[step["kind"]](step)
 
 
 def _own(step: Mapping[str, Any]) -> Callable[[], None]:
+    return _forward_and_backward(_rnn(step), step)
+
+
+def _compiled(step: Mapping[str, Any]) -> Callable[[], None]:
+    import torch
+
+    return _forward_and_backward(torch.compile(_rnn(step)), step)  # type: ignore[arg-type]
+
+
+def _rnn(step: Mapping[str, Any]) -> "nn.Module":
     import torch
 
     from gatelab.cells import CELLS
@@ -28,16 +41,17 @@ def _own(step: Mapping[str, Any]) -> Callable[[], None]:
 
     _, _, D, H = step["shape"]
     cell = CELLS.build(step["cell"], **step["options"])
-    rnn = RNN(cell, D, H, backend=step["backend"], dtype=getattr(torch, step["dtype"]))
-    return _forward_and_backward(rnn, step)
+    return RNN(cell, D, H, backend=step["backend"], device=step.get("device"), dtype=getattr(torch, step["dtype"]))
 
 
 def _torch(step: Mapping[str, Any]) -> Callable[[], None]:
     import torch
 
     _, _, D, H = step["shape"]
-    module = getattr(torch.nn, step["module"])(D, H, dtype=getattr(torch, step["dtype"]))
+    module = getattr(torch.nn, step["module"])(D, H, device=step.get("device"), dtype=getattr(torch, step["dtype"]))
     once = _forward_and_backward(module, step)
+    if "onednn" not in step:  # which is of a CPU
+        return once
 
     def call() -> None:
         with torch.backends.mkldnn.flags(enabled=step["onednn"]):
@@ -46,14 +60,59 @@ def _torch(step: Mapping[str, Any]) -> Callable[[], None]:
     return call
 
 
+def _flashrnn(step: Mapping[str, Any]) -> Callable[[], None]:
+    """FlashRNN (github.com/NX-AI/flashrnn): one head, so that the equations are those of torch's module."""
+    import torch
+    from flashrnn import flashrnn  # type: ignore[import-not-found]
+    from torch import nn
+
+    B, T, D, H = step["shape"]
+    function, gates = {"LSTM": ("lstm", 4), "RNN": ("elman", 1)}[step["module"]]
+    factory = {"device": step["device"], "dtype": getattr(torch, step["dtype"])}
+
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.W = nn.Linear(D, gates * H, bias=False, **factory)
+            self.R = nn.Parameter(torch.randn(gates, 1, H, H, **factory) / H**0.5)
+            self.b = nn.Parameter(torch.zeros(gates, 1, H, **factory))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+            Wx = self.W(x).view(T, B, gates, 1, H).transpose(0, 1)
+            states, _ = flashrnn(Wx, self.R, self.b, function=function, backend=step["backend"], dtype=step["dtype"])
+            return states[0].view(B, T, H).transpose(0, 1), None
+
+    return _forward_and_backward(Layer(), step)
+
+
+def _pararnn(step: Mapping[str, Any]) -> Callable[[], None]:
+    """pararnn-torch: Newton's method over all steps at once. Its recurrent matrices are diagonal: other, cheaper equations."""
+    import torch
+    from pararnn import ParaGRU, ParaLSTM, ParaRNN  # type: ignore[import-not-found]
+    from torch import nn
+
+    _, _, D, H = step["shape"]
+    cell = {"LSTM": ParaLSTM, "GRU": ParaGRU}[step["module"]](D, H)
+
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = ParaRNN(cell, device=step["device"], dtype=getattr(torch, step["dtype"])).train()
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return self.inner(x.transpose(0, 1)).transpose(0, 1), None
+
+    return _forward_and_backward(Layer(), step)
+
+
 def _forward_and_backward(module: "nn.Module", step: Mapping[str, Any]) -> Callable[[], None]:
     import torch
 
     B, T, D, H = step["shape"]
     dtype = getattr(torch, step["dtype"])
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(T, B, D, dtype=dtype, generator=generator)
-    gradient = torch.randn(T, B, H, dtype=dtype, generator=generator)
+    x = torch.randn(T, B, D, dtype=dtype, generator=generator).to(step.get("device"))
+    gradient = torch.randn(T, B, H, dtype=dtype, generator=generator).to(step.get("device"))
     parameters = list(module.parameters())
 
     def call() -> None:
