@@ -38,7 +38,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     """One thread: the tensors here are small, and test processes run beside each other. No garbage before there are tests."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # who only hands out tests needs no torch
-        gc.disable()  # until `pytest_collection_finish`: what modules define stays, and looking through it took half of the collection
+        gc.disable()  # until `pytest_collection_finish`: what modules define stays; looking through it took half of the time
         import torch
 
         torch.set_num_threads(1)

@@ -77,9 +77,7 @@ class Layer(nn.Module):
         """All weights as one replica."""
         own = {name: self.read(name)[None] for name in self.shapes}
         p = {name: own[name] for name in self.cell.vectors}
-        memory = {}
-        if self.cell.memory is not None:
-            memory = {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")}
+        memory = {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")}
         return Weights(own.get("W"), own.get("R"), own.get("b"), p, memory)
 
     def forward(

@@ -76,7 +76,7 @@ class Inputs(NamedTuple):
     @classmethod
     def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> "Inputs":
         p = tuple([weights.p[name] for name in cell.vectors])  # a list: a generator takes longer than what it makes
-        memory = () if cell.memory is None else tuple([weights.memory[name] for name in read_weights(cell)])
+        memory = tuple([weights.memory[name] for name in read_weights(cell)])
         return cls(x, weights.W, weights.R, weights.b, p, memory, s0, restart or (None,) * len(s0))
 
     @classmethod
