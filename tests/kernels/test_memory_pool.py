@@ -9,14 +9,14 @@ import torch
 from cells.variants import normal
 
 from gatelab.kernels.cpu import _call, _function
-from gatelab.kernels.cpu._call import Pool
+from gatelab.kernels.cpu._call import MemoryPool
 from gatelab.models import RNN
 
 
 @pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
+def pool(monkeypatch: pytest.MonkeyPatch) -> MemoryPool:
     """A pool of its own for every call of this test."""
-    own = Pool()
+    own = MemoryPool()
     for module in (_call, _function, __import__("gatelab.kernels.cpu", fromlist=["POOL"])):
         monkeypatch.setattr(module, "POOL", own)
     return own
@@ -26,7 +26,7 @@ def step(rnn: RNN, length: int) -> None:
     rnn(normal(length, 4, 3).float())[0].sum().backward()
 
 
-def test_many_lengths_hold_no_more_than_twice_what_one_batch_needs(pool: Pool) -> None:
+def test_many_lengths_hold_no_more_than_twice_what_one_batch_needs(pool: MemoryPool) -> None:
     rnn = RNN("lstm", 3, 16, num_layers=2, backend="cpu")
     step(rnn, 300)
     one = pool.size
@@ -40,7 +40,7 @@ def test_many_lengths_hold_no_more_than_twice_what_one_batch_needs(pool: Pool) -
     assert pool.size == 0
 
 
-def test_the_same_shape_takes_the_same_blocks(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_shape_takes_the_same_blocks(pool: MemoryPool, monkeypatch: pytest.MonkeyPatch) -> None:
     rnn = RNN("lstm", 3, 16, num_layers=2, backend="cpu")
     step(rnn, 40)
     sizes = pool.size
@@ -54,7 +54,7 @@ def test_the_same_shape_takes_the_same_blocks(pool: Pool, monkeypatch: pytest.Mo
 
 
 def test_similar_sizes_fit_each_other_and_others_do_not() -> None:
-    pool = Pool()
+    pool = MemoryPool()
     first = pool.take(1000, torch.float32)
     address = first.data_ptr()
     del first
@@ -66,7 +66,7 @@ def test_similar_sizes_fit_each_other_and_others_do_not() -> None:
 
 
 def test_the_block_that_waited_longest_is_freed_first() -> None:
-    pool = Pool(most=2)
+    pool = MemoryPool(most=2)
     addresses = []
     for size in (1000, 10000, 100000):
         lease = pool.take(size, torch.float32)
@@ -80,7 +80,7 @@ def test_the_block_that_waited_longest_is_freed_first() -> None:
 
 def test_threads_share_a_pool() -> None:
     """No block belongs to two leases at a time, and nothing is lost count of."""
-    pool = Pool()
+    pool = MemoryPool()
     taken: set[int] = set()
     twice: list[int] = []
 
@@ -113,7 +113,7 @@ def test_threads_share_a_pool() -> None:
 
 def test_a_lease_that_is_deleted_within_a_call_takes_no_lock() -> None:
     """The garbage collector may run anywhere."""
-    pool = Pool()
+    pool = MemoryPool()
     lease = pool.take(100, torch.float32)
     with pool._lock:
         del lease

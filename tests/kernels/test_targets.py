@@ -88,13 +88,13 @@ def test_on_every_target_a_cell_agrees_with_eager(target: int | None, variant: V
 def record(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Any]) -> list[tuple[bool, int | Tensor | None]]:
     """The argument block of a forward and a backward call, as one, word by word: whether it is written, and what is there."""
     values: dict[str, Any] = {}
-    fill = _call.Block.set
+    fill = _call.ArgumentBlock.set
 
-    def listen(block: _call.Block, given: dict[str, Any]) -> _call.Block:
+    def listen(block: _call.ArgumentBlock, given: dict[str, Any]) -> _call.ArgumentBlock:
         values.update(given)
         return fill(block, given)
 
-    monkeypatch.setattr(_call.Block, "set", listen)
+    monkeypatch.setattr(_call.ArgumentBlock, "set", listen)
     compute()
     counts = {"VECTORS": len(values["p"]), "STATES": len(values["s0"])}
     words = []

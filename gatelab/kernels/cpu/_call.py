@@ -71,7 +71,7 @@ class Form:
         return known
 
 
-class Block:
+class ArgumentBlock:
     """The argument block of a call: every field is eight bytes, a number or an address, an array one after the other."""
 
     __slots__ = ("form", "words")
@@ -79,7 +79,7 @@ class Block:
     def __init__(self, form: Form) -> None:
         self.form, self.words = form, form.words[:]
 
-    def set(self, values: Mapping[str, Any]) -> "Block":
+    def set(self, values: Mapping[str, Any]) -> "ArgumentBlock":
         """Tensors as their addresses, an array for a tuple or list; None is 0."""
         words, offsets = self.words, self.form.offsets
         for name, value in values.items():
@@ -93,7 +93,7 @@ class Block:
                 words[at] = value.data_ptr()
         return self
 
-    def strides(self, name: str, value: Tensor) -> "Block":
+    def strides(self, name: str, value: Tensor) -> "ArgumentBlock":
         """How the rows of (N, T, B, F) lie."""
         at = self.form.offsets[name]
         self.words[at], self.words[at + 1], self.words[at + 2], _ = value.stride()
@@ -148,10 +148,10 @@ class Library:
             known = self._forms[key] = Form(self._library, self._offsets, self._count, sizes, window, division, segment)
         return known
 
-    def forward(self, block: Block) -> None:
+    def forward(self, block: ArgumentBlock) -> None:
         self._library.forward(block.packed())
 
-    def backward(self, block: Block) -> None:
+    def backward(self, block: ArgumentBlock) -> None:
         self._library.backward(block.packed())
 
 
@@ -214,7 +214,7 @@ def segment_of(cell: Cell, division: Division, part_bytes: int, T: int, every: i
     return min(T, math.ceil(steps / division.chunk) * division.chunk)
 
 
-class Pool:
+class MemoryPool:
     """Blocks of memory that are used again: a step takes what the step before gave back, and nothing is mapped again.
 
     Blocks are given back when their `Lease` is deleted. What waits and what is in use together are at most twice what was in use at
@@ -306,7 +306,7 @@ class Lease:
 
     _block: Tensor | None = None  # of one whose making a signal broke off
 
-    def __init__(self, pool: Pool, size: int, block: Tensor) -> None:
+    def __init__(self, pool: MemoryPool, size: int, block: Tensor) -> None:
         self._pool, self._size, self._block = pool, size, block
 
     def data_ptr(self) -> int:
@@ -319,5 +319,5 @@ class Lease:
             self._pool.give_back(self._size, self._block)
 
 
-POOL = Pool()
+POOL = MemoryPool()
 os.register_at_fork(after_in_child=POOL.after_fork)

@@ -12,7 +12,7 @@ from gatelab.cells import Cell
 from gatelab.kernels import eager
 from gatelab.kernels._gate import check, constant, readable, special
 from gatelab.kernels._scan import Flow, Weights
-from gatelab.kernels.cpu._call import POOL, Block, Form, Library
+from gatelab.kernels.cpu._call import POOL, ArgumentBlock, Form, Library
 
 _log = logging.getLogger(__name__)
 
@@ -138,8 +138,8 @@ def _like_input(x: Tensor, H: int) -> Tensor:
     return x.new_empty_strided((N, T, B, H), strides)
 
 
-def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> Block:
-    block = Block(call.form).strides("x_n", inputs.x).strides("out_n", out)
+def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> ArgumentBlock:
+    block = ArgumentBlock(call.form).strides("x_n", inputs.x).strides("out_n", out)
     if inputs.memory:
         block.set(dict(zip(read_weights(call.cell), inputs.memory, strict=True)))
     if call.resets is not None:

@@ -53,7 +53,7 @@ _said: set[str] = set()
 _lock = threading.Lock()
 
 
-class Entry(NamedTuple):
+class CachedFile(NamedTuple):
     """A file of the cache: a library, the equations of a cell in C, or source and log of a failed compilation.
 
     Attributes:
@@ -126,13 +126,13 @@ def cache_problem() -> str | None:
     return f"it cannot be made below '{above}'"
 
 
-def entries() -> list[Entry]:
+def entries() -> list[CachedFile]:
     """All files of ours in the cache folder, by name."""
     found = []
     for path in _files(cache_folder()):
         with contextlib.suppress(OSError):  # another process removed it this moment
             status = path.lstat()
-            found.append(Entry(path, status.st_size, status.st_mtime))
+            found.append(CachedFile(path, status.st_size, status.st_mtime))
     return sorted(found)
 
 
@@ -369,7 +369,7 @@ os.register_at_fork(after_in_child=_unlock)
 
 __all__ = [
     "BuildError",
-    "Entry",
+    "CachedFile",
     "cache_folder",
     "cache_problem",
     "clear",
