@@ -64,7 +64,7 @@ class Domain:
         """A value that Optuna keeps, as the option is written."""
         return self.values.option(value) if isinstance(self.values, DrawInterval) else str(value)
 
-    def probe(self, index: int) -> str:
+    def example(self, index: int) -> str:
         """One of the values at the ends, in turn: what is accepted there is accepted between them."""
         if isinstance(self.values, DrawInterval):
             return self.values.option((self.values.low, self.values.high)[index % 2])
@@ -100,10 +100,10 @@ class Space:
 
     def written(self, params: Mapping[str, Any]) -> dict[str, str]:
         """The options of a trial with the parameters that Optuna keeps of it."""
-        chosen = self.active(lambda item: item.written(params[item.key] if item.key in params else item.probe(0)))
+        chosen = self.active(lambda item: item.written(params[item.key] if item.key in params else item.example(0)))
         return {domain.key: value for domain, value in chosen}
 
-    def probes(self) -> list[list[str]]:
+    def examples(self) -> list[list[str]]:
         """Overrides that together show whether every option exists and takes the values at its ends.
 
         Every combination of what is chosen among groups (their options differ), and with each of them every other choice and
@@ -116,7 +116,7 @@ class Space:
         for choice in product(*(domain.values for domain in groups)):  # type: ignore[arg-type]
             chosen = {domain.key: value for domain, value in zip(groups, choice, strict=True)}
             for turn in range(turns):
-                jobs = self.active(lambda item, chosen=chosen, turn=turn: chosen.get(item.key) or item.probe(turn))
+                jobs = self.active(lambda item, chosen=chosen, turn=turn: chosen.get(item.key) or item.example(turn))
                 found.append([f"{domain.key}={value}" for domain, value in jobs])
         return [list(job) for job in dict.fromkeys(map(tuple, found))]
 

@@ -134,10 +134,10 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain], composer: C
 
 def _variant(job: Sequence[str], space: Space, composer: Composer) -> Variant:
     """Reads off one composed run what all runs of a variant share."""
-    probe = space.probes()[0]
-    if not probe:
+    example = space.examples()[0]
+    if not example:
         raise UserError(f"Nothing is searched over for {' '.join(job)}: no condition of the space holds there.")
-    config = to_config(composer.composed([*job, *probe]))
+    config = to_config(composer.composed([*job, *example]))
     spec = Spec(config)
     same = sorted(item for item in job if item.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY)
     what: list[Any] = [same, [[item.key, item.text, item.conditions] for item in space.domains]]
@@ -162,9 +162,9 @@ def _variant(job: Sequence[str], space: Space, composer: Composer) -> Variant:
     )
 
 
-def probes(variants: Iterable[Variant]) -> list[list[str]]:
+def examples(variants: Iterable[Variant]) -> list[list[str]]:
     """Overrides of runs that stand for all that a search may train: if these are accepted, so are the others."""
-    return [[*variant.overrides, *probe] for variant in variants for probe in variant.space.probes()]
+    return [[*variant.overrides, *example] for variant in variants for example in variant.space.examples()]
 
 
 def search_name(overrides: Iterable[Override]) -> str:

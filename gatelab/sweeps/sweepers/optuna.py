@@ -52,9 +52,9 @@ class Optuna(Sweeper):
         return search_name(overrides)
 
     def jobs(self, overrides: "list[Override]", composer: "Composer") -> list[list[str]]:
-        from gatelab.sweeps.search.studies import probes, variants
+        from gatelab.sweeps.search.studies import examples, variants
 
-        return probes(variants(overrides, self, composer))
+        return examples(variants(overrides, self, composer))
 
     def search(
         self,

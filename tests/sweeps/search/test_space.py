@@ -11,7 +11,7 @@ from gatelab.sweeps.jobs.compose import Composer
 from gatelab.sweeps.search.draws import DrawInterval
 from gatelab.sweeps.search.expand import compose_jobs, sweeper_of
 from gatelab.sweeps.search.space import Space, read_domains
-from gatelab.sweeps.search.studies import probes, variants
+from gatelab.sweeps.search.studies import examples, variants
 from gatelab.sweeps.sweepers.optuna import Optuna
 
 SPACE = """
@@ -79,11 +79,11 @@ def test_variants_and_what_is_searched_within_them(file):
     lstm, attention = found("cell=lstm,attention", "task=adding", space=file)
     assert lstm.space.given == {"cell": "lstm"}
     assert lstm.name != attention.name
-    options = {item.split("=")[0] for job in probes([attention]) for item in job}
+    options = {item.split("=")[0] for job in examples([attention]) for item in job}
     assert {"optimizer.momentum", "cell.window"} <= options
-    assert not any("cell.window" in item for job in probes([lstm]) for item in job)
+    assert not any("cell.window" in item for job in examples([lstm]) for item in job)
     (searched,) = found("cell=choice(lstm,gru)", "task=adding")
-    assert {job[-1] for job in probes([searched])} == {"cell=lstm", "cell=gru"}
+    assert {job[-1] for job in examples([searched])} == {"cell=lstm", "cell=gru"}
 
 
 def test_the_command_line_takes_the_place_of_the_file(file):
@@ -105,7 +105,7 @@ def test_a_study_is_named_by_what_is_computed_and_searched(file):
 
 @pytest.mark.slow
 def test_the_space_that_comes_with_gatelab_is_accepted_for_every_optimiser():
-    jobs = probes(found("cell=attention", space="optimizer"))
+    jobs = examples(found("cell=attention", space="optimizer"))
     given = ["hydra/sweeper=optuna", "hydra.sweeper.space=optimizer", "cell=attention", "task=adding", "task.length=6", "sweep=s"]
     checked = compose_jobs(compose.parse(given), sweep=True)
     assert len(checked) == len(jobs)
