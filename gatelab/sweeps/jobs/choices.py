@@ -1,5 +1,6 @@
 """What `gatelab train` chooses from, by group: cells, tasks, optimisers, launchers and all else. Hydra is told of it here."""
 
+import importlib
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -22,11 +23,9 @@ from gatelab.tasks import TASKS
 
 REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
 FILES = ("trainer", "logger", "experiment")  # groups whose choices are files of conf/
-# Registries of what Hydra makes: its class in the folder `plugins` looks the name up again.
-OF_HYDRA: dict[str, tuple[Registry[Any], str]] = {
-    "hydra/launcher": (LAUNCHERS, "hydra_plugins.gatelab_registered.RegisteredLauncher"),
-    "hydra/sweeper": (SWEEPERS, "hydra_plugins.gatelab_registered.RegisteredSweeper"),
-}
+# Registries of what Hydra makes, from a class of this module that looks the name up again.
+OF_HYDRA: dict[str, Registry[Any]] = {"hydra/launcher": LAUNCHERS, "hydra/sweeper": SWEEPERS}
+PLUGINS = "hydra_plugins.gatelab_registered"
 _REPLACE: dict[str, Any] = {} if hydra.__version__.startswith("1.3") else {"replace": True}  # what an earlier call stored
 
 
@@ -50,17 +49,21 @@ def store_choices() -> None:
     for group, registry in REGISTRIES.items():
         for name in registry.names():
             store.store(group=group, name=name, node=schema(registry.get(name), name), **_REPLACE)
-    for group, (registry, target) in OF_HYDRA.items():
+    plugins, module = Plugins.instance(), importlib.import_module(PLUGINS)
+    for group, registry in OF_HYDRA.items():
         for name in registry.names():
-            if not (cls := registry.get(name)).hydras:
-                store.store(group=group, name=name, node=_node(cls, name, target), **_REPLACE)
+            if (cls := registry.get(name)).hydras:
+                continue
+            target = f"{registry.kind.capitalize()}_{name}"
+            plugins.register(getattr(module, target))
+            store.store(group=group, name=name, node=_node(cls, f"{PLUGINS}.{target}"), **_REPLACE)
 
 
-def _node(cls: Any, name: str, target: str) -> dict[str, Any]:
+def _node(cls: Any, target: str) -> dict[str, Any]:
     """Hydra's configuration of a launcher or sweeper; values are checked by `settings.read`, before Hydra looks at them."""
     extends = getattr(cls, "extends", None)
     node: dict[str, Any] = {"defaults": [extends]} if extends else {}
-    node |= {"_target_": target, "registered": name}
+    node["_target_"] = target
     for field in fields(cls):
         node[field.name] = field.default if field.default_factory is MISSING else field.default_factory()
     return node
@@ -84,7 +87,7 @@ def groups() -> dict[str, list[str]]:
     for group in FILES:
         found[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
     Plugins.instance()  # has Hydra's own launchers and sweepers, and those of other packages, add themselves to the store
-    for group, (registry, _) in OF_HYDRA.items():
+    for group, registry in OF_HYDRA.items():
         others = [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
         found[group] = list(dict.fromkeys([*registry.names(), *others]))
     return found

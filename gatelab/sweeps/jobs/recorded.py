@@ -83,7 +83,7 @@ def _is_harmless(argument: str) -> bool:
 
 def _is_harmless_to_hydra(key: str, value: str) -> bool:
     """All else of Hydra's own can name classes to call, files to read configurations from, shell commands or clusters."""
-    for group, (registry, _) in OF_HYDRA.items():
+    for group, registry in OF_HYDRA.items():
         if key == group:
             return value in registry
         option = key.removeprefix(f"{group.replace('/', '.')}.")

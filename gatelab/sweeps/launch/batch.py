@@ -135,8 +135,8 @@ def launch(
     settings = {name: plain(value) for name, value in settings.items()}
     with _refusing(task.session):
         jobs = [task.session.composer.job_of(item, functools.partial(_load, context, config, item)) for item in overrides]
-        own = {field.name for field in fields(LAUNCHERS.get(launcher))}
-        trains = LAUNCHERS.build(launcher, **{name: value for name, value in settings.items() if name in own})
+        cls = LAUNCHERS.get(launcher)
+        trains = cls(**{field.name: settings[field.name] for field in fields(cls)})
         Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         trains.train(Batch(launcher, settings, overrides, jobs, first, context, config, task))
     return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]

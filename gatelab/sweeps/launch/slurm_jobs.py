@@ -33,7 +33,6 @@ from gatelab.runs import outcome_of
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.launch.batch import ENDED_WELL, Batch, compose_again, note
-from gatelab.sweeps.launch.job import JobFunction
 from gatelab.training.failures import PeerLostError
 from gatelab.training.parallel import check_shares
 from gatelab.training.spec import Spec
@@ -56,7 +55,6 @@ class RunJob(SlurmLauncher):
     """
 
     planned: Mapping[tuple[str, ...], Path]
-    task_function: JobFunction
 
     def __call__(self, *arguments: Any) -> JobReturn:
         """Trains one run; at a signal it ends it cleanly, and only then has submitit requeue the job.
@@ -84,7 +82,8 @@ class RunJob(SlurmLauncher):
                 requeue(requeue_signal, None)
                 time.sleep(60)  # of several processes the first requeues the job, which ends the others
             sys.exit(128 + signal.SIGTERM)
-        if any(isinstance(error, PeerLostError) for error in self.task_function.session.failed):
+        function: Any = self.task_function  # a JobFunction
+        if any(isinstance(error, PeerLostError) for error in function.session.failed):
             sys.exit(1)  # without a result, which would say that there is nothing left to do
         return done
 

@@ -126,14 +126,14 @@ def test_options_of_slurm_are_taken_or_refused(name: str) -> None:
 @pytest.mark.parametrize("group", OF_HYDRA)
 def test_hydra_composes_what_launchers_and_sweepers_declare(group: str) -> None:
     compose.register_schemas()
-    registry, target = OF_HYDRA[group]
+    registry = OF_HYDRA[group]
     for name in registry.names():
         cls = registry.get(name)
         if cls.hydras or getattr(cls, "extends", None):  # it is composed with what it extends, which may not be installed
             continue
         with compose.composing():
             composed = Composer().composed([f"{group}={name}"]).hydra[group.partition("/")[2]]
-        assert composed["_target_"] == target
+        assert composed["_target_"] == f"hydra_plugins.gatelab_registered.{registry.kind.capitalize()}_{name}"
         for field in fields(cls):
             default = field.default if field.default_factory is MISSING else field.default_factory()
             assert composed[field.name] == default, f"{group}={name} {field.name}"

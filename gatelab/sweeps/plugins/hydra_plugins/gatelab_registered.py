@@ -1,16 +1,18 @@
 """Every launcher and sweeper of gatelab's registries, as Hydra knows them.
 
 Hydra takes plugins from the namespace `hydra_plugins` alone: `gatelab.sweeps.jobs.choices` puts the folder above on the path, and
-gives Hydra a configuration for each name, which ends up here.
+gives Hydra a class of this module for each name: `Launcher_local`, `Sweeper_grid`. They are made when they are asked for.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.plugin import Plugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -19,12 +21,13 @@ class RegisteredLauncher(Launcher):
     """A launcher of gatelab's.
 
     Args:
-        registered: its name.
         options: as Hydra composed and resolved them.
     """
 
-    def __init__(self, registered: str, **options: Any) -> None:
-        self.registered, self.options = registered, options
+    registered: ClassVar[str]  # its name
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.call: Any = (hydra_context, task_function, config)
@@ -40,16 +43,15 @@ class RegisteredSweeper(BasicSweeper):
     """A sweeper of gatelab's; `gatelab train` has composed and checked its jobs, or prepared its search, already.
 
     Args:
-        registered: its name.
         params, max_batch_size: as of Hydra's `basic`.
         options: the others, as Hydra composed and resolved them.
     """
 
-    def __init__(
-        self, registered: str, params: dict[str, str] | None = None, max_batch_size: int | None = None, **options: Any
-    ) -> None:
+    registered: ClassVar[str]  # its name
+
+    def __init__(self, params: dict[str, str] | None = None, max_batch_size: int | None = None, **options: Any) -> None:
         super().__init__(max_batch_size, params)
-        self.registered, self.options = registered, options
+        self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -67,8 +69,24 @@ class RegisteredSweeper(BasicSweeper):
         from gatelab.sweeps.jobs.settings import plain
 
         options = {key: plain(value) for key, value in self.options.items()}
-        jobs = SWEEPERS.build(self.registered, **options).jobs(overrides, self.session.composer)
+        jobs = SWEEPERS.get(self.registered)(**options).jobs(overrides, self.session.composer)
         return list(self.split_overrides_to_chunks(jobs, max_batch_size))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         super().validate_batch_is_legal([job for job in batch if not self.session.composer.is_planned(job)])
+
+
+_KINDS: dict[str, type[Plugin]] = {"Launcher": RegisteredLauncher, "Sweeper": RegisteredSweeper}
+
+
+@functools.cache
+def _made(name: str) -> type[Plugin]:
+    kind, _, registered = name.partition("_")
+    return type(name, (_KINDS[kind],), {"__module__": __name__, "registered": registered})
+
+
+def __getattr__(name: str) -> type[Plugin]:
+    kind, _, registered = name.partition("_")
+    if kind in _KINDS and registered:
+        return _made(name)
+    raise AttributeError(name)
