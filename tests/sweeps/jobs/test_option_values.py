@@ -4,10 +4,14 @@ The options come from the classes that declare them, so that a new one is tried 
 says where it failed itself (see `main`), and so counts as a failure of these tests.
 """
 
+import dataclasses
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from gatelab.config import GROUPS, Config, Logger, Machine, Model, Schedule, Trainer
 from gatelab.errors import UserError
@@ -123,16 +127,29 @@ def test_options_of_slurm_are_taken_or_refused(name: str) -> None:
     assert accepted < len(tried)
 
 
+def stored(monkeypatch: pytest.MonkeyPatch, name: str, cls: type) -> None:
+    """Stands in for the configuration of another package, which may not be installed: it has these fields and no others."""
+    own = [(field.name, Any, dataclasses.field(default=None)) for field in fields(cls)]
+    strict = dataclasses.make_dataclass("Strict", [("_target_", str, dataclasses.field(default="")), *own])
+    store = ConfigStore.instance()
+    monkeypatch.setitem(store.repo["hydra"]["launcher"], f"{name}.yaml", None)
+    store.store(group="hydra/launcher", name=name, node=strict, provider="test")
+
+
 @pytest.mark.parametrize("group", OF_HYDRA)
-def test_hydra_composes_what_launchers_and_sweepers_declare(group: str) -> None:
+def test_hydra_composes_what_launchers_and_sweepers_declare(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compose.register_schemas()
     registry = OF_HYDRA[group]
     for name in registry.names():
         cls = registry.get(name)
-        if cls.hydras or getattr(cls, "extends", None):  # it is composed with what it extends, which may not be installed
+        if cls.hydras:
             continue
+        extended = getattr(cls, "extends", None)
+        if extended and not ConfigStore.instance().repo["hydra"]["launcher"].get(f"{extended}.yaml"):
+            stored(monkeypatch, extended, cls)
         with compose.composing():
-            composed = Composer().composed([f"{group}={name}"]).hydra[group.partition("/")[2]]
+            node = Composer().composed([f"{group}={name}"]).hydra[group.partition("/")[2]]
+        composed: Any = OmegaConf.to_container(node, resolve=False)
         assert composed["_target_"] == f"hydra_plugins.gatelab_registered.{registry.kind.capitalize()}_{name}"
         for field in fields(cls):
             default = field.default if field.default_factory is MISSING else field.default_factory()
