@@ -1,6 +1,5 @@
 """Which options of a search mattered: shares of the variance of a score (fANOVA), with intervals and with what they cannot show."""
 
-import dataclasses
 import itertools
 import json
 import math
@@ -90,11 +89,12 @@ def importances(
             "No option varies among the finished runs of a cell and task. "
             "Search first, as in: gatelab train -m hydra/sweeper=random optimizer.lr='tag(log, interval(1e-4, 1e-1))'."
         )
-    large = [group for group in groups if len(group.runs) >= LEAST]
+    labelled = sorted(zip(groups, _apart(groups), strict=True), key=lambda pair: (pair[0].task, pair[0].cell, pair[1]))
+    large = [(group, options) for group, options in labelled if len(group.runs) >= LEAST]
     if not large:
         most = max(len(group.runs) for group in groups)
         raise UserError(f"Variance shares need at least {LEAST} finished runs of one cell and task, and there are {most}.")
-    return [_importance(group, metric, resamples, seed) for group in large]
+    return [_importance(group, options, metric, resamples, seed) for group, options in large]
 
 
 def dependence(a: Sequence[Value], b: Sequence[Value], seed: int = 0) -> tuple[float, float]:
@@ -132,10 +132,11 @@ def _basis(values: Sequence[Value]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Searched:
+    """Runs that differ in nothing but their seeds and what was searched over."""
+
     cell: str
     task: str
     fixed: OptionValues  # all that the runs share; only code and data where it is not known what was searched over
-    options: OptionValues
     runs: list[Run]
     search: dict[str, str]
     known: bool  # whether it is known how the options were drawn
@@ -143,7 +144,7 @@ class _Searched:
 
 
 def _by_search(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> list[_Searched]:
-    """Runs that differ in nothing but their seeds and what was searched over, with the options that vary among them."""
+    """The runs, apart by all that was not searched over, with the options that vary among them."""
     members: dict[tuple[str, str, bool, OptionValues], list[tuple[Run, dict[str, str]]]] = defaultdict(list)
     for run in runs:
         domains = search.get(str(run.config.get("sweep")), {})
@@ -161,8 +162,8 @@ def _by_search(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]]) -> 
         partly = [option for option in domains if None in values[option] and any(values[option])]
         if whole:
             runs_here = [run for run, _ in pairs]
-            made.append(_Searched(cell, task, fixed, fixed, runs_here, whole, known, partly))
-    return _labelled(made)
+            made.append(_Searched(cell, task, fixed, runs_here, whole, known, partly))
+    return made
 
 
 def _order(run: Run) -> tuple[str, str]:
@@ -185,14 +186,14 @@ def _domains(runs: Iterable[Run], search: Mapping[str, Mapping[str, str]], infer
     return found
 
 
-def _labelled(groups: list[_Searched]) -> list[_Searched]:
-    """The groups with what sets those of the same cell and task apart in place of all that they share."""
+def _apart(groups: list[_Searched]) -> list[OptionValues]:
+    """For each group what sets it apart from those of the same cell and task."""
     found = []
     for group in groups:
         same = [other.fixed for other in groups if (other.cell, other.task) == (group.cell, group.task)]
         differing = {key: value for key, value in sorted(group.fixed.items()) if len({config.get(key) for config in same}) > 1}
-        found.append(dataclasses.replace(group, options=OptionValues(differing)))
-    return sorted(found, key=lambda group: (group.task, group.cell, group.options))
+        found.append(OptionValues(differing))
+    return found
 
 
 def _beside(key: str) -> bool:
@@ -233,7 +234,7 @@ def _unevenness(values: NDArray[np.float64]) -> float:
     return float(stats.kstest((values - values.min()) / spread, "uniform").statistic) if spread else 1.0
 
 
-def _importance(group: _Searched, metric: str | None, resamples: int, seed: int) -> Importance:
+def _importance(group: _Searched, options: OptionValues, metric: str | None, resamples: int, seed: int) -> Importance:
     runs, scores, name, unknown_runs = _scored(group.runs, metric)
     if len(runs) < LEAST:
         raise UserError(f"Variance shares need at least {LEAST} runs of {group.cell}, and {name} is known of {len(runs)}.")
@@ -251,7 +252,7 @@ def _importance(group: _Searched, metric: str | None, resamples: int, seed: int)
     return Importance(
         group.cell,
         group.task,
-        group.options,
+        options,
         name,
         len(runs),
         diverged,
