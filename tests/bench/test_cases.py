@@ -1,5 +1,7 @@
 """What is measured."""
 
+from typing import Any
+
 import pytest
 
 from gatelab.bench import cases
@@ -23,12 +25,15 @@ def test_every_cell_of_the_registry_is_measured_at_every_shape_that_it_can_have(
 
 def test_options_of_a_cell():
     (case,) = rows("attention:window=7:score=dot", [cases.Shape(2, 3, 4, 5)])
+    assert case.cell.memory is not None
     assert (case.cell.memory.window, case.cell.memory.score) == (7, "dot")
     assert case.label == "attention:window=7:score=dot"
     (case,) = rows("attention", [cases.Shape(2, 3, 4, 5)])
+    assert case.cell.memory is not None
     assert case.cell.memory.window == cases.WINDOW
     (case,) = rows("cifg:peepholes=true:forget_bias=2", [cases.Shape(2, 3, 4, 5)])
-    assert (case.cell.peepholes, case.cell.forget_bias) == (True, 2)
+    cell: Any = case.cell
+    assert (cell.peepholes, cell.forget_bias) == (True, 2)
 
 
 def test_flax_is_a_peer_of_what_it_has():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ def path(tmp_path, monkeypatch):
 
 
 def test_the_rows_of_these_options_come_before_all_of_the_name(path):
-    plain, other = CELLS.build("cifg"), CELLS.build("cifg", peepholes=True, forget_bias=3.0)
+    plain: Any = CELLS.build("cifg")
+    other = CELLS.build("cifg", peepholes=True, forget_bias=3.0)
     options = {"forget_bias": plain.forget_bias, "peepholes": plain.peepholes}
     measured.keep(run(row("lstm"), row("cifg", 0.1, **options), row("cifg:peepholes=true", 0.2, **options | {"peepholes": True})))
     found, rows = measured.figures("cifg", plain)

@@ -1,7 +1,7 @@
 """Cells that break the contract: each mistake ends in one sentence that says what is declared, what was returned, and where."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,6 @@ from gatelab.errors import UserError
 from gatelab.models import RNN
 from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS
-
-
-@pytest.fixture(autouse=True)
-def own_registries() -> Iterator[None]:
-    """What a test adds to the registries is gone behind it."""
-    before = [(registry, registry.added()) for registry in (CELLS, TASKS)]
-    yield
-    for registry, entries in before:
-        registry.restore(entries)
 
 
 def written(name: str, folder: Path) -> Path:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,7 @@ def test_initial_bias_lands_in_its_rows(name: str) -> None:
     H = 3
     owners = {field.name: field.metadata["bias_of"] for field in dataclasses.fields(CELLS.get(name)) if "bias_of" in field.metadata}
     assert all(option == f"{CELLS.get(name).gates[owner]}_bias" for option, owner in owners.items())
-    chosen = {option: 2.0 + number for number, option in enumerate(owners)}
+    chosen: dict[str, Any] = {option: 2.0 + number for number, option in enumerate(owners)}
     rnn = RNN(name, 2, H, num_layers=2, bidirectional=True, **chosen)
     for layer in rnn.layers.values():
         for number, gate in enumerate(rnn.cell.gates):

@@ -1,6 +1,5 @@
 """Options of a user's cell: lists, which are tuples in the cell, and types that no configuration can hold."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +46,6 @@ LISTS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def own_registries() -> Iterator[None]:
-    """What a test adds to the registries is gone behind it."""
-    before = [(registry, registry.added()) for registry in (CELLS, TASKS)]
-    yield
-    for registry, entries in before:
-        registry.restore(entries)
-
-
 def written(folder: Path, declared: str) -> Path:
     file = folder / "banded.py"
     file.write_text(SOURCE.format(declared=declared))
@@ -67,7 +57,8 @@ def test_a_list_is_an_option(declared: str, tmp_path: Path) -> None:
     load_plugin(written(tmp_path, declared), (CELLS, TASKS))
     x = torch.ones(4, 1, 2)
     outputs = {}
-    for given in ({}, {"scales": [0.5, 2.0]}, {"scales": (1.0,)}):
+    choices: tuple[dict[str, Any], ...] = ({}, {"scales": [0.5, 2.0]}, {"scales": (1.0,)})
+    for given in choices:
         torch.manual_seed(0)
         rnn = RNN("banded", 2, 3, **given)
         assert rnn.cell.scales == tuple(given.get("scales", (0.5, 2.0)))  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Lyapunov exponents and Jacobians of systems for which they are known."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_exponents_of_the_henon_map() -> None:
     assert found[0].item() == pytest.approx(0.419, abs=0.01)
 
 
-def recorded(rnn: RNN, x: torch.Tensor) -> tuple:
+def recorded(rnn: RNN, x: torch.Tensor) -> tuple[Any, Any, Any]:
     rnn.recording = True
     rnn(x)
     record, _ = rnn.recorded["0"]

@@ -69,6 +69,7 @@ def test_both_directions_are_seen_in_their_own_order() -> None:
     _, _, traces = model.rnn.trace(model.encode(batch.x), lengths=batch.lengths)
     alive = torch.arange(40) < batch.lengths[:, None]  # type: ignore[index]
     for layer, trace in traces.items():
+        assert batch.events is not None
         gate = trace.gates["forget"].mean(-1)
         assert found.scalars[f"gate/{layer}/forget/at_events"] == pytest.approx(gate[alive & batch.events].mean().item())
         assert found.scalars[f"gate/{layer}/forget/elsewhere"] == pytest.approx(gate[alive & ~batch.events].mean().item())

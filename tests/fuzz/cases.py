@@ -164,7 +164,7 @@ def _lay_out(built: Built, case: Case) -> None:
     elif case.layout == "transposed":
         x = x.transpose(0, -1).contiguous().transpose(0, -1)
     elif case.layout == "negated":
-        x = torch._neg_view(-x)
+        x = torch._neg_view(-x)  # type: ignore[attr-defined]
     built.x = x
     if case.state == "sliced" and built.hx is not None:
         built.hx = tuple(torch.stack([part, part], -1)[..., 0] for part in built.hx)
@@ -213,7 +213,7 @@ def _change(rnn: RNN, case: Case, plainly: bool) -> None:
         source = nn.Parameter(layer.read(name).detach() / 2)
         delattr(layer, name)
         layer.register_parameter("source", source)
-        setattr(layer, name, layer.source * 2)
+        setattr(layer, name, source * 2)
 
 
 def spoil(built: Built, case: Case) -> bool:
@@ -260,7 +260,7 @@ def computed(built: Built, case: Case, seed: int) -> list[Tensor | None]:
         return _mapped(built, case)
     if case.use == "jvp":
         direction = normal(*built.x.shape, seed=seed).to(built.x.dtype)
-        value, tangent = torch.func.jvp(lambda one: built.call(input=one)[0], (built.x.detach().clone(),), (direction,))
+        value, tangent, *_ = torch.func.jvp(lambda one: built.call(input=one)[0], (built.x.detach().clone(),), (direction,))
         return [value, tangent]
     if case.use == "functional":
         doubled = {name: value * 1.5 for name, value in built.rnn.named_parameters()}
@@ -273,12 +273,12 @@ def computed(built: Built, case: Case, seed: int) -> list[Tensor | None]:
         results = [results[0].mul_(2).add_(1), *(part.mul_(0.5) for part in results[1:])] if results[0].requires_grad else results
     if not sources or not any(value.requires_grad for value in results):
         return list(values)
-    loss = sum((value * normal(*value.shape, seed=seed + n).to(value.dtype)).sum() for n, value in enumerate(results))
+    loss: Any = sum((value * normal(*value.shape, seed=seed + n).to(value.dtype)).sum() for n, value in enumerate(results))
     if case.use == "batched":
         seeds = torch.stack([normal(*results[0].shape, seed=seed + n).to(results[0].dtype) for n in range(2)])
         if not results[0].requires_grad:
             return list(values)
-        return values + list(torch.autograd.grad(results[0], sources, seeds, is_grads_batched=True, allow_unused=True))
+        return [*values, *torch.autograd.grad(results[0], sources, seeds, is_grads_batched=True, allow_unused=True)]
     if case.use == "second":
         first = torch.autograd.grad(loss, sources, create_graph=True, allow_unused=True)
         penalty = [value.square().sum() for value in first if value is not None and value.requires_grad]
@@ -287,7 +287,7 @@ def computed(built: Built, case: Case, seed: int) -> list[Tensor | None]:
     found = torch.autograd.grad(loss, sources, retain_graph=case.use == "twice", allow_unused=True)  # type: ignore[arg-type]
     if case.use == "twice":
         found = torch.autograd.grad(loss, sources, allow_unused=True)  # type: ignore[arg-type]
-    return values + list(found)
+    return [*values, *found]
 
 
 def _mapped(built: Built, case: Case) -> list[Tensor | None]:

@@ -78,7 +78,7 @@ said: Counter[str] = Counter()
     derandomize=SEED is None,
     database=None,
     phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # type: ignore[arg-type]
 )
 @given(case=cases())
 def any_call(case: Case) -> None:

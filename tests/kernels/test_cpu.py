@@ -93,7 +93,9 @@ def compute(
     inside = {f"{layer}.{name}": value for layer, trace in traces.items() for group in trace for name, value in group.items()}
     alive = torch.ones(T, B, 1, dtype=torch.bool) if lengths is None else (torch.arange(T)[:, None] < lengths)[..., None]
     # What is inside takes part in the loss, so that its derivatives are compared, too.
-    loss = sum((value.masked_fill(~alive, 0) * normal(T, B, 1, seed=5).to(dtype)).sum() for value in (output, *inside.values()))
+    loss: Any = sum(
+        (value.masked_fill(~alive, 0) * normal(T, B, 1, seed=5).to(dtype)).sum() for value in (output, *inside.values())
+    )
     loss = loss + sum((part * (number + 1)).sum() for number, part in enumerate(last))
     names = {
         "x": x,
@@ -114,14 +116,15 @@ def compute(
 def agree(left: Result, right: Result, tolerance: float) -> None:
     """Every number within the tolerance of its tensor's largest: sums over a batch cancel, and their terms decide their error."""
     for ours, theirs in zip(left, right, strict=True):
-        pairs = (
+        pairs: Any = (
             zip(ours, theirs, strict=True)
             if isinstance(ours, tuple)
-            else ((ours[key], theirs[key]) for key in ours)
+            else ((ours[key], theirs[key]) for key in ours)  # type: ignore[index]
             if isinstance(ours, dict)
             else [(ours, theirs)]
         )
         if isinstance(ours, dict):
+            assert isinstance(theirs, dict)
             assert ours.keys() == theirs.keys()
         for one, other in pairs:
             scale = max(1.0, other.abs().max().item())
@@ -228,8 +231,8 @@ def test_a_layout_is_kept_and_strides_do_not_matter() -> None:
     output, _ = rnn(x)
     assert output.is_contiguous()
     torch.testing.assert_close(rnn(x[..., [2, 1, 0]].flip(-1))[0], output, rtol=0, atol=EXACT)
-    (gradient,) = torch.autograd.grad(rnn(x)[0].sum(), rnn.layers["0"].R)  # the gradient of a sum has no strides at all
-    (expected,) = torch.autograd.grad((rnn(x)[0] * torch.ones(4, 6, 5)).sum(), rnn.layers["0"].R)
+    (gradient,) = torch.autograd.grad(rnn(x)[0].sum(), rnn.stack()[0].read("R"))  # the gradient of a sum has no strides at all
+    (expected,) = torch.autograd.grad((rnn(x)[0] * torch.ones(4, 6, 5)).sum(), rnn.stack()[0].read("R"))
     torch.testing.assert_close(gradient, expected, rtol=0, atol=EXACT)
 
 
@@ -246,7 +249,7 @@ def test_a_graph_that_is_kept_gives_its_gradients_twice() -> None:
 
 def test_frozen_parameters_get_no_gradient() -> None:
     rnn = Variant("peephole", {}).rnn(3, 5, backend="cpu")
-    layer = rnn.layers["0"]
+    layer: Any = rnn.layers["0"]
     everything = torch.autograd.grad(rnn(normal(6, 2, 3))[0].sum(), [layer.R, layer.p_f])
     for name in ("W", "b", "p_i", "p_o"):
         getattr(layer, name).requires_grad_(False)

@@ -54,8 +54,8 @@ def test_an_input_of_another_number_format_is_refused_with_both(backend: str, to
 )
 def test_a_weight_that_does_not_fit_is_refused_by_name(backend: str, change: Callable[[Tensor], Any], message: str) -> None:
     rnn = network(backend)
-    layer = rnn.layers["0"]
-    value = change(layer.R.detach())
+    layer = rnn.stack()[0]
+    value = change(layer.read("R").detach())
     del layer.R
     layer.R = value
     with pytest.raises(UserError, match=message):
@@ -140,19 +140,21 @@ def test_an_explicit_backend_says_that_it_cannot_be_transformed() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_forward_mode_and_jacobians(auto: RNN, truth: RNN) -> None:
     x, direction = normal(4, 1, D), normal(4, 1, D, seed=3)
-    value, tangent = torch.func.jvp(lambda one: auto(one)[0], (x,), (direction,))
+    value, tangent, *_ = torch.func.jvp(lambda one: auto(one)[0], (x,), (direction,))
     jacobian = torch.autograd.functional.jacobian(lambda one: truth(one)[0], x)
     close(value, truth(x)[0])
     expected = (jacobian * direction).sum((-3, -2, -1))
     close(tangent, expected)
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(x, direction)
-        close(torch.autograd.forward_ad.unpack_dual(auto(dual)[0]).tangent, expected)
+        unpacked: Any = torch.autograd.forward_ad.unpack_dual(auto(dual)[0])
+        close(unpacked.tangent, expected)
     close(torch.autograd.functional.jacobian(lambda one: auto(one)[0], x), jacobian)
     close(torch.autograd.functional.jacobian(lambda one: auto(one)[0], x, vectorize=True), jacobian)
     close(torch.func.jacrev(lambda one: auto(one)[0])(x), jacobian)
     close(torch.func.jacfwd(lambda one: auto(one)[0])(x), jacobian)
-    close(torch.autograd.functional.jvp(lambda one: auto(one)[0], x, direction)[1], expected)
+    product: Any = torch.autograd.functional.jvp(lambda one: auto(one)[0], x, direction)
+    close(product[1], expected)
 
 
 @each_default
@@ -166,7 +168,7 @@ def test_second_derivatives_are_those_of_the_eager_loop(variant: Variant) -> Non
         inputs = [x, h, *rnn.parameters()]
         loss = output.sin().sum() + last[-1].square().sum()
         first = torch.autograd.grad(loss, inputs, create_graph=True, allow_unused=True)
-        penalty = sum(value.square().sum() for value in first if value is not None)
+        penalty: Any = sum(value.square().sum() for value in first if value is not None)
         second = torch.autograd.grad(penalty, inputs, allow_unused=True)
         found.append([*first, *second])
     for ours, theirs in zip(*found, strict=True):
@@ -190,7 +192,7 @@ def test_captures_take_the_eager_loop(auto: RNN, truth: RNN) -> None:
     x = normal(T, B, D)
     expected = truth(x)[0]
     close(make_fx(lambda one: auto(one)[0])(x)(x), expected)
-    traced = torch.jit.trace(auto, (x,))
+    traced: Any = torch.jit.trace(auto, (x,))
     close(traced(x + 1)[0], truth(x + 1)[0])
 
 
@@ -238,7 +240,7 @@ def test_lazy_negation_and_zeros_without_memory_are_read_as_what_they_are() -> N
     x = torch.complex(normal(T, B, D), normal(T, B, D, seed=1)).conj().imag
     assert x.is_neg()
     close(rnn(x)[0], truth(x)[0])
-    zeros = torch._efficientzerotensor((1, B, H), dtype=torch.float64)
+    zeros = torch._efficientzerotensor((1, B, H), dtype=torch.float64)  # type: ignore[attr-defined]
     close(rnn(normal(T, B, D), (zeros, zeros))[0], call(truth))
 
 
@@ -246,7 +248,8 @@ def test_what_hooks_put_in_place_of_tensors_is_refused() -> None:
     """Torch looks at what hooks on gradients give back, and the gate at what hooks on saved tensors do."""
     for replaced, message in ((Tensor.float, "type"), (lambda gradient: gradient[:, :1], "size"), (lambda g: g.to("meta"), "")):
         output = call(network("cpu"))
-        node = output.grad_fn.next_functions[0][0]
+        assert output.grad_fn is not None
+        node: Any = output.grad_fn.next_functions[0][0]
         assert type(node).__name__ == "TimeLoopBackward"
         node.register_prehook(lambda gradients, change=replaced: (change(gradients[0]), *gradients[1:]))
         with pytest.raises(RuntimeError, match=f"has changed the {message}"):

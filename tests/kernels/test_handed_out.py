@@ -90,7 +90,7 @@ def test_a_batch_without_rows(backend: str) -> None:
     assert [part.shape for part in last] == [(4, 0, H)] * 2
     output.sum().backward()
     assert x.grad is not None
-    assert all(not parameter.grad.any() for parameter in rnn.parameters())
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in rnn.parameters())
     assert rnn(x, lengths=torch.zeros(0, dtype=torch.int64))[0].shape == (T, 0, 2 * H)
 
 

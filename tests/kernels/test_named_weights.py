@@ -68,7 +68,7 @@ def test_what_stands_under_the_name_of_a_weight_is_used(backend: str, change: Ca
     close(output, plain(x)[0])
     sources = list(layer.parameters())
     found = torch.autograd.grad(output.square().sum(), sources, retain_graph=True, allow_unused=True)
-    wanted = torch.autograd.grad(plain(x)[0].square().sum(), [plain.layers["0"].W, plain.layers["0"].R])
+    wanted = torch.autograd.grad(plain(x)[0].square().sum(), [plain.stack()[0].read(name) for name in ("W", "R")])
     rnn(x)  # hooks compute the weights again, with a graph of their own
     expected = torch.autograd.grad([rnn.stack()[0].read(name) for name in ("W", "R")], sources, wanted, allow_unused=True)
     reached = 0
@@ -84,20 +84,20 @@ def test_a_weight_shared_by_two_layers_gets_both_gradients(backend: str) -> None
     rnn = network(backend, num_layers=2)
     rnn.layers["1"].R = rnn.layers["0"].R
     x = normal(T, B, D)
-    (total,) = torch.autograd.grad(rnn(x)[0].sum(), [rnn.layers["0"].R])
+    (total,) = torch.autograd.grad(rnn(x)[0].sum(), [rnn.stack()[0].read("R")])
     apart = network(backend, num_layers=2)
     apart.load_state_dict(rnn.state_dict())
-    parts = torch.autograd.grad(apart(x)[0].sum(), [apart.layers[name].R for name in ("0", "1")])
+    parts = torch.autograd.grad(apart(x)[0].sum(), [layer.read("R") for layer in apart.stack()])
     close(total, parts[0] + parts[1])
 
 
 def test_a_reset_draws_the_originals_again_or_says_why_not() -> None:
     rnn = network()
     parametrizations.weight_norm(rnn.layers["0"], "R")
-    before = rnn.layers["0"].R.detach().clone()
+    before = rnn.stack()[0].read("R").detach().clone()
     rnn.reset_parameters()
-    assert rnn.layers["0"].R.abs().max() <= H**-0.5
-    assert not torch.equal(rnn.layers["0"].R, before)
+    assert rnn.stack()[0].read("R").abs().max() <= H**-0.5
+    assert not torch.equal(rnn.stack()[0].read("R"), before)
     pruned = network()
     prune.l1_unstructured(pruned.layers["0"], "W", 0.5)
     with pytest.raises(UserError, match="the weight 'W' cannot be set: it is computed, by a hook or from another tensor"):

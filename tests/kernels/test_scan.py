@@ -169,7 +169,7 @@ def test_every_declaration_means_what_the_contract_says(cell: Cell, bias: bool) 
     with torch.no_grad():
         for number, parameter in enumerate(rnn.parameters()):
             parameter.copy_(normal(*parameter.shape, seed=10 + number))
-    weights = dict(rnn.layers["0"].named_parameters())
+    weights: dict[str, Tensor] = dict(rnn.layers["0"].named_parameters())
     assert ("W" in weights, "R" in weights) == (bool(cell.input_gates), bool(cell.recurrent_gates))
     x, state = normal(T, B, D), random_state(rnn, B)
     output, last = rnn(x, state)

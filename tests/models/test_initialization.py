@@ -23,7 +23,7 @@ def keeps(name: str) -> bool:
 
 
 def biases(rnn: RNN, layer: str) -> dict[str, torch.Tensor]:
-    return dict(zip(rnn.cell.gates.values(), rnn.layers[layer].b.detach().view(-1, rnn.hidden_size), strict=True))
+    return dict(zip(rnn.cell.gates.values(), rnn.layers[layer].get_parameter("b").detach().view(-1, rnn.hidden_size), strict=True))
 
 
 @pytest.mark.parametrize("init", SETTING)

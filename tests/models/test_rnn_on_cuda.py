@@ -95,7 +95,7 @@ def test_packed_sequences() -> None:
     x = normal(T, B, D)
     packed = pack_padded_sequence(x, LENGTHS, enforce_sorted=False)
     expected, last = here(packed)
-    found, final = there(packed.to(CUDA))
+    found, final = there(packed.to(CUDA))  # type: ignore[arg-type]
     assert found.data.device.type == "cuda"
     for one, other in zip((pad_packed_sequence(found)[0], *final), (pad_packed_sequence(expected)[0], *last), strict=True):
         torch.testing.assert_close(one.cpu(), other, rtol=FLOAT64, atol=FLOAT64)
@@ -152,6 +152,7 @@ def test_gradients_accumulate() -> None:
         for seed in (1, 2):
             rnn(normal(T, B, D, seed=seed).to(device))[0].square().sum().backward()
     for (name, one), other in zip(here.named_parameters(), there.parameters(), strict=True):
+        assert other.grad is not None
         torch.testing.assert_close(other.grad.cpu(), one.grad, rtol=FLOAT64, atol=FLOAT64, msg=name)
 
 
@@ -231,8 +232,8 @@ def test_other_transformations() -> None:
     torch.testing.assert_close(batched[1].cpu(), here(2 * x)[0], rtol=FLOAT64, atol=FLOAT64)
     with torch.inference_mode():
         torch.testing.assert_close(there(x.to(CUDA))[0].cpu(), here(x)[0], rtol=FLOAT64, atol=FLOAT64)
-    _, tangent = torch.func.jvp(lambda one: there(one)[0], (x.to(CUDA),), (x.to(CUDA),))
-    _, expected = torch.func.jvp(lambda one: here(one)[0], (x,), (x,))
+    _, tangent, *_ = torch.func.jvp(lambda one: there(one)[0], (x.to(CUDA),), (x.to(CUDA),))
+    _, expected, *_ = torch.func.jvp(lambda one: here(one)[0], (x,), (x,))
     torch.testing.assert_close(tangent.cpu(), expected, rtol=FLOAT64, atol=FLOAT64)
 
 

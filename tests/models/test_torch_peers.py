@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from cells.variants import CELL_NAMES, normal
+from models.torch_suite import as_theirs
 from tolerances import FLOAT64
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -37,11 +38,6 @@ def pair(name: str, **settings: Any) -> tuple[nn.RNNBase, RNN]:
 def initial(rnn: RNN, single: bool) -> tuple[Tensor, ...]:
     shape = (rnn.num_layers * (2 if rnn.bidirectional else 1), *(() if single else (B,)), H)
     return tuple(normal(*shape, seed=20 + part).requires_grad_() for part in range(len(rnn.cell.state)))
-
-
-def as_theirs(state: tuple[Tensor, ...]) -> Any:
-    """torch takes a bare tensor where the state has one part."""
-    return state if len(state) > 1 else state[0]
 
 
 def as_ours(state: Any) -> tuple[Tensor, ...]:

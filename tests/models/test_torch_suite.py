@@ -5,11 +5,27 @@ What is different by decision stands in the docstring of RNN; everything else th
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from cells.variants import normal
-from models.torch_suite import LENGTHS, B, D, H, T, close, each_cell_and_backend, flat, gradients, inputs, make, modules, peer
+from models.torch_suite import (
+    LENGTHS,
+    B,
+    D,
+    H,
+    T,
+    as_theirs,
+    close,
+    each_cell_and_backend,
+    flat,
+    gradients,
+    inputs,
+    make,
+    modules,
+    peer,
+)
 from tolerances import EXACT, FLOAT64
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
@@ -41,7 +57,7 @@ def test_the_same_as_torch(name: str, backend: str) -> None:
             continue
         x, state = inputs(rnn)
         sources = [value.requires_grad_() for value in (x, *state)]
-        output, last = theirs(x, state if len(state) > 1 else state[0])
+        output, last = theirs(x, as_theirs(state))
         expected = [output, *(last if isinstance(last, tuple) else (last,))]
         close(flat(rnn(x, state)), expected)
         again = RNN.from_torch(theirs, backend=backend)
@@ -97,14 +113,15 @@ def test_wrong_shapes_raise_what_torch_raises(name: str, backend: str) -> None:
 
 
 def test_wrong_arguments_of_the_constructor(name: str, backend: str) -> None:
-    for wrong in (
+    arguments: tuple[dict[str, Any], ...] = (
         {"bias": "False"},
         {"batch_first": 1},
         {"dropout": True},
         {"dropout": 1.5},
         {"num_layers": 0},
         {"num_layers": 1.0},
-    ):
+    )
+    for wrong in arguments:
         with pytest.raises(UserError, match=f"RNN: {next(iter(wrong))} is"):
             RNN(name, D, H, backend=backend, **wrong)
     with pytest.raises(UserError, match="proj_size=2 is not available"):
@@ -161,8 +178,8 @@ def test_any_strides(name: str, backend: str) -> None:
         constant = x[:1, :1].expand_as(x)
         close(flat(rnn(constant)), flat(rnn(constant.contiguous())))
         output, _ = rnn(x, state)
-        (found,) = torch.autograd.grad(output.sum(), [rnn.stack()[0].R])  # an expanded cotangent
-        (expected,) = torch.autograd.grad((rnn(x, state)[0] * torch.ones_like(output)).sum(), [rnn.stack()[0].R])
+        (found,) = torch.autograd.grad(output.sum(), [rnn.stack()[0].read("R")])  # an expanded cotangent
+        (expected,) = torch.autograd.grad((rnn(x, state)[0] * torch.ones_like(output)).sum(), [rnn.stack()[0].read("R")])
         torch.testing.assert_close(found, expected, rtol=FLOAT64, atol=FLOAT64)
 
 
@@ -187,8 +204,8 @@ def test_one_step_at_a_time_in_inference(name: str, backend: str) -> None:
     with torch.inference_mode():
         for t in range(T):
             output, state = rnn(x[t : t + 1], state)
+            assert not output.requires_grad
             torch.testing.assert_close(output[0], expected[t], rtol=FLOAT64, atol=FLOAT64)
-    assert not output.requires_grad
 
 
 def packings(x: Tensor, first: bool) -> Iterator[tuple[PackedSequence, list[int]]]:
@@ -211,7 +228,7 @@ def test_packed_sequences_in_and_out(name: str, backend: str) -> None:
             close(gradients(rnn, (output, last)), gradients(rnn, (pack_like(expected, lengths, packed, rnn.batch_first), ends)))
             theirs = peer(rnn)
             if theirs is not None:
-                result, final = theirs(packed, state if len(state) > 1 else state[0])
+                result, final = theirs(packed, as_theirs(state))
                 close([output.data, *last], [result.data, *(final if isinstance(final, tuple) else (final,))])
                 for field in ("batch_sizes", "sorted_indices", "unsorted_indices"):
                     one, other = getattr(output, field), getattr(result, field)
@@ -234,4 +251,4 @@ def test_packed_sequences_of_other_kinds(name: str, backend: str) -> None:
     with pytest.raises(UserError, match="a PackedSequence knows its lengths; leave out `lengths`"):
         rnn(pack_sequence(sequences), lengths=[1, 2, 3, 4])
     with pytest.raises(UserError, match="pad it and give `lengths`"):
-        rnn.trace(pack_sequence(sequences))
+        rnn.trace(pack_sequence(sequences))  # type: ignore[arg-type]

@@ -59,3 +59,9 @@ def modules(name: str, backend: str) -> Iterator[RNN]:
 
 def peer(rnn: RNN) -> nn.RNNBase | None:
     return None if rnn.cell.peer is None else rnn.to_torch()
+
+
+def as_theirs(state: tuple[Tensor, ...]) -> Any:
+    """torch takes a bare tensor where the state has one part."""
+    first, *others = state
+    return state if others else first

@@ -22,11 +22,12 @@ def left(directory: Path, number: int = 1, ago: float = 0.0, **record: Any) -> P
     """A lock file as somebody else left it."""
     path = directory / f"lock-{number}"
     path.write_text(json.dumps(this_process() | record))
-    os.utime(path, (time.time() - ago,) * 2)
+    at = time.time() - ago
+    os.utime(path, (at, at))
     return path
 
 
-ELSEWHERE = {"host": "elsewhere", "boot": "another"}
+ELSEWHERE: dict[str, Any] = {"host": "elsewhere", "boot": "another"}
 
 
 def test_a_second_one_is_told_who_holds_it(tmp_path: Path):

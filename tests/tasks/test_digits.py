@@ -1,5 +1,7 @@
 """Digits: the split covers the data once, and a step is the pixel it should be."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,8 @@ def test_the_split_is_the_same_for_ever() -> None:
 
 def test_pixels_come_row_by_row() -> None:
     batch = whole("test")
-    images = load_digits().images / 16
+    digits: Any = load_digits()
+    images = digits.images / 16
     image = batch.x[0, :, 0].reshape(8, 8).numpy()
     assert any(np.array_equal(image, other) for other in images)
     assert batch.x.min() == 0

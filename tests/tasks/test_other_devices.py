@@ -3,6 +3,8 @@
 The device is torch's `meta`, whose tensors have no numbers, so that the test needs no GPU.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,8 @@ def test_loss_and_metrics_stay_on_the_device_of_the_batch(name: str, request: py
     batch = task.batch("val", 0, np.arange(3))
     shape = tuple(task.constant(batch).shape)
     with FakeTensorMode(allow_non_fake_inputs=True):  # which refuses tensors of two devices in one operator
-        there = Batch(*(None if part is None else torch.empty(part.shape, dtype=part.dtype, device="meta") for part in batch))
+        parts: list[Any] = [part if part is None else torch.empty(part.shape, dtype=part.dtype, device="meta") for part in batch]
+        there = Batch(*parts)
         output = torch.empty(shape, device="meta", requires_grad=True)
         loss = task.loss(output, there)
         loss.backward()

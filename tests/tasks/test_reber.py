@@ -44,7 +44,8 @@ def test_strings_are_of_the_grammar() -> None:
     seen = set()
     for task, accepted in ((plain, is_inner), (embedded, is_embedded)):
         batch = task.batch("train", 0, np.arange(500))
-        for x, y, length in zip(batch.x, batch.y, batch.lengths, strict=True):
+        assert batch.lengths is not None
+        for x, y, length in zip(batch.x, batch.y, batch.lengths.tolist(), strict=True):
             string = text(x, length) + SYMBOLS[y[length - 1]]
             assert accepted(string), string
             assert text(y, length) == string[1:]
@@ -77,6 +78,7 @@ def test_the_entropy_is_that_of_a_model_that_knows_the_grammar() -> None:
     task = TASKS.build("reber")
     assert _reber.entropy(certain=1, free=0) == pytest.approx(6 * math.log(2) / 7)
     batch = task.batch("test", 0, np.arange(1024))
+    assert batch.lengths is not None
     output = torch.full((*batch.y.shape, 7), -100.0)
     for row, length in enumerate(batch.lengths.tolist()):
         place = 0
@@ -93,6 +95,8 @@ def test_the_entropy_is_that_of_a_model_that_knows_the_grammar() -> None:
 def test_recall_asks_for_the_second_of_the_pair_alone(name: str) -> None:
     task = TASKS.build(name)
     batch = task.batch("val", 0, np.arange(64))
+    assert batch.lengths is not None
+    assert batch.events is not None
     asked = _reber.recalled(batch.y, batch.lengths)
     strings = getattr(task, "strings", 1)
     assert (asked.sum(1) == strings).all()
@@ -110,7 +114,8 @@ def test_a_stream_is_strings_one_behind_the_other() -> None:
     task = TASKS.build("continual_reber", strings=3)
     assert task.carried
     batch = task.batch("train", 0, np.arange(20))
-    for x, y, length in zip(batch.x, batch.y, batch.lengths, strict=True):
+    assert batch.lengths is not None
+    for x, y, length in zip(batch.x, batch.y, batch.lengths.tolist(), strict=True):
         whole = text(x, length)
         cuts = [match.end() for match in re.finditer("E[TP]E", whole)]
         assert len(cuts) == 3

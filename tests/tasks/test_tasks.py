@@ -99,7 +99,9 @@ def test_splits_share_no_sequence(task: Task) -> None:
         strings = rows(task.batch("train", 0, np.arange(512)))
         assert len({x.tobytes() for x, _ in strings}) < len(strings)
         return
-    groups = [("train", 0), ("val", 0), ("test", 0)] + [("train", 1)] * (task.size("train") is None)
+    groups: list[tuple[Split, int]] = [("train", 0), ("val", 0), ("test", 0)]
+    if task.size("train") is None:
+        groups.append(("train", 1))
     seen = []
     for split, seed in groups:
         indices = np.arange(min(task.size(split) or 512, 512))

@@ -42,6 +42,7 @@ def test_chance_of_warp_by_hand() -> None:
 def test_variable_copying_layout() -> None:
     task = TASKS.build("variable_copying", length=7)
     batch = task.batch("train", 0, np.arange(300))
+    assert batch.lengths is not None
     gaps = (batch.lengths - 20).tolist()
     assert set(gaps) == set(range(1, 8))
     for x, y, gap in zip(batch.x, batch.y, gaps, strict=True):

@@ -20,7 +20,7 @@ def small(tmp_path: Path) -> Callable[..., Config]:
     """Makes configurations of runs that take about a second; keyword arguments replace whole parts."""
 
     def make(out: str = "runs", trainer: dict[str, Any] | None = None, **parts: Any) -> Config:
-        short = {"max_steps": 20, "batch_size": 8, "val_every": 10, "log_every": 5, "probe_every": 10}
+        short: dict[str, Any] = {"max_steps": 20, "batch_size": 8, "val_every": 10, "log_every": 5, "probe_every": 10}
         given = {
             "cell": {"name": "lstm", "forget_bias": 1.0},
             "task": {"name": "adding", "length": 8},

@@ -12,6 +12,7 @@ def test_finite_data_comes_in_epochs_of_permutations():
     task = TASKS.build("digits")
     size = task.size("train")
     stream = TrainingStream(task, 0, 100, lambda: 0)
+    assert size is not None
     batches = size // 100
     epochs = [np.concatenate([stream.indices(epoch * batches + place) for place in range(batches)]) for epoch in range(3)]
     for indices in epochs:

@@ -298,7 +298,7 @@ def test_a_stream_is_one_long_sequence(small):
     chunks = [task.batch("train", 0, np.arange(number * 3, number * 3 + 3)) for number in range(4)]
     parts = [module._outputs(chunk, "train") for chunk in chunks]
     for row in range(3):
-        valid = [int(chunk.lengths[row]) for chunk in chunks]
+        valid = [int(chunk.lengths[row]) for chunk in chunks if chunk.lengths is not None]
         whole = torch.cat([chunk.x[row, :n] for chunk, n in zip(chunks, valid, strict=True)])
         found = torch.cat([part[row, :n] for part, n in zip(parts, valid, strict=True)])
         torch.testing.assert_close(found, model(whole[None])[0], rtol=FLOAT32, atol=FLOAT32)
@@ -310,7 +310,8 @@ def test_an_evaluation_begins_afresh_and_leaves_the_training_stream_alone(small)
     task = TASKS.build("continual_reber", strings=2)
     config = small(task={"name": "continual_reber", "strings": 2}, model=Model(hidden_size=4))
     module = SequenceModule(build_model(Spec(config)), Spec(config))
-    module.trainer = SimpleNamespace(loggers=[], global_step=0)
+    trainer: Any = SimpleNamespace(loggers=[], global_step=0)
+    module.trainer = trainer
     module._outputs(task.batch("train", 0, np.arange(8)), "train")
     before = module._carried["train"]
     scores = []

@@ -33,6 +33,7 @@ def test_one_batch_is_overfitted(cell_name, task_name, small, request):
     # Half of the constant predictor's loss cannot be had without looking at the input.
     goal = 0.5 * task.loss(task.constant(batch), batch).item()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    loss = torch.tensor(torch.inf)
     for _ in range(STEPS):
         optimizer.zero_grad()
         loss = task.loss(model(batch.x, batch.lengths), batch)

@@ -32,7 +32,8 @@ def resumed(small: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Re
         whole, config = fit(small("whole", **parts)), small("cut", machine=machine, **parts)
         for cut in cuts:
             with monkeypatch.context() as patch:
-                cut_at(patch, *(cut if isinstance(cut, tuple) else (cut,)))
+                step, place = cut if isinstance(cut, tuple) else (cut, "training_step")
+                cut_at(patch, step, place)
                 with pytest.raises(Cut):
                     fit(config)
         assert_same(fit(config), whole)

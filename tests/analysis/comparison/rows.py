@@ -4,11 +4,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from gatelab.analysis.comparison.table import Comparison, Row, compare
 from gatelab.analysis.comparison.terminal import print_table
 from gatelab.analysis.statistics.differences import Difference
+from gatelab.process.console import Console
 from gatelab.runs import find_runs
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from analysis.comparison.rows import compared, printed
-from rich.console import Console
 
 from gatelab.analysis.comparison.export import render
 from gatelab.analysis.comparison.numbers import estimate
@@ -22,6 +21,7 @@ from gatelab.analysis.comparison.terminal import print_skipped, print_table
 from gatelab.analysis.report.document import build_page
 from gatelab.analysis.statistics.intervals import Interval
 from gatelab.errors import UserError
+from gatelab.process.console import Console
 from gatelab.runs import find_runs
 
 

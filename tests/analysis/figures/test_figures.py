@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,12 @@ from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS, look_of
 from gatelab.analysis.reading.series import seconds_at
 from gatelab.errors import UserError
 from gatelab.runs import find_runs
+
+
+def flat(values: Any) -> np.ndarray:
+    """The values of an axis that must be there, in one row."""
+    assert values is not None
+    return np.ravel(values)
 
 
 def problems(folder: Path) -> list[Problem]:
@@ -59,10 +66,10 @@ def test_ranking(problem: Problem):
     (panel,) = drawn("ranking", problem).panels
     assert panel.y.categories == ["lstm", "gru"]
     best = panel.series[0]
-    assert np.ravel(best.x)[0] == pytest.approx(0.21)
+    assert flat(best.x)[0] == pytest.approx(0.21)
     half = 4.302652729911275 * 0.01 / math.sqrt(3)  # the 97.5% quantile of Student's t with two degrees of freedom
-    assert [np.ravel(best.low)[0], np.ravel(best.high)[0]] == pytest.approx([0.21 - half, 0.21 + half])
-    assert list(np.ravel(best.points)) == pytest.approx([0.2, 0.21, 0.22])
+    assert [flat(best.low)[0], flat(best.high)[0]] == pytest.approx([0.21 - half, 0.21 + half])
+    assert list(flat(best.points)) == pytest.approx([0.2, 0.21, 0.22])
     assert panel.levels == {"chance": pytest.approx(1 / 6), "solved": 0.01}
     assert "lower is better" in panel.x.label
 
@@ -70,15 +77,15 @@ def test_ranking(problem: Problem):
 def test_learning_curves(problem: Problem):
     (panel,) = drawn("learning", problem).panels
     lstm = panel.series[0]
-    assert np.ravel(lstm.x).tolist() == [50, 100, 150, 200]
-    assert np.ravel(lstm.y) == pytest.approx(0.21 * np.array([0.25, 0.5, 0.75, 1]))
-    assert (np.ravel(lstm.low)[-1], np.ravel(lstm.high)[-1]) == pytest.approx((0.2, 0.22))
+    assert flat(lstm.x).tolist() == [50, 100, 150, 200]
+    assert flat(lstm.y) == pytest.approx(0.21 * np.array([0.25, 0.5, 0.75, 1]))
+    assert (flat(lstm.low)[-1], flat(lstm.high)[-1]) == pytest.approx((0.2, 0.22))
     assert panel.x.label == "optimiser steps"
 
 
 def test_learning_curves_against_time(problem: Problem):
     (panel,) = drawn("wall-time", problem).panels
-    assert np.ravel(panel.series[0].x) == pytest.approx([2.5, 5, 7.5, 10])  # 50 steps at 20 a second, and so on
+    assert flat(panel.series[0].x) == pytest.approx([2.5, 5, 7.5, 10])  # 50 steps at 20 a second, and so on
     assert "seconds" in panel.x.label
 
 
@@ -92,7 +99,7 @@ def test_learning_curves_against_time(problem: Problem):
     ],
 )
 def test_seconds_of_steps(steps, rates, seconds_per_step, expected):
-    assert seconds_at(steps, *rates, seconds_per_step) == pytest.approx(expected)
+    assert seconds_at(steps, rates[0], rates[1], seconds_per_step) == pytest.approx(expected)
 
 
 def test_seconds_that_nobody_recorded():
@@ -105,9 +112,9 @@ def test_memory(problem: Problem):
     scales = 1 / (1 - 0.9 * np.arange(1, 9) / 8)
     low, middle, high = np.quantile(scales, (0.1, 0.5, 0.9))
     gru = units.series[0]
-    assert (np.ravel(gru.low)[0], np.ravel(gru.x)[0], np.ravel(gru.high)[0]) == pytest.approx((low, middle, high))
+    assert (flat(gru.low)[0], flat(gru.x)[0], flat(gru.high)[0]) == pytest.approx((low, middle, high))
     assert gru.note.endswith(", update gate")
-    assert [np.ravel(series.x)[0] for series in gradient.series] == [2.0, 2.0]
+    assert [flat(series.x)[0] for series in gradient.series] == [2.0, 2.0]
     assert gradient.levels == {"longest lag": 9.0}
 
 
@@ -126,7 +133,7 @@ def test_the_gate_behind_the_timescales(problem: Problem):
 def test_spectra(problem: Problem):
     spectrum, training = drawn("timescales", problem).panels
     gru = next(series for series in spectrum.series if problem.variants[series.variant].name == "gru")
-    x, y = np.ravel(gru.x), np.ravel(gru.y)
+    x, y = flat(gru.x), flat(gru.y)
     assert y[0] == 1  # all units are at least as slow as the fastest
     assert x[-1] == pytest.approx(10)  # 1 / (1 - 0.9)
     assert y[x >= 9.999].max() == pytest.approx(3 / 24)  # a unit of each of three seeds
@@ -137,8 +144,8 @@ def test_gradient_against_lag(problem: Problem):
     found = drawn("gradient-lag", problem)
     assert [panel.title for panel in found.panels] == ["whole state", "c"]  # both losses are one at the end, so that is said once
     whole, c = found.panels
-    assert np.ravel(whole.series[0].y) == pytest.approx(0.5 ** (np.arange(10) / 2))
-    assert np.isnan(np.ravel(c.series[0].y)[0])  # zero has no place on a logarithmic axis
+    assert flat(whole.series[0].y) == pytest.approx(0.5 ** (np.arange(10) / 2))
+    assert np.isnan(flat(c.series[0].y)[0])  # zero has no place on a logarithmic axis
     assert whole.series[0].note == "½: 2 steps"
     assert whole.y.log
 
@@ -157,7 +164,7 @@ def test_units_over_training(problem: Problem):
     z = np.asarray(panel.z)
     assert z.shape == (8, 4)
     assert z[:, -1] == pytest.approx(0.8 * np.arange(1, 9) / 8)  # sorted
-    assert np.ravel(panel.series[0].x).tolist() == [50, 100, 150, 200]
+    assert flat(panel.series[0].x).tolist() == [50, 100, 150, 200]
     assert len({panel.column for panel in titles.values() if panel.title.startswith("lstm")}) == 3
 
 
@@ -165,28 +172,28 @@ def test_gates_along_the_sequence(problem: Problem):
     panel = drawn("gate-positions", problem).panels[0]
     assert panel.y.categories == ["forget", "input", "output"]
     assert np.asarray(panel.z)[0] == pytest.approx([0.2, 0.4, 0.6, 0.8])
-    assert np.ravel(panel.series[0].x).tolist() == [12.5, 37.5, 62.5, 87.5]
+    assert flat(panel.series[0].x).tolist() == [12.5, 37.5, 62.5, 87.5]
 
 
 def test_saturation(problem: Problem):
     panel = next(panel for panel in drawn("saturation", problem).panels if panel.title == "forget")
     (series,) = panel.series
-    assert (set(np.ravel(series.x)), set(np.ravel(series.y))) == ({0.5}, {0.25})
+    assert (set(flat(series.x)), set(flat(series.y))) == ({0.5}, {0.25})
     assert panel.diagonal
 
 
 def test_events(problem: Problem):
     panel = next(panel for panel in drawn("gate-events", problem).panels if panel.title == "input")
     (series,) = panel.series
-    ends = [float(np.ravel(values)[0]) for values in (series.x, series.low, series.high)]
+    ends = [float(flat(values)[0]) for values in (series.x, series.low, series.high)]
     assert ends == pytest.approx([0.75, 0.45, 0.75])
 
 
 def test_cost(problem: Problem):
     parameters, flops, seconds = drawn("cost", problem).panels
-    assert [np.ravel(series.x)[0] for series in parameters.series] == [1004, 1003]
-    assert [np.ravel(series.x)[0] for series in flops.series] == [2004, 2003]
-    assert np.ravel(seconds.series[0].x)[0] == pytest.approx(0.02)
+    assert [flat(series.x)[0] for series in parameters.series] == [1004, 1003]
+    assert [flat(series.x)[0] for series in flops.series] == [2004, 2003]
+    assert flat(seconds.series[0].x)[0] == pytest.approx(0.02)
 
 
 def test_recall_by_slot(make_run, tmp_path: Path):
@@ -194,8 +201,8 @@ def test_recall_by_slot(make_run, tmp_path: Path):
         with open(make_run("lstm", "copying", seed) / "metrics.jsonl", "a") as lines:
             lines.write(json.dumps({"step": 200, "val/recall/10": 0.5 + seed / 4, "val/recall/9": 1.0}) + "\n")
     (panel,) = drawn("recall", problems(tmp_path / "runs")[0]).panels
-    assert np.ravel(panel.series[0].x).tolist() == [10, 11]
-    assert np.ravel(panel.series[0].y).tolist() == [1.0, 0.625]
+    assert flat(panel.series[0].x).tolist() == [10, 11]
+    assert flat(panel.series[0].y).tolist() == [1.0, 0.625]
 
 
 def test_dynamics_of_inspected_runs(make_run, tmp_path: Path):
@@ -209,9 +216,9 @@ def test_dynamics_of_inspected_runs(make_run, tmp_path: Path):
     (problem,) = problems(tmp_path / "runs")
     exponents, singular = drawn("dynamics", problem).panels
     assert [problem.variants[series.variant].name for series in exponents.series] == ["lstm"]
-    assert np.ravel(exponents.series[0].y).tolist() == [0.1, -0.2, -3.0]
+    assert flat(exponents.series[0].y).tolist() == [0.1, -0.2, -3.0]
     assert exponents.series[0].note == "largest 0.1"
-    assert np.ravel(singular.series[0].x).tolist() == [1, 2]
+    assert flat(singular.series[0].x).tolist() == [1, 2]
     # What was seen while training is not replaced.
     assert next(series for series in drawn("gate-units", problem).panels if "forget" in series.title).z is not None
 
@@ -228,9 +235,9 @@ def test_all_tasks_together(make_run, tmp_path: Path):
     assert whole.number == 2
     (panel,) = drawn("overall", whole).panels
     assert panel.y.categories == ["lstm", "gru"]
-    assert [np.ravel(series.x)[0] for series in panel.series] == pytest.approx([0.5, 0.0])
+    assert [flat(series.x)[0] for series in panel.series] == pytest.approx([0.5, 0.0])
     (profile,) = drawn("profiles", whole).panels
-    x, y = np.ravel(profile.series[0].x), np.ravel(profile.series[0].y)
+    x, y = flat(profile.series[0].x), flat(profile.series[0].y)
     assert set(y[(x > 0.01) & (x < 0.99)]) == {0.5}
     assert figure("overall", every[0]) is None
 
@@ -242,9 +249,9 @@ def test_effects_of_options(make_run, tmp_path: Path):
     (panel,) = drawn("options", problems(tmp_path / "runs")[0]).panels
     assert panel.x.categories == ["9", "64", "128"]
     (series,) = panel.series
-    assert np.ravel(series.x).tolist() == [0, 1, 2]
-    assert np.ravel(series.y) == pytest.approx([0.41, 0.21, 0.11])
-    assert np.ravel(series.high) == pytest.approx([0.42, 0.22, 0.12])
+    assert flat(series.x).tolist() == [0, 1, 2]
+    assert flat(series.y) == pytest.approx([0.41, 0.21, 0.11])
+    assert flat(series.high) == pytest.approx([0.42, 0.22, 0.12])
 
 
 def test_one_variant_has_no_effects(problem: Problem):

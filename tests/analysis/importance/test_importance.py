@@ -176,8 +176,11 @@ def test_sweeps_that_drew_an_option_differently(search: MakeSearch) -> None:
 def test_dependence() -> None:
     draws = np.random.default_rng(0)
     x, y = draws.random((2, 40))
-    expected = spearmanr(x, y)
-    assert dependence(list(x), list(y)) == (pytest.approx(abs(expected.statistic)), pytest.approx(expected.pvalue, abs=0.02))
+    expected: Any = spearmanr(x, y)
+    assert dependence(list(x), list(y)) == (
+        pytest.approx(abs(expected.statistic)),
+        pytest.approx(expected.pvalue, abs=0.02),
+    )
     value, p = dependence(list(x), list(-np.exp(5 * x)))
     assert (value, p) == (pytest.approx(1), pytest.approx(0.001))
     a, b = ["u"] * 20 + ["v"] * 20, ["s"] * 15 + ["t"] * 25

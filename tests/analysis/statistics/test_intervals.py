@@ -90,8 +90,10 @@ def test_coverage():
     for _ in range(2000):
         a, b = rng.normal(1.0, 1.0, 5), rng.normal(0.0, 3.0, 8)
         _, low, high = mean_interval(a)
+        assert low is not None and high is not None
         means += low < 1.0 < high
         _, low, high = welch_interval(a, b)
+        assert low is not None and high is not None
         differences += low < 1.0 < high
     assert means / 2000 == pytest.approx(0.95, abs=0.02)
     assert differences / 2000 == pytest.approx(0.95, abs=0.02)

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,8 @@ def test_a_plugin_is_a_cell_like_any_other(plugin):
     compose.load_plugins(overrides)
     compose.register_schemas()
     config = compose.compose_job(overrides)
-    assert Spec(config).cell.scale == 0.5
+    cell: Any = Spec(config).cell
+    assert cell.scale == 0.5
 
 
 def test_another_plugin_of_the_same_name_is_another_run(plugin, tmp_path):

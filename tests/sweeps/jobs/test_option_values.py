@@ -58,7 +58,7 @@ CASES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
     **{
         f"sweeper {name}": (
             ["-m", f"hydra/sweeper={name}", *SWEEPER[name]],
-            [(f"hydra.sweeper.{field.name}", values(cls, field.name)) for field in fields(cls)],
+            [(f"hydra.sweeper.{field.name}", values(cls, field.name)) for field in fields(cls)],  # type: ignore[arg-type]
         )
         for name in SWEEPER
         for cls in [SWEEPERS.get(name)]

@@ -11,10 +11,10 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
-from rich.console import Console
 from searching import BEST_RATE, TINY, launcher, prepare, write_finished
 
 from gatelab.errors import UserError
+from gatelab.process.console import Console
 from gatelab.runs import RunWriter, find_runs
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.compose import Composer
@@ -56,6 +56,7 @@ def test_trials_are_trained_and_told(search, tmp_path):
     for trial in trials:
         value = math.log10(trial.params["optimizer.lr"] / BEST_RATE) ** 2
         assert trial.value == pytest.approx(value, rel=1e-3)
+        assert trial.value is not None
         assert trial.user_attrs["test"] == trial.value + 0.5
         assert trial.intermediate_values == {2: trial.value + 1, 4: trial.value}
 
@@ -66,7 +67,7 @@ def test_tpe_finds_the_optimum_of_a_toy_and_gathers_there(search):
         one = search("cell=lstm", LR, f"hydra.sweeper.sampler={sampler}")
         study = open_study(one.variants[0], one.options, optuna.storages.InMemoryStorage())
         study.optimize(lambda trial: math.log10(trial.suggest_float("lr", 1e-4, 1e-1, log=True) / BEST_RATE) ** 2, n_trials=60)
-        later[sampler] = statistics.fmean(trial.value for trial in study.trials[10:])
+        later[sampler] = statistics.fmean(trial.value for trial in study.trials[10:] if trial.value is not None)
         if sampler == "tpe":
             assert study.best_value < 0.02**2
     assert later["random"] == pytest.approx(1, abs=0.5)  # the integral of x^2 over U(-2, 1)

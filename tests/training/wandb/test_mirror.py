@@ -174,7 +174,7 @@ def test_a_run_survives_a_broken_wandb(small, monkeypatch, caplog, breakage):
     elif breakage == "init":
         monkeypatch.setattr(wandb, "init", broken)
     else:
-        monkeypatch.setattr(wandb.sdk.wandb_run.Run, "log", broken)
+        monkeypatch.setattr(wandb.Run, "log", broken)
     with caplog.at_level(logging.WARNING):
         run = fit(small(logger=Logger(name="wandb")))
     assert run.state == "finished"

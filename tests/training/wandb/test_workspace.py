@@ -44,7 +44,7 @@ def test_the_workspace_compares_variants() -> None:
 
 def test_the_report_has_a_text_for_every_section() -> None:
     """Its blocks are built here; only its runs need the server."""
-    made = workspace.report("team", "project", {"mse": "min"}, ["forget"], 1)
+    made: Any = workspace.report("team", "project", {"mse": "min"}, ["forget"], 1)
     grids = [block for block in made.blocks if type(block).__name__ == "PanelGrid"]
     assert len(grids) == len(workspace.TEXTS)
     assert all(grid.panels and grid.runsets[0].groupby == ["config.cell.name"] for grid in grids)
