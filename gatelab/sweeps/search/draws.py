@@ -78,7 +78,7 @@ def split(overrides: list[Override], trials: int, seed: int) -> list[list[str]]:
     """
     drawn = [override for override in overrides if isinstance(override.value(), IntervalSweep)]
     if not drawn:
-        raise UserError(f"hydra/sweeper=random draws from intervals, and none is given. Give one, as in {EXAMPLE}.")
+        raise UserError(f"A random search draws from intervals, and none is given. Give one, as in {EXAMPLE}.")
     grid = BasicSweeper.split_arguments([override for override in overrides if override not in drawn], None)[0]
     jobs = []
     for trial in range(trials):

@@ -1,5 +1,6 @@
 """A launcher of another package is one file: Hydra, the preflight, `status` and `resume` treat it as those of gatelab."""
 
+import ast
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -42,6 +43,26 @@ def test_nothing_of_gatelab_names_it(installed: type):
     for path in Path(gatelab.__file__).parent.rglob("*.py"):
         assert "countdown" not in path.read_text(), path
     assert "countdown" in LAUNCHERS
+
+
+def texts(path: Path) -> set[str]:
+    """The texts of a module that are not documentation."""
+    tree = ast.parse(path.read_text())
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation)
+    return {node.value for node in constants if isinstance(node.value, str)}
+
+
+def test_no_launcher_is_named_outside_of_its_own_files():
+    import gatelab
+
+    names = LAUNCHERS.names()
+    assert len(names) >= 4
+    for path in Path(gatelab.__file__).parent.rglob("*.py"):
+        if path.parent.name == "launchers" or path.stem.split("_")[0] in names:  # `slurm_jobs.py` belongs to `slurm`
+            continue
+        named = {text for text in texts(path) for name in names if text == name or f"hydra/launcher={name}" in text}
+        assert not named, path
 
 
 def test_it_is_looked_at_before_the_first_run(installed: type, gatelab: Call):
