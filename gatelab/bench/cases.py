@@ -1,6 +1,5 @@
 """What is measured: cells, shapes and the columns of a case."""
 
-import ast
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -85,38 +84,20 @@ def parse_shapes(text: str) -> list[Shape]:
     return shapes
 
 
-def parse_cells(text: str | None) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Label to name and options, from "lstm,attention:window=50"; None stands for the whole registry.
+def labelled(cells: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The cells by label, as in "attention:window=50". A cell with memory reads WINDOW steps unless its window is given.
 
     Raises:
-        UserError: an unknown cell or option, or an option without a value.
+        UserError: an unknown cell or option, or a value that is not accepted.
     """
-    cells: dict[str, tuple[str, dict[str, Any]]] = {}
-    for part in CELLS.names() if text is None else text.split(","):
-        name, *given = part.strip().split(":")
-        options: dict[str, Any] = {}
-        for item in given:
-            key, equals, value = item.partition("=")
-            if not equals:
-                raise UserError(f"bench: '{item}' in '{part}' is not an option. Write options as name:option=value.")
-            options[key] = _value(value)
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, given in cells:
         known = [field.name for field in dataclasses.fields(CELLS.get(name))]  # type: ignore[arg-type]
+        options = dict(given)
         if CELLS.build(name, **options).memory is not None and "window" in known:
             options.setdefault("window", WINDOW)
-        label = ":".join([name, *(f"{key}={value}" for key, value in options.items())])
-        cells[label] = (name, options)
-    return cells
-
-
-def _value(text: str) -> Any:
-    """A number, a truth value or None as Python or YAML writes them, else the text itself."""
-    words = {"true": True, "false": False, "null": None, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        found[":".join([name, *(f"{key}={value}" for key, value in options.items())])] = (name, options)
+    return found
 
 
 def cases_of(
@@ -125,7 +106,7 @@ def cases_of(
     """The cases of a run, shape by shape.
 
     Args:
-        cells: as from `parse_cells`.
+        cells: as from `labelled`.
         shapes: the shapes of every cell; None: SHAPES, and MEMORY_SHAPES for cells with memory.
         dtype: "float32" or "float64".
         flax: whether Flax is a peer.

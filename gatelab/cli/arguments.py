@@ -1,4 +1,4 @@
-"""Arguments that the commands over run directories share."""
+"""What commands make of their arguments: run directories and sweeps, cells and tasks, files to write."""
 
 import argparse
 import errno
@@ -12,6 +12,7 @@ from gatelab.errors import UserError
 from gatelab.options.bounds import shown
 from gatelab.process.output import say
 from gatelab.runs import Run
+from gatelab.runs.sweep import read_plan
 from gatelab.training.trained import changed_since
 
 _NAMED = 10  # sweeps, in a message
@@ -42,16 +43,6 @@ def output_file(given: str | Path, name: str) -> Path:
     return path
 
 
-def add_run_folders(parser: argparse.ArgumentParser) -> None:
-    """Adds the folders to search."""
-    parser.add_argument("folders", nargs="*", default=["runs"], metavar="RUNS", help="folders with runs; default: runs")
-
-
-def add_out(parser: argparse.ArgumentParser) -> None:
-    """Adds where sweeps are looked for by their names."""
-    parser.add_argument("--out", metavar="RUNS", help="the `out` of the sweep; default: runs, then the folders beside it")
-
-
 def sweep_folder(given: str, out: str | None = None) -> Path:
     """The folder of a sweep, `<out>/sweeps/<name>`.
 
@@ -76,9 +67,43 @@ def sweep_folder(given: str, out: str | None = None) -> Path:
     named = {folder: ", ".join(path.name for path in paths[-_NAMED:]) for folder, paths in known.items() if paths}
     there = "".join(f" Below {folder} there are: {names}." for folder, names in named.items())
     raise UserError(
-        f"There is no sweep '{given}'.{there} Give its name, with --out where its runs are elsewhere than in runs, or its folder, "
-        "as in runs/sweeps/<name>."
+        f"There is no folder and no sweep '{given}'.{there} Give its name, with --out where its runs are elsewhere than in runs, "
+        "or its folder, as in runs/sweeps/<name>."
     )
+
+
+def folders_of(options: argparse.Namespace, later: bool = False) -> list[Path]:
+    """The folders that `RUNS` stands for: of runs, or of a sweep that is given by its name.
+
+    Args:
+        options: of a command with `RUNS`.
+        later: whether a folder may be made later.
+
+    Raises:
+        UserError: there is neither a folder nor a sweep of a name.
+    """
+    given = [options.out] if options.out and options.folders == ["runs"] else options.folders
+    return [_folder(name, options.out, later) for name in given]
+
+
+def _folder(given: str, out: str | None, later: bool) -> Path:
+    if os.path.dirname(given) or (out in (None, given) and os.path.isdir(given)):
+        return Path(given)
+    try:
+        return sweep_folder(given, out)
+    except UserError:
+        if later:
+            return Path(given)
+        raise
+
+
+def run_folders(options: argparse.Namespace, later: bool = False) -> list[Path]:
+    """As `folders_of`, with the run directories of a sweep in place of its folder."""
+    found: list[Path] = []
+    for folder in folders_of(options, later):
+        planned = [one.path for one in read_plan(folder)] if is_sweep(folder) else [folder]
+        found += planned if later or not is_sweep(folder) else filter(Path.is_dir, planned)
+    return found
 
 
 def is_sweep(folder: Path) -> bool:
@@ -96,10 +121,6 @@ def _folders_here() -> list[Path]:
     return [Path(name) for name in sorted(names) if name != "runs" and not name.startswith(".")][:_LOOKED_IN]
 
 
-def add_folders(parser: argparse.ArgumentParser) -> None:
-    """Adds the folders to search and the baseline."""
-    add_run_folders(parser)
-    parser.add_argument("--baseline", metavar="CELL", help="the cell that the others are compared with")
 
 
 def say_changed(runs: Iterable[Run]) -> None:
@@ -113,4 +134,5 @@ def say_changed(runs: Iterable[Run]) -> None:
 def report_command(options: argparse.Namespace) -> str:
     """The command that writes the report of these folders, as a shell reads it."""
     baseline = ["--baseline", options.baseline] if options.baseline else []
-    return shlex.join(["gatelab", "report", *options.folders, *baseline, "-o", getattr(options, "output", "report.html")])
+    out = ["--out", options.out] if options.out else []
+    return shlex.join(["gatelab", "report", *options.folders, *out, *baseline, "-o", getattr(options, "output", "report.html")])

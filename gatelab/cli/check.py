@@ -2,11 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from gatelab.cells import CELLS, Cell
+from gatelab.cli.naming import apart, entries_of
 from gatelab.errors import UserError, unknown
 from gatelab.kernels import serving
 from gatelab.models import RNN
@@ -20,44 +22,38 @@ SHAPE = (3, 5, 4)  # B, T, D of the data that a cell is run on
 HIDDEN = 8
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to check."""
-    parser.add_argument(
-        "entries", nargs="*", metavar="NAME_OR_FILE", help="a cell or a task, or a Python file with some of your own: mycell.py"
-    )
-    parser.add_argument("--all", action="store_true", help="every cell and every task that `gatelab list` shows")
-
-
 def run(options: argparse.Namespace) -> int:
-    """Prints a line for each cell and task, with default options; 2 if one of them breaks its contract."""
-    if not options.entries and not options.all:
+    """Prints a line for each cell and task; 2 if one of them breaks its contract."""
+    if not options.words and not options.all:
         raise UserError("check: name a cell, a task or a Python file, as in `gatelab check mycell.py`, or give --all.")
-    everything = [(registry, name) for registry in REGISTRIES for name in registry.names()] if options.all else []
+    words = [*options.words, *(name for registry in REGISTRIES for name in registry.names() if options.all)]
     status = 0
-    for entry in (*options.entries, *everything):  # to the end, because an author wants to know of all that is broken
+    for named in apart(words):  # to the end, because an author wants to know of all that is broken
         try:
-            for registry, name in _named(entry) if isinstance(entry, str) else [entry]:
-                say(f"{registry.kind} {name}: {_checked(registry.build(name), name)}")
+            for kind, name, entry in entries_of(named, "check") if len(named) > 1 or "=" in named[0] else _by_name(*named):
+                say(f"{kind} {name}: {_checked(entry, name)}")
         except UserError as error:
             status = 2
             say(f"gatelab: {error}", stderr=True)
     return status
 
 
-def _named(entry: str) -> list[tuple[Registry[Any], str]]:
-    """Registry and name of what is meant: the cell and the task of a name or of a file.
+def _by_name(entry: str) -> Iterator[tuple[str, str, Any]]:
+    """As `entries_of` of a name or a file: the cell and the task, with default options and without Hydra.
 
     Raises:
-        UserError: there is nothing of that name, or the file cannot be loaded.
+        UserError: there is nothing of that name, the file cannot be loaded, or it breaks its contract.
     """
     if entry.endswith(".py"):
         plugin = load_plugin(entry, REGISTRIES)
         source = os.path.realpath(plugin.path)
-        return [(registry, plugin.name) for registry in REGISTRIES if registry.source(plugin.name) == source]
-    found = [(registry, entry) for registry in REGISTRIES if entry in registry]
+        found = [(registry, plugin.name) for registry in REGISTRIES if registry.source(plugin.name) == source]
+    else:
+        found = [(registry, entry) for registry in REGISTRIES if entry in registry]
     if not found:
         raise UserError(unknown("cell or task", entry, [name for registry in REGISTRIES for name in registry.names()]))
-    return found
+    for registry, name in found:
+        yield registry.kind, name, registry.build(name)
 
 
 def _checked(entry: Any, name: str) -> str:

@@ -1,32 +1,20 @@
 """`gatelab compare`: a table over whatever runs lie under the folders given."""
 
 import argparse
-import textwrap
 
 from gatelab.analysis.comparison.export import render
-from gatelab.analysis.comparison.sections import EXPLANATIONS
 from gatelab.analysis.comparison.sparklines import validation_curves
 from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.comparison.terminal import print_skipped, print_table
-from gatelab.cli.arguments import add_folders, say_changed
+from gatelab.cli.arguments import run_folders, say_changed
 from gatelab.process.console import Console
 from gatelab.process.output import say
 from gatelab.runs import find_runs
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Folders, baseline and format; the help ends with what each statistic is."""
-    add_folders(parser)
-    parser.add_argument("--format", default="table", choices=("table", "csv", "json", "markdown"), help="default: table")
-    width = max(map(len, EXPLANATIONS)) + 4
-    explained = (f"{f'  {name}':<{width}}{text}" for name, text in EXPLANATIONS.items())
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "\n".join(["statistics:", *(textwrap.fill(line, 100, subsequent_indent=" " * width) for line in explained)])
-
-
 def run(options: argparse.Namespace) -> int:
     """Prints the comparison on stdout and what was skipped on stderr."""
-    runs, skipped = find_runs(options.folders)
+    runs, skipped = find_runs(run_folders(options))
     result = compare(runs, options.baseline)
     print_skipped([*skipped, *result.skipped], Console(stderr=True))
     say_changed(runs)

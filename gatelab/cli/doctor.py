@@ -22,10 +22,6 @@ from gatelab.training.wandb.account import wandb_offline
 Row = tuple[str, str, str]  # what, how it is, what to do
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
-
-
 def run(options: argparse.Namespace) -> int:  # noqa: ARG001
     """Prints a table; nothing is downloaded or changed.
 

@@ -8,13 +8,12 @@ from rich.table import Table
 
 from gatelab.bench import measured
 from gatelab.cells import Cell
+from gatelab.cli.naming import apart, entries_of
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
 from gatelab.errors import UserError
 from gatelab.options import describe
 from gatelab.process.console import Console
-from gatelab.sweeps.jobs import compose
 from gatelab.tasks import Task
-from gatelab.training.spec import Spec
 
 EXAMPLE = (64, 128)  # D, H of the figures
 LEGEND = (
@@ -25,34 +24,22 @@ LEGEND = (
 TAPE = 100  # steps on the tape in the figures of a cell with memory
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to explain, in the grammar of `gatelab train`."""
-    parser.add_argument("overrides", nargs="+", metavar="cell=NAME|task=NAME", help="with options: cell=cifg cell.peepholes=true")
-
-
 def run(options: argparse.Namespace) -> int:
     """Prints one page for each cell or task named."""
-    overrides = compose.parse(options.overrides)
-    named = [override.key_or_group for override in overrides if override.key_or_group in ("cell", "task")]
-    if not named:
-        raise UserError("explain: name a cell or a task, as in `gatelab explain cell=cifg`.")
-    compose.load_plugins(overrides)
-    compose.register_schemas()
-    config = compose.compose_job(overrides)
-    console, spec = Console(), Spec(config)
-    for kind in named:
-        entry = spec.cell if kind == "cell" else spec.task
-        console.rule(f"{kind} {config.cell['name'] if kind == 'cell' else spec.task_name}", align="left")
-        console.print(inspect.getdoc(type(entry)) or "", highlight=False)
-        console.print()
-        _print_options(console, kind, entry)
-        rows = _cell_rows(entry) if isinstance(entry, Cell) else _task_rows(entry)
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        if isinstance(entry, Cell):
-            _print_speed(console, config.cell["name"], entry)
+    console = Console()
+    for words in apart(options.words):
+        for kind, name, entry in entries_of(words, "explain"):
+            console.rule(f"{kind} {name}", align="left")
+            console.print(inspect.getdoc(type(entry)) or "", highlight=False)
+            console.print()
+            _print_options(console, kind, entry)
+            rows = _cell_rows(entry) if isinstance(entry, Cell) else _task_rows(entry)
+            table = Table(box=None, show_header=False, pad_edge=False)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+            if isinstance(entry, Cell):
+                _print_speed(console, name, entry)
     return 0
 
 
@@ -94,7 +81,7 @@ def _print_speed(console: Console, name: str, cell: Cell) -> None:
     run, rows = measured.figures(name, cell)
     console.print()
     if not rows:
-        console.print(f"Speed: not measured. `gatelab bench --cells {name}` does it here.", highlight=False)
+        console.print(f"Speed: not measured. `gatelab bench {name}` does it here.", highlight=False)
         return
     versus = dict.fromkeys(key for row in rows for key in row["ratios"])
     headings = ["cell", "B x T x D x H", "ms", *(f"times\n{key.replace('_', chr(10))}" for key in versus), "GFLOP\n/s", "peak"]

@@ -17,34 +17,21 @@ from gatelab.analysis.comparison.terminal import print_skipped
 from gatelab.analysis.importance.importance import RESAMPLES, Importance, importances
 from gatelab.analysis.reading.option_values import label
 from gatelab.analysis.statistics.intervals import Interval
-from gatelab.cli.arguments import add_run_folders, sweep_folder
-from gatelab.cli.whole_number import Whole
+from gatelab.cli.arguments import folders_of, is_sweep, run_folders
 from gatelab.errors import UserError, unknown
 from gatelab.process.console import Console
 from gatelab.process.output import say
-from gatelab.runs import Run, find_runs, read_run
-from gatelab.runs.sweep import commands, read_plan
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Folders or sweeps, cell, metric, and how intervals are made."""
-    add_run_folders(parser)
-    parser.add_argument("--cell", help="of this cell alone")
-    parser.add_argument("--metric", help="'test mse', 'last grad/norm', 'steps val/mse < 0.01'; default: the validation score")
-    resamples = f"of the bootstrap; default: {RESAMPLES}"
-    parser.add_argument("--resamples", action=Whole, maximum=1_000_000, default=RESAMPLES, metavar="N", help=resamples)
-    parser.add_argument("--seed", action=Whole, maximum=2**31, default=0, help="of forests and bootstrap; default: 0")
-    parser.add_argument("--json", action="store_true", help="all numbers, for other programs")
+from gatelab.runs import find_runs
+from gatelab.runs.sweep import commands
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints a table for every cell and task, and on stderr what was left out."""
-    runs: list[Run] = []
+    runs, skipped = find_runs(run_folders(options))
+    print_skipped(skipped, Console(stderr=True))
     search: dict[str, dict[str, str]] = {}
-    for given in options.folders:
-        found, sweeps = _found(given)
-        runs += found
-        for sweep in sweeps:
+    for folder in folders_of(options):
+        for sweep in [folder] if is_sweep(folder) else sorted(plan.parent for plan in folder.glob("**/sweeps/*/plan.json")):
             search.setdefault(sweep.name, {}).update(_searched(sweep))
     cells = sorted({one.cell for one in runs})
     if options.cell is not None and options.cell not in cells:
@@ -53,33 +40,14 @@ def run(options: argparse.Namespace) -> int:
     pruned = sum(one.state == "pruned" for one in kept)
     if pruned:
         say(f"{pruned} runs that a search ended early (pruned) are left out.", stderr=True)
-    made = importances(kept, search, options.metric, options.resamples, options.seed)
-    if options.json:
+    made = importances(kept, search, options.metric, RESAMPLES if options.resamples is None else options.resamples, options.seed)
+    if options.format == "json":
         say(json.dumps([_plain(item) for item in made], indent=1))
         return 0
     console = Console()
     for item in made:
         _print(item, console)
     return 0
-
-
-def _found(given: str) -> tuple[list[Run], list[Path]]:
-    """The runs in a folder, or of a sweep by its name or folder, and the folders of their sweeps.
-
-    Raises:
-        UserError: there is no such folder or sweep.
-    """
-    folder = Path(given)
-    if folder.is_dir() and not (folder / "plan.json").is_file():
-        runs, skipped = find_runs([folder])
-        print_skipped(skipped, Console(stderr=True))
-        return runs, sorted(plan.parent for plan in folder.glob("**/sweeps/*/plan.json"))
-    sweep = sweep_folder(given)
-    runs = []
-    for planned in read_plan(sweep):
-        with contextlib.suppress(UserError):  # not begun
-            runs.append(read_run(planned.path))
-    return runs, [sweep]
 
 
 def _searched(sweep: Path) -> dict[str, str]:

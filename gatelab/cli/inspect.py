@@ -6,29 +6,17 @@ from typing import Any
 
 from rich.table import Table
 
-from gatelab.cli.whole_number import Whole
+from gatelab.cli.arguments import run_folders
 from gatelab.diagnostics import keys
 from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.runs import Run, find_runs
 from gatelab.training.inspection import inspect
-from gatelab.training.trained import TRUST
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which runs, which weights, on which data."""
-    parser.add_argument("folders", nargs="+", metavar="RUN", help="run directories, or folders with runs")
-    parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="default: best")
-    parser.add_argument("--split", default="test", choices=("val", "test"), help="default: test")
-    sequences = "that gates and gradients are of; default: 256"
-    parser.add_argument("--sequences", action=Whole, minimum=1, default=256, metavar="N", help=sequences)
-    trust = "execute the plugins that a run names although they do not lie under the current folder, or its copies of them"
-    parser.add_argument(TRUST, action="store_true", help=trust)
 
 
 def run(options: argparse.Namespace) -> int:
     """Inspects every run and prints a page for each."""
-    runs, skipped = find_runs(options.folders)
+    runs, skipped = find_runs(run_folders(options))
     if not runs:
         reasons = "; ".join(f"{item.path}: {item.reason}" for item in skipped)
         raise UserError(f"inspect: there is no run in {', '.join(options.folders)}{f' ({reasons})' if reasons else ''}.")

@@ -15,12 +15,6 @@ from gatelab.tasks import TASKS
 KINDS: dict[str, Registry] = {"cells": CELLS, "tasks": TASKS}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to list, and files to load first."""
-    parser.add_argument("kind", choices=sorted(KINDS), help="what to list")
-    parser.add_argument("plugins", nargs="*", metavar="FILE", help="Python files with cells or tasks of your own")
-
-
 def run(options: argparse.Namespace) -> int:
     """Prints a name and a line for every entry."""
     for path in options.plugins:

@@ -1,6 +1,5 @@
 """`gatelab`: the command line. The only code that parses arguments, prints and exits."""
 
-import argparse
 import contextlib
 import errno
 import importlib
@@ -8,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 
 import gatelab
+from gatelab.cli.commands import COMMANDS, WIDTH, Parser
 from gatelab.errors import Stopped, UserError, unknown
 from gatelab.options.bounds import shown
 from gatelab.process import place
@@ -17,26 +18,6 @@ from gatelab.process.output import LogFormatter, say
 from gatelab.process.signals import stoppable
 from gatelab.runs.files import disk_is_full, full_disk
 
-# Command -> its module and one line of help. A module has `add_arguments` and `run`, or for Hydra's grammar `train`.
-COMMANDS = {
-    "train": "train one run, or with -m a sweep: gatelab train cell=cifg task=adding seed=0",
-    "compare": "a table over the runs in one or more folders",
-    "status": "what the runs of a sweep are doing: done, running, failed, queued, time left",
-    "resume": "go on with what a sweep has not finished: gatelab resume SWEEP; --failed: and with what failed",
-    "report": "one self-contained HTML page over the runs in one or more folders",
-    "dashboard": "the same page, live while runs go on, for the browser of this machine",
-    "plot": "one figure of the report for a paper: gatelab plot runs --figure gradient-lag -o flow.pdf",
-    "importance": "which hyper-parameters of a search mattered: gatelab importance runs; shares of the variance, by cell",
-    "inspect": "gates, timescales, gradient flow and Lyapunov exponents of a trained model: gatelab inspect runs/<run>",
-    "reproduce": "run the experiment of a paper and say which of its claims hold: gatelab reproduce forget2000",
-    "list": "the cells or the tasks there are",
-    "explain": "equations, options, cost and references of a cell or a task: gatelab explain cell=cifg",
-    "check": "whether cells and tasks keep their contracts, your own as well: gatelab check mycell.py; --all: every one there is",
-    "bench": "times of the kernels against eager, torch and Flax; with --training of whole steps against a bare loop",
-    "kernels": "the C of a cell, or the cache of compiled kernels: gatelab kernels show cifg; gatelab kernels clear",
-    "wandb": "a saved workspace or a report in a W&B project: gatelab wandb workspace gatelab",
-    "doctor": "versions, devices, compiler, data and W&B; what is missing and how to get it",
-}
 UNEXPECTED = 70  # the exit status that sysexits.h calls an internal software error
 TRAINING = ("train", "resume", "reproduce")
 
@@ -119,6 +100,11 @@ def _dispatch(given: list[str]) -> int:
 
 def _run(command: str, rest: list[str]) -> int:
     if command == "train":
+        if {"-h", "--help"} & {*rest}:
+            from gatelab.cli.train_help import train_help
+
+            say(train_help())
+            return 0
         from gatelab.sweeps.contracts import start_ahead
         from gatelab.sweeps.jobs.conf import default_choice
 
@@ -126,20 +112,16 @@ def _run(command: str, rest: list[str]) -> int:
         from gatelab.cli.train import train
 
         return train(rest)
-    module = importlib.import_module(f"gatelab.cli.{command}")
-    parser = _Parser(prog=f"gatelab {command}", description=COMMANDS[command])
-    module.add_arguments(parser)
-    return module.run(parser.parse_intermixed_args(rest))  # options may stand between arguments: show cifg --dtype float64 ...
+    options = Parser(command).parse_intermixed_args(rest)  # options may stand between arguments: show cifg --dtype float64 ...
+    return importlib.import_module(f"gatelab.cli.{command}").run(options)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UserError(f"{self.prog.removeprefix('gatelab ')}: {message}. See `{self.prog} --help`.")
 
 
 def _usage() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    form = textwrap.TextWrapper(WIDTH, subsequent_indent=" " * (width + 4))
+    lines = [form.fill(f"  {name:<{width}}  {command.summary}") for name, command in COMMANDS.items()]
     return "\n".join(["gatelab compares gating variants of recurrent networks.", "", "usage: gatelab COMMAND ...", "", *lines])
 
 

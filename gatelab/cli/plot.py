@@ -5,19 +5,11 @@ import argparse
 from gatelab.analysis.comparison.terminal import print_skipped
 from gatelab.analysis.figures import FIGURES
 from gatelab.analysis.figures.mpl import write_figure
-from gatelab.cli.arguments import add_run_folders, output_file
+from gatelab.cli.arguments import output_file, run_folders
 from gatelab.errors import UserError, unknown
 from gatelab.process.console import Console
 from gatelab.process.output import say
 from gatelab.runs import find_runs
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Folders, figure, file and task."""
-    add_run_folders(parser)
-    parser.add_argument("--figure", required=True, metavar="NAME", help=f"one of: {', '.join(FIGURES)}")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending says the format: .pdf, .png or .svg")
-    parser.add_argument("--task", metavar="TASK", help="this task only; default: all, one below the other")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     if options.figure not in FIGURES:  # said before the runs are read
         raise UserError(unknown("figure", options.figure, FIGURES))
     path = output_file(options.output, "--output")
-    runs, skipped = find_runs(options.folders)
+    runs, skipped = find_runs(run_folders(options))
     left_out = write_figure(runs, options.figure, path, options.task)
     print_skipped([*skipped, *left_out], Console(stderr=True))
     say(f"Figure {options.figure}: {path.resolve()}")

@@ -4,22 +4,16 @@ import argparse
 
 from gatelab.analysis.comparison.terminal import print_skipped
 from gatelab.analysis.report.document import write_report
-from gatelab.cli.arguments import add_folders, output_file, report_command, say_changed
+from gatelab.cli.arguments import output_file, report_command, run_folders, say_changed
 from gatelab.process.console import Console
 from gatelab.process.output import say
 from gatelab.runs import find_runs
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Folders, baseline and the file to write."""
-    add_folders(parser)
-    parser.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default: report.html")
-
-
 def run(options: argparse.Namespace) -> int:
     """Writes the page and prints where it is."""
     path = output_file(options.output, "--output")
-    runs, skipped = find_runs(options.folders)
+    runs, skipped = find_runs(run_folders(options))
     left_out = write_report(runs, skipped, path, options.baseline, report_command(options))
     print_skipped(left_out, Console(stderr=True))
     say_changed(runs)

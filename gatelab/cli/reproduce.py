@@ -20,15 +20,12 @@ from gatelab.analysis.papers.reproduction import COSTS, JudgedClaim, as_record, 
 from gatelab.analysis.reading.status import duration
 from gatelab.cli.arguments import output_file
 from gatelab.cli.train import train
-from gatelab.cli.whole_number import Whole
 from gatelab.errors import UserError, unknown
 from gatelab.process.console import Console
 from gatelab.process.output import say
 from gatelab.runs import Run, read_run
 from gatelab.runs.files import write_json
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.jobs.needs import MOST_JOBS
-from gatelab.sweeps.jobs.overrides import MOST_RUNS
 from gatelab.sweeps.search.expand import compose_jobs, expand
 
 
@@ -36,22 +33,6 @@ def papers_folder() -> Path:
     """The folder of the papers: beside the modules in an installed package, at the top level of a checkout."""
     installed = Path(gatelab.__file__).parent / "experiments"
     return installed if installed.is_dir() else installed.parents[1] / "experiments"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Paper, scale, and how much of it."""
-    parser.add_argument("paper", nargs="?", metavar="PAPER", help="name of a paper, see --list")
-    parser.add_argument("--list", action="store_true", help="the papers, what they cost and what was found")
-    parser.add_argument(
-        "--scale", default="reduced", help="smoke: seconds; reduced (default): decides the claims; full: the paper's own"
-    )
-    parser.add_argument(
-        "--seeds", action=Whole, minimum=1, maximum=MOST_RUNS, metavar="N", help="runs of each arm; default: those of the scale"
-    )
-    parser.add_argument("--jobs", action=Whole, minimum=1, maximum=MOST_JOBS, metavar="N", help="runs at once; default: all cores")
-    parser.add_argument("--out", type=Path, default=Path("runs/papers"), metavar="DIR", help="default: runs/papers")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="also draw it there: .pdf, .png or .svg (gatelab[plots])")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the result there")
 
 
 def run(options: argparse.Namespace) -> int:

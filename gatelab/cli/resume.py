@@ -5,23 +5,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gatelab.cli.arguments import add_out, sweep_folder
+from gatelab.cli.arguments import sweep_folder
 from gatelab.cli.train import train
 from gatelab.errors import UserError
 from gatelab.process.output import say
 from gatelab.runs.sweep import commands, failed_runs, read_plan
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.recorded import check_command
-from gatelab.training.trained import TRUST
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sweep, and whether to try again what failed."""
-    parser.add_argument("sweep", metavar="SWEEP", help="its name, or its folder, runs/sweeps/<name>")
-    add_out(parser)
-    parser.add_argument("--failed", action="store_true", help="also train again what failed, from its last good checkpoint")
-    trust = "execute what the plan of the sweep names although it does not lie under the current folder"
-    parser.add_argument(TRUST, action="store_true", help=trust)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,9 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -17,7 +15,7 @@ from rich.text import Text
 
 from gatelab.analysis.comparison.terminal import print_skipped
 from gatelab.analysis.reading.status import Overview, Standing, duration, overview
-from gatelab.cli.arguments import add_out, sweep_folder
+from gatelab.cli.arguments import folders_of
 from gatelab.process.console import Console
 from gatelab.process.output import say
 
@@ -27,17 +25,9 @@ _STYLES = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red
 _STYLES |= dict.fromkeys(("interrupted", "preempted", "stale"), "yellow")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Folders, whether to go on looking, and format."""
-    parser.add_argument("folders", nargs="*", metavar="RUNS|SWEEP", help="folders, or sweeps; default: runs")
-    add_out(parser)
-    parser.add_argument("--watch", action="store_true", help="look again every second, until Ctrl-C")
-    parser.add_argument("--format", default="table", choices=("table", "json"), help="default: table")
-
-
 def run(options: argparse.Namespace) -> int:
     """Prints where the runs stand, and on stderr what cannot be read; that is no failure, whatever became of the runs."""
-    folders = [_sweep_or_folder(given, options.out) for given in options.folders] or [Path(options.out or "runs")]
+    folders = folders_of(options)
     if options.format == "json":
         say(json.dumps(_plain(overview(folders)), indent=1))
         return 0
@@ -55,16 +45,6 @@ def run(options: argparse.Namespace) -> int:
             time.sleep(SECONDS_BETWEEN_LOOKS)
             live.update(_view(overview(folders), console.width), refresh=True)
     return 0
-
-
-def _sweep_or_folder(given: str, out: str | None) -> Path:
-    """A folder by its path, or else the one of a sweep by its name.
-
-    Raises:
-        UserError: there is neither.
-    """
-    path = os.path.dirname(given) or (out is None and os.path.isdir(given))
-    return Path(given) if path else sweep_folder(given, out)
 
 
 def _plain(found: Overview) -> dict[str, Any]:

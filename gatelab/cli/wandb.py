@@ -3,9 +3,7 @@
 import argparse
 
 from gatelab.cells import CELLS
-from gatelab.cli.arguments import output_file
-from gatelab.cli.whole_number import Whole
-from gatelab.config import MOST_LAYERS, Logger
+from gatelab.config import Logger
 from gatelab.errors import UserError
 from gatelab.process.output import say
 from gatelab.tasks import TASKS
@@ -15,30 +13,16 @@ from gatelab.training.wandb.account import wandb_key
 VIEWS = {"workspace": workspace.workspace, "report": workspace.report}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to make, and where."""
-    parser.add_argument("view", choices=sorted(VIEWS), help="what to make")
-    parser.add_argument("project", metavar="PROJECT", help="W&B project, as in logger.project")
-    parser.add_argument("--entity", metavar="NAME", help="W&B team or user; default: yours")
-    parser.add_argument(
-        "--layers", action=Whole, minimum=1, maximum=MOST_LAYERS, default=1, metavar="N", help="of the models; default: 1"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the workspace to a file instead; needs no account")
-
-
 def run(options: argparse.Namespace) -> int:
     """Saves the view and prints its address."""
     Logger(project=options.project, entity=options.entity)  # refuses names that W&B does not take
     make = VIEWS[options.view]
     metrics, gates = _metrics(), _gates()
-    if options.json is not None:
+    if options.format == "json":
         if options.view == "report":
-            raise UserError("wandb: --json goes with workspace; a report can only be built by asking the server for its runs.")
-        file = output_file(options.json, "--json")
+            raise UserError("wandb: --format json goes with workspace; a report is built by asking the server for its runs.")
         view = make(options.entity or "entity", options.project, metrics, gates, options.layers)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(view._to_model().model_dump_json(by_alias=True, indent=1))
-        say(f"Workspace: {file.resolve()}")
+        say(view._to_model().model_dump_json(by_alias=True, indent=1))
         return 0
     if not wandb_key():
         raise UserError(

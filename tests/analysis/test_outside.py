@@ -98,7 +98,7 @@ def test_importance(hostile: str, printed):
 
 def test_errors_of_commands(hostile: str, printed):
     assert r"Unknown baseline 'a\x1b[2Jb'" in printed("compare", hostile, "--baseline", "a\x1b[2Jb")
-    assert "There is no sweep" in printed("resume", "\x1b[2J")
+    assert "There is no folder and no sweep" in printed("resume", "\x1b[2J")
 
 
 def test_the_report(hostile: str, printed, tmp_path: Path):

@@ -10,7 +10,8 @@ from gatelab.errors import UserError
 
 
 def rows(cells, shapes=None, flax=False):
-    return cases.cases_of(cases.parse_cells(cells), shapes, "float32", flax, "lstm")
+    named = [(name, {}) for name in CELLS.names()] if cells is None else cells
+    return cases.cases_of(cases.labelled(named), shapes, "float32", flax, "lstm")
 
 
 def test_every_cell_of_the_registry_is_measured_at_every_shape_that_it_can_have():
@@ -24,14 +25,14 @@ def test_every_cell_of_the_registry_is_measured_at_every_shape_that_it_can_have(
 
 
 def test_options_of_a_cell():
-    (case,) = rows("attention:window=7:score=dot", [cases.Shape(2, 3, 4, 5)])
+    (case,) = rows([("attention", {"window": 7, "score": "dot"})], [cases.Shape(2, 3, 4, 5)])
     assert case.cell.memory is not None
     assert (case.cell.memory.window, case.cell.memory.score) == (7, "dot")
     assert case.label == "attention:window=7:score=dot"
-    (case,) = rows("attention", [cases.Shape(2, 3, 4, 5)])
+    (case,) = rows([("attention", {})], [cases.Shape(2, 3, 4, 5)])
     assert case.cell.memory is not None
     assert case.cell.memory.window == cases.WINDOW
-    (case,) = rows("cifg:peepholes=true:forget_bias=2", [cases.Shape(2, 3, 4, 5)])
+    (case,) = rows([("cifg", {"peepholes": True, "forget_bias": 2})], [cases.Shape(2, 3, 4, 5)])
     cell: Any = case.cell
     assert (cell.peepholes, cell.forget_bias) == (True, 2)
 
@@ -48,7 +49,7 @@ def test_flax_is_a_peer_of_what_it_has():
 
 def test_the_baseline_is_measured_beside_the_others_once_there_is_a_fast_backend(monkeypatch):
     monkeypatch.setattr(cases, "BACKENDS", {"fast": None, "eager": None})
-    for case in rows("lstm,gru", [cases.Shape(2, 3, 4, 5)]):
+    for case in rows([("lstm", {}), ("gru", {})], [cases.Shape(2, 3, 4, 5)]):
         base = [column.step for column in case.columns if column.name == "baseline"]
         assert [step["backend"] for step in base] == ([] if case.label == "lstm" else ["fast"])
         assert {"fast", "fast_found", "eager", "eager_found"} <= {column.name for column in case.columns}

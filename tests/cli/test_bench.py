@@ -7,7 +7,7 @@ import math
 import pytest
 
 from gatelab.bench import rounds
-from gatelab.bench.cases import Column, Shape, cases_of, parse_cells
+from gatelab.bench.cases import Column, Shape, cases_of, labelled
 from gatelab.bench.client import Client, RefusedError
 from gatelab.kernels import BACKENDS
 from gatelab.kernels.cpu.build import compiler
@@ -17,18 +17,18 @@ TINY = ["--shapes", "2x3x4x5", "--repeats", "2", "--threads", "1"]
 
 @pytest.mark.slow  # processes that import torch, each for itself
 def test_the_file_holds_everything(gatelab, plugin, tmp_path):
-    file = tmp_path / "bench.json"
-    status, out, err = gatelab("bench", *TINY, "--cells", "lstm,damped:scale=2", "--json", str(file), str(plugin))
+    status, out, err = gatelab("bench", *TINY, str(plugin), "cell.scale=2,3", "--format", "json")
     assert status == 0, err
-    assert "2 x 3 x 4 x 5" in out
     assert "2/2" in err
-    result = json.loads(file.read_text())
+    assert [row["options"] for row in json.loads(out)["rows"]] == [{"scale": 2}, {"scale": 3}]
+    status, out, err = gatelab("bench", *TINY, "cell=lstm,damped", f"plugins=[{plugin}]", "--format", "json")
+    assert status == 0, err
+    result = json.loads(out)
     assert {"date", "machine", "versions", "threads", "repeats", "dtype", "peak_gflops"} <= result.keys()
     assert (result["peak_gflops"] is not None) == (compiler() is not None)
     assert {"cpu", "cores", "platform", "load"} <= result["machine"].keys()
     lstm, damped = result["rows"]
-    assert damped["cell"] == "damped:scale=2"
-    assert damped["options"] == {"scale": 2}
+    assert damped["cell"] == "damped"
     assert lstm["shape"] == {"B": 2, "T": 3, "D": 4, "H": 5}
     assert lstm["backend"] == damped["backend"]
     assert {"torch_found", "torch_tuned"} <= lstm["ratios"].keys()
@@ -47,12 +47,12 @@ def test_the_file_holds_everything(gatelab, plugin, tmp_path):
 
 @pytest.mark.slow
 def test_training_is_split_into_its_parts(gatelab, tmp_path):
-    file = tmp_path / "training.json"
-    status, out, _ = gatelab("bench", "--training", "--quick", "--repeats", "1", "--threads", "1", "--json", str(file))
+    command = ("bench", "--training", "--quick", "--repeats", "1", "--threads", "1")
+    status, out, _ = gatelab(*command)
     assert status == 0
     for text in ("task generator", "Lightning", "W&B", "logger=none"):
         assert text in out
-    result = json.loads(file.read_text())
+    result = json.loads(gatelab(*command, "--format", "json")[1])
     assert {"bare", "lightning", "metrics", "none", "wandb"} == result["milliseconds"].keys()
     assert all(len(blocks) == 1 for blocks in result["blocks"].values())
     assert all(math.isfinite(value) for value in (*result["milliseconds"].values(), *result["parts"].values()))
@@ -63,7 +63,7 @@ def test_training_is_split_into_its_parts(gatelab, tmp_path):
 def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(plugin):
     deadly = plugin.with_name("deadly.py")
     deadly.write_text(plugin.read_text().replace("f = sigmoid(a.f)", "__import__('os')._exit(3)"))
-    (row,) = cases_of(parse_cells("rnn"), [Shape(2, 3, 4, 5)], "float32", False, "lstm")
+    (row,) = cases_of(labelled([("rnn", {})]), [Shape(2, 3, 4, 5)], "float32", False, "lstm")
     step = row.columns[0].step
     refused = Column("refused", "tuned", {**step, "backend": "nonsense"})
     dead = Column("dead", "tuned", {**step, "cell": "deadly"})

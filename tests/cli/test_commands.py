@@ -64,7 +64,7 @@ def test_explain_shows_equations_options_cost_and_references(name, gatelab):
 
 def test_explain_shows_what_was_measured_and_where(gatelab, tmp_path, monkeypatch):
     monkeypatch.setattr(measured, "PATH", tmp_path / "measured.json")
-    assert "Speed: not measured. `gatelab bench --cells gru` does it here." in gatelab("explain", "cell=gru")[1]
+    assert "Speed: not measured. `gatelab bench gru` does it here." in gatelab("explain", "cell=gru")[1]
     shape, quick = {"B": 32, "T": 7, "D": 5, "H": 9}, {"cpu": {"seconds": 0.0123, "spread": 0.0, "n": 3}}
     ratios = {"eager": 5.25, "torch_found": 2.125}
     row = {"cell": "gru", "options": {}, "shape": shape, "backend": "cpu", "columns": quick, "ratios": ratios}

@@ -118,4 +118,4 @@ def test_there_is_no_such_sweep(gatelab: Callable[..., tuple[int, str, str]], tm
     write_plan({Path("runs/rnn-adding-s0-0"): {"cell": {"name": "rnn"}, "task": {"name": "adding"}, "sweep": "mine"}})
     status, _, err = gatelab("resume", "mnie")
     assert status == 2
-    assert "There is no sweep 'mnie'. Below runs there are: mine." in err
+    assert "There is no folder and no sweep 'mnie'. Below runs there are: mine." in err

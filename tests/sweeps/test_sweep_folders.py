@@ -69,13 +69,13 @@ def test_status_finds_them_as_well(here: Path, gatelab: Gatelab):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("nowhere",), "There is no sweep 'nowhere'. Below runs there are: mine. Below fourth there are: twice."),
-        (("far", "--out", "third"), "There is no sweep 'far'. Below third there are: twice."),
-        (("far", "--out", "absent"), "There is no sweep 'far'. Give its name"),
+        (("nowhere",), "There is no folder and no sweep 'nowhere'. Below runs there are: mine. Below fourth there are: twice."),
+        (("far", "--out", "third"), "There is no folder and no sweep 'far'. Below third there are: twice."),
+        (("far", "--out", "absent"), "There is no folder and no sweep 'far'. Give its name"),
         (("twice",), "There are several sweeps 'twice': fourth/sweeps/twice, third/sweeps/twice. Give the folder of one."),
         (("other runs",), "There are 2 sweeps in 'other runs': far, mine. Give the folder of one, as in other runs/sweeps/mine."),
-        (("x" * 300,), "There is no sweep 'xxx"),
-        (("",), "There is no sweep ''"),
+        (("x" * 300,), "There is no folder and no sweep 'xxx"),
+        (("",), "There is no folder and no sweep ''"),
     ],
 )
 def test_what_is_not_found_is_named_with_what_there_is(here: Path, gatelab: Gatelab, given: tuple[str, ...], said: str):

@@ -100,7 +100,7 @@ def test_numbers_for_other_programs(search: MakeSearch, tmp_path: Path, capsys: 
     runs = search(12)
     status = runs[5].path / "status.json"
     status.write_text(json.dumps(json.loads(status.read_text()) | {"state": "pruned"}))
-    assert main(["importance", str(tmp_path / "runs"), "--json", "--resamples", "3", "--metric", "test mse"]) == 0
+    assert main(["importance", str(tmp_path / "runs"), "--format", "json", "--resamples", "3", "--metric", "test mse"]) == 0
     out, err = capsys.readouterr()
     (item,) = json.loads(out)
     assert (item["cell"], item["task"], item["metric"], item["n"]) == ("lstm", "adding", "test mse", 11)
@@ -110,7 +110,7 @@ def test_numbers_for_other_programs(search: MakeSearch, tmp_path: Path, capsys: 
     assert lr["low"] <= lr["value"] <= lr["high"]
     assert sum(share["value"] for share in item["shares"].values()) + item["interactions"]["value"] == pytest.approx(1)
     assert "1 runs that a search ended early (pruned) are left out." in err
-    assert main(["importance", str(tmp_path / "runs"), "--json", "--resamples", "3", "--metric", "test mse"]) == 0
+    assert main(["importance", str(tmp_path / "runs"), "--format", "json", "--resamples", "3", "--metric", "test mse"]) == 0
     assert capsys.readouterr().out == out  # the same seed, the same numbers
 
 
@@ -214,7 +214,7 @@ def test_what_there_is_not_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["importance", "nowhere"]) == 2
-    assert "There is no sweep 'nowhere'" in capsys.readouterr().err
+    assert "There is no folder and no sweep 'nowhere'" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["importance", "empty"]) == 2
     assert "Search first, as in" in capsys.readouterr().err

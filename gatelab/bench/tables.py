@@ -1,0 +1,105 @@
+"""What a benchmark measured, as tables for the terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from gatelab.bench import overhead
+from gatelab.process.console import Console
+
+
+def print_kernels(result: dict[str, Any], console: Console) -> None:
+    """A table for each shape, then what its columns mean."""
+    by_shape: dict[str, list[dict[str, Any]]] = {}
+    for row in result["rows"]:
+        by_shape.setdefault(" x ".join(map(str, row["shape"].values())), []).append(row)
+    for shape, rows in by_shape.items():
+        table = Table(title=f"B x T x D x H = {shape}", title_justify="left", box=None, header_style="bold", pad_edge=False)
+        headings = _headings(rows)
+        for heading in headings:
+            table.add_column(heading, justify="left" if heading == "cell" else "right", vertical="bottom", no_wrap=True)
+        for row in rows:
+            table.add_row(*(show(row) for show in headings.values()))
+        console.print(table)
+        console.print()
+    refused = {(name, of["refused"]) for row in result["rows"] for name, of in row["columns"].items() if "refused" in of}
+    for name, reason in sorted(refused):
+        console.print(f"{name}: {reason}", highlight=False)
+    console.print(_legend(result), highlight=False)
+
+
+def _headings(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Heading -> what a row shows under it; columns that no row has are left out."""
+    names = dict.fromkeys(name for row in rows for name, of in row["columns"].items() if "seconds" in of)
+    own = [name for name in names if name in {row["backend"] for row in rows}]
+    plain = [*own, *(name for name in ("eager", "eager_found") if name in names and name not in own)]
+    headings: dict[str, Any] = {"cell": lambda row: row["cell"], "n": _rounds}
+    for name in plain:
+        headings[f"{_stacked(name)}\nms"] = lambda row, name=name: _milliseconds(row, name)
+    if any(row["torch"].get("found") for row in rows):
+        for worker in ("found", "tuned"):
+            headings[f"torch\n{worker}\nms"] = lambda row, worker=worker: _milliseconds(row, row["torch"].get(worker))
+    if "flax" in names:
+        headings["flax\nms"] = lambda row: _milliseconds(row, "flax")
+    for key in dict.fromkeys(key for row in rows for key in row["ratios"]):
+        headings[f"times\n{_stacked(key)}"] = lambda row, key=key: _number(row["ratios"].get(key), "{:.2f}")
+    headings["GFLOP\n/s"] = lambda row: _number(row["gflops"], "{:.1f}")
+    headings["peak"] = lambda row: _number(row["peak_share"], "{:.0%}")
+    if any(row["per_flop"] for row in rows):
+        headings["per\nFLOP"] = lambda row: _number(row["per_flop"], "{:.2f}")
+    headings["MiB"] = lambda row: _mib(row, row["backend"])
+    if any(row["torch"].get("found") for row in rows):
+        headings["torch\nMiB"] = lambda row: _mib(row, row["torch"].get("found"))
+    return headings
+
+
+def _stacked(name: str) -> str:
+    return name.replace("_", "\n")
+
+
+def _milliseconds(row: dict[str, Any], name: str | None) -> str:
+    seconds = row["columns"].get(name, {}).get("seconds")
+    return "–" if seconds is None else f"{1e3 * seconds:.1f}" if seconds > 0.01 else f"{1e3 * seconds:.3f}"
+
+
+def _mib(row: dict[str, Any], name: str | None) -> str:
+    return _number(row["columns"].get(name, {}).get("peak_mib"), "{:.0f}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def _rounds(row: dict[str, Any]) -> str:
+    """The rounds of the columns: 7, or 3-7 where slow ones were measured in fewer."""
+    counts = [of["n"] for of in row["columns"].values() if "n" in of]
+    return "–" if not counts else str(counts[0]) if min(counts) == max(counts) else f"{min(counts)}-{max(counts)}"
+
+
+def _legend(result: dict[str, Any]) -> str:
+    peak = f"{result['peak_gflops']:.0f} GFLOP/s" if result["peak_gflops"] else f"not measured: {result['peak_note']}"
+    note = f" (not here: {result['allocator_note']})" if result["allocator_note"] else ""
+    return f"""\
+ms: forward + backward with all weight gradients, {result["dtype"]}, threads {result["threads"]}: medians over n interleaved rounds.
+times: how often the first backend is faster, the median of the ratios within each round. found: the allocator as a user
+finds it; tuned, and every column that does not say: with our settings{note}. torch: the better of oneDNN on and off.
+FLOP: products alone, 2BT(IHD + JFHH) forward, 2BT(IHD + 2JFHH) backward; no input gradient. peak: share of the FMA peak
+of all threads, measured in the same rounds: {peak}. per FLOP: time per FLOP in units of {result["baseline"]}, measured beside it.
+MiB: peak resident memory of a fresh process above its level after imports and a step of one number."""
+
+
+def print_training(result: dict[str, Any], console: Console) -> None:
+    """What each part of a training step costs beyond a bare loop."""
+    table = Table(title=overhead.TITLE, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for heading in ("part", "ms a step", "share of the bare step"):
+        table.add_column(heading, justify="left" if heading == "part" else "right")
+    bare = result["milliseconds"]["bare"]
+    table.add_row("bare loop, batches made before", f"{bare:.3f}", "100%")
+    for part, value in result["parts"].items():
+        table.add_row(part, f"{value:+.3f}", f"{value / bare:+.1%}")
+    for name in ("none", "wandb"):
+        whole = result["milliseconds"][name]
+        table.add_row(f"whole step, logger={name}", f"{whole:.3f}", f"{whole / bare - 1:+.1%}")
+    console.print(table)
+    console.print(overhead.LEGEND.format(**result), highlight=False)

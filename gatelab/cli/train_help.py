@@ -1,0 +1,74 @@
+"""The help of `gatelab train`, from the declarations of a run; Hydra's own takes seconds and a screen of groups."""
+
+import dataclasses
+import pkgutil
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import gatelab
+from gatelab.cli.commands import WIDTH
+from gatelab.config import GROUPS, Config
+from gatelab.options import describe
+from gatelab.sweeps.jobs.conf import conf_folder
+
+HEAD = """\
+usage: gatelab train [-m] [--dry-run] [OPTION=VALUE ...]
+
+Trains one run; with -m, all combinations of the values given (a sweep).
+
+  gatelab train cell=cifg task=adding task.length=200 seed=3
+  gatelab train -m cell=lstm,gru optimizer.lr=1e-3,1e-2 'seed=range(5)'
+
+  -m, --multirun         train a sweep, in processes of this machine; elsewhere
+                         with hydra/launcher=slurm or ray
+  --dry-run              say what would be trained, and whether it can be
+  -c, --cfg job          print the whole configuration
+  --hydra-help           what else Hydra takes
+
+`gatelab explain NAME` shows the options of a cell or a task (cell.*, task.*).
+"""
+FILES = ("trainer", "logger", "experiment", "hydra/launcher", "hydra/sweeper")
+
+
+def train_help() -> str:
+    """The page."""
+    return "\n".join([HEAD, "choices:", *_choices(), "", "options (default):", *_options()])
+
+
+def _choices() -> Iterator[str]:
+    for name in ("cell", "task"):
+        modules = pkgutil.iter_modules([str(Path(gatelab.__file__).parent / f"{name}s")])
+        yield _line(name, sorted(module.name for module in modules if not module.name.startswith("_")))
+    for name, classes in GROUPS.items():
+        yield _line(name, list(classes))
+    conf = conf_folder()
+    for name in FILES:
+        files = (conf / name).rglob("*.yaml")
+        yield _line(name, sorted(str(file.relative_to(conf / name).with_suffix("")) for file in files))
+
+
+def _line(name: str, choices: list[str]) -> str:
+    text = f"  {name + '=':<15} {', '.join(choices)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 18, break_on_hyphens=False)
+
+
+def _options() -> Iterator[str]:
+    for field in dataclasses.fields(Config):
+        if field.name in GROUPS:
+            for name, cls in GROUPS[field.name].items():
+                yield from _rows(cls, f"{field.name}.", f", {name}")
+        elif dataclasses.is_dataclass(field.default_factory):
+            yield from _rows(field.default_factory, f"{field.name}.")  # type: ignore[arg-type]
+    own = {field.name for field in dataclasses.fields(Config) if not dataclasses.is_dataclass(field.default_factory)}
+    yield from _rows(Config, "", only=own - {"cell", "task", *GROUPS})
+
+
+def _rows(cls: type, prefix: str, of: str = "", only: set[str] | None = None) -> Iterator[str]:
+    for row in describe(cls):
+        if (row["name"] == "name" and of) or (only is not None and row["name"] not in only):
+            continue
+        default = "null" if row["default"] is None else str(row["default"]).lower() if row["type"] == "bool" else row["default"]
+        accepted = f": {', '.join(row['choices'])}" if row["choices"] else ""
+        text = f"  {prefix}{row['name']} ({default}{of})  {row['help']}{accepted}"
+        yield textwrap.fill(text, WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False)
