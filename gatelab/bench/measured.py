@@ -29,7 +29,9 @@ def keep(result: Mapping[str, Any]) -> None:
     try:
         write_json(PATH, {key: result[key] for key in HEAD} | {"rows": rows})
     except OSError as error:
-        raise UserError(f"bench: {PATH} cannot be written ({error.strerror}); --json FILE writes to a file of yours.") from error
+        raise UserError(
+            f"bench: {PATH} cannot be written ({error.strerror}); `--format json > FILE` writes to a file of yours."
+        ) from error
 
 
 def figures(name: str, cell: Cell) -> tuple[dict[str, Any], list[dict[str, Any]]]:

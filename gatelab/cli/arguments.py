@@ -121,8 +121,6 @@ def _folders_here() -> list[Path]:
     return [Path(name) for name in sorted(names) if name != "runs" and not name.startswith(".")][:_LOOKED_IN]
 
 
-
-
 def say_changed(runs: Iterable[Run]) -> None:
     """Names on stderr the plugins that are no longer what these runs were trained with; the results stay what they are."""
     for path, count in changed_since(runs).items():

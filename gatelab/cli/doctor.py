@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 import torch
 from rich.table import Table
+from rich.text import Text
 
 from gatelab.cells import CELLS
 from gatelab.cli.kernels import amount
@@ -31,10 +32,12 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001
     found = versions()
     rows = [*_versions(found), *_machine(), *_kernels(), *_data(), _wandb(found["wandb"]), *_plugins()]
     table = Table(box=None, show_header=False, pad_edge=False)
-    for column in ("what", "how", "advice"):
-        table.add_column(column, overflow="fold", style="yellow" if column == "advice" else None)
-    for row in rows:
-        table.add_row(*row)
+    for _ in range(2):
+        table.add_column(overflow="fold")
+    for what, how, advice in rows:
+        table.add_row(what, how)
+        if advice:
+            table.add_row("", Text(advice, "yellow"))
     Console().print(table)
     return 1 if "absent" in found.values() else 0
 
@@ -88,7 +91,7 @@ def _data() -> list[Row]:
         "missing": "downloaded when a task first needs it; offline: set GATELAB_DATA_MIRROR to a folder that holds it",
         "damaged": "delete it; it is downloaded again when a task needs it",
     }
-    return [(f"data {item.name}", f"{item.state} ({item.path})", advice[item.state]) for item in data_status()]
+    return [("data", f"{item.state}: {item.path}", advice[item.state]) for item in data_status()]
 
 
 def _wandb(version: str) -> Row:

@@ -6,19 +6,18 @@ import time
 import torch
 from rich.table import Table
 
-from gatelab.cli.naming import entries_of
 from gatelab.errors import UserError
 from gatelab.kernels import cpu
 from gatelab.kernels.cpu import build
 from gatelab.process.console import Console
 from gatelab.process.output import say
 
-EXAMPLE = "`gatelab kernels show cifg cell.peepholes=true`"
-
 
 def run(options: argparse.Namespace) -> int:
     """Prints C on stdout, or a line for each file of the cache, or what was removed."""
     if options.action == "show":
+        from gatelab.cli.naming import entries_of  # with Hydra
+
         ((_, _, cell),) = entries_of(options.words, "kernels show", ("cell",))
         say(cpu.source(cell, getattr(torch, options.dtype)).rstrip("\n"))
         return 0

@@ -2,8 +2,10 @@
 
 import argparse
 import inspect
+from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from gatelab.cells import CELLS
 from gatelab.errors import UserError
@@ -19,43 +21,29 @@ def run(options: argparse.Namespace) -> int:
     """Prints a name and a line for every entry."""
     for path in options.plugins:
         load_plugin(path, KINDS.values())
-    table = Table(box=None, show_header=True, header_style="bold", pad_edge=False)
-    columns = _CELL if options.kind == "cells" else _TASK
-    for heading in columns:
-        table.add_column(heading, overflow="fold")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     registry = KINDS[options.kind]
     for name in registry.names():
         try:
             entry = registry.build(name)
-            row = [str(show(name, entry)) for show in columns.values()]
+            identity = (inspect.getdoc(type(entry)) or "").partition("\n")[0]
+            table.add_row(name, identity)
+            table.add_row("", Text(_cell(entry) if options.kind == "cells" else _task(entry), "dim"))
         except UserError as error:  # of an installed package, or an option that has no default: the others are listed still
-            row = [name, *[""] * (len(columns) - 2), str(error)]
-        table.add_row(*row)
+            table.add_row(name, str(error))
     Console().print(table)
     return 0
 
 
-def _identity(_: str, entry: object) -> str:
-    return (inspect.getdoc(type(entry)) or "").partition("\n")[0]
+def _cell(cell: Any) -> str:
+    return f"gates {', '.join(cell.gates.values())}; state {', '.join(cell.state)}"
 
 
-def _chance(_: str, task: object) -> str:
+def _task(task: Any) -> str:
     try:
-        return f"{task.chance:.4g}"  # type: ignore[attr-defined]
+        chance = f"{task.chance:.4g}"
     except UserError:
-        return "needs its data"
-
-
-_CELL = {
-    "cell": lambda name, _: name,
-    "gates": lambda _, cell: ", ".join(cell.gates.values()),
-    "state": lambda _, cell: ", ".join(cell.state),
-    "": _identity,
-}
-_TASK = {
-    "task": lambda name, _: name,
-    "score": lambda _, task: task.metric,
-    "chance": _chance,
-    "solved": lambda _, task: f"{task.solved:.4g}",
-    "": _identity,
-}
+        chance = "needs its data"
+    return f"score {task.metric}; chance {chance}; solved {task.solved:.4g}"

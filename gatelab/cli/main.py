@@ -116,8 +116,6 @@ def _run(command: str, rest: list[str]) -> int:
     return importlib.import_module(f"gatelab.cli.{command}").run(options)
 
 
-
-
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     form = textwrap.TextWrapper(WIDTH, subsequent_indent=" " * (width + 4))

@@ -89,6 +89,8 @@ def cells_of(words: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
         for override in overrides:
             if override.key_or_group.partition(".")[0] not in ("cell", "plugins"):
                 raise UserError(f"bench: '{override.input_line}' is not about a cell. Write cell=NAME cell.OPTION=VALUE.")
+        if sum(override.key_or_group == "cell" for override in overrides) > 1:
+            raise UserError("bench: there are cells by name and with cell=. Write all of them in one way, as in cell=lstm,gru.")
         check_groups(overrides)
         for made in expand(overrides, sweep=True):
             values = {item.key_or_group: item.value() for item in compose.parse(made)}

@@ -45,7 +45,7 @@ class RNN(nn.Module):
     - Not available: `proj_size`, `nonlinearity="relu"`, `torch.jit.script` (use `torch.export` or `torch.jit.trace`).
 
     Parameters of layer k lie under `layers.<k>` (`layers.<k>_reverse`): `W` (I*H, D), `R` (J*H, F*H), `b` (G*H), the cell's
-    vectors (H,) and, for a cell with `memory`, `memory_*`. `gatelab explain cell=<name>` prints them. There is one bias for
+    vectors (H,) and, for a cell with `memory`, `memory_*`. `gatelab explain <name>` prints them. There is one bias for
     each pre-activation, where torch has two that are added.
 
     Args:
