@@ -27,7 +27,7 @@ def rows(setting: Setting) -> Rows:
 
 
 def _threads(setting: Setting, shape: Shape, threads: int) -> dict[str, Any]:
-    (case,) = cases.cases_of(cases.parse_cells("lstm"), [shape], "float32", False, "lstm")
+    (case,) = cases.cases_of(cases.labelled([("lstm", {})]), [shape], "float32", False, "lstm")
     wanted = [column for column in case.columns if column.name.partition("_")[0] in ("cpu", "torch")]
     with Bench(threads, "float32", setting.rounds, (), _nothing, memory=False) as bench:
         return bench.run(dataclasses.replace(case, columns=tuple(wanted)))
