@@ -19,6 +19,9 @@ FLOAT32 = 1e-5
 # itself is up to 1.3e-5 away (peephole), the compiled one 1.5e-5.
 FLOAT32_LONG = 5e-5
 
+# float16 against float64 over a few steps: 11 bits are 5e-4 a rounding, and those of the output are carried on.
+FLOAT16 = 1e-2
+
 # bfloat16 against float64 over ten steps: 8 bits are 4e-3 a rounding, and those of the state are carried on.
 BFLOAT16 = 5e-2
 

@@ -130,7 +130,7 @@ def _columns(
     common = {"shape": list(shape), "dtype": dtype}
     for worker in ("tuned", "found"):
         suffix = "" if worker == "tuned" else "_found"
-        for backend in BACKENDS:
+        for backend in (name for name, module in BACKENDS.items() if module.DEVICE in (None, "cpu")):
             own = {"kind": "gatelab", "cell": name, "options": dict(options), "backend": backend}
             yield Column(backend + suffix, worker, common | own)
         if cell.peer is not None:

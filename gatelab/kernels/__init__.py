@@ -9,13 +9,13 @@ from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.errors import UserError, unknown
-from gatelab.kernels import cpu, eager
+from gatelab.kernels import cpu, eager, gpu
 from gatelab.kernels._gate import check, check_dense, check_lengths, check_resets, special
 from gatelab.kernels._resets import reversed_resets
-from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, replay
+from gatelab.kernels._scan import Backend, Flow, Record, Scan, Weights, is_plain, replay
 
 # In the order in which `auto` tries them.
-BACKENDS: dict[str, ModuleType] = {"cpu": cpu, "eager": eager}
+BACKENDS: dict[str, ModuleType] = {"cpu": cpu, "gpu": gpu, "eager": eager}
 
 _log = logging.getLogger(__name__)
 _said: set[str] = set()
@@ -43,7 +43,7 @@ def serving(cell: Cell, dtype: torch.dtype, device: torch.device | str = "cpu", 
     Raises:
         UserError: there is no such backend, or it cannot serve.
     """
-    return _choose(cell, dtype, torch.device(device), backend, None)
+    return _choose(cell, dtype, torch.device(device), backend, None, True)
 
 
 def scan(
@@ -91,17 +91,18 @@ def scan(
     check(cell, weights, x, s0, lengths, resets, restart)
     products, others = (weights.W, weights.R, weights.b), (*weights.p.values(), *weights.memory.values())
     why = special((x, *products, *others, *s0, lengths, resets, *(restart or ())))
-    chosen = BACKENDS[_choose(cell, x.dtype, x.device, backend, why).backend]
+    plain = is_plain(x, lengths, record, flow, resets)
+    chosen = BACKENDS[_choose(cell, x.dtype, x.device, backend, why, plain).backend]
     return cast(Backend, chosen).scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow, resets, restart)
 
 
-def _choose(cell: Cell, dtype: torch.dtype, device: torch.device, backend: str, why: str | None) -> Served:
+def _choose(cell: Cell, dtype: torch.dtype, device: torch.device, backend: str, why: str | None, plain: bool) -> Served:
     check_backend(backend)
     reasons: list[str] = []
     for name, module in BACKENDS.items():
-        if backend not in ("auto", name):
+        if backend not in ("auto", name) or (backend == "auto" and module.DEVICE not in (None, device.type)):
             continue
-        reason = cast(Backend, module).refuses(cell, dtype, device, why)
+        reason = cast(Backend, module).refuses(cell, dtype, device, why, plain, backend == name)
         if reason is None:
             return Served(name, " ".join(reasons))
         if backend == name:

@@ -72,13 +72,23 @@ class Scan(NamedTuple):
 
 
 class Backend(Protocol):
-    """A way to run the time loop."""
+    """A way to run the time loop.
 
-    def refuses(self, cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None) -> str | None:
+    Attributes:
+        DEVICE: the type of device that it is for, or None for all. `auto` passes over those for others without a word.
+    """
+
+    DEVICE: str | None
+
+    def refuses(
+        self, cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None, plain: bool, named: bool
+    ) -> str | None:
         """One sentence that says why this backend cannot serve, or None if it can.
 
         Args:
             special: why the memory of the tensors cannot be read, or None (`_gate.special`).
+            plain: whether the call is one that torch's own functions know (`is_plain`).
+            named: whether this backend was asked for by its name, not found by `auto`.
         """
         ...
 
@@ -95,6 +105,11 @@ class Backend(Protocol):
         resets: Tensor | None,
         restart: tuple[Tensor, ...] | None,
     ) -> Scan: ...
+
+
+def is_plain(x: Tensor, lengths: Tensor | None, record: bool, flow: Flow | None, resets: Tensor | None) -> bool:
+    """Whether a call asks for what torch's own recurrent functions compute: one replica, whole rows, nothing from inside."""
+    return len(x) == 1 and lengths is None and not record and flow is None and resets is None
 
 
 def replay(cell: Cell, weights: Weights, record: Record) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -8,8 +8,10 @@ from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels._tape import Tape
 
+DEVICE = None
 
-def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None) -> str | None:  # noqa: ARG001
+
+def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None, *_: bool) -> str | None:  # noqa: ARG001
     """The eager loop serves everything that the gate lets through."""
     return None
 

@@ -1,5 +1,6 @@
 """What is measured."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_flax_is_a_peer_of_what_it_has():
 
 
 def test_the_baseline_is_measured_beside_the_others_once_there_is_a_fast_backend(monkeypatch):
-    monkeypatch.setattr(cases, "BACKENDS", {"fast": None, "eager": None})
+    monkeypatch.setattr(cases, "BACKENDS", dict.fromkeys(("fast", "eager"), SimpleNamespace(DEVICE=None)))
     for case in rows([("lstm", {}), ("gru", {})], [cases.Shape(2, 3, 4, 5)]):
         base = [column.step for column in case.columns if column.name == "baseline"]
         assert [step["backend"] for step in base] == ([] if case.label == "lstm" else ["fast"])

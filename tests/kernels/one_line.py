@@ -14,9 +14,9 @@ from torch import Tensor
 
 import gatelab.kernels.cpu as backend
 from gatelab.cells import Cell
+from gatelab.kernels._operators import OPERATORS
 from gatelab.kernels._trace import trace
 from gatelab.kernels.cpu import _printer, build
-from gatelab.kernels.cpu._operators import OPERATORS
 
 NAMES = ("x", "y", "z")
 COUNT = 1024

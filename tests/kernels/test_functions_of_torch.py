@@ -8,8 +8,8 @@ import torch
 from kernels.one_line import Compiled, Line, OneLine, agree, in_torch, numbers
 from torch import Tensor
 
+from gatelab.kernels._operators import OPERATORS
 from gatelab.kernels._trace import NotTraceableError, trace
-from gatelab.kernels.cpu._operators import OPERATORS
 
 F = torch.nn.functional
 

@@ -10,7 +10,7 @@ import torch
 from kernels.one_line import NAMES, Compiled, Line, agree, in_torch, numbers
 from torch import Tensor
 
-from gatelab.kernels.cpu._operators import OPERATORS
+from gatelab.kernels._operators import OPERATORS
 
 REALS = (0.3, -2.0, 0, 3, 1e30, 1e300, math.inf, -math.inf, math.nan)
 # What an argument that is a number is tried with, by its name in the schema. None: left out where there is a default.

@@ -189,7 +189,7 @@ def stub(reason: str | None, calls: list[str]) -> SimpleNamespace:
         calls.append("stub")
         return eager.scan(*arguments)
 
-    return SimpleNamespace(refuses=lambda *arguments: reason, scan=answer)
+    return SimpleNamespace(DEVICE=None, refuses=lambda *arguments: reason, scan=answer)
 
 
 REASON = "it speaks Fortran only."
@@ -211,7 +211,7 @@ def run(backend: str) -> Scan:
 
 def test_eager_serves_everything_and_is_the_last_resort() -> None:
     assert list(BACKENDS)[-1] == "eager"
-    assert BACKENDS["eager"].refuses(Crossed(), torch.bfloat16, torch.device("meta"), "nothing can be read") is None
+    assert BACKENDS["eager"].refuses(Crossed(), torch.bfloat16, torch.device("meta"), "nothing can be read", True, True) is None
 
 
 def test_unknown_backend(backends: dict[str, Any]) -> None:
@@ -270,7 +270,7 @@ def test_a_backend_gets_what_the_module_was_given(backends: dict[str, Any]) -> N
         seen.append(arguments)
         return eager.scan(*arguments)
 
-    backends["fortran"] = SimpleNamespace(refuses=lambda *arguments: None, scan=answer)
+    backends["fortran"] = SimpleNamespace(DEVICE=None, refuses=lambda *arguments: None, scan=answer)
     rnn = Variant("peephole", {}).rnn(D, H, backend="fortran", checkpoint_every=7, batch_first=True, bidirectional=True)
     rnn(normal(B, T, D), lengths=LENGTHS)
     rnn.trace(normal(B, T, D))

@@ -16,8 +16,8 @@ from torch import Tensor
 import gatelab.kernels.cpu as backend
 from gatelab.cells import Cell
 from gatelab.errors import UserError
+from gatelab.kernels._operators import OPERATORS, Table
 from gatelab.kernels._trace import NotTraceableError, trace
-from gatelab.kernels.cpu._operators import OPERATORS, Table
 from gatelab.kernels.cpu._source import equations, source
 from gatelab.models import RNN
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from gatelab import kernels
 from gatelab.cells import CELLS, Attention, Cell
 from gatelab.errors import UserError
+from gatelab.kernels._operators import OPERATORS
 from gatelab.kernels.cpu import _call, _source, _verify
-from gatelab.kernels.cpu._operators import OPERATORS
 from gatelab.models import RNN
 
 aten = torch.ops.aten

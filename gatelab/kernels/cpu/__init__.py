@@ -7,18 +7,21 @@ from gatelab.cells import Cell
 from gatelab.errors import UserError
 from gatelab.kernels import eager
 from gatelab.kernels._gate import CAPTURED, constant
+from gatelab.kernels._inputs import Inputs
 from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels.cpu._call import DTYPES, POOL, divide, library, segment_of
-from gatelab.kernels.cpu._function import Inputs, LoopCall, TimeLoop, forward
+from gatelab.kernels.cpu._function import LoopCall, TimeLoop, forward
 from gatelab.kernels.cpu._operator import captured
 from gatelab.kernels.cpu._source import source
 from gatelab.kernels.cpu._verify import difference
 from gatelab.kernels.cpu.build import BuildError
 
+DEVICE = "cpu"
+
 
 @constant
-def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None) -> str | None:
+def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None, *_: bool) -> str | None:
     """Why the compiled loop cannot serve: the device, the number format, a transformation of torch, or the equations."""
     if special is not None and special != CAPTURED:
         return f"it needs tensors whose memory it can read, but {special}."

@@ -1,20 +1,16 @@
 """The compiled loop as a function that autograd knows."""
 
-import functools
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from gatelab.cells import Cell
-from gatelab.kernels import eager
-from gatelab.kernels._gate import check, constant, readable, special
-from gatelab.kernels._scan import Flow, Weights
+from gatelab.kernels._gate import check, special
+from gatelab.kernels._inputs import Inputs, dense, eagerly, graph_is_kept, read_weights, rows
+from gatelab.kernels._scan import Flow
 from gatelab.kernels.cpu._call import POOL, ArgumentBlock, Form, Library
-
-_log = logging.getLogger(__name__)
 
 
 class LoopCall(NamedTuple):
@@ -53,78 +49,6 @@ class Memory(Protocol):
 
 
 M = TypeVar("M", bound=Memory)
-
-
-@constant
-def read_weights(cell: Cell) -> tuple[str, ...]:
-    """Names of the weights of the read, in the order in which autograd is given them."""
-    return () if cell.memory is None else tuple(cell.memory.parameters(1, 1))
-
-
-class Inputs(NamedTuple):
-    """The tensors of a call, in the order in which autograd is given them."""
-
-    x: Tensor
-    W: Tensor | None
-    R: Tensor | None
-    b: Tensor | None
-    p: tuple[Tensor, ...]
-    memory: tuple[Tensor, ...]
-    s0: tuple[Tensor, ...]
-    restart: tuple[Tensor | None, ...]  # as many; None without resets
-
-    @classmethod
-    def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> "Inputs":
-        p = tuple([weights.p[name] for name in cell.vectors])  # a list: a generator takes longer than what it makes
-        memory = tuple([weights.memory[name] for name in read_weights(cell)])
-        return cls(x, weights.W, weights.R, weights.b, p, memory, s0, restart or (None,) * len(s0))
-
-    @classmethod
-    def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
-        x, W, R, b, *others = tensors
-        vectors, parts = len(cell.vectors), len(cell.state)
-        p, memory, states = others[:vectors], others[vectors : -2 * parts], others[-2 * parts :]
-        return cls(x, W, R, b, tuple(p), tuple(memory), tuple(states[:parts]), tuple(states[parts:]))
-
-    def laid_out(self) -> "Inputs":
-        """The same numbers as the loop reads them."""
-        for value in self.flat():
-            if value is not None and (not value.is_contiguous() or value.is_neg() or value._is_zerotensor()):
-                break
-        else:
-            return self  # nearly always, and a call of one step has no time for more
-        W, R, b = (None if value is None else _dense(value) for value in (self.W, self.R, self.b))
-        p, memory, s0 = (tuple(map(_dense, part)) for part in (self.p, self.memory, self.s0))
-        restart = tuple(None if part is None else _dense(part) for part in self.restart)
-        return Inputs(_rows(self.x), W, R, b, p, memory, s0, restart)
-
-    def weights(self, cell: Cell) -> Weights:
-        """What is not input or state."""
-        p, memory = zip(cell.vectors, self.p, strict=True), zip(read_weights(cell), self.memory, strict=True)
-        return Weights(self.W, self.R, self.b, dict(p), dict(memory))
-
-    @property
-    def again(self) -> tuple[Tensor, ...] | None:
-        """The state of rows that start again, or None without resets."""
-        return None if self.restart[0] is None else self.restart  # type: ignore[return-value]
-
-    def flat(self) -> tuple[Tensor | None, ...]:
-        return (self.x, self.W, self.R, self.b, *self.p, *self.memory, *self.s0, *self.restart)
-
-    @property
-    def sizes(self) -> tuple[int, int, int, int, int]:
-        """N, T, B, D, H."""
-        return (*self.x.shape, self.s0[0].shape[-1])  # type: ignore[return-value]
-
-
-def _dense(value: Tensor) -> Tensor:
-    return readable(value).contiguous()
-
-
-def _rows(value: Tensor) -> Tensor:
-    """With the features of a row side by side, which is all that the loop asks of (N, T, B, F)."""
-    value = readable(value)
-    return value if value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
 
 
 def _like_input(x: Tensor, H: int) -> Tensor:
@@ -207,10 +131,10 @@ def adjoint(
     # Kept by name until the call is over: the argument block holds addresses only.
     d_out, *others = cotangents
     if d_out is not None:
-        d_out = _rows(d_out)
+        d_out = rows(d_out)
         values["d_out"] = d_out
     parts = len(call.cell.state)
-    others = [None if value is None else _dense(value) for value in others]
+    others = [None if value is None else dense(value) for value in others]
     values["d_last"] = others[:parts]
     values |= dict(zip(("d_record_a", "d_record_s"), others[parts:], strict=False))
     flow = None
@@ -248,13 +172,13 @@ class TimeLoop(torch.autograd.Function):
         tensors: tuple[Tensor | None, ...] = ctx.saved_tensors  # raises if the graph was freed
         wanted = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
-            return (None, *_eagerly(call, tensors, wanted, cotangents))
+            return (None, *eagerly("cpu", call, tensors, wanted, cotangents))
         inputs = Inputs.back(call.cell, tensors)
         # Hooks on saved tensors may give back anything.
         check(call.cell, inputs.weights(call.cell), inputs.x, inputs.s0, restart=inputs.again)
         inputs = inputs.laid_out()
         made = adjoint(call, inputs, _output(ctx, inputs), ctx.held, cotangents, wanted)
-        if not _graph_is_kept():
+        if not graph_is_kept():
             ctx.held, ctx.out = {}, None
         return (None, *made)
 
@@ -266,43 +190,9 @@ def _output(ctx: Any, inputs: Inputs) -> Tensor:
     return forward(ctx.call._replace(save=False, record=False), inputs, POOL.take)[0][0]
 
 
-def _eagerly(
-    call: LoopCall, tensors: tuple[Tensor | None, ...], wanted: Sequence[bool], cotangents: Sequence[Tensor | None]
-) -> Iterator[Tensor | None]:
-    """The gradients by the eager loop: with a graph of their own (create_graph=True), or of cotangents that are not plain."""
-    _log_once()
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():  # a tensor may be given twice, as h and as c: each gets a name and a gradient of its own
-        aliases = [None if value is None else value.view_as(value) for value in tensors]
-    inputs = Inputs.back(call.cell, tuple(aliases))
-    with torch.enable_grad():
-        weights, resets = inputs.weights(call.cell), None if call.resets is None else call.resets.mT
-        options = {"flow": call.flow, "resets": resets, "restart": inputs.again}
-        result = eager.scan(call.cell, weights, inputs.x, inputs.s0, call.lengths, call.record, **options)
-    reached = [result.output, *result.state]
-    if result.record is not None:
-        reached += [torch.stack([*part.values()]) for part in result.record]
-    pairs = [(value, of) for value, of in zip(reached, cotangents, strict=True) if of is not None and value.requires_grad]
-    sources = [value for value, wish in zip(aliases, wanted, strict=True) if wish and value is not None]
-    values = [value for value, _ in pairs]
-    found = iter(torch.autograd.grad(values, sources, [of for _, of in pairs], create_graph=again, allow_unused=True))
-    return (next(found) if wish and value is not None else None for value, wish in zip(aliases, wanted, strict=True))
-
-
-@functools.cache
-def _log_once() -> None:
-    _log.warning("Backend 'cpu' has no second or batched derivatives; the eager loop computes them.")
-
-
 def _empty(value: Tensor | None, wanted: bool) -> Tensor | None:
     if value is None or not wanted:
         return None
     return (
         _like_input(value, value.shape[-1]) if value.dim() == 4 else torch.empty_like(value, memory_format=torch.contiguous_format)
     )
-
-
-def _graph_is_kept() -> bool:
-    """Whether autograd may come back to this node (retain_graph=True); True where torch does not tell."""
-    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # type: ignore[attr-defined]
-    return True if ask is None else ask()

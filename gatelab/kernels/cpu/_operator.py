@@ -8,9 +8,10 @@ from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels._gate import constant
+from gatelab.kernels._inputs import Inputs
 from gatelab.kernels._scan import Record, Scan
 from gatelab.kernels.cpu._call import Division, divide, library, segment_of
-from gatelab.kernels.cpu._function import Inputs, LoopCall, adjoint, forward, held_sizes, results
+from gatelab.kernels.cpu._function import LoopCall, adjoint, forward, held_sizes, results
 
 _cells: dict[str, Cell] = {}  # a graph knows a cell by a text
 

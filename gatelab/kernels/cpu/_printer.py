@@ -1,22 +1,34 @@
 """The printer of a cell's step and adjoint as C."""
 
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-import torch
 from torch import fx
 
 from gatelab.cells import Cell
+from gatelab.kernels._printing import Language, body_of, gate_order, is_mask
 from gatelab.kernels._trace import Equations
-from gatelab.kernels.cpu._operators import arguments, expression, number, truth
 
 
-def gate_order(cell: Cell) -> tuple[list[str], list[str], list[str]]:
-    """Pre-activations that the input alone feeds, both, the state alone."""
-    kinds: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for gate in cell.gates:
-        kinds[{"input": 0, None: 1, "recurrent": 2}[cell.sources.get(gate)]].append(gate)
-    return kinds
+class _C(Language):
+    """V are vectors of reals, M are masks."""
+
+    def number(self, value: bool | int | float) -> str:
+        value = float(value)
+        if math.isnan(value):
+            return "all(NAN)"
+        if math.isinf(value):
+            return "all(INFINITY)" if value > 0 else "all(-INFINITY)"
+        return f"all({value!r})"
+
+    def truth(self, value: bool) -> str:
+        return f"all_whole({-1 if value else 0})"
+
+    def declared(self, name: str, mask: bool, value: str) -> str:
+        return f"const {'M' if mask else 'V'} {name} = {value};"
+
+
+C = _C()
 
 
 def print_equations(cell: Cell, equations: Equations) -> str:
@@ -69,8 +81,8 @@ def print_nodes(equations: Equations) -> tuple[str, list[fx.Node]]:
     known = {node: f"given{index}" for index, node in enumerate(equations.inputs.values())}
     body = [f"const V {name} = load(given + {index} * count + at, LANES);" for index, name in enumerate(known.values())]
     nodes = equations.needed(equations.outputs.values(), set(known))
-    body += _body(nodes, known)
-    reals = [f"choose({known[node]}, all(1), all(0))" if _is_mask(node) else known[node] for node in nodes]
+    body += body_of(C, nodes, known)
+    reals = [f"choose({known[node]}, all(1), all(0))" if is_mask(node) else known[node] for node in nodes]
     body += [f"store(made + {index} * count + at, {name}, LANES);" for index, name in enumerate(reals)]
     lines = "\n".join(f"    {line}" for line in body)
     loop = f"  for (long at = 0; at < count; at += LANES) {{\n{lines}\n  }}\n"
@@ -80,7 +92,7 @@ def print_nodes(equations: Equations) -> tuple[str, list[fx.Node]]:
 def _step(cell: Cell, equations: Equations, order: list[str]) -> str:
     known = _names(equations, {"a": order, "s": cell.state, "p": cell.vectors})
     results = [equations.outputs["s", name] for name in cell.state]
-    body = _body(equations.needed([*results, *equations.saved], set(known)), known)
+    body = body_of(C, equations.needed([*results, *equations.saved], set(known)), known)
     body += [f"after[{index}] = {known[node]};" for index, node in enumerate(results)]
     body += [f"kept[{index}] = {known[node]};" for index, node in enumerate(equations.saved)]
     return _function("step", "const V *a, const V *s, const V *p, V *after, V *kept", body)
@@ -91,7 +103,7 @@ def _adjoint(cell: Cell, equations: Equations, order: list[str]) -> str:
     known |= {node: f"kept[{index}]" for index, node in enumerate(equations.saved)}
     groups = {"da": order, "ds": cell.state, "dp": cell.vectors}
     results = {kind: [equations.outputs[kind, name] for name in names] for kind, names in groups.items()}
-    body = _body(equations.needed([node for group in results.values() for node in group], set(known)), known)
+    body = body_of(C, equations.needed([node for group in results.values() for node in group], set(known)), known)
     targets = {"da": "da", "ds": "earlier", "dp": "dp"}
     body += [f"{targets[kind]}[{index}] = {known[node]};" for kind, nodes in results.items() for index, node in enumerate(nodes)]
     return _function("adjoint", "const V *kept, const V *s, const V *p, const V *ds, V *da, V *earlier, V *dp", body)
@@ -103,31 +115,3 @@ def _names(equations: Equations, groups: Mapping[str, Iterable[str]]) -> dict[fx
 
 def _function(name: str, arguments: str, body: list[str]) -> str:
     return f"INLINE void {name}({arguments}) {{\n" + "".join(f"  {line}\n" for line in body) + "}"
-
-
-def _body(nodes: list[fx.Node], known: dict[fx.Node, str]) -> list[str]:
-    """A declaration for every node; adds their names to what is known."""
-    lines = []
-    for node in nodes:
-        known_as = f"v{len(known)}_{node.name}"
-        lines.append(f"const {'M' if _is_mask(node) else 'V'} {known_as} = {_call(node, known)};")
-        known[node] = known_as
-    return lines
-
-
-def _is_mask(node: fx.Node) -> bool:
-    return node.meta["val"].dtype == torch.bool
-
-
-def _call(node: fx.Node, known: Mapping[fx.Node, str]) -> str:
-    def operand(value: Any, mask: bool) -> str:
-        if isinstance(value, fx.Node):
-            if _is_mask(value) and not mask:
-                return f"choose({known[value]}, all(1), all(0))"
-            return known[value] if _is_mask(value) == mask else f"({known[value]} != all(0))"
-        if value is None:
-            return ""
-        return truth(bool(value)) if mask else number(value)
-
-    values = arguments(node.target, node.args, node.kwargs)
-    return expression(node.target, values, node.meta["val"].dtype, operand)

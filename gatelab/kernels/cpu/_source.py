@@ -7,8 +7,8 @@ import torch
 
 from gatelab.cells import Cell
 from gatelab.errors import UserError
+from gatelab.kernels._operators import OPERATORS
 from gatelab.kernels._trace import Equations, NotTraceableError, trace
-from gatelab.kernels.cpu._operators import OPERATORS
 from gatelab.kernels.cpu._printed import kept
 from gatelab.kernels.cpu._printer import print_equations
 

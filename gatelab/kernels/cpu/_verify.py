@@ -15,10 +15,11 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from gatelab.cells import Cell
 from gatelab.kernels import eager
+from gatelab.kernels._inputs import Inputs, read_weights
 from gatelab.kernels._scan import Weights
 from gatelab.kernels.cpu import build
 from gatelab.kernels.cpu._call import POOL, divide, library
-from gatelab.kernels.cpu._function import Inputs, LoopCall, adjoint, forward, read_weights
+from gatelab.kernels.cpu._function import LoopCall, adjoint, forward
 from gatelab.kernels.cpu._printed import is_ours
 from gatelab.kernels.cpu._printer import print_nodes
 from gatelab.kernels.cpu._source import equations, part

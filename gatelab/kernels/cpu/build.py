@@ -44,7 +44,7 @@ FORMAT = 1  # enters the key: raise it when files written before must not be loa
 WORK = "build-"  # folders of compilations under way, inside the cache so that a rename is atomic
 OWNER = "owner.json"  # in each of them: the process that compiles
 _OLD_SECONDS = 86400.0  # no compilation takes that long
-_OURS = re.compile(r"\w+-[0-9a-f]{16}(-[0-9a-f]{16}\.so|\.c|\.log)", re.ASCII)
+_OURS = re.compile(r"\w+-[0-9a-f]{16}(-[0-9a-f]{16}\.so|\.c|\.log|\.py)", re.ASCII)
 
 _log = logging.getLogger(__name__)
 _loaded: dict[str, ctypes.CDLL] = {}

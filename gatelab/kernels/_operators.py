@@ -1,10 +1,10 @@
-"""The operators that can be printed: what each is in C, and with which arguments."""
+"""The operators that can be printed: what each is in terms of functions that every language defines, and with which arguments."""
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,42 +17,54 @@ _aten = torch.ops.aten
 _PLACES = frozenset({"size", "dtype", "layout", "device", "pin_memory", "memory_format"})
 
 
+class Language(Protocol):
+    """How a language writes constants. Calls and operators are the same in all of them."""
+
+    def number(self, value: bool | int | float) -> str:
+        """Reals of one value."""
+        ...
+
+    def truth(self, value: bool) -> str:
+        """A mask of one value."""
+        ...
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One operator in C.
+    """One operator.
 
     Attributes:
-        form: the expression, with the operands by their position in the schema; or what makes it from the arguments and the
-            operands. V are vectors of reals, M are masks.
+        form: the expression, with the operands by their position in the schema and `{zero}`; or what makes it from the arguments,
+            the operands and the language.
         masks: positions whose operands are masks. A mask anywhere else is taken as 1 and 0, a real here as whether it is not 0.
         scaled: the position of the operand that `alpha` multiplies.
         mask: whether the result is a mask. None: as the first operand or the constant.
         whole: whether whole numbers may result: the operator chooses, so that reals in their place are as exact.
     """
 
-    form: str | Callable[[Sequence[Any], Sequence[str]], str]
+    form: str | Callable[[Sequence[Any], Sequence[str], Language], str]
     masks: tuple[int, ...] = ()
     scaled: int | None = None
     mask: bool | None = False
     whole: bool = False
 
     def reads(self, position: int, name: str) -> bool:
-        """Whether an argument has an effect in C."""
+        """Whether an argument has an effect in the form."""
         if name == "alpha":
             return self.scaled is not None
         return not isinstance(self.form, str) or f"{{{position}}}" in self.form
 
 
-def _clamp(values: Sequence[Any], operands: Sequence[str]) -> str:
+def _clamp(values: Sequence[Any], operands: Sequence[str], language: Language) -> str:
     """Torch looks at the lower bound first; a bound that is NaN makes everything NaN."""
     bounds = [value for value in values[1:3] if value is not None]
     if any(math.isnan(bound) for bound in bounds):
-        return "all(NAN)"
+        return language.number(math.nan)
     text = operands[0] if values[1] is None else f"at_least({operands[0]}, {operands[1]})"
     return text if len(values) < 3 or values[2] is None else f"at_most({text}, {operands[2]})"
 
 
-def _power(values: Sequence[Any], operands: Sequence[str]) -> str:
+def _power(values: Sequence[Any], operands: Sequence[str], language: Language) -> str:  # noqa: ARG001
     """Torch computes these exponents by other functions, which differ in the last bits and for -inf and -0."""
     special = {
         1.0: "{0}",
@@ -72,7 +84,7 @@ class Table(dict[Operator, Entry]):
     def obstacle(
         self, operator: Operator, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any, dtype: torch.dtype
     ) -> str | None:
-        """Why C would compute something else than this call, as the end of a sentence about the operator; None: it would not.
+        """Why a kernel would compute something else than this call, as the end of a sentence about the operator, or None.
 
         Args:
             operator: an entry of the table.
@@ -145,18 +157,18 @@ OPERATORS = Table(
         _aten.sigmoid_backward.default: Entry("{0} * ({1} * (1 - {1}))"),
         _aten.tanh.default: Entry("tanh_of({0})"),
         _aten.tanh_backward.default: Entry("{0} * (1 - {1} * {1})"),
-        _aten.relu.default: Entry("at_least({0}, all(0))"),
-        _aten.threshold_backward.default: Entry("choose({1} <= {2}, all(0), {0})"),
+        _aten.relu.default: Entry("at_least({0}, {zero})"),
+        _aten.threshold_backward.default: Entry("choose({1} <= {2}, {zero}, {0})"),
         _aten.maximum.default: Entry("maximum_of({0}, {1})"),
         _aten.minimum.default: Entry("minimum_of({0}, {1})"),
         _aten.clamp_min.default: Entry(_clamp),
         _aten.clamp_max.default: Entry(
-            lambda values, operands: _clamp((values[0], None, values[1]), (operands[0], "", operands[1]))
+            lambda values, operands, language: _clamp((values[0], None, values[1]), (operands[0], "", operands[1]), language)
         ),
         _aten.clamp.default: Entry(_clamp),
         _aten.hardtanh.default: Entry(_clamp),
         # Torch's decomposition lets the cotangent of NaN through, its kernel does not.
-        _aten.hardtanh_backward.default: Entry("choose(({1} > {2}) & ({1} < {3}), {0}, all(0))"),
+        _aten.hardtanh_backward.default: Entry("choose(({1} > {2}) & ({1} < {3}), {0}, {zero})"),
         _aten.where.self: Entry("choose({0}, {1}, {2})", masks=(0,), whole=True),
         _aten.clone.default: _SAME,
         _aten.detach.default: _SAME,
@@ -207,10 +219,13 @@ def arguments(operator: Operator, args: Sequence[Any], kwargs: Mapping[str, Any]
     ]
 
 
-def expression(operator: Operator, values: Sequence[Any], result: torch.dtype, operand: Callable[[Any, bool], str]) -> str:
-    """One call in C.
+def expression(
+    language: Language, operator: Operator, values: Sequence[Any], result: torch.dtype, operand: Callable[[Any, bool], str]
+) -> str:
+    """One call.
 
     Args:
+        language: in which.
         operator: an entry of the table.
         values: its arguments in the order of the schema.
         result: the number format of the result in torch.
@@ -218,7 +233,7 @@ def expression(operator: Operator, values: Sequence[Any], result: torch.dtype, o
     """
     entry = OPERATORS[operator]
     if operator in _CONSTANTS:
-        return constant(_CONSTANTS[operator](values), result)
+        return constant(language, _CONSTANTS[operator](values), result)
     masks = (0,) if entry.mask is None and result == torch.bool else entry.masks
     names = [argument.name for argument in operator._schema.arguments]
     operands = [
@@ -228,29 +243,16 @@ def expression(operator: Operator, values: Sequence[Any], result: torch.dtype, o
     scale = values[names.index("alpha")] if "alpha" in names else 1
     if scale != 1:
         assert entry.scaled is not None
-        operands[entry.scaled] = f"({operands[entry.scaled]} * {number(scale)})"
-    return entry.form.format(*operands) if isinstance(entry.form, str) else entry.form(values, operands)
+        operands[entry.scaled] = f"({operands[entry.scaled]} * {language.number(scale)})"
+    if isinstance(entry.form, str):
+        return entry.form.format(*operands, zero=language.number(0))
+    return entry.form(values, operands, language)
 
 
-def constant(value: bool | int | float, dtype: torch.dtype) -> str:
+def constant(language: Language, value: bool | int | float, dtype: torch.dtype) -> str:
     """A constant tensor, whose format may be less than that of the cell: 0.1 of float32 is another number in float64."""
     rounded = torch.scalar_tensor(value, dtype=dtype).item()
-    return truth(bool(rounded)) if dtype == torch.bool else number(rounded)
-
-
-def truth(value: bool) -> str:
-    """A mask of one value."""
-    return f"all_whole({-1 if value else 0})"
-
-
-def number(value: bool | int | float) -> str:
-    """Reals of one value."""
-    value = float(value)
-    if math.isnan(value):
-        return "all(NAN)"
-    if math.isinf(value):
-        return "all(INFINITY)" if value > 0 else "all(-INFINITY)"
-    return f"all({value!r})"
+    return language.truth(bool(rounded)) if dtype == torch.bool else language.number(rounded)
 
 
 def _is_whole(dtype: torch.dtype) -> bool:

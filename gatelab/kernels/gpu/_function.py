@@ -1,0 +1,75 @@
+"""The time loop on the device as functions that autograd knows."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatelab.kernels._gate import check, special
+from gatelab.kernels._inputs import Inputs, eagerly, graph_is_kept
+from gatelab.kernels.gpu import _loops, _peer, _stepwise
+from gatelab.kernels.gpu._products import Run
+
+_PATHS: dict[str, ModuleType] = {"loops": _loops, "stepwise": _stepwise}
+
+
+def forward(run: Run, inputs: Inputs) -> tuple[Tensor, ...]:
+    """Output, last states and, on request, records, without a way back."""
+    if run.path == "peer":
+        return _peer.forward(run.cell, inputs, train=False)
+    return _PATHS[run.path].forward(run, inputs, save=False)[0]
+
+
+class TimeLoop(torch.autograd.Function):
+    """Output, last states and, on request, records of one layer and direction."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Run, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        ctx.run = run
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        inputs = Inputs.back(run.cell, tensors)
+        if run.path != "peer":
+            made, ctx.held = _PATHS[run.path].forward(run, inputs, save=True)
+            return made
+        with torch.enable_grad():
+            aliases = tuple(
+                None if value is None else value.detach().requires_grad_(wish)
+                for value, wish in zip(tensors, ctx.needs_input_grad[1:], strict=True)
+            )
+            made = _peer.forward(run.cell, Inputs.back(run.cell, aliases), train=True)
+        ctx.held = aliases, made
+        return tuple(value.detach() for value in made)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        run: Run = ctx.run
+        tensors: tuple[Tensor | None, ...] = ctx.saved_tensors  # raises if the graph was freed
+        wanted = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
+            return (None, *eagerly("gpu", run, tensors, wanted, cotangents))
+        inputs = Inputs.back(run.cell, tensors)
+        # Hooks on saved tensors may give back anything.
+        check(run.cell, inputs.weights(run.cell), inputs.x, inputs.s0, restart=inputs.again)
+        if run.path == "peer":
+            made = _through_peer(ctx.held[0], ctx.held[1], wanted, cotangents)
+        else:
+            found = _PATHS[run.path].backward(run, inputs.laid_out(), ctx.held, cotangents, wanted)
+            made = tuple(value if wish else None for value, wish in zip(found, wanted, strict=True))
+        if not graph_is_kept():
+            ctx.held = None
+        return (None, *made)
+
+
+def _through_peer(
+    aliases: Sequence[Tensor | None], made: Sequence[Tensor], wanted: Sequence[bool], cotangents: Sequence[Tensor | None]
+) -> tuple[Tensor | None, ...]:
+    pairs = [(value, of) for value, of in zip(made, cotangents, strict=True) if of is not None]
+    sources = [value for value, wish in zip(aliases, wanted, strict=True) if wish and value is not None]
+    if not pairs:
+        return (None,) * len(aliases)
+    values, gradients = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(values, sources, gradients, retain_graph=True))
+    return tuple(next(found) if wish and value is not None else None for value, wish in zip(aliases, wanted, strict=True))

@@ -1,0 +1,113 @@
+"""The whole time loop in one kernel: no recurrent product, or one whose weights fit on the chip."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatelab.kernels._inputs import Inputs
+from gatelab.kernels.gpu._printer import Layout
+from gatelab.kernels.gpu._products import Held, Packed, Run, flows, gradients, project, records
+from gatelab.kernels.gpu._source import COMPUTES, Kernels, loops
+
+_ROWS = 16  # the least that a product of matrix units takes
+_ON_CHIP = 128 * 1024  # bytes of recurrent weights: half of the registers of a multiprocessor
+
+
+def fits(layout: Layout, H: int, dtype: torch.dtype) -> bool:
+    """Whether the recurrent weights stay on the chip."""
+    block = _padded(H)
+    return layout.recurrent * len(layout.fed) * block * block * dtype.itemsize <= _ON_CHIP
+
+
+def forward(run: Run, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...], Held | None]:
+    """As `_stepwise.forward`."""
+    x = inputs.x
+    N, T, B, _, H = inputs.sizes
+    real = COMPUTES[x.dtype]
+    kernels = loops(run.cell, real)
+    layout = kernels.layout
+    packed = Packed.of(run.cell, layout, inputs, real)
+    projected = x.new_empty(N, T, B, layout.inputs * H)
+    project(x, packed, projected)
+    out, last = x.new_empty(N, T, B, H), x.new_empty(len(layout.state), N, B, H)
+    held = Held.empty(layout, x, H, real) if save else None
+    shown = records(run, layout, x, H)
+    flags = {"BIAS": packed.b is not None, "KEEP": save, **_flags(run)}
+    grid, constants = _launch(kernels, inputs)
+    arguments = [projected, packed.R, packed.b, packed.p, torch.stack(inputs.s0), _stacked(inputs.again), out, last]
+    arguments += [*(held or (None,) * 3), *(shown or (None,) * 2), run.lengths, _bytes(run.resets)]
+    kernels.forward[grid](*_all(arguments, x), N, T, B, H, **flags, **constants)
+    return (out, *last.unbind(), *shown), held
+
+
+def backward(
+    run: Run, inputs: Inputs, held: Held, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """As `_stepwise.backward`."""
+    x = inputs.x
+    N, T, B, _, H = inputs.sizes
+    real = COMPUTES[x.dtype]
+    kernels = loops(run.cell, real)
+    layout = kernels.layout
+    packed = Packed.of(run.cell, layout, inputs, real)
+    d_out, *others = cotangents
+    d_last, d_shown = others[: len(layout.state)], others[len(layout.state) :]
+    d_out = x.new_zeros(N, T, B, H) if d_out is None else d_out.contiguous()
+    ends = torch.stack([x.new_zeros(N, B, H) if part is None else part for part in d_last])
+    counts = (len(layout.gates), len(layout.state))
+    d_shown = [
+        x.new_zeros(count, N, T, B, H) if value is None else value.contiguous()
+        for count, value in zip(counts, d_shown, strict=False)
+    ]
+    da = x.new_empty(N, T, B, len(layout.gates) * H)
+    ds0, d_restart = x.new_empty(2, len(layout.state), N, B, H)
+    dp = x.new_empty(len(layout.vectors), N, B, H, dtype=real)
+    flow = flows(run, layout, x, H)
+    grid, constants = _launch(kernels, inputs)
+    arguments = [d_out, ends, packed.R, packed.p, held.kept, held.reads, *(d_shown or (None,) * 2)]
+    arguments += [da, ds0, d_restart, dp, flow, run.lengths, _bytes(run.resets)]
+    kernels.backward[grid](*_all(arguments, x), N, T, B, H, FLOW=flow is not None, **_flags(run), **constants)
+    by_p = tuple(part.sum(1).to(x.dtype) for part in dp)
+    by_restart = (None,) * len(ds0) if run.resets is None else d_restart.unbind()
+    return (*gradients(run.cell, layout, inputs, held.fed, da, wanted), *by_p, *ds0.unbind(), *by_restart)
+
+
+def _flags(run: Run) -> dict[str, bool]:
+    return {"ENDS": run.lengths is not None, "RECORD": run.record, "RESETS": run.resets is not None}
+
+
+def _all(arguments: Sequence[Tensor | None], instead: Tensor) -> list[Tensor]:
+    """Arguments of a kernel; what is not read is another tensor, so that every argument is an address."""
+    return [instead if value is None else value for value in arguments]
+
+
+def _stacked(parts: Sequence[Tensor] | None) -> Tensor | None:
+    return None if parts is None else torch.stack(tuple(parts))
+
+
+def _bytes(flags: Tensor | None) -> Tensor | None:
+    return None if flags is None else flags.view(torch.uint8)
+
+
+def _padded(H: int) -> int:
+    return max(16, 1 << (H - 1).bit_length())
+
+
+def _launch(kernels: Kernels, inputs: Inputs) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """The grid and the constants of a launch."""
+    import triton.language as tl
+
+    N, _, B, _, H = inputs.sizes
+    tile, block = (_ROWS, _padded(H)) if kernels.layout.recurrent else (1, min(_padded(H), 128))
+    precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
+    return (math.ceil(B / tile), math.ceil(H / block), N), {
+        "PRECISION": precision if inputs.x.dtype == torch.float32 else "ieee",
+        "TYPE": getattr(tl, str(inputs.x.dtype).removeprefix("torch.")),
+        "TILE": tile,
+        "BLOCK": block,
+        "num_warps": max(1, min(16, block * tile // 128)),
+        "num_stages": 1,
+    }
