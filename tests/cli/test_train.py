@@ -114,7 +114,7 @@ def test_a_stopped_command_says_so_and_goes_on(number, sweep, shell, tmp_path):
     assert process.returncode == 128 + number, said
     assert "Traceback" not in said
     assert said.splitlines()[-1] == "gatelab: interrupted"
-    assert "the same command goes on" in said
+    assert "the same command resumes it" in said
     (run,), _ = find_runs([tmp_path / "runs"])
     assert run.state == "preempted"
     again = shell(*arguments)

@@ -77,7 +77,7 @@ def test_all_say_that_it_is_to_be_completed(finished: list[compose.Job], content
     assert look(finished, Basic()).counts == {preflight.NEW: 1}
     (job.path / "checkpoints").mkdir()
     (job.path / "checkpoints" / "last.ckpt").touch()
-    assert look(finished, Basic()).counts == {preflight.GOING_ON: 1}
+    assert look(finished, Basic()).counts == {preflight.RESUMING: 1}
     assert search._outcome(run, "mse") == (TrialState.FAIL, None)
     assert not reproduce._results([job.path])
     (standing,) = overview([job.path]).runs
@@ -117,7 +117,7 @@ def test_a_sweep_completes_it_and_scores_it(
     (path / "summary.json").write_text('{"metric": "m')
     status, _, said = gatelab(*command)
     assert status == 0
-    assert "1 going on from a checkpoint" in said
+    assert "1 resuming from a checkpoint" in said
     assert "test mse" in said
     again = json.loads((path / "summary.json").read_text())
     assert [again[key] for key in ("val", "test", "steps")] == [whole[key] for key in ("val", "test", "steps")]

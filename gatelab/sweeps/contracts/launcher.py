@@ -59,7 +59,7 @@ class Launcher(Options):
         """
 
     def at_once(self, needs: "Sequence[Needs]") -> int | None:  # noqa: ARG002 - of launchers on this machine
-        """How many runs go on at the same time; None if that is not this machine's business.
+        """How many runs are trained at the same time; None if they are not trained on this machine.
 
         Args:
             needs: of every run that is ahead.

@@ -1,4 +1,4 @@
-"""What `gatelab train` chooses from, by group: cells, tasks, optimisers, launchers and all else. Hydra is told of it here."""
+"""What `gatelab train` chooses from, by group: cells, tasks, optimisers, launchers and all else. Registers them with Hydra."""
 
 import importlib
 import sys

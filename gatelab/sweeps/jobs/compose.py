@@ -66,7 +66,7 @@ def to_config(composed: DictConfig) -> Config:
     """The checked dataclasses of what Hydra composed.
 
     Raises:
-        UserError: a value is out of bounds, or a key was added that is no option.
+        UserError: a value is out of bounds, or a key was added that is not an option.
     """
     return build_config({str(key): _plain(composed, str(key)) for key in composed if key != "hydra"})
 

@@ -46,7 +46,7 @@ class Work:
 
     @property
     def session(self) -> Session:
-        """Of the process that it is in."""
+        """The session of the process that the batch is in."""
         return self.task.session
 
     def __call__(self, number: int, overrides: Sequence[str], path: Path) -> JobReturn:
@@ -202,7 +202,7 @@ def note(job: compose.Job, state: str, error: str, cause: str = "killed") -> Non
 
 
 def outcome(overrides: Sequence[str], job: compose.Job) -> JobReturn:
-    """What Hydra is told of a job: its validation score as the directory has it, nan where there is none."""
+    """What Hydra gets for a job: its validation score as the directory has it, nan if there is none."""
     done = JobReturn(overrides=[*overrides], status=JobStatus.COMPLETED)
     done.return_value = float("nan")
     with contextlib.suppress(UserError):

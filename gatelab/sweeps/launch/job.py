@@ -28,7 +28,7 @@ compose.register_resolver()  # at import: the workers of a sweep resolve their r
 
 
 class JobFunction:
-    """Hydra's task function: trains one run, and returns its validation score, or nan so that other runs of a sweep go on.
+    """Hydra's task function: trains one run, and returns its validation score, or nan so that other runs of a sweep continue.
 
     Args:
         session: of the command. It stays in its process: a copy that is sent to another one begins its own.
@@ -68,7 +68,7 @@ def _fit_when_free(config: Config, launcher: str | None) -> Run:
     """As `fit`; on a cluster it waits until the lock of a process whose node died can be broken.
 
     Raises:
-        RunBusyError: somebody alive is training this run.
+        RunBusyError: a living process is training this run.
         UserError, RunFailedError, KeyboardInterrupt: as `fit`.
     """
     # With Lightning, which a process that only hands out jobs does not need.

@@ -65,7 +65,8 @@ def start_server(modules: Sequence[str]) -> None:
     _context.set_forkserver_preload([orphan.__name__, *modules])
     with _starting():
         resource_tracker.ensure_running()  # by itself: it unblocks signals
-        # What is blocked here is blocked in the server: a signal to a whole group must not take the one who knows how its jobs end.
+        # What is blocked here is blocked in the server: a signal to a group must not kill the server,
+        # which reports the jobs' exit statuses.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
         try:
             forkserver.ensure_running()
@@ -164,7 +165,7 @@ class Pool:
 
 
 def _exit_status(process: Any) -> int:
-    """Of a process whose sentinel has said that it ended, or that the server is gone; in that case it is ended here."""
+    """The status of a process whose sentinel shows that it ended, or that the server is gone; then it is ended here."""
     process.join()
     status = process.exitcode
     if status == LOST and _there(process.pid):
@@ -240,7 +241,7 @@ def _starting() -> Iterator[None]:
     """For the start of an interpreter by multiprocessing: what it is not to do, and what it needs to know.
 
     The main module is hidden, which multiprocessing would run again in every process: a script need not be written for that. The
-    current folder, where `python -c` looks for modules first, is no place for them: a file there must not replace one.
+    current folder, where `python -c` looks for modules first, is not searched: a file there must not replace a module.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")

@@ -37,10 +37,10 @@ class Preflight:
     """What is ahead.
 
     Attributes:
-        counts: runs by what is to be done with them, in the order in which they are told.
+        counts: runs by what is to be done with them, in the order in which they are printed.
         seconds: until all are done, as many at once as `at_once`; `measured`: how many runs of the same kind that rests on.
         disk, free: bytes needed and there; `memory`: of the largest run.
-        at_once: runs that go on at the same time; None: not this machine's business.
+        at_once: runs that are trained at the same time; None: not on this machine.
         left_alone: a sentence for each run that failed before and is not tried again.
         warnings: sentences on what will not fail, but is worth knowing.
     """
@@ -77,7 +77,7 @@ class Preflight:
         return [*lines, *self.warnings]
 
     def scaled(self, runs: int, at_once: int) -> "Preflight":
-        """Of a search that trains this many runs like those looked at.
+        """The preflight of a search over this number of runs, each like those looked at.
 
         Raises:
             UserError: the disk is too small for them.
@@ -96,7 +96,7 @@ ELSEWHERE = "being trained by another process"
 RETRIED = "failed before and tried again"
 LEFT = "failed before and left alone"
 PRUNED = "ended early by a search and left alone"
-GOING_ON = "going on from a checkpoint"
+RESUMING = "resuming from a checkpoint"
 NEW = "to train"
 NOTHING_TO_DO = (FINISHED, ELSEWHERE, LEFT, PRUNED)
 
@@ -130,7 +130,7 @@ def preflight(jobs: Sequence[Job], launcher: Launcher) -> Preflight:
     seconds, measured = _time(ahead, needs)
     largest = max((item.memory for item in needs.values()), default=0)
     return Preflight(
-        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, GOING_ON, RETRIED, LEFT, PRUNED, NEW) if counts[what]},
+        counts={what: counts[what] for what in (FINISHED, ELSEWHERE, RESUMING, RETRIED, LEFT, PRUNED, NEW) if counts[what]},
         seconds=seconds / (at_once or 1),
         measured=measured,
         disk=disk,
@@ -158,7 +158,7 @@ def _state(path: Path, retry: str, launcher: Launcher, left_alone: list[str]) ->
         reason = failures.left_alone(run, retry)
         left_alone += [reason] if reason else []
         return LEFT if reason else RETRIED
-    return GOING_ON if (path / "checkpoints" / "last.ckpt").exists() else NEW
+    return RESUMING if (path / "checkpoints" / "last.ckpt").exists() else NEW
 
 
 def _check_wandb(jobs: Iterable[Job]) -> None:
@@ -215,6 +215,6 @@ def _warnings(largest: int, at_once: int | None) -> list[str]:
     if at_once is not None and at_once * largest > there.memory:
         return [
             f"Warning: {at_once} at once may need {decimal(at_once * largest)} of memory, and {decimal(there.memory)} are free. "
-            "A run that does not fit is killed; the others go on."
+            "A run that does not fit is killed; the others continue."
         ]
     return []

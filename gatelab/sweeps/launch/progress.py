@@ -36,7 +36,7 @@ class _Watched:
 class Progress:
     """Watches run directories from a thread while they are being written.
 
-    Of a run that has not ended, only the times of its status file are looked at, and the file only when it is another one.
+    For a run that has not ended, only the times of its status file are looked at, and its content only when they change.
 
     Args:
         paths: the run directories, which need not exist yet.
@@ -106,7 +106,8 @@ class Progress:
             self.say(f"{finished} of {total} runs finished{f', {pruned} pruned' if pruned else ''}.")
         if elsewhere:
             who = sorted({f"process {item.get('pid')} on {item.get('host')}" for item in elsewhere})
-            self.say(f"{len(elsewhere)} left to others, who train them now: {', '.join(who[:3])}{', ...' if len(who) > 3 else ''}.")
+            runs = "1 run is" if len(elsewhere) == 1 else f"{len(elsewhere)} runs are"
+            self.say(f"{runs} being trained by other processes: {', '.join(who[:3])}{', ...' if len(who) > 3 else ''}.")
         if self._watched:
             out = str(next(iter(self._watched)).parent)
             commands = ["gatelab", "compare", out], ["gatelab", "report", out, "-o", "report.html"]
@@ -172,7 +173,7 @@ def _line(run: Run) -> str:
     if (damage := run.damage()) is not None:
         return f"{run.path.name}  finished, but {damage.rstrip('.')}; the same command completes it"
     if run.state == "preempted":
-        return f"{run.path.name}  stopped at step {step}; the same command goes on with it"
+        return f"{run.path.name}  stopped at step {step}; the same command resumes it"
     if run.state == "failed":
         error = " ".join(str(run.status.get("error", "no error was recorded")).split())
         return f"{run.path.name}  failed at step {step}: {error} See {run.path / 'status.json'}"

@@ -30,7 +30,7 @@ OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task t
 
 
 def train(batch: Batch) -> None:
-    """Trains the jobs on the cluster; a task whose node dies is tried again and goes on.
+    """Trains the jobs on the cluster; a task whose node dies is retried and resumes.
 
     Raises:
         UserError: there is no cluster.
@@ -81,7 +81,7 @@ def connect(options: Mapping[str, Any]) -> None:
 def _refused(options: Mapping[str, Any]) -> str | None:
     """Why the cluster cannot be joined; None if it can.
 
-    Tried in a process of its own: where nobody listens, or listens with another RAY_AUTH_MODE, `ray.init` does not come back.
+    Tried in a process of its own: if no cluster listens, or one with another RAY_AUTH_MODE, `ray.init` does not come back.
     """
     command = [sys.executable, "-P", "-c", "import json, sys, ray; ray.init(**json.loads(sys.argv[1]))", json.dumps(options)]
     try:
@@ -119,7 +119,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _cancel(references: list[Any]) -> None:
-    """Takes tasks back; runs that are being trained are interrupted as by Ctrl-C, and can go on later."""
+    """Takes tasks back; runs that are being trained are interrupted as by Ctrl-C, and can resume later."""
     for reference in references:
         with contextlib.suppress(Exception):
             ray.cancel(reference)

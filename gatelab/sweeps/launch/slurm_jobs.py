@@ -122,7 +122,7 @@ def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submi
     """submitit's, with processors and memory from the runs where they are not given.
 
     Raises:
-        UserError: these are no settings of Slurm's, or a batch cannot be shared out to the tasks of a job.
+        UserError: these are not settings of Slurm, or a batch cannot be shared out to the tasks of a job.
     """
     given = dict(settings)
     needs = [needs_of(job.config) for job in jobs]
@@ -162,8 +162,8 @@ def _submit(executor: submitit.AutoExecutor, work: RunJob, calls: Sequence[tuple
         _cancel(submitted)
         raise
     numbers = ", ".join(sorted({job.job_id.partition("_")[0] for job in submitted}))
-    runs = "1 run is" if len(calls) == 1 else f"{len(calls)} runs are"
-    say(f"{runs} Slurm's job {numbers} now; Ctrl-C here cancels them.", stderr=True)
+    runs = "1 run" if len(calls) == 1 else f"{len(calls)} runs"
+    say(f"Submitted {runs} as Slurm job {numbers}. Ctrl-C cancels {'it' if len(calls) == 1 else 'them'}.", stderr=True)
     return submitted
 
 
@@ -247,6 +247,6 @@ def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
 
 
 def _cancel(jobs: Sequence[submitit.Job[Any]]) -> None:
-    """Takes jobs out of the queue; those that run get SIGTERM and half a minute, and their runs can go on later."""
+    """Takes jobs out of the queue; those that run get SIGTERM and half a minute, and their runs can resume later."""
     if jobs:
         subprocess.run(["scancel", *(job.job_id for job in jobs)], stderr=subprocess.DEVNULL)

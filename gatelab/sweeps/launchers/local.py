@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class Local(Launcher):
     """A process for every run, one thread each (machine.threads).
 
-    A job whose process dies is marked as failed in its directory, and the others go on.
+    A job whose process dies is marked as failed in its directory, and the others continue.
     """
 
     here: ClassVar[bool] = True

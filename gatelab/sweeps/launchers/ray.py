@@ -24,7 +24,7 @@ def _defaults() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Ray(Launcher):
-    """A task whose node dies is tried again and goes on."""
+    """A task whose node dies is retried and resumes."""
 
     comes_back: ClassVar[bool] = True
     package: ClassVar[str | None] = "ray"

@@ -101,10 +101,10 @@ class Search:
     def lines(self) -> list[str]:
         """For the terminal, before it begins."""
         number, trials = len(self.variants), self.options.n_trials
-        studies = "1 study" if number == 1 else f"{number} studies, one a variant,"
+        studies = f"1 study, {trials} trials" if number == 1 else f"{number} studies, one a variant, {trials} trials each"
         told = number * trials - self.trials_left()
         where = without_password(storage_url(self.variants[0], self.options))
-        return [f"{studies} of {trials} trials{f', {told} of them told already' if told else ''}: {where}"]
+        return [f"{studies}{f' ({told} already reported)' if told else ''}: {where}"]
 
     def report(self) -> None:
         """Prints what was found."""
@@ -116,7 +116,7 @@ class Search:
         """Trains until every study has its trials.
 
         Raises:
-            UserError: the storage was lost; the same command goes on.
+            UserError: the storage was lost; the same command continues the search.
         """
         returned = []
         try:
@@ -133,7 +133,9 @@ class Search:
                     self._settle(wait=False)
         except (SQLAlchemyError, StorageInternalError) as error:
             reason = " ".join(str(getattr(error.__cause__, "orig", None) or error).split())
-            raise UserError(f"The storage of the search was lost: {reason} No run is; the same command goes on.") from error
+            raise UserError(
+                f"Lost the connection to the search's storage: {reason} No run was lost; repeat the command to continue."
+            ) from error
         return returned
 
     def _batch(self) -> list[Pending]:
@@ -159,7 +161,7 @@ class Search:
             time.sleep(LOOK_SECONDS)  # whether another machine is still at work shows only in time
 
     def _begun(self, trial: Trial, variant: Variant, trials: Trials) -> Pending:
-        """Chooses the options of a trial; a run that was trained before is told at once, without being trained again."""
+        """Chooses the options of a trial; a run that was trained before is reported at once, without being trained again."""
         overrides = [*variant.overrides, *variant.space.suggest(trial)]
         job = self._composer.further_job(overrides)
         trial.set_user_attr("run", job.path.name)

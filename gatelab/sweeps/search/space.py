@@ -181,7 +181,7 @@ def _domain(key: str, line: str, where: str) -> Domain:
     for part in re.split(r"\s+and\s+", condition) if condition else []:
         match = _CONDITION.fullmatch(part.strip())
         if match is None:
-            raise UserError(f"{where}, {key}: '{part}' is no condition. Conditions are written as in `if optimizer=sgd,rmsprop`.")
+            raise UserError(f"{where}, {key}: '{part}' is not a condition. Write conditions as in `if optimizer=sgd,rmsprop`.")
         conditions.append((match["key"], tuple(match["values"].split(","))))
     try:
         override = OverridesParser.create().parse_override(f"{key}={text.strip()}")

@@ -97,11 +97,11 @@ def open_storage(url: str, passwords: Mapping[str, str], dry: bool = False) -> "
                 _with_folder(address.database)
                 connect = {"timeout": _SECONDS_TO_WAIT}
             case "sqlite":
-                raise refusal("it names no file, and a study in memory alone could not go on")
+                raise refusal("it names no file, and a study in memory alone could not be continued")
             case "postgresql":
                 connect = {"connect_timeout": 10}
             case other:
-                raise refusal(f"'{other}' is no storage that gatelab knows")
+                raise refusal(f"'{other}' is not a storage that gatelab knows")
     except (OSError, ArgumentError) as error:
         raise refusal(str(error)) from error
     except UserError:

@@ -1,13 +1,14 @@
 """The trials of one Optuna study that several processes may work on: exactly as many as asked for, none trained twice.
 
-A study is all that the processes share. A trial's number is given out once, in order, so that numbers decide who may go on:
+A study is all that the processes share. A trial's number is given out once, in order, so that numbers decide which process may
+continue:
 
-- Trial k is granted if fewer than n trials with a lower number count; else it is surplus (two processes asked at once), is told
-  as failed at once and counts for nobody.
+- Trial k is granted if fewer than n trials with a lower number count; else it is surplus (two processes asked at once), is reported
+  as failed at once and does not count.
 - A trial that failed in an earlier command is tried again, with its values, by one new trial that names it; of two that name the
   same one the lower number is granted.
-- Whoever trains a trial is noted in it. If that process is gone, its trials are settled by what their run directories say: by a
-  look at the process table on this host, and from another host when its beat in the study stands still.
+- A trial records the process that trains it. If that process is gone, its trials are settled by what their run directories
+  say: by a look at the process table on this host, and from another host when its beat in the study stands still.
 """
 
 import time
@@ -32,7 +33,7 @@ _CLAIM_SECONDS = 10.0  # between a trial's number and the note of who trains it 
 class SharedDraws(BaseSampler):
     """A sampler whose draws follow from the seed, the number of the trial, the option and the trials before alone.
 
-    So studies with one seed begin with the same draws, a search that goes on draws what it would have drawn, and two processes
+    So studies with one seed begin with the same draws, a continued search draws what it would have drawn, and two processes
     on one study never draw the same.
 
     Args:
@@ -67,7 +68,7 @@ class Trials:
 
     Args:
         study: with the sampler that trials are drawn with.
-        n_trials: how many there are to be, whoever trains them; trials that failed in this command among them.
+        n_trials: how many there are to be, over all processes, including those that failed in this command.
         owner: `sign()` of this process.
     """
 
@@ -110,7 +111,7 @@ class Trials:
         return [trial for trial in trials if not trial.user_attrs.get("surplus") and trial.number not in self._failed_before]
 
     def _to_retry(self) -> Iterator[FrozenTrial]:
-        """Trials that failed before this command, as long as nobody has taken them up."""
+        """Trials that failed before this command, unless another process has retried them."""
         trials = self._all()
         retried = {_retries(trial) for trial in trials if not trial.user_attrs.get("surplus")}
         for trial in trials:

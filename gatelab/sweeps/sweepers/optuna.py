@@ -46,7 +46,7 @@ class Optuna(Sweeper):
     )
 
     def name_of(self, overrides: "Sequence[Override]") -> str:
-        """It follows from what is searched: a search goes on when its command is given again."""
+        """It follows from what is searched: the same command continues a search."""
         from gatelab.sweeps.search.studies import search_name
 
         return search_name(overrides)

@@ -56,13 +56,13 @@ def test_what_is_there_is_counted_and_the_rest_estimated_from_it(tmp_path):
     found = look(jobs, Basic())
     assert found.counts == {
         preflight.FINISHED: 2,
-        preflight.GOING_ON: 1,
+        preflight.RESUMING: 1,
         preflight.RETRIED: 1,
         preflight.NEW: 2,
     }
     assert found.measured == 2
     assert found.seconds == pytest.approx(10 * (0.25 + 1 + 2), rel=0.3)  # of 40 steps, 10 s a run; and the starts
-    assert "6 runs: 2 finished already, 1 going on from a checkpoint, 1 failed before and tried again, 2 to train." in found.lines()
+    assert "6 runs: 2 finished already, 1 resuming from a checkpoint, 1 failed before and tried again, 2 to train." in found.lines()
     assert "from 2 like them here" in found.lines()[1]
 
 

@@ -82,7 +82,7 @@ def test_a_run_that_another_process_trains_is_left_to_it(watched):
         writer.start(CONFIG, {}, "id")
     assert bar.summarise() == 0
     writer.close()
-    assert f"1 left to others, who train them now: process {os.getpid()} on " in printed.getvalue()
+    assert f"1 run is being trained by other processes: process {os.getpid()} on " in printed.getvalue()
 
 
 def test_only_what_has_changed_is_read(watched, monkeypatch):

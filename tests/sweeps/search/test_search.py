@@ -234,7 +234,7 @@ def test_what_was_found_is_printed_with_commands_that_gatelab_takes(search, tmp_
         ("sqlite:////proc/none/study.db", "cannot be used"),
         ("sqlite://", "names no file"),
         ("postgresql://me@127.0.0.1:9/none", "cannot be used: connection failed"),
-        ("mysql://me@host/db", "'mysql' is no storage that gatelab knows"),
+        ("mysql://me@host/db", "'mysql' is not a storage that gatelab knows"),
         ("study.db", "A storage is sqlite:///FILE"),
         ("postgresql://me@host/db?password=geheim", "set PGPASSWORD"),
     ],

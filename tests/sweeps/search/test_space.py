@@ -118,7 +118,7 @@ def test_the_space_that_comes_with_gatelab_is_accepted_for_every_optimiser():
         ("optimizer.lr: interval(2, 1)", "a low and a higher number"),
         ("optimizer.lr: intervall(1, 2)", "Write interval"),
         ("optimizer.lr: 1,2", "write choice"),
-        ("optimizer.lr: interval(1, 2) if optimizer", "is no condition"),
+        ("optimizer.lr: interval(1, 2) if optimizer", "is not a condition"),
         ("optimizer.lr: interval(1, 2) if optimizer=sgdd", "Did you mean 'sgd'"),
         ("optimizer.lr: interval(1, 2) if optimiser=sgd", "Did you mean 'optimizer'"),
         ("optimizer.lr: interval(1, 2) if model.hiden_size=3", "Did you mean 'hidden_size'"),
