@@ -88,9 +88,10 @@ class StepLoop(_TrainingEpochLoop):
             self._batches_that_stepped += 1
 
     def _call(self, hook: str, *args: Any) -> None:
-        trainer = self.trainer
-        for call in self._hooks[hook]:
-            call(trainer, trainer.lightning_module, *args)
+        hooks, trainer = self._hooks[hook], self.trainer
+        module = trainer.lightning_module
+        for call in hooks:
+            call(trainer, module, *args)
 
 
 def _defined(trainer: Trainer, hook: str) -> list[Callable[..., Any]]:
