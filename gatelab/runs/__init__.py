@@ -16,6 +16,9 @@
     train.log .hydra/  the run's own log and what Hydra composed it from
 ```
 
+config.json, status.json, summary.json and provenance.json, and the plan.json of a sweep, begin with the number of their format,
+`"format": 1`. A file of a newer format is not read and not replaced.
+
 A later record of the same step wins: a run that resumed from a checkpoint repeats the steps after it.
 
 These directories are the ledger of a sweep, and the only truth about it: launchers and schedulers lose jobs and call failed ones

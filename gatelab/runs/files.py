@@ -17,11 +17,17 @@ from typing import Any
 import orjson
 
 from gatelab.errors import UserError
+from gatelab.options.bounds import shown
 
+FORMAT = 1  # of the JSON files of runs and sweeps
 _LONGEST_NAME = 200  # bytes; file systems take 255, and names are made longer
 _BEGINNING = 64 * 1024  # bytes that a run writes before its first step: Hydra's files, the configuration, where it comes from
 
 _log = logging.getLogger(__name__)
+
+
+class NewerFormatError(UserError):
+    """A file that a newer version of gatelab wrote: it can be neither read nor replaced."""
 
 
 @contextlib.contextmanager
@@ -243,6 +249,28 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path.name} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path.name} does not hold an object")
+    return value
+
+
+def with_format(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What a JSON file of a run or a sweep holds: the number of its format comes first."""
+    return {"format": FORMAT, **value}
+
+
+def read_formatted(path: Path) -> dict[str, Any]:
+    """What `with_format` was given, from a JSON file of a run or a sweep.
+
+    Raises:
+        NewerFormatError: a newer version of gatelab wrote it.
+        UserError: it is missing or damaged.
+    """
+    value = read_json(path)
+    number = value.pop("format", FORMAT)
+    if number != FORMAT:
+        raise NewerFormatError(
+            f"{path.name} has format {shown(number)}, but this version of gatelab reads format {FORMAT} "
+            "(use the version that wrote it)"
+        )
     return value
 
 

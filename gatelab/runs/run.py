@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.errors import UserError
-from gatelab.runs.files import columns, last_record, read_json, records, sorted_columns
+from gatelab.runs.files import columns, last_record, read_formatted, read_json, records, sorted_columns
 from gatelab.runs.writer import STATES
 
 # Where and how a run happens; everything else is what it computes.
@@ -119,16 +119,15 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """The results of a finished run."""
-        return read_json(self.path / "summary.json")
+        return read_formatted(self.path / "summary.json")
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What the run wrote down about its origin; empty if that cannot be read, since no result depends on it."""
         try:
-            value = json.loads((self.path / "provenance.json").read_bytes())
-        except (OSError, ValueError):
+            return read_formatted(self.path / "provenance.json")
+        except UserError:
             return {}
-        return value if isinstance(value, dict) else {}
 
     def metrics(self, *families: str) -> dict[str, tuple[list[int], list[float]]]:
         """Every metric as (steps, values), in the order of the steps.
@@ -187,7 +186,7 @@ def read_run(path: Path) -> Run:
     Raises:
         UserError: it is half-written or damaged; the message says which file and why.
     """
-    config, status = read_json(path / "config.json"), read_json(path / "status.json")
+    config, status = read_formatted(path / "config.json"), read_formatted(path / "status.json")
     try:
         run = Run(path, config, status)
         if run.state not in STATES:

@@ -18,7 +18,7 @@ from typing import Any
 
 from gatelab.errors import UserError
 from gatelab.process.identity import process_alive, this_process
-from gatelab.runs.files import is_folder_name, read_json, write_json
+from gatelab.runs.files import NewerFormatError, is_folder_name, read_formatted, with_format, write_json
 from gatelab.runs.lock import RunBusyError, RunLock
 from gatelab.runs.run import Run, read_run
 
@@ -90,7 +90,7 @@ def write_plan(
             before = _read_plan(folder / "plan.json")
             # The same command again, and nobody works at it any more: once is enough.
             others = [old for old in before["commands"] if process_alive(old) or _given(old) != _given(command)]
-            write_json(folder / "plan.json", {"commands": [*others, command], "runs": before["runs"] | runs})
+            write_json(folder / "plan.json", with_format({"commands": [*others, command], "runs": before["runs"] | runs}))
 
 
 def commands(folder: Path) -> list[dict[str, Any]]:
@@ -103,8 +103,9 @@ def commands(folder: Path) -> list[dict[str, Any]]:
         UserError: there is no plan, or it cannot be read.
     """
     file = folder / "plan.json"
-    read_json(file)
-    found = [command for command in _read_plan(file)["commands"] if command.get("arguments")]
+    plan = _read_plan(file)
+    read_formatted(file)
+    found = [command for command in plan["commands"] if command.get("arguments")]
     for command in found:
         if not isinstance(command.get("folder"), str) or not command["folder"]:
             raise UserError(f"{file} is damaged: the folder of a command is not a text. Repeat the command instead.")
@@ -151,7 +152,9 @@ def failed_runs(folder: Path) -> list[Run]:
 def _read_plan(file: Path) -> dict[str, Any]:
     """A plan, checked: what cannot be read of it is left out."""
     try:
-        found = read_json(file)
+        found = read_formatted(file)
+    except NewerFormatError as error:
+        raise UserError(f"{file.parent}: {error}.") from error
     except UserError:
         found = {}
     runs, commands = found.get("runs"), found.get("commands")

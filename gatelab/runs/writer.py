@@ -12,12 +12,14 @@ from gatelab.errors import UserError
 from gatelab.process.identity import this_process
 from gatelab.runs.files import (
     Lines,
+    NewerFormatError,
     check_writable,
     disk_is_full,
     full_disk,
     overwrite_json,
-    read_json,
+    read_formatted,
     replacing,
+    with_format,
     write_json,
     write_new_json,
 )
@@ -147,7 +149,7 @@ class RunWriter:
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)
         try:
-            before = read_json(self.path / "status.json")
+            before = read_formatted(self.path / "status.json")
         except UserError:
             before = {}
         seconds = _number(before.get("wall_seconds"))
@@ -166,8 +168,8 @@ class RunWriter:
         }
         self._begun = time.monotonic()
         self._beginning = ["config.json", "provenance.json", *(files or ())]
-        write_json(self.path / "config.json", config)
-        write_json(self.path / "provenance.json", provenance)
+        write_json(self.path / "config.json", with_format(config))
+        write_json(self.path / "provenance.json", with_format(provenance))
         for name, content in (files or {}).items():
             with replacing(self.path / name) as temporary:
                 temporary.write_bytes(content)
@@ -195,7 +197,7 @@ class RunWriter:
 
     def finish(self, summary: Mapping[str, Any], step: int) -> None:
         """Marks the run as finished, with its results."""
-        write_json(self.path / "summary.json", summary)
+        write_json(self.path / "summary.json", with_format(summary))
         self._end({"state": "finished", "step": step})
 
     def fail(self, error: str, trace: str, checkpoint: str | None, cause: str = "error") -> None:
@@ -240,7 +242,7 @@ class RunWriter:
         except OSError:
             self._status["traceback"] = self._status.get("traceback", "")[-_SHORT:]
             try:
-                overwrite_json(self.path / "status.json", self._status)
+                overwrite_json(self.path / "status.json", with_format(self._status))
             except FileNotFoundError:  # the disk was full before the run began: half a run is worth nothing
                 for name in self._beginning:
                     (self.path / name).unlink(missing_ok=True)
@@ -252,7 +254,7 @@ class RunWriter:
     def _write_status(self) -> None:
         with self._writing:
             self._status |= {"updated": time.time(), "wall_seconds": self.wall_seconds}
-            write_json(self.path / "status.json", self._status)
+            write_json(self.path / "status.json", with_format(self._status))
             self._written = time.monotonic()
 
 
@@ -283,10 +285,10 @@ def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | 
     if (path / "status.json").exists():
         return False
     path.mkdir(parents=True, exist_ok=True)
-    write_new_json(path / "config.json", config)
+    write_new_json(path / "config.json", with_format(config))
     status = {"state": "queued", "id": run_id, "step": 0, "max_steps": config["trainer"]["max_steps"], "started": None}
     status |= {"updated": time.time(), "attempts": 0, "wall_seconds": 0.0, "launcher": launcher}
-    return write_new_json(path / "status.json", status)
+    return write_new_json(path / "status.json", with_format(status))
 
 
 def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
@@ -317,13 +319,15 @@ def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
 
 def _change_status(path: Path, change: Mapping[str, Any], write: Callable[[Path, Any], object]) -> bool:
     try:
-        status = read_json(path / "status.json")
+        status = read_formatted(path / "status.json")
+    except NewerFormatError:
+        return False
     except UserError:
         status = {"step": 0}
     if status.get("state") in _ENDS:
         return False
     with contextlib.suppress(FileNotFoundError):  # on a full disk, where there was none
-        write(path / "status.json", {**status, **change})
+        write(path / "status.json", with_format({**status, **change}))
         return True
     return False
 

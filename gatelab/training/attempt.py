@@ -15,7 +15,7 @@ from gatelab.errors import UserError
 from gatelab.models import SequenceModel
 from gatelab.process.signals import asked
 from gatelab.runs import Run, RunBusyError, RunWriter, SilentWriter, Writer, read_run
-from gatelab.runs.files import read_json
+from gatelab.runs.files import NewerFormatError, read_formatted
 from gatelab.training import failures
 from gatelab.training.checkpoints import LAST
 from gatelab.training.failures import PeerLostError, RunFailedError, left_alone
@@ -133,6 +133,8 @@ def _ended(path: Path) -> Run | None:
     try:
         run = read_run(path)
         damage = run.damage()
+    except NewerFormatError as error:
+        raise UserError(f"{path}: {error}.") from error
     except UserError as error:
         if not (path / "status.json").exists():
             return None
@@ -145,7 +147,7 @@ def _ended(path: Path) -> Run | None:
 def _changed(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
     """What is not as it was when the run began, for its provenance; logs it."""
     try:
-        before = read_json(path / "provenance.json")
+        before = read_formatted(path / "provenance.json")
     except UserError:
         return {}
     changed = differences(before, origin)

@@ -11,7 +11,7 @@ from typing import Any
 from gatelab.errors import UserError
 from gatelab.registry.plugins import Plugin, absolute, read_plugin
 from gatelab.runs import Run, roles
-from gatelab.runs.files import read_json
+from gatelab.runs.files import read_formatted
 
 TRUST = "--trust"
 
@@ -80,7 +80,7 @@ def check_data(run: Run, hashes: Mapping[str, str]) -> None:
         UserError: with the name of the file.
     """
     try:
-        noted = read_json(run.path / "provenance.json").get("data_sha256")
+        noted = read_formatted(run.path / "provenance.json").get("data_sha256")
     except UserError:
         return
     for name, digest in hashes.items():
@@ -104,7 +104,7 @@ def changed_since(runs: Iterable[Run]) -> dict[Path, int]:
 def _recorded(run: Run) -> list[tuple[str, Path, str | None]]:
     """Role, path and digest of every plugin that a run is made of; None for a digest that was not noted."""
     try:
-        origin = read_json(run.path / "provenance.json")
+        origin = read_formatted(run.path / "provenance.json")
     except UserError:
         origin = {}
     noted, hashes = origin.get("plugins"), origin.get("plugin_sha256")
