@@ -6,8 +6,8 @@
 
 // The adjoint of one step for all units of all rows; `s->state` holds the cotangent of the state, after the step and then before.
 static void adjoint_rows(const Pass *pass, long t, const real *saved, real *da, real *sums) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   const real *first[it->rows];  // the first part of the state, where a step reads it and does not store it
   for (long r = 0; r < it->rows; r++) first[r] = before_at(c, it, t, r);
@@ -75,7 +75,7 @@ static void outputs_to_tiles(const Call *c, const Item *it, long t, long all_row
   for (long i = 0; i < all_rows; i++) to_tiles(before_at(c, it, t + i / it->rows, i % it->rows), c->H, to, i, all_rows);
 }
 static void columns_to_tiles(const Pass *pass, long t, long all_rows, const real *saved, real *to) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
   const long step_v = it->rows * LANES;
   for (long i = 0; i < all_rows; i++) {
     const long j = i / it->rows, r = i % it->rows;
@@ -93,8 +93,8 @@ static void columns_to_tiles(const Pass *pass, long t, long all_rows, const real
 
 // Gradients of W, R and the weights of the read from `steps` steps at once, while their cotangents are in the cache.
 static void weight_gradients(const Pass *pass, long t, long steps, const real *saved, real *gradient) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
-  const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
+  const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, wide = p->Hv * LANES, all_rows = steps * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
   const real *query = s->chunk + GATES * p->Hv * step_v;  // its cotangents, behind them those of the key
   real *of_read = gradient + p->gradient_read;            // of Q, P, K and v
@@ -126,8 +126,8 @@ static void weight_gradients(const Pass *pass, long t, long steps, const real *s
 
 // The cotangent of a state that started again before step t is that of `restart`; nothing reaches the step before.
 static void restart_backwards(const Pass *pass, long t) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
-  const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
+  const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   for (long r = 0; r < it->rows; r++) {
     if (!restarts(c, it, t, r)) continue;
@@ -141,8 +141,8 @@ static void restart_backwards(const Pass *pass, long t) {
 
 // Steps `first` to `end` of a block of rows, backwards. `first` is a multiple of the chunk.
 static void backward_steps(const Pass *pass, long first, long end, const real *saved, real *gradient) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, slot = p->slot * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
   for (long t = end - 1; t >= first; t--) {
     real *da = s->chunk + t % c->chunk * size;
@@ -172,8 +172,8 @@ static void backward_steps(const Pass *pass, long first, long end, const real *s
 }
 
 static void backward_item(const Pass *pass, real *gradient) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
-  const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
+  const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v, slot = p->slot * it->rows;
   real *cotangent = s->state;
   for (long q = 0; q < STATES; q++)
@@ -195,11 +195,9 @@ static void backward_item(const Pass *pass, real *gradient) {
   } else {
     for (long first = (it->end - 1) / c->segment * c->segment; first >= 0; first -= c->segment) {
       const long end = least_long(first + c->segment, it->end);
-      Scratch again = *s;  // the state of the repeated steps; its cotangent waits in place
-      again.state = s->again;
-      Pass repeated = *pass;
-      repeated.scratch = &again;
-      memcpy(carried_of(&again), kept_at(pass, first), CARRIED * part * sizeof(real));
+      Pass repeated = *pass;  // its state is that of the repeated steps; the cotangent waits in place
+      repeated.scratch.state = s->again;
+      memcpy(carried_of(&repeated.scratch), kept_at(pass, first), CARRIED * part * sizeof(real));
       input_blocks(&repeated);
       for (long t = first; t < end; t++) {
         if (c->resets) restart_rows(&repeated, t);

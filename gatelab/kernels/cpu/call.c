@@ -174,8 +174,7 @@ static void run_share(const Call *c, const Layout *p, int backward, long thread)
   long replica = -1;
   for (long index = share(items, c, thread); index < share(items, c, thread + 1); index++) {
     const Item it = item_of(c, index);
-    const Packed w = packed_of(c, p, it.n, backward);
-    const Pass pass = {c, p, &w, &it, &s};
+    const Pass pass = {c, *p, packed_of(c, p, it.n, backward), it, s};
     if (!backward) {
       forward_item(&pass);
       continue;

@@ -179,8 +179,8 @@ static Scratch scratch_parts(const Call *c, const Layout *p, long thread, int ba
 // What the steps of one thread on one block of rows read. Functions call its parts by the letters c, p, w, it and s.
 typedef struct {
   const Call *call;
-  const Layout *layout;
-  const Packed *weights;
-  const Item *item;
-  const Scratch *scratch;
+  Layout layout;
+  Packed weights;
+  Item item;
+  Scratch scratch;
 } Pass;

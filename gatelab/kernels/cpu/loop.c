@@ -6,8 +6,8 @@
 
 // What enters a step: with memory the state that is read, and the pre-activations.
 static void before_step(const Pass *pass, long t, real *saved) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step = it->rows * LANES, wide = p->Hv * LANES;
   const long input = c->D, state = FED * c->H;
   if (INPUT_GATES || MEMORY)
@@ -29,8 +29,8 @@ static void before_step(const Pass *pass, long t, real *saved) {
 }
 
 static void input_blocks(const Pass *pass) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
-  const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
+  const Scratch *s = &pass->scratch;
   const long step = it->rows * LANES;
   long count = blocks_of(s->x, c->D, step, s->blocks);
   for (long f = 0; f < FED; f++) count += blocks_of(s->state + FED_PART[f] * p->Hv * step, c->H, step, s->blocks + count);
@@ -42,8 +42,8 @@ static long recorded_at(const Call *c, const Item *it, long part, long t, long r
 
 // All units of all rows through the equations of one step.
 INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, const int emit) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   for (long v = 0; v < p->Hv; v++) {
     const long count = lanes_left(c->H, v);
@@ -94,8 +94,8 @@ static void step_emit(const Pass *pass, long t, real *saved) {
 
 // Rows whose state starts again get it before step t; with memory, what they read last is its first part.
 static void restart_rows(const Pass *pass, long t) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
-  const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
+  const Scratch *s = &pass->scratch;
   for (long r = 0; r < it->rows; r++) {
     if (!restarts(c, it, t, r)) continue;
     load_row(c, it, p, c->restart, r, s->state);
@@ -106,14 +106,14 @@ static void restart_rows(const Pass *pass, long t) {
 static real *carried_of(const Scratch *s) { return MEMORY ? s->summary : s->state; }
 
 static real *kept_at(const Pass *pass, long t) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
   const long segments = (c->T + c->segment - 1) / c->segment, size = CARRIED * p->Hv * LANES;
   return c->kept + (it->n * c->B + it->first) * segments * size + t / c->segment * it->rows * size;
 }
 
 static void forward_item(const Pass *pass) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
-  const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
+  const Scratch *s = &pass->scratch;
   const long slot = p->slot * it->rows, carried = CARRIED * p->Hv * it->rows * LANES;
   real *saved = c->saved ? c->saved + (it->n * c->B + it->first) * c->T * p->slot : 0;
   for (long r = 0; r < it->rows; r++) load_row(c, it, p, c->s0, r, s->state);

@@ -37,8 +37,8 @@ static Span span_of(const Call *c, const Item *it, long t, long r, long length) 
 // The whole tape if there will be a backward pass, else as much as is read.
 static long tape_length(const Call *c) { return c->tape ? c->T : c->window; }
 static real *tape_of(const Pass *pass, long r) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Item *it = pass->item;
-  const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
+  const Scratch *s = &pass->scratch;
   return c->tape ? c->tape + (it->n * c->B + it->first + r) * c->T * p->entry : s->tape + r * c->window * p->entry;
 }
 
@@ -52,8 +52,8 @@ static void row_to_columns(const Layout *p, const real *row, real *columns, long
 
 // The states before step t become entries.
 static void push_state(const Pass *pass, long t) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   const long count = blocks_of(s->state, c->H, step_v, s->read_blocks);
   product(s->read_blocks, count, c->H, w->key, p->Hv, 0, 0, s->key, it->rows);
@@ -98,7 +98,7 @@ INLINE void weighted_sum(const int width, const real *states, long entry, Span s
 
 // One read of one row; leaves the largest score and 1 / sum exp in `norm`.
 static void read_row(const Pass *pass, const real *tape, Span span, const real *query, real *weights, real *read, real *norm) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const real *vector = pass->weights->score;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const real *vector = pass->weights.score;
   const long wide = p->Hv * LANES;
   const real scale = (real)(1 / sqrt((double)c->H));
   real most = -INFINITY;
@@ -122,8 +122,8 @@ static void read_row(const Pass *pass, const real *tape, Span span, const real *
 
 // All rows read; the state that step t begins with is what they read.
 static void read_states(const Pass *pass, long t, real *saved) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v, wide = p->Hv * LANES;
   long count = blocks_of(s->x, c->D, step_v, s->read_blocks);
   count += blocks_of(s->summary, c->H, step_v, s->read_blocks + count);
@@ -148,7 +148,7 @@ static void read_states(const Pass *pass, long t, real *saved) {
 //   de_j = w_j (ds~ . s_j - ds~ . s~)    ds_j += w_j ds~    additive: dq = sum_j dk_j, dk_j += de_j v (1 - u_j^2), dv += de_j u_j
 static void read_row_backwards(const Pass *pass, const real *tape, real *d_tape, Span span, const real *query, const real *norm,
                                const real *d_read, real total, real *u, real *d_query, real *d_vector) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const real *vector = pass->weights->score;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const real *vector = pass->weights.score;
   const long wide = p->Hv * LANES;
   const real scale = (real)(1 / sqrt((double)c->H));
   for (long from = 0; from < span.count; from += LANES) {
@@ -194,8 +194,8 @@ static void read_row_backwards(const Pass *pass, const real *tape, real *d_tape,
 
 // The cotangent of h~, which was read at step t - 1 (h_0 for t = 0), gets what the query of step t owes it.
 static void summary_backwards(const Pass *pass, long t) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES;
   const real *d_query = s->chunk + (t % c->chunk * CHUNK_COLUMNS + GATES) * p->Hv * step_v;
   const long count = blocks_of(d_query, c->H, step_v, s->read_blocks);
@@ -204,8 +204,8 @@ static void summary_backwards(const Pass *pass, long t) {
 
 // From the cotangent of what was read for step t to that of the state before it; puts those of query and key in columns.
 static void read_backwards(const Pass *pass, long t, const real *saved, real *columns, real *gradient) {
-  const Call *c = pass->call; const Layout *p = pass->layout; const Packed *w = pass->weights;
-  const Item *it = pass->item; const Scratch *s = pass->scratch;
+  const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
+  const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v, wide = p->Hv * LANES;
   if (t + 1 < it->end) summary_backwards(pass, t + 1);
   real *query = s->row, *d_read = query + wide, *d_query = d_read + STATES * wide, *u = d_query + wide;
