@@ -223,6 +223,10 @@ def _wandb(parser: Parser) -> None:
     parser.add_argument("--format", choices=("json",), help="print the workspace instead of saving it; needs no account")
 
 
+def _completion(parser: Parser) -> None:
+    parser.add_argument("shell", choices=("bash", "fish", "zsh"), help='as in eval "$(gatelab completion bash)"')
+
+
 def _nothing(parser: Parser) -> None:
     del parser
 
@@ -245,5 +249,6 @@ COMMANDS = {
     "bench": Command("times of the kernels against eager, torch and Flax; --training: of whole steps", _bench),
     "kernels": Command("the C of a cell, or the cache of compiled kernels: gatelab kernels show cifg", _kernels),
     "wandb": Command("a saved workspace or a report in a W&B project: gatelab wandb workspace gatelab", _wandb),
+    "completion": Command('the completion script of a shell: eval "$(gatelab completion bash)"', _completion),
     "doctor": Command("versions, devices, compiler, data and W&B; what is missing and how to get it", _nothing),
 }

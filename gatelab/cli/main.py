@@ -84,6 +84,11 @@ def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         say(_usage())
         return 0
+    if given[0] == "--complete":
+        from gatelab.cli.completion import complete
+
+        say(*complete(" ".join(given[1:])))
+        return 0
     if given[0] == "--version":
         say(f"gatelab {gatelab.__version__}")
         return 0

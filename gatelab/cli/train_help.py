@@ -28,24 +28,34 @@ Trains one run; with -m, all combinations of the values given (a sweep).
 
 `gatelab explain NAME` shows the options of a cell or a task (cell.*, task.*).
 """
-FILES = ("trainer", "logger", "experiment", "hydra/launcher", "hydra/sweeper")
+FILES = ("trainer", "logger", "experiment")  # folders of conf/
+MODULES = {"cell": "cells", "task": "tasks", "hydra/launcher": "sweeps/launchers", "hydra/sweeper": "sweeps/sweepers"}
 
 
 def train_help() -> str:
     """The page."""
-    return "\n".join([HEAD, "choices:", *_choices(), "", "options (default):", *_options()])
+    lines = [_line(name, known) for name, known in choices().items()]
+    return "\n".join([HEAD, "choices:", *lines, "", "options (default):", *(line for _, line in _options())])
 
 
-def _choices() -> Iterator[str]:
-    for name in ("cell", "task"):
-        modules = pkgutil.iter_modules([str(Path(gatelab.__file__).parent / f"{name}s")])
-        yield _line(name, sorted(module.name for module in modules if not module.name.startswith("_")))
-    for name, classes in GROUPS.items():
-        yield _line(name, list(classes))
-    conf = conf_folder()
+def names(kind: str) -> list[str]:
+    """What a registry of gatelab's own holds, read off its files: to import them takes seconds."""
+    modules = pkgutil.iter_modules([str(Path(gatelab.__file__).parent / MODULES[kind])])
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
+
+
+def choices() -> dict[str, list[str]]:
+    """The choices of every group."""
+    found = {kind: names(kind) for kind in MODULES} | {name: list(classes) for name, classes in GROUPS.items()}
     for name in FILES:
-        files = (conf / name).rglob("*.yaml")
-        yield _line(name, sorted(str(file.relative_to(conf / name).with_suffix("")) for file in files))
+        files = (conf_folder() / name).rglob("*.yaml")
+        found[name] = sorted(str(file.relative_to(conf_folder() / name).with_suffix("")) for file in files)
+    return found
+
+
+def options() -> list[str]:
+    """The keys of all options that are not those of a cell or a task."""
+    return [key for key, _ in _options()]
 
 
 def _line(name: str, choices: list[str]) -> str:
@@ -53,7 +63,7 @@ def _line(name: str, choices: list[str]) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * 18, break_on_hyphens=False)
 
 
-def _options() -> Iterator[str]:
+def _options() -> Iterator[tuple[str, str]]:
     for field in dataclasses.fields(Config):
         if field.name in GROUPS:
             for name, cls in GROUPS[field.name].items():
@@ -64,11 +74,11 @@ def _options() -> Iterator[str]:
     yield from _rows(Config, "", only=own - {"cell", "task", *GROUPS})
 
 
-def _rows(cls: type, prefix: str, of: str = "", only: set[str] | None = None) -> Iterator[str]:
+def _rows(cls: type, prefix: str, of: str = "", only: set[str] | None = None) -> Iterator[tuple[str, str]]:
     for row in describe(cls):
         if (row["name"] == "name" and of) or (only is not None and row["name"] not in only):
             continue
         default = "null" if row["default"] is None else str(row["default"]).lower() if row["type"] == "bool" else row["default"]
         accepted = f": {', '.join(row['choices'])}" if row["choices"] else ""
         text = f"  {prefix}{row['name']} ({default}{of})  {row['help']}{accepted}"
-        yield textwrap.fill(text, WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False)
+        yield f"{prefix}{row['name']}", textwrap.fill(text, WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False)
