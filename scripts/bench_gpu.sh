@@ -9,6 +9,7 @@
 if [ -n "${GATELAB_PYTHON:-}" ]; then
   set -euo pipefail
   cd "$(dirname "${BASH_SOURCE[0]}")/.."
+  export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # its processes import nothing from the current folder
   exec "$GATELAB_PYTHON" -m gatelab.bench.gpu "$@"
 fi
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh" "" # without it the arguments of this script would be those of that one

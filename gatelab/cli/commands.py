@@ -70,7 +70,7 @@ def _runs(parser: Parser, several: str = "*") -> None:
 
 
 def _out(parser: Parser) -> None:
-    parser.add_argument("--out", metavar="DIR", help="where sweeps are looked for; default: runs, then the folders beside it")
+    parser.add_argument("--out", metavar="DIR", help="where to look for sweeps; default: runs, then the folders beside it")
 
 
 def _baseline(parser: Parser) -> None:
@@ -109,8 +109,8 @@ def _status(parser: Parser) -> None:
 def _resume(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", help="its name, or its folder, runs/sweeps/<name>")
     _out(parser)
-    parser.add_argument("--failed", action="store_true", help="also train again what failed, from its last good checkpoint")
-    trust = "execute what the plan of the sweep names although it does not lie under the current folder"
+    parser.add_argument("--failed", action="store_true", help="also retry failed runs, from their last good checkpoint")
+    trust = "execute plugins that the plan names and that lie outside the current folder"
     parser.add_argument(TRUST, action="store_true", help=trust)
 
 
@@ -129,7 +129,7 @@ def _dashboard(parser: Parser) -> None:
 def _plot(parser: Parser) -> None:
     _runs(parser)
     parser.add_argument("--figure", required=True, metavar="NAME", help="one of those below")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending says the format: .pdf, .png or .svg")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="its suffix decides the format: .pdf, .png or .svg")
     parser.add_argument("--task", metavar="TASK", help="this task only; default: all, one below the other")
     parser.more = _figures
 
@@ -142,11 +142,11 @@ def _figures() -> str:
 
 def _importance(parser: Parser) -> None:
     _runs(parser)
-    parser.add_argument("--cell", help="of this cell alone")
+    parser.add_argument("--cell", help="only this cell; default: all")
     parser.add_argument("--metric", help="'test mse', 'last grad/norm', 'steps val/mse < 0.01'; default: the validation score")
-    resamples = "of the bootstrap; default: as many as its intervals need"
+    resamples = "resamples of the bootstrap; default: as many as its intervals need"
     parser.add_argument("--resamples", action=Whole, maximum=1_000_000, metavar="N", help=resamples)
-    parser.add_argument("--seed", action=Whole, maximum=2**31, default=0, help="of forests and bootstrap; default: 0")
+    parser.add_argument("--seed", action=Whole, maximum=2**31, default=0, help="seed for the forests and the bootstrap; default: 0")
     _format(parser, "json")
 
 
@@ -154,9 +154,9 @@ def _inspect(parser: Parser) -> None:
     _runs(parser, "+")
     parser.add_argument("--checkpoint", default="best", choices=("best", "last"), help="default: best")
     parser.add_argument("--split", default="test", choices=("val", "test"), help="default: test")
-    sequences = "that gates and gradients are of; default: 256"
+    sequences = "sequences to compute gates and gradients from; default: 256"
     parser.add_argument("--sequences", action=Whole, minimum=1, default=256, metavar="N", help=sequences)
-    trust = "execute the plugins that a run names although they do not lie under the current folder, or its copies of them"
+    trust = "execute plugins (or the run's copies of them) that lie outside the current folder"
     parser.add_argument(TRUST, action="store_true", help=trust)
 
 
@@ -202,7 +202,7 @@ def _bench(parser: Parser) -> None:
     _dtype(parser)
     parser.add_argument("--baseline", default="lstm", metavar="CELL", help="the unit of time per FLOP; default: lstm")
     _format(parser, "json")
-    keep = "put the figures in the place of those that `gatelab explain` shows (gatelab/bench/measured.json)"
+    keep = "replace the figures that `gatelab explain` shows (gatelab/bench/measured.json)"
     parser.add_argument("--keep", action="store_true", help=keep)
     parser.add_argument("--quick", action="store_true", help="two small shapes, in seconds")
     parser.add_argument("--training", action="store_true", help="whole training steps against a bare loop instead (adding, lstm)")
@@ -218,7 +218,7 @@ def _wandb(parser: Parser) -> None:
     parser.add_argument("view", choices=("report", "workspace"), help="what to make")
     parser.add_argument("project", metavar="PROJECT", help="W&B project, as in logger.project")
     parser.add_argument("--entity", metavar="NAME", help="W&B team or user; default: yours")
-    layers = "of the models; default: 1"
+    layers = "layers of the models; default: 1"
     parser.add_argument("--layers", action=Whole, minimum=1, maximum=MOST_LAYERS, default=1, metavar="N", help=layers)
     parser.add_argument("--format", choices=("json",), help="print the workspace instead of saving it; needs no account")
 

@@ -16,5 +16,5 @@ def run(options: argparse.Namespace) -> int:
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            say("\nThe dashboard has ended; runs go on.")
+            say("\nThe dashboard has ended; runs continue.")
     return 0

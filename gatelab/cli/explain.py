@@ -18,8 +18,8 @@ from gatelab.tasks import Task
 EXAMPLE = (64, 128)  # D, H of the figures
 LEGEND = (
     "ms: forward + backward with weight gradients; times: how often faster than the eager loop and than torch's own, with the "
-    "allocator as a user finds it (found) and with our settings (tuned, and where nothing is said); peak: share of the FMA peak. "
-    f"`{measured.AGAIN}` measures all cells anew."
+    "allocator as a user finds it (found) and with our settings (tuned; also the columns without a note); peak: share of the FMA "
+    f"peak. `{measured.AGAIN}` measures all cells again."
 )
 TAPE = 100  # steps on the tape in the figures of a cell with memory
 

@@ -22,7 +22,11 @@ def run(options: argparse.Namespace) -> int:
         say(cpu.source(cell, getattr(torch, options.dtype)).rstrip("\n"))
         return 0
     if options.words:
-        raise UserError(f"kernels {options.action}: '{options.words[0]}' is not accepted: it takes the whole cache, as a whole.")
+        does = "lists" if options.action == "list" else "empties"
+        raise UserError(
+            f"kernels {options.action}: '{options.words[0]}' is not accepted. `kernels {options.action}` takes no cell; it always "
+            f"{does} the whole cache."
+        )
     if options.action == "list":
         _list()
     else:

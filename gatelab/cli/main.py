@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """What no command has foreseen: one sentence, and the traceback for whoever asks for it."""
+    """What no command has foreseen: one sentence, and the traceback if the user asks for it."""
     if os.environ.get("GATELAB_TRACEBACK"):
         raise error
     what = " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,4 +1,4 @@
-"""`gatelab resume`: goes on with a sweep, by the commands that it was begun with."""
+"""`gatelab resume`: continues a sweep, by the commands that began it."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from gatelab.sweeps.jobs.recorded import check_command
 
 
 def run(options: argparse.Namespace) -> int:
-    """Repeats every command of the sweep where it was given: what is finished is skipped, and what was cut off goes on.
+    """Repeats every command of the sweep where it was given: finished runs are skipped, and interrupted ones resume.
 
     Returns:
         The exit status: 0, or 1 if a run failed, now or before.
@@ -26,7 +26,9 @@ def run(options: argparse.Namespace) -> int:
     folder = sweep_folder(options.sweep, options.out).absolute()
     found = commands(folder)
     if not found:
-        raise UserError(f"{folder / 'plan.json'} knows no command; it is of an earlier version. Repeat the command instead.")
+        raise UserError(
+            f"{folder / 'plan.json'} records no command (it was written by an older version). Run the original command again."
+        )
     plan, planned = folder / "plan.json", {one.path.name for one in read_plan(folder)}
     # All of them are looked at, from the folder of the user, before the first one trains. What an earlier call has added goes.
     begun = [(_without_retry(check_command(command, options.trust, plan)), str(command.get("folder", ""))) for command in found]

@@ -26,7 +26,7 @@ _STYLES |= dict.fromkeys(("interrupted", "preempted", "stale"), "yellow")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints where the runs stand, and on stderr what cannot be read; that is no failure, whatever became of the runs."""
+    """Prints where the runs stand, and on stderr what cannot be read; the exit status does not depend on the runs."""
     folders = folders_of(options)
     if options.format == "json":
         say(json.dumps(_plain(overview(folders)), indent=1))

@@ -26,8 +26,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not wandb_key():
         raise UserError(
-            f"wandb {options.view}: W&B makes it on its server and wants an account. Run `wandb login`, or set WANDB_API_KEY "
-            "(and WANDB_BASE_URL for a server of your own), then call this again."
+            f"wandb {options.view}: it is created on W&B's server, which requires an account. Run `wandb login`, or set "
+            "WANDB_API_KEY (and WANDB_BASE_URL for a server of your own), then repeat the command."
         )
     try:
         view = make(options.entity or _own_entity(), options.project, metrics, gates, options.layers).save()

@@ -122,7 +122,7 @@ BAD = {
     "two cells to print": (["kernels", "show", "lstm", "gru"], ["name one cell"]),
     "a sweep to print": (["kernels", "show", "cell=lstm,gru"], ["name one cell"]),
     "unknown plugin to print": (["kernels", "show", "mine", "plugins=[nope.py]"], ["nope.py", "was not found"]),
-    "part of the cache": (["kernels", "clear", "lstm"], ["'lstm'", "as a whole"]),
+    "part of the cache": (["kernels", "clear", "lstm"], ["'lstm'", "takes no cell"]),
     "unknown action": (["kernels", "shwo"], ["shwo", "show"]),
     "unknown cell to explain": (["explain", "cell=lstmm"], ["Did you mean 'lstm'"]),
 }

@@ -147,7 +147,7 @@ class _Share:
 
     def __init__(self, name: str, number: int, processes: int, options: argparse.Namespace, folder: Path) -> None:
         self._path, self._log = folder / f"{name}-{number}.json", folder / f"{name}-{number}.log"
-        self._command = [sys.executable, "-m", "gatelab.bench.gpu", "--child", f"{name}:{number}:{processes}"]
+        self._command = [sys.executable, "-P", "-m", "gatelab.bench.gpu", "--child", f"{name}:{number}:{processes}"]
         self._command += ["--device", _device(options), "--rounds", str(options.rounds), "--out", str(self._path)]
         self._command += ["--small"] if options.small else []
         self._command += ["--cells", options.cells] if options.cells else []

@@ -112,5 +112,7 @@ def _library() -> tuple[Any, Any]:
             import wandb_workspaces.reports.v2 as wr
             import wandb_workspaces.workspaces as ws
     except ImportError as error:
-        raise UserError(f"W&B workspaces and reports need a library more: pip install 'gatelab[workspaces]' ({error}).") from error
+        raise UserError(
+            f"W&B workspaces and reports need an extra package: pip install 'gatelab[workspaces]' ({error})."
+        ) from error
     return wr, ws
