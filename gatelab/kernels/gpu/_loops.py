@@ -98,7 +98,7 @@ def _padded(H: int) -> int:
 
 def _launch(kernels: Kernels, inputs: Inputs) -> tuple[tuple[int, ...], dict[str, Any]]:
     """The grid and the constants of a launch."""
-    import triton.language as tl
+    import triton.language as tl  # pyright: ignore[reportMissingImports] - torch's CPU build has none
 
     N, _, B, _, H = inputs.sizes
     tile, block = (_ROWS, _padded(H)) if kernels.layout.recurrent else (1, min(_padded(H), 128))

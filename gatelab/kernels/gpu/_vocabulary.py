@@ -1,7 +1,7 @@
 """The functions that printed equations are made of, in Triton. Imported by generated modules alone: Triton may be absent."""
 
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports] - torch's CPU build has none
+import triton.language as tl  # pyright: ignore[reportMissingImports] - torch's CPU build has none
 
 
 @triton.jit
