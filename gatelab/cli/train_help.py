@@ -20,8 +20,8 @@ Trains one run; with -m, all combinations of the values given (a sweep).
   gatelab train cell=cifg task=adding task.length=200 seed=3
   gatelab train -m cell=lstm,gru optimizer.lr=1e-3,1e-2 'seed=range(5)'
 
-  -m, --multirun         train a sweep, in processes of this machine; elsewhere
-                         with hydra/launcher=slurm or ray
+  -m, --multirun         train a sweep, in processes of this machine; on a
+                         cluster with its hydra/launcher, see below
   --dry-run              say what would be trained, and whether it can be
   -c, --cfg job          print the whole configuration
   --hydra-help           what else Hydra takes
