@@ -5,8 +5,15 @@ from typing import Any
 
 from rich.table import Table
 
-from gatelab.bench import overhead
+from gatelab.bench import measured, overhead
+from gatelab.cells import Cell
 from gatelab.process.console import Console
+
+SPEED = (
+    "ms: forward + backward with weight gradients; times: how often faster than the eager loop and than torch's own, with the "
+    "allocator as a user finds it (found) and with our settings (tuned; also the columns without a note); peak: share of the FMA "
+    f"peak. `{measured.AGAIN}` measures all cells again."
+)
 
 
 def print_kernels(result: dict[str, Any], console: Console) -> None:
@@ -103,3 +110,31 @@ def print_training(result: dict[str, Any], console: Console) -> None:
         table.add_row(f"whole step, logger={name}", f"{whole:.3f}", f"{whole / bare - 1:+.1%}")
     console.print(table)
     console.print(overhead.LEGEND.format(**result), highlight=False)
+
+
+def print_speed(console: Console, name: str, cell: Cell) -> None:
+    """What was measured of a cell, where and when; or that it was not."""
+    run, rows = measured.figures(name, cell)
+    console.print()
+    if not rows:
+        console.print(f"Speed: not measured. `gatelab bench {name}` does it here.", highlight=False)
+        return
+    versus = dict.fromkeys(key for row in rows for key in row["ratios"])
+    headings = ["cell", "B x T x D x H", "ms", *(f"times\n{key.replace('_', chr(10))}" for key in versus), "GFLOP\n/s", "peak"]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "cell" else "right", vertical="bottom", no_wrap=True)
+    for row in rows:
+        ratios = (_number(row["ratios"].get(key), "{:.2f}") for key in versus)
+        milliseconds = None if row["seconds"] is None else 1e3 * row["seconds"]
+        share = _number(row["peak_share"], "{:.0%}")
+        shape = " x ".join(map(str, row["shape"].values()))
+        table.add_row(row["cell"], shape, _number(milliseconds, "{:.1f}"), *ratios, _number(row["gflops"], "{:.1f}"), share)
+    console.print(table)
+    machine = run["machine"]
+    where = f"{machine['cpu']} ({machine['cores']} cores, load {machine['load']:.1f} at the start)"
+    with_what = f"torch {run['versions']['torch']}, backend {', '.join(sorted({str(row['backend']) for row in rows}))}"
+    console.print(
+        f"Measured {run['date'][:10]} on {where}, threads {run['threads']}, {run['dtype']}, {with_what}. {SPEED}",
+        highlight=False,
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from gatelab.bench import measured
+from gatelab.bench.tables import print_speed
 from gatelab.cells import Cell
 from gatelab.cli.naming import apart, entries_of
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
@@ -16,11 +16,6 @@ from gatelab.process.console import Console
 from gatelab.tasks import Task
 
 EXAMPLE = (64, 128)  # D, H of the figures
-LEGEND = (
-    "ms: forward + backward with weight gradients; times: how often faster than the eager loop and than torch's own, with the "
-    "allocator as a user finds it (found) and with our settings (tuned; also the columns without a note); peak: share of the FMA "
-    f"peak. `{measured.AGAIN}` measures all cells again."
-)
 TAPE = 100  # steps on the tape in the figures of a cell with memory
 
 
@@ -39,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
                 table.add_row(*row)
             console.print(table)
             if isinstance(entry, Cell):
-                _print_speed(console, name, entry)
+                print_speed(console, name, entry)
     return 0
 
 
@@ -74,38 +69,6 @@ def _cell_rows(cell: Cell) -> list[tuple[str, str]]:
     if cell.initial_bias:
         rows.append(("initial biases", ", ".join(f"{name} = {value:g}" for name, value in cell.initial_bias.items())))
     return rows
-
-
-def _print_speed(console: Console, name: str, cell: Cell) -> None:
-    """What was measured of a cell, where and when; or that it was not."""
-    run, rows = measured.figures(name, cell)
-    console.print()
-    if not rows:
-        console.print(f"Speed: not measured. `gatelab bench {name}` does it here.", highlight=False)
-        return
-    versus = dict.fromkeys(key for row in rows for key in row["ratios"])
-    headings = ["cell", "B x T x D x H", "ms", *(f"times\n{key.replace('_', chr(10))}" for key in versus), "GFLOP\n/s", "peak"]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "cell" else "right", vertical="bottom", no_wrap=True)
-    for row in rows:
-        ratios = (_figure(row["ratios"].get(key), "{:.2f}") for key in versus)
-        milliseconds = None if row["seconds"] is None else 1e3 * row["seconds"]
-        share = _figure(row["peak_share"], "{:.0%}")
-        shape = " x ".join(map(str, row["shape"].values()))
-        table.add_row(row["cell"], shape, _figure(milliseconds, "{:.1f}"), *ratios, _figure(row["gflops"], "{:.1f}"), share)
-    console.print(table)
-    machine = run["machine"]
-    where = f"{machine['cpu']} ({machine['cores']} cores, load {machine['load']:.1f} at the start)"
-    with_what = f"torch {run['versions']['torch']}, backend {', '.join(sorted({str(row['backend']) for row in rows}))}"
-    console.print(
-        f"Measured {run['date'][:10]} on {where}, threads {run['threads']}, {run['dtype']}, {with_what}. {LEGEND}",
-        highlight=False,
-    )
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
 
 
 def _task_rows(task: Task) -> list[tuple[str, str]]:

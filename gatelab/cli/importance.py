@@ -4,19 +4,11 @@ import argparse
 import contextlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from gatelab.analysis.comparison.export import without_nan
-from gatelab.analysis.comparison.numbers import NOTHING
 from gatelab.analysis.comparison.terminal import print_skipped
-from gatelab.analysis.importance.importance import RESAMPLES, Importance, importances
-from gatelab.analysis.reading.option_values import label
-from gatelab.analysis.statistics.intervals import Interval
+from gatelab.analysis.importance.importance import RESAMPLES, importances
+from gatelab.analysis.importance.terminal import plain, print_importance
 from gatelab.cli.arguments import folders_of, is_sweep, run_folders
 from gatelab.errors import UserError, unknown
 from gatelab.process.console import Console
@@ -42,11 +34,11 @@ def run(options: argparse.Namespace) -> int:
         say(f"{pruned} runs that a search ended early (pruned) are left out.", stderr=True)
     made = importances(kept, search, options.metric, RESAMPLES if options.resamples is None else options.resamples, options.seed)
     if options.format == "json":
-        say(json.dumps([_plain(item) for item in made], indent=1))
+        say(json.dumps([plain(item) for item in made], indent=1))
         return 0
     console = Console()
     for item in made:
-        _print(item, console)
+        print_importance(item, console)
     return 0
 
 
@@ -76,34 +68,3 @@ def _space(words: Iterable[str], folder: Path) -> Path | None:
     from gatelab.sweeps.jobs.conf import conf_folder
 
     return conf_folder() / "space" / f"{name}.yaml"
-
-
-def _plain(item: Importance) -> dict[str, Any]:
-    whole = asdict(item) | {"options": dict(item.options)}
-    whole["shares"] = {option: share._asdict() for option, share in item.shares.items()}
-    whole["interactions"] = item.interactions._asdict()
-    whole["correlated"] = [{"options": [a, b], "correlation": value} for a, b, value in item.correlated]
-    return without_nan(whole)
-
-
-def _print(item: Importance, console: Console) -> None:
-    where = label(item.task, item.options)
-    console.print(Text.assemble((item.cell, "bold"), f"  {where}: {item.metric} over {item.n} runs"))
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("option")
-    table.add_column("share of the variance (95%)", justify="right", no_wrap=True)
-    table.add_column("drawn from", overflow="fold")
-    for option, share in item.shares.items():
-        table.add_row(Text(option), _share(share), Text(item.search[option]))
-    table.add_row("interactions", _share(item.interactions), "")
-    console.print(table)
-    console.print(Text(" ".join([*item.notes, *item.warnings])))
-    console.print()
-
-
-def _share(share: Interval) -> str:
-    if share.value != share.value:
-        return NOTHING
-    if share.low is None or share.high is None:
-        return f"{share.value:.2f}"
-    return f"{share.value:.2f} ({share.low:.2f} to {share.high:.2f})"

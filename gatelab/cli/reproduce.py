@@ -4,20 +4,18 @@ import argparse
 import contextlib
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 from rich.table import Table
 
 import gatelab
-from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate
 from gatelab.analysis.figures.mpl import check_ending
 from gatelab.analysis.papers.claim_figure import write_claim_figure
 from gatelab.analysis.papers.paper import SCALES, Paper, find_papers, read_paper
-from gatelab.analysis.papers.reproduction import COSTS, JudgedClaim, as_record, evaluate, exit_status, summarise
-from gatelab.analysis.reading.status import duration
+from gatelab.analysis.papers.reproduction import as_record, evaluate, exit_status
+from gatelab.analysis.papers.terminal import print_claims
 from gatelab.cli.arguments import output_file
 from gatelab.cli.train import train
 from gatelab.errors import UserError, unknown
@@ -59,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         "date": time.strftime("%Y-%m-%d"),
         "elapsed_seconds": round(time.time() - started, 1),
     }
-    _print(paper, options.scale, claims, record, Console())
+    print_claims(paper, options.scale, claims, record, Console())
     for path in (options.out / f"{paper.name}-{options.scale}" / "result.json", options.save):
         if path is not None:
             write_json(path, record)
@@ -106,42 +104,6 @@ def _results(paths: Sequence[Path]) -> list[Run]:
         with contextlib.suppress(UserError):  # not begun, or damaged: it is trained
             found.append(read_run(path))
     return [run for run in found if run.outcome == "finished" or run.diverged]
-
-
-def _print(paper: Paper, scale: str, claims: Sequence[JudgedClaim], record: Mapping[str, Any], console: Console) -> None:
-    console.print(f"\n{paper.citation}\n{paper.link}   scale: {scale}\n", highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("claim", "in the paper", "here", "n", "verdict"):
-        table.add_column(heading, overflow="fold")
-    for judged in claims:
-        verdict = judged.verdict
-        figure = estimate(verdict.figure)
-        means = ", ".join(f"{arm} {mean:.4g}" for arm, mean in judged.means.items())
-        said = verdict.decision
-        if verdict.needed:
-            said += f": would need about {verdict.needed} runs"
-        elif verdict.note:
-            said += f": {verdict.note}"
-        claim, quantity = judged.claim, f"{judged.claim.quantity}: {means}\n{judged.claim.comparison}: {figure}"
-        table.add_row(f"{claim.statement} ({claim.source})", claim.paper, quantity, "/".join(map(str, verdict.n)), said)
-    console.print(table)
-    console.print(_costs(record["arms"]))
-    counts = {what: sum(arm[what] for arm in record["arms"].values()) for what in ("diverged", "failed")}
-    lost = "".join(f"; {count} runs {what}" for what, count in counts.items() if count)
-    time_taken = f"{duration(record['elapsed_seconds'])} for this command; its runs took {record['core_seconds']:,.0f} core seconds"
-    console.print(f"\n{summarise(claims)}{lost}. {time_taken} on {record['machine']}.", highlight=False)
-
-
-def _costs(arms: Mapping[str, Any]) -> Table:
-    """What stands beside the scores: sizes and costs of every arm."""
-    table = Table(box=None, header_style="bold", pad_edge=False, caption="medians over the runs; FLOPs of one time step, forward")
-    table.add_column("\narm")
-    for heading in ("\nruns", "\nH", "\nparams", "FLOPs\na step", "\ns/step", "\nseconds"):
-        table.add_column(heading, justify="right")
-    for name, arm in arms.items():
-        costs = [NOTHING if arm[key] is None else engineering(arm[key]) for key in COSTS]
-        table.add_row(name, str(arm["finished"]), *costs)
-    return table
 
 
 def _print_list(folder: Path) -> None:
