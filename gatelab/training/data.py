@@ -7,6 +7,8 @@ import numpy as np
 from gatelab.tasks import TASKS, Batch, Split, Task, Watched
 from gatelab.training.parallel import Team
 
+AHEAD = 10  # batches made in one go: between two steps a processor has forgotten how, and takes three times as long for one
+AHEAD_BYTES = 2**22  # at most, of them
 EVALUATION_BATCH = 256  # sequences; evaluation keeps no activations, so that larger batches cost little memory
 
 
@@ -32,8 +34,14 @@ class TrainingStream:
     def __iter__(self) -> Iterator[Batch]:
         number = self.start()
         while True:
-            yield self.task.batch("train", self.seed, self.indices(number)[self.team.rows(self.batch_size)])
-            number += 1
+            batch = self._batch(number)
+            ahead = min(AHEAD, AHEAD_BYTES // _bytes(batch))
+            following = [self._batch(number + place) for place in range(1, ahead)]
+            yield from (batch, *following)
+            number += 1 + len(following)
+
+    def _batch(self, number: int) -> Batch:
+        return self.task.batch("train", self.seed, self.indices(number)[self.team.rows(self.batch_size)])
 
     def indices(self, number: int) -> np.ndarray:
         """The sequences of batch `number`, those of all processes."""
@@ -66,6 +74,10 @@ class EvaluationBatches:
         whole = [np.arange(first, min(first + EVALUATION_BATCH, self.size)) for first in firsts]
         shares = [indices[self.team.rows(len(indices))] for indices in whole]
         return [indices for indices in shares if len(indices)]
+
+
+def _bytes(batch: Batch) -> int:
+    return sum(part.nbytes for part in batch if part is not None)
 
 
 def _watched(task: Task) -> Watched:

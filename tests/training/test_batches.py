@@ -1,10 +1,13 @@
 """Streams of batches."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from gatelab.tasks import TASKS
+from gatelab.training import data
 from gatelab.training.data import EVALUATION_BATCH, EvaluationBatches, TrainingStream
 
 
@@ -43,3 +46,12 @@ def test_evaluation_sees_every_sequence_once(split):
     assert len(batches) == len(EvaluationBatches(task, split))
     assert all(len(batch.x) <= EVALUATION_BATCH for batch in batches)
     assert sum(len(batch.x) for batch in batches) == task.size(split)
+
+
+@pytest.mark.parametrize("most", [0, 1000, 2**30])
+def test_batches_made_ahead_are_those_made_one_by_one(monkeypatch: pytest.MonkeyPatch, most: int):
+    monkeypatch.setattr(data, "AHEAD_BYTES", most)
+    task = TASKS.build("adding", length=5)
+    found = list(itertools.islice(TrainingStream(task, 3, 4, lambda: 7), 25))
+    for number, batch in enumerate(found, 7):
+        assert torch.equal(batch.x, task.batch("train", 3, np.arange(4 * number, 4 * number + 4)).x)
