@@ -126,6 +126,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Python ends as elsewhere: extension modules that look for what was never freed find nothing, and print nothing."""
+    gc.unfreeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is slow comes first: a long test among the last ones would leave all other cores idle."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -1,6 +1,8 @@
 """A section of the script: named rows, each a function that measures and returns plain containers."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,15 @@ from gatelab.errors import UserError
 from gatelab.kernels import BACKENDS, serving
 
 Rows = dict[str, Callable[[], dict[str, Any]]]
+
+# Ways of one backend to compute the same, and what the environment says to get each.
+WAYS: dict[str, dict[str, dict[str, str]]] = {
+    "gpu": {
+        "loops": {"GATELAB_GPU_PATH": "loops"},
+        "stepwise": {"GATELAB_GPU_PATH": "stepwise"},
+        "stepwise, no graphs": {"GATELAB_GPU_PATH": "stepwise", "GATELAB_GPU_GRAPHS": "0"},
+    }
+}
 
 TRIED = Shape(2, 5, 3, 4)  # where the script itself is tried
 
@@ -79,6 +90,21 @@ class Rounding:
 
     def __exit__(self, *error: object) -> None:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self._before
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Some variables of the environment, for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def dtype_of(word: str) -> torch.dtype:

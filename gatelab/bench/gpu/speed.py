@@ -10,7 +10,7 @@ import torch
 
 from gatelab.bench import clock, steps
 from gatelab.bench.cases import Shape
-from gatelab.bench.gpu.section import TRIED, Rounding, Rows, Setting, columns, dtype_of
+from gatelab.bench.gpu.section import TRIED, WAYS, Rounding, Rows, Setting, columns, dtype_of, environment
 from gatelab.bench.statistics import Times, ratio
 from gatelab.cells import CELLS, Cell
 from gatelab.diagnostics.cost import training_flops
@@ -79,7 +79,9 @@ def _plans(setting: Setting, cell: Cell, name: str, shape: Shape, word: str) -> 
                 plans["pararnn"] = common | {"kind": "pararnn", "module": cell.peer.__name__}
     for backend, refusal in setting.backends(cell, dtype_of(word)).items():
         if refusal is None:
-            plans[backend] = common | {"kind": "gatelab", "cell": name, "options": {}, "backend": backend}
+            plan = common | {"kind": "gatelab", "cell": name, "options": {}, "backend": backend}
+            plans[backend] = plan
+            plans |= {f"{backend} {way}": plan | {"environment": of} for way, of in WAYS.get(backend, {}).items()}
         else:
             refused[backend] = refusal
     return plans, refused
@@ -98,16 +100,26 @@ def _step(
             if key in without:
                 continue
             try:
-                calls[key] = steps.build(step)
+                calls[key] = _within(step.get("environment", {}), steps.build(step))
             except Exception as error:
                 refused[key] = clock.reason(error)
         times, failed = clock.measure(calls, setting.device, setting.rounds)
-    own = next((backend for backend in BACKENDS if backend in times), None)  # that `auto` would take
+    own = next((backend for backend in BACKENDS if backend in times), None)
     found: dict[str, Any] = {"columns": columns(times, refused | failed), "backend": own}
     if own is not None:
         found["ratios"] = _ratios(times, times[own])
         found["tflops"] = training_flops(cell, *shape) / clock.median(times[own]) / 1e12
     return found
+
+
+def _within(variables: Mapping[str, str], call: Callable[[], object]) -> Callable[[], object]:
+    """The call with some variables of the environment."""
+
+    def within() -> object:
+        with environment(variables):
+            return call()
+
+    return within if variables else call
 
 
 def _ratios(times: Mapping[str, Times], own: Times) -> dict[str, float]:
@@ -127,7 +139,7 @@ def _launches(setting: Setting, name: str, shape: Shape) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, step in plans.items():
         try:
-            found[key] = _profiled(steps.build(step), setting.gpu, shape.T)
+            found[key] = _profiled(_within(step.get("environment", {}), steps.build(step)), setting.gpu, shape.T)
         except Exception as error:
             refused[key] = clock.reason(error)
     return {"columns": found | {key: {"refused": why} for key, why in refused.items()}}
