@@ -234,7 +234,7 @@ def build(plain: dict[str, Any]) -> Config:
     Raises:
         UserError: a value is out of bounds, a part is missing, or an unknown key was added.
     """
-    parts: dict[str, Any] = {"init": {"name": "standard"}} | plain  # a run of an earlier version has none
+    parts: dict[str, Any] = {"init": {"name": "standard"}} | plain  # the default of the command line, too
     classes: dict[str, type] = {"model": Model, "schedule": Schedule, "trainer": Trainer, "logger": Logger, "machine": Machine}
     for key in ("cell", "task", *GROUPS, *classes):
         if not isinstance(parts.get(key), dict):

@@ -59,9 +59,7 @@ class Run:
     @property
     def state(self) -> str:
         """One of STATES."""
-        state = self.status["state"]
-        # Earlier versions took a run that was stopped for one that failed.
-        return "preempted" if state == "failed" and self.status.get("cause") == "interrupted" else state
+        return self.status["state"]
 
     @property
     def outcome(self) -> str:

@@ -160,16 +160,12 @@ def _read_plan(file: Path) -> dict[str, Any]:
     runs, commands = found.get("runs"), found.get("commands")
     kept: dict[str, dict[str, Any]] = {}
     for name, entry in runs.items() if isinstance(runs, dict) else ():
-        if isinstance(entry, list) and len(entry) == 2:  # of an earlier version
-            entry = {"cell": entry[0], "task": entry[1]}
         if not is_folder_name(name):
             continue
         if isinstance(entry, dict) and isinstance(entry.get("cell"), str) and isinstance(entry.get("task"), str):
             given = entry.get("overrides")
             entry["overrides"] = list(map(str, given)) if isinstance(given, list) else []
             kept[name] = entry
-    if commands is None and "pid" in found:  # of an earlier version
-        commands = [{key: value for key, value in found.items() if key != "runs"}]
     commands = [command for command in commands if isinstance(command, dict)] if isinstance(commands, list) else []
     return {"commands": commands, "runs": kept}
 

@@ -149,7 +149,7 @@ def damage(path: Path) -> str | None:
         known = _hashes(path.parent).get(path.name)
         if known and _hash(path) not in known:
             return "is damaged (its SHA-256 is not the one that was noted)"
-        if not known:  # of an earlier version, or the hashes are lost: torch's format has a sum for each of its parts
+        if not known:  # the hashes are lost: torch's format has a sum for each of its parts
             with zipfile.ZipFile(path) as file:
                 if file.testzip() is not None:
                     return "is damaged (a checksum is wrong)"

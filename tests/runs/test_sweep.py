@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ def test_ended_runs():
     assert state_of(state="finished") == "finished"
     assert state_of(state="failed", cause="error") == "failed"
     assert state_of(state="failed") == "failed"  # written before causes were
-    assert state_of(state="failed", cause="interrupted") == "preempted"  # of earlier versions
     assert state_of(state="queued") == "queued"
     assert state_of(state="preempted") == "preempted"
 
@@ -99,7 +97,7 @@ def test_a_damaged_plan_is_none(tmp_path: Path, text: str):
 def test_names_of_a_plan_do_not_leave_its_folder(tmp_path: Path):
     write_plan({tmp_path / "a": config("lstm")})
     file = tmp_path / "sweeps" / "s" / "plan.json"
-    file.write_text(json.dumps({"runs": {"../../etc/a": ["lstm", "adding"]}, "started": time.time(), **HERE}))
+    file.write_text(json.dumps({"runs": {"../../etc/a": {"cell": "lstm", "task": "adding"}}, "commands": []}))
     assert read_plans([tmp_path]) == []
 
 
@@ -122,12 +120,3 @@ def test_commands_are_kept_each_once(tmp_path: Path, gone: int):
 def test_there_are_no_commands_without_a_plan(tmp_path: Path):
     with pytest.raises(UserError, match=r"plan\.json is missing"):
         commands(tmp_path)
-
-
-def test_a_plan_of_an_earlier_version(tmp_path: Path, gone: int):
-    file = tmp_path / "sweeps" / "s" / "plan.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"started": 1.0, "runs": {"a": ["lstm", "adding"]}, **HERE, "pid": gone}))
-    (planned,) = read_plans([tmp_path])
-    assert (planned.cell, planned.task, planned.alive) == ("lstm", "adding", False)
-    assert commands(file.parent) == []

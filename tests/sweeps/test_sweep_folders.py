@@ -140,7 +140,7 @@ def test_names_of_sweeps(name: str, fit: bool, tmp_path: Path, gatelab: Gatelab,
     assert is_folder_name(name) == fit
     file = tmp_path / "sweeps" / "s" / "plan.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"runs": {name: ["rnn", "adding"]}, "commands": []}))
+    file.write_text(json.dumps({"runs": {name: {"cell": "rnn", "task": "adding"}}, "commands": []}))
     assert [run.path.name for run in read_plan(file.parent)] == ([name] if fit else [])
 
 

@@ -39,7 +39,7 @@ def test_every_state(make_run, tmp_path: Path):
     noted(make_run(seed=2, state="running"), updated=START, host="elsewhere", pid=7)
     noted(make_run(seed=3, state="failed", error="Out of\nmemory."))
     noted(make_run(seed=4, state="diverged"))
-    noted(make_run(seed=5, state="failed"), cause="interrupted", error="Interrupted; the same command resumes it.")
+    noted(make_run(seed=5, state="preempted"), error="Interrupted; the same command resumes it.")
     planned(tmp_path / "runs", "next", json.loads((make_run(seed=0) / "status.json").read_text())["id"])
     noted(make_run(seed=0), updated=START + 50)
     found = overview([tmp_path / "runs"], now)
