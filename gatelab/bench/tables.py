@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from gatelab.bench import measured, overhead
+from gatelab.bench import measured
 from gatelab.cells import Cell
 from gatelab.process.console import Console
 
@@ -98,6 +98,8 @@ MiB: peak resident memory of a fresh process above its level after imports and a
 
 def print_training(result: dict[str, Any], console: Console) -> None:
     """What each part of a training step costs beyond a bare loop."""
+    from gatelab.bench import overhead  # with Lightning
+
     table = Table(title=overhead.TITLE, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for heading in ("part", "ms a step", "share of the bare step"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
