@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gatelab.cells import Cell
 from gatelab.kernels.gpu._products import Packed
-from gatelab.kernels.gpu._source import COMPUTES, Kernels, kernels
+from gatelab.kernels.gpu._source import COMPUTES, LAUNCH, Kernels, kernels
 
 STEPS = 64  # of a chunk: a power of two
 _PLANS = 16  # shapes whose buffers and graphs are kept
@@ -67,7 +67,7 @@ class Chunk:
         block = min(1 << (H - 1).bit_length(), 256)
         self.grid = (N * B, math.ceil(H / block))
         self.flags = {"ENDS": shape.ends, "RECORD": shape.record, "RESETS": shape.resets}
-        self.sizes = {"B": B, "H": H, "K": STEPS, "ROWS": N * B, "BLOCK": block, "num_warps": max(1, block // 64)}
+        self.sizes = {"B": B, "H": H, "K": STEPS, "ROWS": N * B, "BLOCK": block, "num_warps": max(1, block // 64), **LAUNCH}
 
     def _new(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return torch.zeros(shape, dtype=dtype or self.shape.dtype, device=self.shape.device)

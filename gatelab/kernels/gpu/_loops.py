@@ -10,7 +10,7 @@ from torch import Tensor
 from gatelab.kernels._inputs import Inputs
 from gatelab.kernels.gpu._printer import Layout
 from gatelab.kernels.gpu._products import Held, Packed, Run, flows, gradients, project, records
-from gatelab.kernels.gpu._source import COMPUTES, Kernels, loops
+from gatelab.kernels.gpu._source import COMPUTES, LAUNCH, Kernels, loops
 
 _ROWS = 16  # the least that a product of matrix units takes
 _ON_CHIP = 128 * 1024  # bytes of recurrent weights: half of the registers of a multiprocessor
@@ -110,4 +110,5 @@ def _launch(kernels: Kernels, inputs: Inputs) -> tuple[tuple[int, ...], dict[str
         "BLOCK": block,
         "num_warps": max(1, min(16, block * tile // 128)),
         "num_stages": 1,
+        **LAUNCH,
     }
