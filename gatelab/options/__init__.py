@@ -1,6 +1,7 @@
 """Fields as options: a dataclass field is at once a constructor argument, a Hydra option, a line of documentation and a check."""
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -154,8 +155,9 @@ def _holds(hint: Any) -> bool:
     return hint in (int, float, bool, str, list, tuple, type(None), Any)
 
 
+@functools.lru_cache(maxsize=1024)
 def schema(cls: type, name: str) -> type:
-    """The mutable twin of an options class, as OmegaConf wants it, with the registry name in front.
+    """The mutable twin of an options class, as OmegaConf wants it, with the registry name in front; one for each class.
 
     OmegaConf makes a frozen dataclass read-only, so that Hydra could not override a single option of it.
     """

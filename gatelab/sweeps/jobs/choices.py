@@ -10,6 +10,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
 from gatelab.cells import CELLS
 from gatelab.config import GROUPS, Config
@@ -41,14 +42,13 @@ _offer_hydra_plugins()  # at import: Hydra looks once, before the first configur
 
 def store_choices() -> None:
     """Tells Hydra the options of every cell, task and other choice, and the shape of a whole run."""
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config, **_REPLACE)
+    _store(None, "schema", Config)
     for group, choices in GROUPS.items():
         for name, cls in choices.items():
-            store.store(group=group, name=name, node=cls, **_REPLACE)
+            _store(group, name, cls)
     for group, registry in REGISTRIES.items():
         for name in registry.names():
-            store.store(group=group, name=name, node=schema(registry.get(name), name), **_REPLACE)
+            _store(group, name, schema(registry.get(name), name))
     plugins, module = Plugins.instance(), importlib.import_module(PLUGINS)
     for group, registry in OF_HYDRA.items():
         for name in registry.names():
@@ -56,7 +56,17 @@ def store_choices() -> None:
                 continue
             target = f"{registry.kind.capitalize()}_{name}"
             plugins.register(getattr(module, target))
-            store.store(group=group, name=name, node=_node(cls, f"{PLUGINS}.{target}"), **_REPLACE)
+            ConfigStore.instance().store(group=group, name=name, node=_node(cls, f"{PLUGINS}.{target}"), **_REPLACE)
+
+
+def _store(group: str | None, name: str, cls: type) -> None:
+    """Stores a dataclass, unless that is what Hydra has: a process may call many commands, and most know the same choices."""
+    store = ConfigStore.instance()
+    entry: Any = store.repo
+    for part in [*(group.split("/") if group else ()), f"{name}.yaml"]:
+        entry = entry.get(part, {})
+    if not entry or OmegaConf.get_type(entry.node) is not cls:
+        store.store(group=group, name=name, node=cls, **_REPLACE)
 
 
 def _node(cls: Any, target: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from gatelab.config import GROUPS, Config
 from gatelab.sweeps.jobs import compose
@@ -76,6 +77,18 @@ def test_every_choice_composes(group, name):
             config = config_of(f"{group}={name}", f"{group}.{field.name}={field.default / 2}")
             assert getattr(getattr(config, group), field.name) == field.default / 2
     assert type(getattr(config_of(f"{group}={name}"), group)) is cls
+
+
+def test_an_entry_of_hydra_is_made_once_and_again_if_another_took_its_place(monkeypatch: pytest.MonkeyPatch):
+    compose.register_schemas()
+    entries = ConfigStore.instance().repo["cell"]
+    first = entries["lstm.yaml"]
+    compose.register_schemas()
+    assert entries["lstm.yaml"] is first
+    monkeypatch.setitem(entries, "lstm.yaml", entries["gru.yaml"])
+    compose.register_schemas()
+    assert entries["lstm.yaml"] is not entries["gru.yaml"]
+    assert entries["lstm.yaml"].node == first.node
 
 
 def test_the_jobs_of_a_sweep_have_directories_of_their_own(tmp_path):

@@ -107,7 +107,8 @@ def test_every_interpreter_that_is_started_is_told_so():
     """Wherever a command begins with the interpreter, `-P` comes next."""
     seen = 0
     for file in Path(gatelab.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        text = file.read_text()
+        for node in ast.walk(ast.parse(text)) if "sys.executable" in text else ():
             if isinstance(node, (ast.List, ast.Tuple)) and node.elts and ast.unparse(node.elts[0]) == "sys.executable":
                 assert ast.unparse(node.elts[1]) == "'-P'", f"{file}:{node.lineno}"
                 seen += 1
