@@ -20,7 +20,7 @@ COMPUTES = {
     torch.float16: torch.float32,
 }
 
-# Options of every launch. A product and a sum become one operation; Triton 3.9 warns where neither this nor the opposite is asked for.
+# Of every launch: a product and a sum become one operation. Triton 3.9 warns where neither this nor the opposite is asked for.
 LAUNCH = {"enable_fp_fusion": True}
 
 
