@@ -161,8 +161,9 @@ def test_tensors_elsewhere_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_auto_on_a_cpu_neither_imports_triton_nor_speaks_of_it() -> None:
-    lines = "import sys, torch, gatelab; gatelab.RNN('lstm', 2, 3)(torch.zeros(4, 1, 2)); assert 'triton' not in sys.modules"
+def test_auto_on_a_cpu_neither_needs_triton_nor_speaks_of_it() -> None:
+    """An import of Triton fails here: torch itself imports it for a trace where it is installed."""
+    lines = "import sys; sys.modules['triton'] = None; import torch, gatelab; gatelab.RNN('lstm', 2, 3)(torch.zeros(4, 1, 2))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", lines], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
