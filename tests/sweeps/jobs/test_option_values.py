@@ -66,19 +66,11 @@ CASES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
     "choices": ([], [(key, TEXTS) for key in ("experiment", "hydra/launcher", "hydra.verbose", "foo", "+foo", "hydra.run.dir")]),
     "choices of a sweep": (["-m", "seed=0,1"], [(key, TEXTS) for key in ("hydra/launcher", "hydra/sweeper", "sweep", "out")]),
 }
-QUICK = ("schedule", "launcher")
+QUICK = ("launcher",)
 
 
 def contents(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-@pytest.fixture
-def told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra is told of the schemas once, so that what was composed before serves again: a fifth of the time."""
-    compose.register_schemas()
-    monkeypatch.setattr(compose, "register_schemas", lambda: None)
-    monkeypatch.setenv("WANDB_MODE", "offline")
 
 
 def problem(status: object, out: str, err: str, before: list[str], after: list[str]) -> str | None:
@@ -96,9 +88,9 @@ def problem(status: object, out: str, err: str, before: list[str], after: list[s
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES])
-@pytest.mark.usefixtures("told_once")
 def test_every_value_of_every_option_is_taken_or_refused(case: str, gatelab, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
     before = contents(tmp_path)
     first, options = CASES[case]
     failures = []
