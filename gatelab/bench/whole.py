@@ -13,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from gatelab.process.output import say
+
 STEPS = 1000
 BARE = f"""
 import torch
@@ -44,8 +46,8 @@ def measure(pairs: int) -> list[tuple[tuple[float, float], tuple[float, float]]]
     found = []
     for _ in range(pairs):
         with tempfile.TemporaryDirectory() as folder:
-            train = _seconds([sys.executable, "-m", "gatelab", "train", *TRAIN, f"out={folder}/runs"], folder)
-            found.append((train, _seconds([sys.executable, "-c", BARE], folder)))
+            train = _seconds([sys.executable, "-P", "-m", "gatelab", "train", *TRAIN, f"out={folder}/runs"], folder)
+            found.append((train, _seconds([sys.executable, "-P", "-c", BARE], folder)))
     return found
 
 
@@ -63,7 +65,7 @@ def main() -> None:
     for number, name in enumerate(("clock", "processor")):
         train, bare = ([pair[which][number] for pair in found] for which in (0, 1))
         ratios = [one / other for one, other in zip(train, bare, strict=True)]
-        print(
+        say(
             f"{name:<10} gatelab train {statistics.median(train):.2f} s, bare {statistics.median(bare):.2f} s, ratio "
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} pairs)"
         )

@@ -78,7 +78,7 @@ def test_a_section_that_takes_too_long_is_ended(run):
 
 def test_an_unknown_section_is_named(capsys: pytest.CaptureFixture[str]):
     assert script.main(["--sections", "shapes,sizes"]) == 2
-    assert "no section 'sizes'" in capsys.readouterr().err
+    assert "Unknown section 'sizes'" in capsys.readouterr().err
 
 
 def test_a_row_that_raises_leaves_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -21,6 +21,8 @@ from typing import Any
 
 from gatelab.bench.gpu import accuracy, ceilings, runs, speed, threads, training
 from gatelab.bench.gpu.section import Section
+from gatelab.errors import unknown
+from gatelab.process.output import say
 from gatelab.runs.files import read_json, write_json
 
 # In the order of their worth: the last ones are left out where time runs out.
@@ -49,7 +51,7 @@ def main(arguments: list[str]) -> int:
     names = options.sections.split(",") if options.sections else [*SECTIONS]
     for name in names:
         if name not in SECTIONS:
-            print(f"bench_gpu: there is no section '{name}'. Available: {', '.join(SECTIONS)}.", file=sys.stderr)
+            say(f"bench_gpu: {unknown('section', name, SECTIONS)}", stderr=True)
             return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as `timeout` ends it; the processes of a section are ended, too
     end = time.monotonic() + options.seconds
@@ -65,9 +67,9 @@ def main(arguments: list[str]) -> int:
             found = _section(name, min(left, section.seconds * options.scale), processes, options, Path(folder))
             result["sections"][name] = found | {"seconds": time.monotonic() - begin}
             write_json(options.out, result)
-            print(_shown(name, result["sections"][name]), flush=True)
+            say(_shown(name, result["sections"][name]))
     write_json(options.out, result)
-    print(f"Everything is in {options.out}.")
+    say(f"Everything is in {options.out}.")
     return 0 if all(_fine(found) for found in result["sections"].values()) else 1
 
 
