@@ -58,7 +58,6 @@ def cut_at(patch: pytest.MonkeyPatch, step: int, place: str = "training_step", e
             _end(end)
         return original(self, *arguments)
 
-    cut.__signature__ = getattr(original, "__signature__", None)  # type: ignore[attr-defined]
     patch.setattr(SequenceModule, place, cut)
 
 

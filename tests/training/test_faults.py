@@ -173,7 +173,6 @@ def test_what_ends_a_run_has_a_cause(small: Make, monkeypatch: pytest.MonkeyPatc
             raise error
         return original(self, *arguments)
 
-    fails.__signature__ = original.__signature__  # type: ignore[attr-defined]
     config = small()
     with monkeypatch.context() as patch:
         patch.setattr(SequenceModule, "training_step", fails)
@@ -218,7 +217,6 @@ def test_a_full_disk(small: Make, disk: Path, monkeypatch: pytest.MonkeyPatch, l
             (disk / "filling").write_bytes(bytes(max(0, statistics.f_bavail * statistics.f_bsize - left)))
         return original(self, *arguments)
 
-    filled.__signature__ = original.__signature__  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(SequenceModule, "training_step", filled)
         with pytest.raises(RunFailedError, match="The disk is full"):
