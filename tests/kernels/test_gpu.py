@@ -40,6 +40,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return request.param
 
 
+@pytest.mark.slow  # the interpreter takes a quarter of a second for each
 @pytest.mark.parametrize("variant", SERVED)
 def test_every_cell_agrees_with_the_eager_loop(variant: Variant, path: str) -> None:
     compare(variant.cell(), EVERYTHING, torch.float64, FLOAT64)
