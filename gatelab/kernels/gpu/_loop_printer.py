@@ -149,16 +149,30 @@ def _backward(layout: Layout, equations: Equations) -> str:
             f"d_fed_{fed} = tl.dot(da_{name}, R_{name}_{fed}, d_fed_{fed}, input_precision=PRECISION, out_dtype=REAL)"
             for name in recurrent
         ]
-    body += ["if RESETS:", f"    fresh = {_FRESH}"]
+    body += _at_restarts(layout)
+    lines += ["if RESETS:", *(f"    by_restart_{name} = tl.full(SHAPE, 0, REAL)" for name in layout.state)]
+    lines += ["for i in range(T):", *(f"    {line}" for line in body)]
+    lines += _stored_at_the_begin(layout)
+    arguments = "d_out, d_last, R, p, kept, reads, d_record_a, d_record_s, da, ds0, d_restart, dp, flow, lengths, resets"
+    return _kernel("backward", arguments, "ENDS, RECORD, RESETS, FLOW, PRECISION", lines)
+
+
+def _at_restarts(layout: Layout) -> list[str]:
+    """Where a row starts again, what would reach the state before goes to the state that it starts with."""
+    lines = ["if RESETS:", f"    fresh = {_FRESH}"]
     for name in layout.state:
         value = f"earlier_{name}{f' + d_fed_{name}' if name in layout.fed else ''}"
-        body += [
+        lines += [
             f"    by_restart_{name} += tl.where(fresh, {value}, 0)",
             f"    earlier_{name} = tl.where(fresh, 0, earlier_{name})",
         ]
-    body += [f"    d_fed_{name} = tl.where(fresh, 0, d_fed_{name})" for name in layout.fed]
-    lines += ["if RESETS:", *(f"    by_restart_{name} = tl.full(SHAPE, 0, REAL)" for name in layout.state)]
-    lines += ["for i in range(T):", *(f"    {line}" for line in body)]
+    lines += [f"    d_fed_{name} = tl.where(fresh, 0, d_fed_{name})" for name in layout.fed]
+    return lines
+
+
+def _stored_at_the_begin(layout: Layout) -> list[str]:
+    """The gradients of the first state, of the state of restarts and of the vectors, known when the loop is over."""
+    lines: list[str] = []
     for index, name in enumerate(layout.state):
         value = f"earlier_{name}{f' + d_fed_{name}' if name in layout.fed else ''}"
         lines += [f"tl.store(ds0 + {index} * N * B * H + flat, {value}, mask=inside)"]
@@ -168,8 +182,7 @@ def _backward(layout: Layout, equations: Equations) -> str:
         for index, name in enumerate(layout.state)
     ]
     lines += [f"tl.store(dp + {index} * N * B * H + flat, total_{name}, mask=inside)" for index, name in enumerate(layout.vectors)]
-    arguments = "d_out, d_last, R, p, kept, reads, d_record_a, d_record_s, da, ds0, d_restart, dp, flow, lengths, resets"
-    return _kernel("backward", arguments, "ENDS, RECORD, RESETS, FLOW, PRECISION", lines)
+    return lines
 
 
 def _weights(layout: Layout, transposed: bool) -> list[str]:
