@@ -31,6 +31,7 @@ SERVED = [
 ]
 OWN = [InputOnly(), RecurrentOnly(), Crossed()]
 PATHS = ["loops", "stepwise"]
+INTERPRETED = pytest.mark.slow  # Triton's interpreter takes up to a second for each case
 
 
 @pytest.fixture(params=PATHS)
@@ -40,12 +41,13 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return request.param
 
 
-@pytest.mark.slow  # the interpreter takes a quarter of a second for each
+@INTERPRETED
 @pytest.mark.parametrize("variant", SERVED)
 def test_every_cell_agrees_with_the_eager_loop(variant: Variant, path: str) -> None:
     compare(variant.cell(), EVERYTHING, torch.float64, FLOAT64)
 
 
+@INTERPRETED
 @pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)
 @pytest.mark.parametrize("case", [EVERYTHING, PLAIN._replace(bias=False)], ids=["everything", "no bias"])
 def test_declarations_that_no_cell_of_ours_combines_so(cell: Cell, case: Case, path: str) -> None:
@@ -67,6 +69,7 @@ def test_number_formats(name: str, dtype: torch.dtype, tolerance: float, path: s
     compare(CELLS.build(name), PLAIN, dtype, tolerance)
 
 
+@INTERPRETED
 def test_more_steps_than_a_chunk_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATELAB_GPU_PATH", "stepwise")
     compare(CELLS.build("rnn"), Case(1, STEPS + 3, 2, 1, 2, resets=True), torch.float64, FLOAT64)
@@ -207,6 +210,7 @@ class Functions(Cell):
         return {name: function(a.z) for name, function in FUNCTIONS.items()}, {}
 
 
+@INTERPRETED
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_functions_that_equations_are_made_of(dtype: torch.dtype) -> None:
     """float32 relative to each value also where 1 - exp(-x) would lose its digits."""
