@@ -334,7 +334,7 @@ def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor
     for kind in ("state", "gate"):
         values = [value for (of, _), value in results.items() if of == kind and value.requires_grad]
         try:
-            # Of one number: torch imports sympy for a gradient that is given.
+            # A sum, because torch imports sympy when a gradient is passed to it.
             with torch.enable_grad():
                 total: Any = sum(value.sum() for value in values)
             found = torch.autograd.grad(total, inputs, retain_graph=True, allow_unused=True) if values else ()

@@ -21,7 +21,7 @@ def process_alive(record: Mapping[str, Any]) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # it belongs to another user
         pass
     began = _began(pid)
     return began is None or (began > 0 and record.get("began") in (None, began))

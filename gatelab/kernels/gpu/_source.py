@@ -20,7 +20,7 @@ COMPUTES = {
     torch.float16: torch.float32,
 }
 
-# Of every launch: a product and a sum become one operation. Triton 3.9 warns where neither this nor the opposite is asked for.
+# At every launch a product and a sum become one operation. Triton 3.9 warns where neither this nor the opposite is asked for.
 LAUNCH = {"enable_fp_fusion": True}
 
 
