@@ -71,13 +71,17 @@ def _cell_rows(cell: Cell) -> list[tuple[str, str]]:
     return rows
 
 
+_SHAPES = {"single": "scatter around one value", "any": "may lie in two clusters, solved and not solved"}
+
+
 def _task_rows(task: Task) -> list[tuple[str, str]]:
     try:
         chance = f"{task.chance:.5g}"
     except UserError as error:
         chance = f"needs its data: {error}"
     return [
-        ("score", f"{task.metric}, {'higher' if task.higher_is_better else 'lower'} is better"),
+        ("score", f"{task.metric}, {'higher' if task.higher_is_better else 'lower'} is better, compared on a {task.scale} scale"),
+        ("scores of seeds", _SHAPES[task.shape]),
         ("chance", f"{chance}: {task.chance_derivation}"),
         ("solved", f"{task.solved:.5g}: {task.solved_derivation}"),
     ]

@@ -32,6 +32,7 @@ completed. A run is
 - `pruned`: ended early by a search, which has seen enough of it.
 """
 
+from gatelab.runs.declared import Scale, Shape
 from gatelab.runs.run import NOT_IDENTITY, Run, Skipped, find_runs, identity, outcome_of, read_run, roles, run_name
 from gatelab.runs.writer import STATES, RunBusyError, RunWriter, SilentWriter, Writer, enqueue, mark
 
@@ -41,6 +42,8 @@ __all__ = [
     "Run",
     "RunBusyError",
     "RunWriter",
+    "Scale",
+    "Shape",
     "SilentWriter",
     "Skipped",
     "Writer",

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from gatelab.errors import UserError
 from gatelab.registry.contract import class_place
+from gatelab.runs import Scale, Shape
 from gatelab.tasks._task import Batch, Split, Task
 from gatelab.tasks._watch import Watched
 
+CHOICES = {"readout": ("last", "all"), "scale": get_args(Scale), "shape": get_args(Shape)}
 TEXTS = ("metric", "chance_derivation", "solved_derivation")
 FLAGS = ("higher_is_better", "carried")
 OTHER_SEED = 1  # besides 0
@@ -53,8 +55,10 @@ def _check(task: Task, name: str) -> None:
 
 
 def _check_declarations(watched: Watched) -> None:
-    if (readout := watched.value("readout")) not in ("last", "all"):
-        raise watched.error(f"`readout` is {readout!r}, but it must be 'last' or 'all'", "readout")
+    for member, choices in CHOICES.items():
+        if (value := watched.value(member)) not in choices:
+            accepted = f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
+            raise watched.error(f"`{member}` is {value!r}, but it must be {accepted}", member)
     for member in TEXTS:
         if not isinstance(value := watched.value(member), str) or not value:
             raise watched.error(f"`{member}` is {value!r}, but it must be a string", member)
@@ -167,6 +171,12 @@ def _check_levels(watched: Watched) -> None:
     for member, value in zip(("chance", "solved"), levels, strict=True):
         if not _is_finite(value):
             raise watched.error(f"`{member}` is {value!r}, but it must be a finite float", member)
+    scale = watched.value("scale")
+    low, high = {"log": (0.0, math.inf), "logit": (0.0, 1.0)}.get(scale, (-math.inf, math.inf))
+    for member, value in zip(("chance", "solved"), levels, strict=True):
+        if not (low < value < high):
+            accepted = "greater than 0" if scale == "log" else "between 0 and 1"
+            raise watched.error(f"`{member}` is {value:.5g}, but on the scale '{scale}' it must be {accepted}", member)
     chance, solved = levels
     better = watched.task.higher_is_better
     if chance == solved or (solved > chance) != better:

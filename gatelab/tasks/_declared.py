@@ -28,6 +28,8 @@ VALUES = (
     "solved_derivation",
     "readout",
     "higher_is_better",
+    "scale",
+    "shape",
     "carried",
     "repeats",
 )

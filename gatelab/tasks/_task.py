@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gatelab.errors import UserError
 from gatelab.options import Options
+from gatelab.runs import Scale, Shape
 from gatelab.tasks._declared import class_problem
 
 Split = Literal["train", "val", "test"]
@@ -54,6 +55,11 @@ class Task(Options, ABC):
         metric: name of the score that variants are compared by; `higher_is_better` its direction.
         chance: that score of a constant predictor; `chance_derivation` says where it comes from.
         solved: the score from which on the task counts as solved; `solved_derivation` says why.
+        scale: on which scores are averaged, compared and drawn. "log" for losses that span decades, "logit" for shares between 0
+            and 1, "linear" else. It does not change what is trained.
+        shape: how the scores of runs that differ in their seed alone scatter. "single": around one value, so that the mean and
+            Student's t describe them. "any": nothing is assumed; of a task that a run either solves or does not, scores lie in
+            two clusters, their mean describes no run, and `gatelab compare` counts who solves it and when.
         carried: row r of a batch continues where row r of the batch before ended: the state of the model is carried over, without
             its gradient. An evaluation begins with the initial state.
         repeats: why sequences occur more than once, in several splits even; empty if they do not.
@@ -66,6 +72,8 @@ class Task(Options, ABC):
     higher_is_better: ClassVar[bool] = False
     chance_derivation: ClassVar[str]
     solved_derivation: ClassVar[str]
+    scale: ClassVar[Scale] = "linear"
+    shape: ClassVar[Shape] = "any"
     carried: ClassVar[bool] = False
     repeats: ClassVar[str] = ""
 

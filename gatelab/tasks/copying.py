@@ -55,6 +55,8 @@ class Copying(Task):
     layout: str = option("tallec", "tallec: tokens; bai: integers on one channel", choices=("tallec", "bai"))
 
     metric = "nll"
+    scale = "log"  # nats fall by decades once the letters are kept: 1e-1 to 1e-4
+    shape = "any"  # a run learns to keep the letters or stays at chance
     chance_derivation = "without memory the blank steps are certain and ten steps cost ln 8 each: 10 ln 8/(T + 20)"
     solved_derivation = (
         "our choice: 10% of chance, 0.21 nats a letter, a mean probability of 0.81 for the right one; "

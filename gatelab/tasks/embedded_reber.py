@@ -39,6 +39,8 @@ class EmbeddedReber(Reber):
     repeats = "short strings are few"
     metric = "recall"
     higher_is_better = True
+    scale = "logit"  # a share of right symbols; errors of 5% and 0.5% differ as 50% and 95% do
+    shape = "any"  # a run carries the first symbol over the inner string or guesses
     chance_derivation = "the second of two equally likely symbols, guessed: 1/2"
     solved_derivation = "our choice: one error in twenty"
 

@@ -40,6 +40,8 @@ class VariableCopying(Task):
     length: int = option(50, "T, the largest gap; a sequence has 21 to T + 20 steps", minimum=1, steps=1)
 
     metric = "nll"
+    scale = "log"  # nats fall by decades once the letters are kept: 1e-1 to 1e-4
+    shape = "any"  # a run learns to keep the letters or stays at chance
     chance_derivation = "without memory the blank steps are certain and ten steps cost ln 8 each: 10 ln 8/((T + 1)/2 + 20)"
     solved_derivation = "our choice: 10% of chance, 0.21 nats a letter"
 

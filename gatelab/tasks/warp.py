@@ -52,6 +52,8 @@ class Warp(Task):
     kind: str = option("repeat", "what fills the steps of a letter", choices=("repeat", "pad"))
 
     metric = "nll"
+    scale = "log"  # the previous letter can be known, so that nats fall by decades
+    shape = "any"  # a time constant that fits is found or not; slow runs stay near chance
     chance_derivation = "ln 10 at every step but those of the first letter, whose number is certain or uniform"
     solved_derivation = "our choice: 10% of chance"
 

@@ -87,6 +87,7 @@ def test_explain_shows_the_chance_level_with_its_derivation(name, gatelab, reque
     task = TASKS.build(name)
     assert f"{task.chance:.5g}: " in out
     assert " ".join(task.chance_derivation.split())[:30] in " ".join(out.split())
+    assert f"{task.scale} scale" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(("kind", "registry"), [("cells", CELLS), ("tasks", TASKS)])

@@ -250,6 +250,12 @@ BROKEN: dict[str, tuple[Task, str]] = {
         r"constant of 'train' returns .* torch\.int64",
     ),
     "readout": (changed(readout="first"), r"`readout` is 'first', but it must be 'last' or 'all'"),
+    "scale": (changed(scale="ln"), r"`scale` is 'ln', but it must be 'linear', 'log' or 'logit'"),
+    "shape": (changed(shape="two"), r"`shape` is 'two', but it must be 'any' or 'single'"),
+    "a level that the scale does not hold": (
+        changed(scale="logit", solved=1.0),
+        r"`solved` is 1, but on the scale 'logit' it must be between 0 and 1",
+    ),
     "metric is empty": (changed(metric=""), r"`metric` is '', but it must be a string"),
     "derivation is a number": (changed(chance_derivation=3), r"`chance_derivation` is 3, but it must be a string"),
     "direction is a string": (changed(higher_is_better="yes"), r"`higher_is_better` is 'yes', but it must be True or False"),

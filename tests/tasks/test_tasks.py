@@ -145,6 +145,14 @@ def test_solved_is_better_than_chance(task: Task) -> None:
     assert task.solved_derivation
 
 
+def test_the_scale_suits_the_score(task: Task) -> None:
+    """Shares are compared as logits; a loss whose best value is 0 on a log scale, one with a floor on a linear scale."""
+    assert (task.scale == "logit") == task.higher_is_better
+    assert task.shape in ("any", "single")
+    if task.scale == "log":
+        assert 0 < task.solved < task.chance / 5, "a task with a solved level so near to chance does not span decades"
+
+
 def test_scores_of_parts_add_up_to_the_score_of_the_whole(task: Task) -> None:
     whole = task.batch("test", 0, np.arange(7))
     output = random_output(task, whole)

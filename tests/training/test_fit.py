@@ -44,6 +44,7 @@ def test_a_finished_run_holds_everything(small):
     assert summary["best_step"] in (10, 20)
     assert summary["parameters"] == sum(value.numel() for value in weights(run, "best").values())
     assert summary["chance"] == pytest.approx(1 / 6)
+    assert (summary["scale"], summary["shape"], summary["test_size"]) == ("log", "any", 1024)
     assert math.isfinite(summary["test"]["mse"])
     metrics = run.metrics()
     assert metrics["val/mse"][0] == [10, 20]

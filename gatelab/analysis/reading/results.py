@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from gatelab.analysis.reading.variants import Variant
 from gatelab.errors import UserError
-from gatelab.runs import Run, Skipped
+from gatelab.runs import Run, Scale, Shape, Skipped
+
+_Word = TypeVar("_Word", Scale, Shape)
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,9 @@ class Result:
     Attributes:
         metric: the name of the score; None of a diverged run.
         score: on the test set.
+        scale: on which scores are compared; "linear" of a run that an earlier version trained, whose summary does not name one.
+        shape: how scores scatter over seeds, as the task declares it; "any", which assumes nothing, of such a run.
+        test_size: number of test sequences.
         flops_per_step: floating-point operations of one time step of one sequence, forward.
         seconds_per_step: of an optimiser step; `wall_seconds`: of the whole run.
         saturated: share of gate activations beyond the limits of the run (see `saturation`), mean over the gates.
@@ -27,6 +32,9 @@ class Result:
     score: float
     chance: float | None = None
     solved: float | None = None
+    scale: Scale = "linear"
+    shape: Shape = "any"
+    test_size: int | None = None
     parameters: int | None = None
     flops_per_step: int | None = None
     seconds_per_step: float | None = None
@@ -72,6 +80,9 @@ def _result(run: Run) -> Result:
             score=float(summary["test"][metric]),
             chance=_optional(summary.get("chance")),
             solved=_optional(summary.get("solved")),
+            scale=_word(summary, "scale", get_args(Scale), "linear"),
+            shape=_word(summary, "shape", get_args(Shape), "any"),
+            test_size=_count(summary.get("test_size")),
             parameters=_count(summary.get("parameters")),
             flops_per_step=_count(summary.get("flops_per_step")),
             seconds_per_step=_optional(summary.get("seconds_per_step")),
@@ -86,6 +97,18 @@ def _result(run: Run) -> Result:
 
 def _optional(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+def _word(summary: Mapping[str, Any], key: str, choices: tuple[_Word, ...], absent: _Word) -> _Word:
+    """What a task declares in one word.
+
+    Raises:
+        ValueError: it is none of the choices.
+    """
+    word = summary.get(key, absent)
+    if word not in choices:
+        raise ValueError(f"{key} is {word!r}, but it must be one of {', '.join(choices)}")
+    return word
 
 
 def _count(value: Any) -> int | None:

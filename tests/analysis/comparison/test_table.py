@@ -283,6 +283,8 @@ def test_unknown_baseline(messy: Path):
         ({"test": {"mse": "fast"}}, "summary.json is damaged"),
         ({"metric": 3}, "summary.json is damaged"),
         ({"gates": [1]}, "summary.json is damaged"),
+        ({"scale": "ln"}, "summary.json is damaged: scale is 'ln', but it must be one of linear, log, logit"),
+        ({"shape": ["any"]}, "summary.json is damaged"),
         ({"metric": "mae", "test": {"mae": 0.1}}, "the metric is 'mae', other runs have 'mse'"),
     ],
 )
