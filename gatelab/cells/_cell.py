@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gatelab.cells._biases import derive_bias_options, initial_biases
 from gatelab.cells._check import activated, cell_problem, class_problem
 from gatelab.cells._declared import check_annotations
 from gatelab.errors import UserError
-from gatelab.options import Options, option
+from gatelab.options import Options, derived_at_default, option
 
 
 class Parts:
@@ -20,11 +21,6 @@ class Parts:
     def __init__(self, **tensors: Any) -> None:
         for name, value in tensors.items():
             setattr(self, name, value)
-
-
-def bias_option(gate: str, default: float, help: str) -> Any:  # noqa: A002 - as in `option`
-    """An option that is the initial bias of a pre-activation."""
-    return option(default, help, bias_of=gate)
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,8 @@ class Cell(Options):
     """Base of all cells: a frozen dataclass whose fields are its hyper-parameters and become the options `cell.<field>`.
 
     Declares:
-        gates: pre-activation -> its name in words, in the order in which weights are stored; each is H wide.
+        gates: pre-activation -> its name in words, in the order in which weights are stored; each is H wide. Each has an option
+            `<word>_bias`, what its bias starts from: 0, unless a `bias_option` of the class has another default.
         state: the tensors carried from step to step; the first is the output.
         vectors: per-unit parameters (H,), for example peepholes.
         feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
@@ -93,9 +90,8 @@ class Cell(Options):
 
     @property
     def initial_bias(self) -> Mapping[str, float]:
-        """What the bias of a pre-activation starts from, of every `bias_option`; the others start from 0."""
-        gates = {field.name: field.metadata.get("bias_of") for field in dataclasses.fields(self)}
-        return {gate: getattr(self, name) for name, gate in gates.items() if gate is not None}
+        """What the bias of a pre-activation starts from, of every one that has an option; the others start from 0."""
+        return initial_biases(self)
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The equations of one time step.
@@ -175,10 +171,21 @@ class Cell(Options):
         """The names of the gates that `step` returns."""
         return activated(self)
 
+    def __repr__(self) -> str:
+        """Its options; without those that are derived and at their default."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        hidden = derived_at_default(type(self), values)
+        return (
+            f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in values.items() if name not in hidden)})"
+        )
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "__dataclass_params__" not in vars(cls):
             check_annotations(cls)
+            derive_bias_options(cls)
+            if "__repr__" not in vars(cls):
+                cls.__repr__ = Cell.__repr__  # else the decorator writes one
             cls.peer = vars(cls).get("peer")
 
 

@@ -66,8 +66,8 @@ def _cell_rows(cell: Cell) -> list[tuple[str, str]]:
         ("FLOPs a step", f"{flops_per_step(cell, D, H, TAPE):,} forward at D={D}, H={H}{tape}"),
         ("pointwise part", f"{pointwise_operators(cell)} operators a unit"),
     ]
-    if cell.initial_bias:
-        rows.append(("initial biases", ", ".join(f"{name} = {value:g}" for name, value in cell.initial_bias.items())))
+    starts = ", ".join(f"{name} = {value:g}" for name, value in cell.initial_bias.items() if value)
+    rows.append(("initial biases", f"{starts}, others 0" if starts else "0"))
     return rows
 
 

@@ -108,6 +108,8 @@ class RNN(nn.Module):
         self.cell = cell if isinstance(cell, Cell) else CELLS.build(cell, **cell_options)
         self.cell_name = cell if isinstance(cell, str) else CELLS.name_of(type(cell))
         self.cell.check(self.cell_name)
+        if not bias:
+            self._check_no_bias_is_set()
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.backend, self.checkpoint_every = backend, checkpoint_every
@@ -121,6 +123,15 @@ class RNN(nn.Module):
             for suffix in directions:
                 factory = {"device": device, "dtype": dtype}
                 self.layers[f"{depth}{suffix}"] = Layer(self.cell, size, hidden_size, bias, factory)
+
+    def _check_no_bias_is_set(self) -> None:
+        for field in dataclasses.fields(self.cell):
+            value = getattr(self.cell, field.name)
+            if "bias_of" in field.metadata and value != field.default:
+                raise UserError(
+                    f"RNN: the option '{field.name}' is {value}, where a bias starts from, but with bias=False (model.bias=false) "
+                    "there are no biases. Leave out one of the two."
+                )
 
     def reset_parameters(self) -> None:
         """Draws all parameters again."""

@@ -172,6 +172,12 @@ def schema(cls: type, name: str) -> type:
     return dataclasses.make_dataclass(f"{cls.__name__}Schema", fields, kw_only=True)  # so that one without default may follow
 
 
+def derived_at_default(cls: type, values: Mapping[str, Any]) -> list[str]:
+    """The names among some values that are options which no source declares (metadata `derived`), at their default."""
+    derived = {field.name: field.default for field in dataclasses.fields(cls) if field.metadata.get("derived")}
+    return [name for name, value in values.items() if name in derived and value == derived[name]]
+
+
 def describe(cls: type) -> list[Mapping[str, Any]]:
     """One row per option: name, type, default, help and accepted values."""
     hints = typing.get_type_hints(cls)

@@ -55,7 +55,8 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
         model = _build(spec, team)
         device = accelerator(config, team)
         backend = served(config, model, device["accelerator"])
-        origin = provenance(spec.data_hashes, spec.identity.plugins, team.size, backend, device["accelerator"])
+        own = spec.identity
+        origin = provenance(spec.data_hashes, own.plugins, team.size, backend, device["accelerator"], own.left_out)
         with locked(path, team, lock_seconds) as writer:
             if (ended := settled(spec, team)) is not None:  # by another process, while this one waited for the lock
                 return ended

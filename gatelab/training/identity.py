@@ -2,13 +2,14 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gatelab.cells import CELLS
 from gatelab.errors import UserError
+from gatelab.options import derived_at_default
 from gatelab.registry import Registry
 from gatelab.registry.plugins import Plugin, load_plugin, loaded
 from gatelab.runs import identity, roles, run_name
@@ -26,12 +27,15 @@ class Identity:
         name: of the run directory, which ends with the hash.
         plugins: the files of the user that define what the run is made of, by role: "cell", "task", "match_to".
         data_hashes: SHA-256 by data file, of a task that does not come with gatelab. Those of the others are fixed in gatelab.
+        left_out: the options of the cell that do not count, because they are derived from its declarations and at their default:
+            runs of a version that did not derive them are the same runs.
     """
 
     run_id: str
     name: str
     plugins: Mapping[str, Plugin]
     data_hashes: Mapping[str, str]
+    left_out: Sequence[str] = ()
 
     def copies(self) -> dict[str, bytes]:
         """What the run directory keeps of the plugins: contents by path."""
@@ -64,11 +68,13 @@ def identify(config: Mapping[str, Any]) -> Identity:
         config: the resolved configuration, plain containers.
 
     Raises:
-        UserError: a plugin cannot be loaded, or the task cannot hash its data.
+        UserError: a plugin cannot be loaded, there is no such cell, or the task cannot hash its data.
     """
     plugins, data = _origin(config)
-    run_id = identity(config, {plugin.digest for plugin in plugins.values()}, data)
-    return Identity(run_id, run_name(config, run_id), plugins, data)
+    left_out = derived_at_default(CELLS.get(config["cell"]["name"]), config["cell"])
+    cell = {name: value for name, value in config["cell"].items() if name not in left_out}
+    run_id = identity({**config, "cell": cell}, {plugin.digest for plugin in plugins.values()}, data)
+    return Identity(run_id, run_name(config, run_id), plugins, data, left_out)
 
 
 def _origin(config: Mapping[str, Any]) -> tuple[dict[str, Plugin], dict[str, str]]:

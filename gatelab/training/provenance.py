@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def provenance(
     processes: int = 1,
     served: Served | None = None,
     device: str = "cpu",
+    left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a reader needs to get the same numbers again.
 
@@ -45,6 +46,7 @@ def provenance(
         processes: how many train the run together.
         served: the backend of the time loop, and why an earlier one was skipped.
         device: where the run computes: a GPU that it does not use decides nothing, and to ask for its name would start CUDA.
+        left_out: options of the cell that its identity leaves out.
     """
     backend = {} if served is None else {"backend": served.backend, "passed_over": served.passed_over or None}
     return backend | {
@@ -52,6 +54,7 @@ def provenance(
         "git": git_state(Path.cwd()),
         "data_sha256": dict(data_hashes),
         "plugins": {role: {"path": str(plugin.path), "sha256": plugin.digest} for role, plugin in plugins.items()},
+        "left_out": {"cell": list(left_out)},
         "command": sys.argv,
         **machine(device == "cuda"),
         "compiler": compiler_name(),

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,19 @@ def test_what_comes_with_gatelab_keeps_its_identity(small: Callable[..., Config]
     for name in TASKS.names():
         config = small(task={"name": name})
         assert run_id(config) == identity(asdict(config)), name
+
+
+@pytest.mark.parametrize("name", CELLS.names())
+def test_options_that_are_derived_count_only_away_from_their_default(name: str, small: Callable[..., Config]):
+    """Runs of a version that did not derive them are found again, whether or not a configuration writes them down."""
+    derived = [field.name for field in fields(CELLS.get(name)) if field.metadata.get("derived")]
+    before = run_id(small(cell={"name": name}))
+    assert before == identity(asdict(small(cell={"name": name})))
+    whole = identify(asdict(small(cell={"name": name} | dict.fromkeys(derived, 0.0))))
+    assert (whole.run_id, list(whole.left_out)) == (before, derived)
+    others = {run_id(small(cell={"name": name, option: -1.0})) for option in derived}
+    assert len({before, *others}) == 1 + len(derived)
+    assert derived
 
 
 def test_the_command_line_and_training_agree(small: Callable[..., Config], files: Path, monkeypatch: pytest.MonkeyPatch):

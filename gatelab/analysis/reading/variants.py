@@ -75,8 +75,12 @@ def _preference(run: Run) -> tuple[int, float]:
 
 
 def _configuration(run: Run) -> dict[str, Any]:
-    """What the run computes, apart from its seeds."""
+    """What the run computes, apart from its seeds and from what its identity leaves out, which earlier versions did not write."""
     config = {key: value for key, value in run.config.items() if key not in (*NOT_IDENTITY, *_SEEDS)}
+    left_out = run.provenance.get("left_out")
+    for group, names in left_out.items() if isinstance(left_out, Mapping) else ():
+        if isinstance(config.get(group), Mapping) and isinstance(names, list):
+            config[group] = {name: value for name, value in config[group].items() if name not in names}
     for key, value in code_and_data(run).items():
         group, _, name = key.rpartition(".")
         config |= {group: config[group] | {name: value}} if group else {key: value}

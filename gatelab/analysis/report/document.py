@@ -192,7 +192,7 @@ def _provenance(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Every fact that the runs noted about their origin: its value where they agree, else how many there are of each."""
     values: dict[str, Counter[str]] = {}
     for run in runs:
-        for key, value in flat({key: value for key, value in run.provenance.items() if key != "command"}).items():
+        for key, value in flat({key: value for key, value in run.provenance.items() if key not in ("command", "left_out")}).items():
             values.setdefault(key, Counter())[value] += 1
 
     def said(counts: Counter[str]) -> str:

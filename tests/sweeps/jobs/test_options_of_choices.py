@@ -33,7 +33,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["cell=lstm,attention,gru", "cell.window=3"],
-            "Unknown option of cell 'lstm' 'window'. Available: forget_bias. "
+            "Unknown option of cell 'lstm' 'window'. Available: block_input_bias, forget_bias, input_bias, output_bias. "
             "It is an option of attention: train lstm with a command of its own.",
         ),
         (["cell=gru", "+cell.widow=3"], "Unknown option of cell 'gru' 'widow'. "),
