@@ -12,11 +12,11 @@ from typing import Any
 import gatelab
 
 
-class RefusedError(RuntimeError):
+class WorkerError(RuntimeError):
     """A worker could not do what was asked; the message says why."""
 
 
-class DiedError(RefusedError):
+class DiedError(WorkerError):
     """The worker's process ended."""
 
 
@@ -29,7 +29,7 @@ class Client:
         plugins: files with cells to load.
 
     Raises:
-        RefusedError: the process does not come up.
+        WorkerError: the process does not come up.
     """
 
     def __init__(self, kind: str, threads: int, plugins: Sequence[str] = ()) -> None:
@@ -42,7 +42,7 @@ class Client:
         )
         try:
             self.hello = self.ask("hello")
-        except RefusedError:
+        except WorkerError:
             self.close()
             raise
 
@@ -57,7 +57,7 @@ class Client:
 
         Raises:
             DiedError: there is no answer any more.
-            RefusedError: the answer is that it cannot be done.
+            WorkerError: the answer is that it cannot be done.
         """
         assert self._process.stdin is not None and self._process.stdout is not None  # both are pipes
         try:
@@ -70,7 +70,7 @@ class Client:
             raise DiedError(f"its process ended with status {self._process.wait()}; -9 is most often a lack of memory")
         answer = json.loads(line)
         if "refused" in answer:
-            raise RefusedError(answer["refused"])
+            raise WorkerError(answer["refused"])
         return answer
 
     def close(self) -> None:

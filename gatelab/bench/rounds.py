@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gatelab.bench.cases import Case, Column
-from gatelab.bench.client import Client, DiedError, RefusedError
+from gatelab.bench.client import Client, DiedError, WorkerError
 from gatelab.bench.statistics import Times, median, ratio, spread
 from gatelab.cells import parameter_count
 from gatelab.diagnostics.cost import training_flops
@@ -74,7 +74,7 @@ class Bench:
                     continue
                 try:
                     times[column.name][number] = self._measure(column, *calls[column.name])
-                except RefusedError as error:
+                except WorkerError as error:
                     refused[column.name] = str(error)
                     calls = {key: value for key, value in calls.items() if key != column.name}
                     if isinstance(error, DiedError):
@@ -92,7 +92,7 @@ class Bench:
             try:
                 seconds = self._client(column.worker).ask("prepare", name=column.name, step=column.step)["seconds"]
                 calls[column.name] = (min(50, max(1, math.ceil(FILLED / seconds))), seconds)
-            except RefusedError as error:
+            except WorkerError as error:
                 refused[column.name] = str(error)
                 if isinstance(error, DiedError):
                     self._restart(column.worker, [other for other in columns if other.name in calls])
@@ -107,7 +107,7 @@ class Bench:
             return
         try:
             self.peak = max(self.peak or 0.0, self._client("tuned").ask("peak", dtype=self.dtype)["gflops"])
-        except RefusedError as error:
+        except WorkerError as error:
             self.peak_note = str(error)
 
     def _memory(self, case: Case, measured: Mapping[str, Times]) -> dict[str, float]:
@@ -121,7 +121,7 @@ class Bench:
             key = f"{column.worker} memory"
             try:
                 peaks[column.name] = self._client(key).ask("memory", step=column.step)["mib"]
-            except RefusedError as error:
+            except WorkerError as error:
                 self.say(f"{case.label} {case.shape}: no peak memory of {column.name}: {error}")
                 self._end(key)
             if column.worker == "flax":  # it cannot fork

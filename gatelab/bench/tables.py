@@ -43,25 +43,25 @@ def _headings(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     plain = [*own, *(name for name in ("eager", "eager_found") if name in names and name not in own)]
     headings: dict[str, Any] = {"cell": lambda row: row["cell"], "n": _rounds}
     for name in plain:
-        headings[f"{_stacked(name)}\nms"] = lambda row, name=name: _milliseconds(row, name)
+        headings[f"{_over_two_lines(name)}\nms"] = lambda row, name=name: _milliseconds(row, name)
     if any(row["torch"].get("found") for row in rows):
         for worker in ("found", "tuned"):
             headings[f"torch\n{worker}\nms"] = lambda row, worker=worker: _milliseconds(row, row["torch"].get(worker))
     if "flax" in names:
         headings["flax\nms"] = lambda row: _milliseconds(row, "flax")
     for key in dict.fromkeys(key for row in rows for key in row["ratios"]):
-        headings[f"times\n{_stacked(key)}"] = lambda row, key=key: _number(row["ratios"].get(key), "{:.2f}")
-    headings["GFLOP\n/s"] = lambda row: _number(row["gflops"], "{:.1f}")
-    headings["peak"] = lambda row: _number(row["peak_share"], "{:.0%}")
+        headings[f"times\n{_over_two_lines(key)}"] = lambda row, key=key: _or_dash(row["ratios"].get(key), "{:.2f}")
+    headings["GFLOP\n/s"] = lambda row: _or_dash(row["gflops"], "{:.1f}")
+    headings["peak"] = lambda row: _or_dash(row["peak_share"], "{:.0%}")
     if any(row["per_flop"] for row in rows):
-        headings["per\nFLOP"] = lambda row: _number(row["per_flop"], "{:.2f}")
+        headings["per\nFLOP"] = lambda row: _or_dash(row["per_flop"], "{:.2f}")
     headings["MiB"] = lambda row: _mib(row, row["backend"])
     if any(row["torch"].get("found") for row in rows):
         headings["torch\nMiB"] = lambda row: _mib(row, row["torch"].get("found"))
     return headings
 
 
-def _stacked(name: str) -> str:
+def _over_two_lines(name: str) -> str:
     return name.replace("_", "\n")
 
 
@@ -71,10 +71,10 @@ def _milliseconds(row: dict[str, Any], name: str | None) -> str:
 
 
 def _mib(row: dict[str, Any], name: str | None) -> str:
-    return _number(row["columns"].get(name, {}).get("peak_mib"), "{:.0f}")
+    return _or_dash(row["columns"].get(name, {}).get("peak_mib"), "{:.0f}")
 
 
-def _number(value: float | None, form: str) -> str:
+def _or_dash(value: float | None, form: str) -> str:
     return "–" if value is None else form.format(value)
 
 
@@ -127,11 +127,11 @@ def print_speed(console: Console, name: str, cell: Cell) -> None:
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "cell" else "right", vertical="bottom", no_wrap=True)
     for row in rows:
-        ratios = (_number(row["ratios"].get(key), "{:.2f}") for key in versus)
+        ratios = (_or_dash(row["ratios"].get(key), "{:.2f}") for key in versus)
         milliseconds = None if row["seconds"] is None else 1e3 * row["seconds"]
-        share = _number(row["peak_share"], "{:.0%}")
+        share = _or_dash(row["peak_share"], "{:.0%}")
         shape = " x ".join(map(str, row["shape"].values()))
-        table.add_row(row["cell"], shape, _number(milliseconds, "{:.1f}"), *ratios, _number(row["gflops"], "{:.1f}"), share)
+        table.add_row(row["cell"], shape, _or_dash(milliseconds, "{:.1f}"), *ratios, _or_dash(row["gflops"], "{:.1f}"), share)
     console.print(table)
     machine = run["machine"]
     where = f"{machine['cpu']} ({machine['cores']} cores, load {machine['load']:.1f} at the start)"

@@ -60,7 +60,7 @@ def _gates(found: dict[str, Any], layers: list[str]) -> Table:
     for key in found["scalars"]:
         family, layer, gate, *what = key.split("/")
         if family == "gate" and what == ["mean"] and layer in layers:
-            table.add_row(layer, gate, *(_number(found["scalars"].get(keys.gate(layer, gate, what))) for what in columns))
+            table.add_row(layer, gate, *(_or_dash(found["scalars"].get(keys.gate(layer, gate, what))) for what in columns))
     return table
 
 
@@ -83,9 +83,9 @@ def _memory(found: dict[str, Any], layers: list[str]) -> Table:
     for heading, key in rows.items():
         values = [found["scalars"].get(key(layer)) for layer in layers]
         if any(value is not None for value in values):
-            table.add_row(heading, *map(_number, values))
+            table.add_row(heading, *map(_or_dash, values))
     return table
 
 
-def _number(value: float | None) -> str:
+def _or_dash(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"

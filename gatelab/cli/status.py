@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints where the runs stand, and on stderr what cannot be read; the exit status does not depend on the runs."""
     folders = folders_of(options)
     if options.format == "json":
-        say(json.dumps(_plain(overview(folders)), indent=1))
+        say(json.dumps(_json_ready(overview(folders)), indent=1))
         return 0
     console = Console()
     if not options.watch or not console.is_terminal:  # a file or a pipe gets one look
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plain(found: Overview) -> dict[str, Any]:
+def _json_ready(found: Overview) -> dict[str, Any]:
     runs = [{key: str(value) if key == "path" else value for key, value in dataclasses.asdict(item).items()} for item in found.runs]
     skipped = [{"path": str(item.path), "reason": item.reason} for item in found.skipped]
     return {"counts": found.counts, "seconds_left": found.seconds_left, "runs": runs, "skipped": skipped}

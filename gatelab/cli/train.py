@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from gatelab.errors import UserError
-from gatelab.sweeps.command import Command, run_hydra
+from gatelab.sweeps.command import TrainCommand, run_hydra
 from gatelab.sweeps.command import train as train_runs
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.search.storage import without_passwords
@@ -44,7 +44,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
             )
     if given.help or given.hydra_help or given.cfg or given.info or given.shell_completion:
         return run_hydra(arguments, Session())
-    return train_runs(Command(arguments, overrides, given.multirun, dry, plugins, passwords, planned))
+    return train_runs(TrainCommand(arguments, overrides, given.multirun, dry, plugins, passwords, planned))
 
 
 def _parser(make: Callable[[], argparse.ArgumentParser]) -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from gatelab.diagnostics import flow, gates, keys, states, timescales
-from gatelab.diagnostics.observe import Flows, Layer
+from gatelab.diagnostics.observe import Flows, LayerRecord
 
 DIGITS = 4  # significant ones of an array
 RETENTION_ROWS = 8
@@ -38,7 +38,9 @@ class Findings:
         self.arrays[key] = [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
 
 
-def of_layers(layers: dict[str, Layer], events: Tensor | None, left: float = gates.LEFT, right: float = gates.RIGHT) -> Findings:
+def of_layers(
+    layers: dict[str, LayerRecord], events: Tensor | None, left: float = gates.LEFT, right: float = gates.RIGHT
+) -> Findings:
     """Gates, timescales and states.
 
     Args:
@@ -109,7 +111,7 @@ def _of_flows(flows: Flows, ends: Sequence[bool], per_step: bool) -> Findings:
     return found
 
 
-def _timescales(found: Findings, name: str, mean: Tensor, layer: Layer) -> None:
+def _timescales(found: Findings, name: str, mean: Tensor, layer: LayerRecord) -> None:
     tau = timescales.timescale(mean)
     found.array(keys.timescale(name, "units"), tau)
     for what, number in timescales.quantiles(tau).items():
@@ -122,7 +124,7 @@ def _timescales(found: Findings, name: str, mean: Tensor, layer: Layer) -> None:
     found.array(keys.retention(name, "mean"), timescales.retention(kept, lengths, at))
 
 
-def _in_scan_order(events: Tensor, name: str, layer: Layer) -> Tensor:
+def _in_scan_order(events: Tensor, name: str, layer: LayerRecord) -> Tensor:
     mask = events.transpose(0, 1)[: layer.length]
     if name.endswith("_reverse"):
         mask = timescales.by_lag(mask, layer.lengths)

@@ -25,7 +25,7 @@ Flows = dict[str, tuple[dict[str, Tensor], Tensor | None]]  # layer: dL/ds(t) by
 
 
 @dataclass
-class Layer:
+class LayerRecord:
     """One layer and direction, in scan order.
 
     Attributes:
@@ -53,13 +53,13 @@ def fits(rnn: RNN, batch: Batch, limit: int | None = None) -> bool:
     return batch.x.shape[0] * batch.x.shape[1] * rnn.hidden_size <= (limit or LIMIT)
 
 
-def recorded(rnn: RNN) -> dict[str, Layer]:
+def recorded(rnn: RNN) -> dict[str, LayerRecord]:
     """Every layer in the last forward pass with `recording` on."""
     layers = {}
     for name, (gates, states), lengths in rnn.replayed():
         length, _, _ = next(iter(states.values())).shape
         at = torch.arange(length, device=next(iter(states.values())).device)
-        layers[name] = Layer(gates, states, at, length, lengths, gates, rnn.cell.retention, rnn.cell.unbounded)
+        layers[name] = LayerRecord(gates, states, at, length, lengths, gates, rnn.cell.retention, rnn.cell.unbounded)
     return layers
 
 
@@ -83,7 +83,7 @@ def flow(model: SequenceModel, task: Task, batch: Batch, end: bool = False) -> F
 
 def sampled(
     model: SequenceModel, task: Task, batch: Batch, limit: int | None = None
-) -> tuple[dict[str, Layer], Flows, Flows, Batch]:
+) -> tuple[dict[str, LayerRecord], Flows, Flows, Batch]:
     """Layers, `flow` and `flow` of the end for a batch of any size, and the rows that they are of; limit: instead of `SAMPLE`."""
     B, T = batch.x.shape[:2]
     limit = limit or SAMPLE
@@ -121,12 +121,12 @@ class _Before:
     stride: int
     seen: dict[str, list[tuple[dict[str, Tensor], dict[str, Tensor]]]]
 
-    def join(self, name: str, last: Layer) -> Layer:
+    def join(self, name: str, last: LayerRecord) -> LayerRecord:
         """A layer at sampled steps of the whole row, from it at the last steps."""
         pieces = [*self.seen[name], _every(last.gates, last.states, self.start, self.stride)]
         gates, states = ({key: torch.cat([piece[kind][key] for piece in pieces]) for key in pieces[0][kind]} for kind in (0, 1))
         at = torch.arange(0, self.stop, self.stride, device=last.at.device)
-        return Layer(gates, states, at, self.stop, None, last.last, last.retention, last.unbounded)
+        return LayerRecord(gates, states, at, self.stop, None, last.last, last.retention, last.unbounded)
 
 
 def _before(model: SequenceModel, batch: Batch, window: int) -> _Before:

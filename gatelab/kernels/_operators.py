@@ -17,7 +17,7 @@ _aten = torch.ops.aten
 _PLACES = frozenset({"size", "dtype", "layout", "device", "pin_memory", "memory_format"})
 
 
-class Language(Protocol):
+class Constants(Protocol):
     """How a language writes constants. Calls and operators are the same in all of them."""
 
     def number(self, value: bool | int | float) -> str:
@@ -42,7 +42,7 @@ class Entry:
         whole: whether whole numbers may result: the operator chooses, so that reals in their place are as exact.
     """
 
-    form: str | Callable[[Sequence[Any], Sequence[str], Language], str]
+    form: str | Callable[[Sequence[Any], Sequence[str], Constants], str]
     masks: tuple[int, ...] = ()
     scaled: int | None = None
     mask: bool | None = False
@@ -55,7 +55,7 @@ class Entry:
         return not isinstance(self.form, str) or f"{{{position}}}" in self.form
 
 
-def _clamp(values: Sequence[Any], operands: Sequence[str], language: Language) -> str:
+def _clamp(values: Sequence[Any], operands: Sequence[str], language: Constants) -> str:
     """Torch looks at the lower bound first; a bound that is NaN makes everything NaN."""
     bounds = [value for value in values[1:3] if value is not None]
     if any(math.isnan(bound) for bound in bounds):
@@ -64,7 +64,7 @@ def _clamp(values: Sequence[Any], operands: Sequence[str], language: Language) -
     return text if len(values) < 3 or values[2] is None else f"at_most({text}, {operands[2]})"
 
 
-def _power(values: Sequence[Any], operands: Sequence[str], language: Language) -> str:  # noqa: ARG001
+def _power(values: Sequence[Any], operands: Sequence[str], language: Constants) -> str:  # noqa: ARG001
     """Torch computes these exponents by other functions, which differ in the last bits and for -inf and -0."""
     special = {
         1.0: "{0}",
@@ -101,7 +101,7 @@ class Table(dict[Operator, Entry]):
             if isinstance(value, Tensor):
                 exact = value.dtype == dtype or _is_whole(value.dtype) or value.dtype == torch.bool
                 if not exact and value.dim() > 0 and operator not in _CONSTANTS:
-                    return f"whose argument '{name}' is {_plain(value.dtype)} where the cell computes in {_plain(dtype)}"
+                    return f"whose argument '{name}' is {_dtype_name(value.dtype)} where the cell computes in {_dtype_name(dtype)}"
             elif name in _PLACES:
                 if (name == "layout" and value not in (None, torch.strided)) or (
                     name == "device" and torch.device(value or "cpu").type != "cpu"
@@ -115,7 +115,7 @@ class Table(dict[Operator, Entry]):
             return None if not result.dtype.is_complex else "whose result is complex"
         expected = {True: (torch.bool,), False: (dtype,), None: (dtype, torch.bool)}[entry.mask]
         if result.dtype not in expected and not (entry.whole and _is_whole(result.dtype)):
-            return f"whose result is {_plain(result.dtype)} where the cell computes in {_plain(dtype)}"
+            return f"whose result is {_dtype_name(result.dtype)} where the cell computes in {_dtype_name(dtype)}"
         return None
 
 
@@ -220,7 +220,7 @@ def arguments(operator: Operator, args: Sequence[Any], kwargs: Mapping[str, Any]
 
 
 def expression(
-    language: Language, operator: Operator, values: Sequence[Any], result: torch.dtype, operand: Callable[[Any, bool], str]
+    language: Constants, operator: Operator, values: Sequence[Any], result: torch.dtype, operand: Callable[[Any, bool], str]
 ) -> str:
     """One call.
 
@@ -249,7 +249,7 @@ def expression(
     return entry.form(values, operands, language)
 
 
-def constant(language: Language, value: bool | int | float, dtype: torch.dtype) -> str:
+def constant(language: Constants, value: bool | int | float, dtype: torch.dtype) -> str:
     """A constant tensor, whose format may be less than that of the cell: 0.1 of float32 is another number in float64."""
     rounded = torch.scalar_tensor(value, dtype=dtype).item()
     return language.truth(bool(rounded)) if dtype == torch.bool else language.number(rounded)
@@ -259,5 +259,5 @@ def _is_whole(dtype: torch.dtype) -> bool:
     return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
-def _plain(dtype: torch.dtype) -> str:
+def _dtype_name(dtype: torch.dtype) -> str:
     return re.sub(r"^torch\.", "", str(dtype))

@@ -11,7 +11,7 @@ from gatelab.kernels import _operators
 from gatelab.kernels._operators import arguments, expression
 
 
-class Language(_operators.Language, Protocol):
+class Language(_operators.Constants, Protocol):
     """How a language writes constants and declarations."""
 
     def declared(self, name: str, mask: bool, value: str) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gatelab.cells import Cell
-from gatelab.errors import UserError
+from gatelab.errors import UserError, first_line
 from gatelab.kernels import Flow, Scan, Weights, scan
 
 
@@ -70,7 +70,7 @@ class Layer(nn.Module):
                 setattr(self, name, value)
                 return
             except (NotImplementedError, RuntimeError, ValueError) as error:
-                reason = f"its parametrisation cannot take a value ({str(error).strip().splitlines()[0]})"
+                reason = f"its parametrisation cannot take a value ({first_line(error)})"
         raise UserError(f"RNN: the weight '{name}' cannot be set: {reason}. Set it first, and change how it is computed then.")
 
     def weights(self) -> Weights:

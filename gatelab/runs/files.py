@@ -168,18 +168,28 @@ def full_disk(error: OSError, run: Path | None = None) -> str:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(_plain(value), indent=1, allow_nan=False) + "\n"
+    return json.dumps(_json_ready(value), indent=1, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def _json_ready(value: Any) -> Any:
     """JSON has no nan and no infinity: they are written as strings that `float` reads."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _json_ready(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_json_ready(item) for item in value]
     return value
+
+
+def float_or_none(value: object) -> float | None:
+    """A number of a file that another program may have changed; None if it is not a number."""
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def int_or_none(value: object) -> int | None:
+    """As `float_or_none`, for a whole number."""
+    return value if isinstance(value, int) else None
 
 
 class Lines:
@@ -207,7 +217,7 @@ class Lines:
         try:
             text = json.dumps(record, allow_nan=False)
         except (TypeError, ValueError):  # rarely: to look at every number first takes longer than to write it
-            text = json.dumps(_plain(record), allow_nan=False)
+            text = json.dumps(_json_ready(record), allow_nan=False)
         line = (text + "\n").encode()
         if self._file.write(line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))

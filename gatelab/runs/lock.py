@@ -114,7 +114,7 @@ def _take(directory: Path) -> Path:
         if latest is not None and record is not None and not record.get("free") and not _dead(latest, record):
             where = f"process {record.get('pid', '?')} on {record.get('host', 'some host')}"
             raise RunBusyError(f"{directory} is being trained by another process ({where}). Wait for it, or stop it first.")
-        own = directory / f"lock-{1 if latest is None else _number(latest) + 1}"
+        own = directory / f"lock-{1 if latest is None else _lock_number(latest) + 1}"
         try:
             _write(own, this_process(), _link)
         except FileExistsError:  # somebody was faster
@@ -123,17 +123,17 @@ def _take(directory: Path) -> Path:
             own.unlink(missing_ok=True)
             continue
         for path in directory.glob("lock-*"):
-            if 0 < _number(path) < _number(own):
+            if 0 < _lock_number(path) < _lock_number(own):
                 path.unlink(missing_ok=True)
         return own
 
 
 def _latest(directory: Path) -> Path | None:
-    numbered = [path for path in directory.glob("lock-*") if _number(path)]
-    return max(numbered, key=_number, default=None)
+    numbered = [path for path in directory.glob("lock-*") if _lock_number(path)]
+    return max(numbered, key=_lock_number, default=None)
 
 
-def _number(path: Path) -> int:
+def _lock_number(path: Path) -> int:
     number = path.name.removeprefix("lock-")
     return int(number) if number.isdecimal() else 0
 

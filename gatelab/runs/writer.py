@@ -15,7 +15,9 @@ from gatelab.runs.files import (
     NewerFormatError,
     check_writable,
     disk_is_full,
+    float_or_none,
     full_disk,
+    int_or_none,
     overwrite_json,
     read_formatted,
     replacing,
@@ -152,7 +154,7 @@ class RunWriter:
             before = read_formatted(self.path / "status.json")
         except UserError:
             before = {}
-        seconds = _number(before.get("wall_seconds"))
+        seconds = float_or_none(before.get("wall_seconds")) or 0.0
         self._status = {
             "state": "running",
             "id": run_id,
@@ -160,7 +162,7 @@ class RunWriter:
             "max_steps": config["trainer"]["max_steps"],
             "started": time.time(),
             **this_process(),
-            "attempts": int(_number(before.get("attempts"))) + 1,
+            "attempts": (int_or_none(before.get("attempts")) or 0) + 1,
             "wall_seconds": seconds,
             "from_seconds": seconds,
             "launcher": launcher,
@@ -330,7 +332,3 @@ def _change_status(path: Path, change: Mapping[str, Any], write: Callable[[Path,
         write(path / "status.json", with_format({**status, **change}))
         return True
     return False
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -28,7 +28,7 @@ from gatelab.sweeps.session import Session
 
 
 @dataclass(frozen=True)
-class Command:
+class TrainCommand:
     """One call of `gatelab train`.
 
     Attributes:
@@ -49,7 +49,7 @@ class Command:
     planned: Collection[str] | None = None
 
 
-def train(command: Command) -> int:
+def train(command: TrainCommand) -> int:
     """Trains the runs of a command.
 
     Returns:
@@ -106,7 +106,7 @@ def resume_command(out: str, sweep: str) -> str:
     return shlex.join(["gatelab", "resume", sweep if out == "runs" else str(Path(out) / "sweeps" / sweep)])
 
 
-def _named(command: Command, sweeper: Sweeper) -> Command:
+def _named(command: TrainCommand, sweeper: Sweeper) -> TrainCommand:
     """With the name of the sweep, where it was given none."""
     if any(override.key_or_group == "sweep" for override in command.overrides):
         return command
@@ -117,7 +117,7 @@ def _named(command: Command, sweeper: Sweeper) -> Command:
 
 
 def _watched(
-    command: Command, jobs: Sequence[compose.Job], launcher: Launcher, sweeper: Sweeper | None, session: Session
+    command: TrainCommand, jobs: Sequence[compose.Job], launcher: Launcher, sweeper: Sweeper | None, session: Session
 ) -> Progress:
     """The progress bar of what is ahead, which it says (of a single run only where it is not all to train), and the search."""
     ahead = preflight(jobs, launcher)
@@ -141,7 +141,7 @@ def _watched(
     return progress
 
 
-def _watch(command: Command, jobs: Sequence[compose.Job], progress: Progress, session: Session) -> int:
+def _watch(command: TrainCommand, jobs: Sequence[compose.Job], progress: Progress, session: Session) -> int:
     """Hands over to Hydra, and watches.
 
     Returns:
@@ -167,7 +167,7 @@ def _watch(command: Command, jobs: Sequence[compose.Job], progress: Progress, se
     return broken
 
 
-def _follow(command: Command) -> int:
+def _follow(command: TrainCommand) -> int:
     """As `_watch` where another process leads, which writes and says everything; returns the exit status."""
     session = Session()
     with stoppable():
@@ -177,6 +177,6 @@ def _follow(command: Command) -> int:
     return 1 if session.failed else broken
 
 
-def _plan(command: Command, jobs: Sequence[compose.Job]) -> None:
+def _plan(command: TrainCommand, jobs: Sequence[compose.Job]) -> None:
     configs = {item.path: item.config.plain() for item in jobs}
     write_plan(configs, {item.path: item.overrides for item in jobs}, command.arguments, command.plugins)

@@ -8,7 +8,7 @@ import pytest
 
 from gatelab.bench import rounds
 from gatelab.bench.cases import Column, Shape, cases_of, labelled
-from gatelab.bench.client import Client, RefusedError
+from gatelab.bench.client import Client, WorkerError
 from gatelab.kernels import BACKENDS
 from gatelab.kernels.cpu.build import compiler
 
@@ -81,5 +81,5 @@ def test_a_column_that_is_refused_or_ends_its_process_leaves_the_others(plugin):
 def test_a_worker_that_ends_is_noticed():
     with Client("found", 1) as client:
         client._process.kill()
-        with pytest.raises(RefusedError, match="ended with status -9"):
+        with pytest.raises(WorkerError, match="ended with status -9"):
             client.ask("hello")

@@ -60,7 +60,7 @@ def look(job: compose.Job) -> None:
     failed_runs(job.path.parent / "sweeps" / "s")
     found = overview([job.path.parent])
     status._view(found, 80)
-    status._plain(found)
+    status._json_ready(found)
     with Progress([job.path]) as bar:
         bar._watched[job.path].before = None  # as if it had been written meanwhile
         bar._open[job.path] = bar._watched[job.path]

@@ -121,19 +121,19 @@ def _markdown(rows: list[Row], baseline: str | None, curves: Sequence[Curve] | N
     together = overall_section(rows)
     for section in [*sections(rows, curves), *([together] if together else [])]:
         ruler = ["---" if number < section.text_columns else "---:" for number in range(len(section.columns))]
-        lines = [_line(map(_plain, section.columns)), _line(ruler)]
+        lines = [_line(map(_escaped, section.columns)), _line(ruler)]
         for cells, best in zip(section.cells, section.best, strict=True):
-            lines.append(_line((f"**{_plain(cells[0])}**" if best else _plain(cells[0]), *map(_plain, cells[1:]))))
-        blocks += [f"**{_plain(section.title)}** ({_plain(section.subtitle)})", "\n".join(lines)]
-        blocks += ["\n".join(f"- {_plain(note)}" for note in section.notes)] if section.notes else []
-    return "\n\n".join([*blocks, _plain(caption(rows, baseline))]) + "\n"
+            lines.append(_line((f"**{_escaped(cells[0])}**" if best else _escaped(cells[0]), *map(_escaped, cells[1:]))))
+        blocks += [f"**{_escaped(section.title)}** ({_escaped(section.subtitle)})", "\n".join(lines)]
+        blocks += ["\n".join(f"- {_escaped(note)}" for note in section.notes)] if section.notes else []
+    return "\n\n".join([*blocks, _escaped(caption(rows, baseline))]) + "\n"
 
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
     text = visible(text)
     for character in "\\`*_|[]":

@@ -37,17 +37,17 @@ def sparklines(curves: Sequence[Curve], width: int = WIDTH) -> list[str]:
     A logarithmic axis where all values are positive and span more than a factor of ten. A block is the last value of its share of
     the steps.
     """
-    values = [value for curve in curves for _, value in _finite(curve)]
+    values = [value for curve in curves for _, value in _points(curve)]
     if not values:
         return ["" for _ in curves]
     log = min(values) > 0 and max(values) > 10 * min(values)
     scale = math.log if log else float
     low, high = scale(min(values)), scale(max(values))
     last = max(int(curve.steps[-1]) for curve in curves if curve.steps.size)
-    return [_line([(int(step), scale(value)) for step, value in _finite(curve)], low, high, last, width) for curve in curves]
+    return [_line([(int(step), scale(value)) for step, value in _points(curve)], low, high, last, width) for curve in curves]
 
 
-def _finite(curve: Curve) -> list[tuple[int, float]]:
+def _points(curve: Curve) -> list[tuple[int, float]]:
     return [(int(step), float(value)) for step, value in zip(curve.steps, curve.mean, strict=True) if math.isfinite(value)]
 
 

@@ -39,9 +39,9 @@ def memory_words(problem: Problem) -> list[str]:
     gate = memory_gate(first, layer)
     through = f", through its {gate} gate" if gate else ""
     longest = " longest" if len(ranked) > 1 else ""
-    said = [f"{first.row.cell} keeps its state{longest}{through}: its median unit for {_number(steps)} steps."]
+    said = [f"{first.row.cell} keeps its state{longest}{through}: its median unit for {_short(steps)} steps."]
     if len(ranked) > 1:
-        others = [f"{variant.row.cell} {_number(value)}" for value, _, _, variant in ranked[1:6]]
+        others = [f"{variant.row.cell} {_short(value)}" for value, _, _, variant in ranked[1:6]]
         gates = {memory_gate(variant, own) for _, own, _, variant in ranked}
         shared = f", all through the {gate} gate" if gates == {gate} and gate and len(ranked) > 2 else ""
         said.append(f"It is followed by {listed(others)}{shared}. {_holds(first, seeds, ranked[1][3], ranked[1][2])}")
@@ -59,7 +59,7 @@ def _holds(first: DrawnVariant, seeds: list[float], second: DrawnVariant, others
     ratio = math.exp(interval.value)
     if interval.low is None or interval.high is None:
         return ""
-    bounds = f"a factor of {_number(ratio)}, 95% interval {_number(math.exp(interval.low))} to {_number(math.exp(interval.high))}"
+    bounds = f"a factor of {_short(ratio)}, 95% interval {_short(math.exp(interval.low))} to {_short(math.exp(interval.high))}"
     if interval.low > 0 or interval.high < 0:
         return f"The lead of {first.row.cell} over {second.row.cell} holds over the seeds ({bounds})."
     return f"The lead of {first.row.cell} over {second.row.cell} may be chance ({bounds})."
@@ -94,17 +94,17 @@ def _gradient(variants: list[DrawnVariant]) -> list[str]:
         return []
     hardly = [name for value, name in halves if value > reach]
     decaying = sorted((value, name) for value, name in halves if value <= reach)
-    over = f"over the {_number(reach + 1)} steps of the sequence"
+    over = f"over the {_short(reach + 1)} steps of the sequence"
     if not decaying:
         return [
             f"The gradient of a loss at the end loses less than half {over} in {'each of them' if len(hardly) > 1 else hardly[0]}."
         ]
-    said = listed([f"{name} {_number(value)}" for value, name in decaying[:6]])
+    said = listed([f"{name} {_short(value)}" for value, name in decaying[:6]])
     if not hardly:
         return [f"The steps in which the gradient of a loss at the end halves: {said}."]
     others = listed(hardly)
     return [f"The steps in which the gradient of a loss at the end halves: {said}; {over} it hardly decays in {others}."]
 
 
-def _number(value: float) -> str:
+def _short(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

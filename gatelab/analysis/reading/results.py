@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args
 from gatelab.analysis.reading.variants import Variant
 from gatelab.errors import UserError
 from gatelab.runs import Run, Scale, Shape, Skipped
+from gatelab.runs.files import int_or_none
 
 _Word = TypeVar("_Word", Scale, Shape)
 
@@ -82,9 +83,9 @@ def _result(run: Run) -> Result:
             solved=_optional(summary.get("solved")),
             scale=_word(summary, "scale", get_args(Scale), "linear"),
             shape=_word(summary, "shape", get_args(Shape), "any"),
-            test_size=_count(summary.get("test_size")),
-            parameters=_count(summary.get("parameters")),
-            flops_per_step=_count(summary.get("flops_per_step")),
+            test_size=int_or_none(summary.get("test_size")),
+            parameters=int_or_none(summary.get("parameters")),
+            flops_per_step=int_or_none(summary.get("flops_per_step")),
             seconds_per_step=_optional(summary.get("seconds_per_step")),
             wall_seconds=_optional(summary.get("wall_seconds")),
             saturated=_saturated(summary.get("gates") or {}),
@@ -109,10 +110,6 @@ def _word(summary: Mapping[str, Any], key: str, choices: tuple[_Word, ...], abse
     if word not in choices:
         raise ValueError(f"{key} is {word!r}, but it must be one of {', '.join(choices)}")
     return word
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
 
 
 def _saturated(gates: Mapping[str, Any]) -> float | None:

@@ -14,7 +14,7 @@ def limits_of(config: Mapping[str, str]) -> tuple[float, float]:
     Returns:
         Below and above; the defaults where the configuration has none, nan where a damaged one has something else.
     """
-    return _number(config.get("trainer.saturated_below", BELOW)), _number(config.get("trainer.saturated_above", ABOVE))
+    return _float_or_nan(config.get("trainer.saturated_below", BELOW)), _float_or_nan(config.get("trainer.saturated_above", ABOVE))
 
 
 def limits_in_words(limits: Iterable[tuple[float, float]]) -> tuple[str, str]:
@@ -23,7 +23,7 @@ def limits_in_words(limits: Iterable[tuple[float, float]]) -> tuple[str, str]:
     return _in_words({*below}), _in_words({*above})
 
 
-def _number(value: str | float) -> float:
+def _float_or_nan(value: str | float) -> float:
     try:
         return float(value)
     except ValueError:

@@ -10,6 +10,7 @@ from statistics import fmean
 
 from gatelab.errors import UserError
 from gatelab.runs import Run, Skipped, find_runs, read_run
+from gatelab.runs.files import float_or_none, int_or_none
 from gatelab.runs.sweep import Planned, live_state, read_plan, read_plans
 
 # In the order in which they are told. Done is what needs no further work, a diverged run included.
@@ -104,10 +105,10 @@ def _standing(run: Run, now: float) -> Standing:
     if damage is not None:
         live = "interrupted"
     state = "diverged" if run.diverged else _SHOWN.get(live, live)
-    started, updated = (_number(status.get(key)) for key in ("started", "updated"))
-    step, last, first = (_count(status.get(key)) for key in ("step", "max_steps", "from_step"))
-    seconds = _number(status.get("wall_seconds"))
-    here = seconds - (_number(status.get("from_seconds")) or 0.0) if seconds is not None else None
+    started, updated = (float_or_none(status.get(key)) for key in ("started", "updated"))
+    step, last, first = (int_or_none(status.get(key)) for key in ("step", "max_steps", "from_step"))
+    seconds = float_or_none(status.get("wall_seconds"))
+    here = seconds - (float_or_none(status.get("from_seconds")) or 0.0) if seconds is not None else None
     if seconds is None and started is not None and updated is not None:  # of an earlier version
         seconds = here = updated - started
     made = step - first if step is not None and first is not None else 0
@@ -175,11 +176,3 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
     return f"{whole} s"
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) else None

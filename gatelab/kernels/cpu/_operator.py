@@ -71,7 +71,7 @@ def _dense(resets: Tensor | None) -> Tensor | None:
     return None if resets is None else resets.contiguous()
 
 
-def _plain(value: Tensor) -> Tensor:
+def _contiguous(value: Tensor) -> Tensor:
     """In the order of its dimensions: the strides that the graph was told."""
     return value.contiguous()
 
@@ -89,7 +89,7 @@ def _time_loop(
 ) -> list[Tensor]:
     call, inputs = _call_of(key, there, tensors, _ends(lengths), _dense(resets), numbers, record, save)
     made, held = forward(call, inputs.laid_out(), lambda count, dtype: torch.empty(count, dtype=dtype))
-    return [*map(_plain, made), *held.values()]
+    return [*map(_contiguous, made), *held.values()]
 
 
 @_time_loop.register_fake
@@ -127,7 +127,7 @@ def _time_loop_backward(
     wishes = iter(wanted)
     made = adjoint(call, inputs.laid_out(), out, memory, cotangents, [here and next(wishes) for here in there])
     found = zip((value for value, here in zip(made, there, strict=True) if here), tensors, wanted, strict=True)
-    return [torch.zeros_like(given) if value is None else _plain(value) for value, given, wish in found if wish]
+    return [torch.zeros_like(given) if value is None else _contiguous(value) for value, given, wish in found if wish]
 
 
 @_time_loop_backward.register_fake

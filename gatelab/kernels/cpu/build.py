@@ -31,7 +31,7 @@ from gatelab.kernels.cpu.compiler import (
     LIBRARIES,
     NATIVE,
     BuildError,
-    RefusedError,
+    CompilerError,
     compiler,
     compiler_version,
     cpu_features,
@@ -190,7 +190,7 @@ def _obtain(compilation: _Compilation) -> ctypes.CDLL:
             return ctypes.CDLL(str(_compile(compilation, folder)))
         except OSError as error:  # read-only, full, or mounted so that nothing in it may run
             problem = error.strerror or str(error)
-        except RefusedError as error:  # the source is wrong, or the disk was full: the other place will tell
+        except CompilerError as error:  # the source is wrong, or the disk was full: the other place will tell
             problem = error.first
     library = _privately(compilation)
     _say(f"The kernel cache '{folder}' is not used, each process compiles for itself: {problem}.")
@@ -212,7 +212,7 @@ def _privately(compilation: _Compilation) -> ctypes.CDLL:
             f"The kernel '{compilation.stem}' can be kept neither in '{cache_folder()}' nor in a temporary folder ({reason}); "
             "set GATELAB_CACHE or TMPDIR to a folder of yours that has room and whose files may be executed."
         ) from error
-    except RefusedError as error:
+    except CompilerError as error:
         first = error.first.rstrip(".")
         raise BuildError(
             f"'{compilation.program}' does not compile the kernel '{compilation.stem}': {first}. {_keep(compilation, error.log)}"
@@ -289,7 +289,7 @@ def _compile(compilation: _Compilation, folder: Path) -> Path:
 
     Raises:
         OSError: the folder cannot be written.
-        RefusedError: the compiler ended with an error.
+        CompilerError: the compiler ended with an error.
     """
     _clear_abandoned(folder)
     with tempfile.TemporaryDirectory(prefix=WORK, dir=folder, ignore_cleanup_errors=True) as work:

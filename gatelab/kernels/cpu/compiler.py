@@ -19,7 +19,7 @@ class BuildError(RuntimeError):
     """A kernel cannot be compiled or loaded here. The message is one sentence: what is wrong and what to do."""
 
 
-class RefusedError(Exception):
+class CompilerError(Exception):
     """The compiler ended with an error. `log` is its command line and all that it said, `first` the first error."""
 
     def __init__(self, log: str) -> None:
@@ -109,18 +109,18 @@ def run_compiler(program: str, work: Path, stem: str, source: str, flags: tuple[
 
     Raises:
         OSError: the folder cannot be written, or the program is gone.
-        RefusedError: the compiler ended with an error.
+        CompilerError: the compiler ended with an error.
     """
     # Relative names: the library must not depend on the folder, so that all who compile it write the same bytes.
     (work / f"{stem}.c").write_text(source, encoding="utf-8")
     command = [program, *FLAGS, *_native(program), *flags, f"{stem}.c", "-o", f"{stem}.so", *LIBRARIES]
-    # Messages in English for `RefusedError.first`; intermediate files go where the result must find room, too.
+    # Messages in English for `CompilerError.first`; intermediate files go where the result must find room, too.
     environment = os.environ | {"LC_ALL": "C", "TMPDIR": str(work)}
     done = subprocess.run(
         command, cwd=work, env=environment, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
     )
     if done.returncode:
-        raise RefusedError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+        raise CompilerError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return work / f"{stem}.so"
 
 

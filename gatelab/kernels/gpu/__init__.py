@@ -25,7 +25,7 @@ from gatelab.kernels._trace import NotTraceableError
 from gatelab.kernels.gpu import _loops, _peer
 from gatelab.kernels.gpu._function import TimeLoop, forward
 from gatelab.kernels.gpu._printer import Layout
-from gatelab.kernels.gpu._products import Run
+from gatelab.kernels.gpu._products import Call
 from gatelab.kernels.gpu._source import COMPUTES, equations
 
 DEVICE = "cuda"
@@ -94,10 +94,10 @@ def scan(
     inputs = Inputs.of(cell, weights, x, s0, again).laid_out()
     ends = None if lengths is None else lengths.to(x.device, torch.int64, copy=True)
     path = path_of(cell, inputs.sizes[-1], x.dtype, is_plain(x, lengths, record, flow, resets))
-    run = Run(cell, path, ends, boundaries, record, flow)
+    call = Call(cell, path, ends, boundaries, record, flow)
     save = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs.flat())
     with torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext():  # Triton launches on the current device
-        made = TimeLoop.apply(run, *inputs.flat()) if save else forward(run, inputs)
+        made = TimeLoop.apply(call, *inputs.flat()) if save else forward(call, inputs)
     parts = len(cell.state)
     shown = None
     if record:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gatelab.kernels._inputs import Inputs
 from gatelab.kernels.gpu._printer import Layout
-from gatelab.kernels.gpu._products import Held, Packed, Run, flows, gradients, project, records
+from gatelab.kernels.gpu._products import Call, Held, Packed, flows, gradients, project, records
 from gatelab.kernels.gpu._source import COMPUTES, LAUNCH, Kernels, loops
 
 _ROWS = 16  # the least that a product of matrix units takes
@@ -22,37 +22,37 @@ def fits(layout: Layout, H: int, dtype: torch.dtype) -> bool:
     return layout.recurrent * len(layout.fed) * block * block * dtype.itemsize <= _ON_CHIP
 
 
-def forward(run: Run, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...], Held | None]:
+def forward(call: Call, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...], Held | None]:
     """As `_stepwise.forward`."""
     x = inputs.x
     N, T, B, _, H = inputs.sizes
     real = COMPUTES[x.dtype]
-    kernels = loops(run.cell, real)
+    kernels = loops(call.cell, real)
     layout = kernels.layout
-    packed = Packed.of(run.cell, layout, inputs, real)
+    packed = Packed.of(call.cell, layout, inputs, real)
     projected = x.new_empty(N, T, B, layout.inputs * H)
     project(x, packed, projected)
     out, last = x.new_empty(N, T, B, H), x.new_empty(len(layout.state), N, B, H)
     held = Held.empty(layout, x, H, real) if save else None
-    shown = records(run, layout, x, H)
-    flags = {"BIAS": packed.b is not None, "KEEP": save, **_flags(run)}
+    shown = records(call, layout, x, H)
+    flags = {"BIAS": packed.b is not None, "KEEP": save, **_flags(call)}
     grid, constants = _launch(kernels, inputs)
     arguments = [projected, packed.R, packed.b, packed.p, torch.stack(inputs.s0), _stacked(inputs.again), out, last]
-    arguments += [*(held or (None,) * 3), *(shown or (None,) * 2), run.lengths, _bytes(run.resets)]
+    arguments += [*(held or (None,) * 3), *(shown or (None,) * 2), call.lengths, _bytes(call.resets)]
     kernels.forward[grid](*_all(arguments, x), N, T, B, H, **flags, **constants)
     return (out, *last.unbind(), *shown), held
 
 
 def backward(
-    run: Run, inputs: Inputs, held: Held, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]
+    call: Call, inputs: Inputs, held: Held, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """As `_stepwise.backward`."""
     x = inputs.x
     N, T, B, _, H = inputs.sizes
     real = COMPUTES[x.dtype]
-    kernels = loops(run.cell, real)
+    kernels = loops(call.cell, real)
     layout = kernels.layout
-    packed = Packed.of(run.cell, layout, inputs, real)
+    packed = Packed.of(call.cell, layout, inputs, real)
     d_out, *others = cotangents
     d_last, d_shown = others[: len(layout.state)], others[len(layout.state) :]
     d_out = x.new_zeros(N, T, B, H) if d_out is None else d_out.contiguous()
@@ -65,18 +65,18 @@ def backward(
     da = x.new_empty(N, T, B, len(layout.gates) * H)
     ds0, d_restart = x.new_empty(2, len(layout.state), N, B, H)
     dp = x.new_empty(len(layout.vectors), N, B, H, dtype=real)
-    flow = flows(run, layout, x, H)
+    flow = flows(call, layout, x, H)
     grid, constants = _launch(kernels, inputs)
     arguments = [d_out, ends, packed.R, packed.p, held.kept, held.reads, *(d_shown or (None,) * 2)]
-    arguments += [da, ds0, d_restart, dp, flow, run.lengths, _bytes(run.resets)]
-    kernels.backward[grid](*_all(arguments, x), N, T, B, H, FLOW=flow is not None, **_flags(run), **constants)
+    arguments += [da, ds0, d_restart, dp, flow, call.lengths, _bytes(call.resets)]
+    kernels.backward[grid](*_all(arguments, x), N, T, B, H, FLOW=flow is not None, **_flags(call), **constants)
     by_p = tuple(part.sum(1).to(x.dtype) for part in dp)
-    by_restart = (None,) * len(ds0) if run.resets is None else d_restart.unbind()
-    return (*gradients(run.cell, layout, inputs, held.fed, da, wanted), *by_p, *ds0.unbind(), *by_restart)
+    by_restart = (None,) * len(ds0) if call.resets is None else d_restart.unbind()
+    return (*gradients(call.cell, layout, inputs, held.fed, da, wanted), *by_p, *ds0.unbind(), *by_restart)
 
 
-def _flags(run: Run) -> dict[str, bool]:
-    return {"ENDS": run.lengths is not None, "RECORD": run.record, "RESETS": run.resets is not None}
+def _flags(call: Call) -> dict[str, bool]:
+    return {"ENDS": call.lengths is not None, "RECORD": call.record, "RESETS": call.resets is not None}
 
 
 def _all(arguments: Sequence[Tensor | None], instead: Tensor) -> list[Tensor]:

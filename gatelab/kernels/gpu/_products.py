@@ -12,7 +12,7 @@ from gatelab.kernels._scan import Flow
 from gatelab.kernels.gpu._printer import Layout
 
 
-class Run(NamedTuple):
+class Call(NamedTuple):
     """What a call computes with, besides tensors that have gradients.
 
     Attributes:
@@ -83,18 +83,18 @@ class Packed(NamedTuple):
         return cls(W, bias, R, b, p)
 
 
-def records(run: Run, layout: Layout, x: Tensor, H: int) -> tuple[Tensor, ...]:
+def records(call: Call, layout: Layout, x: Tensor, H: int) -> tuple[Tensor, ...]:
     """Where the records will stand, if they are asked for: (parts, N, T, B, H) in the order of the cell."""
-    counts = (len(layout.gates), len(layout.state)) if run.record else ()
+    counts = (len(layout.gates), len(layout.state)) if call.record else ()
     return tuple(x.new_empty(count, *x.shape[:3], H) for count in counts)
 
 
-def flows(run: Run, layout: Layout, x: Tensor, H: int) -> Tensor | None:
+def flows(call: Call, layout: Layout, x: Tensor, H: int) -> Tensor | None:
     """Where the derivatives by the states will stand, if they are asked for, and hands them out."""
-    if run.flow is None:
+    if call.flow is None:
         return None
     flow = x.new_empty(len(layout.state), *x.shape[:3], H)
-    run.flow.cotangents = dict(zip(layout.state, flow, strict=True))
+    call.flow.cotangents = dict(zip(layout.state, flow, strict=True))
     return flow
 
 

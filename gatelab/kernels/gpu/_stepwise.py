@@ -7,21 +7,21 @@ from torch import Tensor
 
 from gatelab.kernels._inputs import Inputs
 from gatelab.kernels.gpu._chunk import Backward, Forward, Shape, chunk_of, pieces
-from gatelab.kernels.gpu._products import Held, Packed, Run, flows, gradients, project, records
+from gatelab.kernels.gpu._products import Call, Held, Packed, flows, gradients, project, records
 
 
-def forward(run: Run, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...], Held | None]:
+def forward(call: Call, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...], Held | None]:
     """Output, last states and, on request, records of one layer and direction; and what the backward pass needs, to `save`."""
     x = inputs.x
     N, T, B, _, H = inputs.sizes
-    chunk: Forward = chunk_of(Forward, run.cell, _shape(run, inputs, save))
+    chunk: Forward = chunk_of(Forward, call.cell, _shape(call, inputs, save))
     layout = chunk.layout
-    live, resets = _live(run, T), _resets(run)
+    live, resets = _live(call, T), _resets(call)
     out = x.new_empty(N, T, B, H)
     held = Held.empty(layout, x, H, chunk.real) if save else None
-    shown = records(run, layout, x, H)
+    shown = records(call, layout, x, H)
     with chunk.lock:
-        packed = Packed.of(run.cell, layout, inputs, chunk.real)
+        packed = Packed.of(call.cell, layout, inputs, chunk.real)
         chunk.set(packed)
         before = inputs.s0
         if resets is not None:
@@ -54,12 +54,12 @@ def forward(run: Run, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...], H
 
 
 def backward(
-    run: Run, inputs: Inputs, held: Held, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]
+    call: Call, inputs: Inputs, held: Held, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """The derivatives by the inputs in the order of `Inputs.flat`.
 
     Args:
-        run: what was asked for.
+        call: what was asked for.
         inputs: as given to `forward`.
         held: what it kept.
         cotangents: derivatives by what `forward` put out.
@@ -67,15 +67,15 @@ def backward(
     """
     x = inputs.x
     N, T, B, _, H = inputs.sizes
-    chunk: Backward = chunk_of(Backward, run.cell, _shape(run, inputs, True))
+    chunk: Backward = chunk_of(Backward, call.cell, _shape(call, inputs, True))
     layout = chunk.layout
-    live, resets = _live(run, T), _resets(run)
-    flow = flows(run, layout, x, H)
+    live, resets = _live(call, T), _resets(call)
+    flow = flows(call, layout, x, H)
     da = x.new_empty(N, T, B, len(layout.gates) * H)
     d_out, *others = cotangents
     d_last, d_shown = others[: len(layout.state)], others[len(layout.state) :]
     with chunk.lock:
-        chunk.set(Packed.of(run.cell, layout, inputs, chunk.real))
+        chunk.set(Packed.of(call.cell, layout, inputs, chunk.real))
         chunk.d_fed.zero_()
         chunk.dp.zero_()
         chunk.restart.zero_()
@@ -111,13 +111,13 @@ def backward(
             by_restart = tuple(part.to(x.dtype, copy=True) for part in chunk.restart)
         ds0 = tuple(part.to(x.dtype, copy=True) for part in chunk.state)
         dp = tuple(part.sum(1).to(x.dtype) for part in chunk.dp)
-    return (*gradients(run.cell, layout, inputs, held.fed, da, wanted), *dp, *ds0, *by_restart)
+    return (*gradients(call.cell, layout, inputs, held.fed, da, wanted), *dp, *ds0, *by_restart)
 
 
-def _shape(run: Run, inputs: Inputs, keep: bool) -> Shape:
+def _shape(call: Call, inputs: Inputs, keep: bool) -> Shape:
     N, _, B, _, H = inputs.sizes
-    x, ends, resets = inputs.x, run.lengths is not None, run.resets is not None
-    return Shape(N, B, H, x.dtype, x.device, inputs.b is not None, ends, keep, run.record, resets, run.flow is not None)
+    x, ends, resets = inputs.x, call.lengths is not None, call.resets is not None
+    return Shape(N, B, H, x.dtype, x.device, inputs.b is not None, ends, keep, call.record, resets, call.flow is not None)
 
 
 def _fill(into: Tensor, values: Sequence[Tensor]) -> None:
@@ -125,15 +125,15 @@ def _fill(into: Tensor, values: Sequence[Tensor]) -> None:
         part.copy_(value)
 
 
-def _live(run: Run, T: int) -> Tensor | None:
+def _live(call: Call, T: int) -> Tensor | None:
     """Rows that have not ended (T, B), or None."""
-    if run.lengths is None:
+    if call.lengths is None:
         return None
-    return (torch.arange(T, device=run.lengths.device)[:, None] < run.lengths).to(torch.uint8)
+    return (torch.arange(T, device=call.lengths.device)[:, None] < call.lengths).to(torch.uint8)
 
 
-def _resets(run: Run) -> Tensor | None:
+def _resets(call: Call) -> Tensor | None:
     """Rows that start again (T + 1, B), none behind the last step; or None."""
-    if run.resets is None:
+    if call.resets is None:
         return None
-    return torch.cat((run.resets, torch.zeros_like(run.resets[:1]))).to(torch.uint8)
+    return torch.cat((call.resets, torch.zeros_like(call.resets[:1]))).to(torch.uint8)

@@ -11,7 +11,7 @@ from gatelab.options import Options
 
 if TYPE_CHECKING:
     from gatelab.sweeps.jobs.needs import Needs
-    from gatelab.sweeps.launch.batch import Batch
+    from gatelab.sweeps.launch.batch import JobBatch
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Launcher(Options):
         """
         return 1 if self.in_turn else None
 
-    def train(self, batch: "Batch") -> None:
+    def train(self, batch: "JobBatch") -> None:
         """Trains jobs, and returns when all of them have ended; what became of them is read from their directories.
 
         Raises:

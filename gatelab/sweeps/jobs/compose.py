@@ -25,9 +25,10 @@ from gatelab.registry.plugins import Plugin, absolute, load_plugin
 from gatelab.sweeps.jobs.choices import REGISTRIES, check_groups, groups, store_choices
 from gatelab.sweeps.jobs.compositions import Compositions
 from gatelab.sweeps.jobs.conf import conf_folder
-from gatelab.sweeps.jobs.overrides import first_line, parse
+from gatelab.sweeps.jobs.overrides import parse, sentence
 from gatelab.sweeps.jobs.pace import paced
 from gatelab.sweeps.jobs.resources import needs_of
+from gatelab.sweeps.jobs.settings import plain
 from gatelab.training.identity import identify
 
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
@@ -50,16 +51,10 @@ def register_resolver() -> None:
     """`${gatelab_run:<folder>}`: the run directory, which follows from the configuration. Workers of a sweep need it, too."""
 
     def run_directory(folder: str | None, *, _root_: DictConfig) -> str:
-        plain = {key: _plain(_root_, key) for key in (field.name for field in fields(Config))}
-        name = identify(plain).name
+        name = identify({field.name: plain(OmegaConf.select(_root_, field.name)) for field in fields(Config)}).name
         return name if folder is None else str(Path(folder) / name)
 
     _register("gatelab_run", run_directory, replace=True)
-
-
-def _plain(root: DictConfig, key: str) -> Any:
-    value = OmegaConf.select(root, key)
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -68,7 +63,7 @@ def to_config(composed: DictConfig) -> Config:
     Raises:
         UserError: a value is out of bounds, or a key was added that is not an option.
     """
-    return build_config({str(key): _plain(composed, str(key)) for key in composed if key != "hydra"})
+    return build_config({str(key): plain(composed[key]) for key in composed if key != "hydra"})
 
 
 @dataclass(frozen=True)
@@ -234,14 +229,14 @@ class Composer:
         keys = {override.partition("=")[0].lstrip("+~"): override for override in overrides}
         blamed = [key for key in keys if f"'{key}'" in text or f"override {key}=" in text or f"full_key: {key}\n" in f"{text}\n"]
         if not blamed:
-            return first_line(_root(error))
+            return sentence(_root(error))
         key = blamed[0]
         where, _, name = key.rpartition(".")
         siblings = self._siblings(overrides, key)
         if name not in siblings:
             chosen = [item.partition("=")[2] for item in overrides if item.partition("=")[0] == where]  # `task=digits`
             return unknown(f"option of {where or 'a run'}" + "".join(f" '{choice}'" for choice in chosen[-1:]), name, siblings)
-        return f"{keys[key]} is not accepted: {first_line(_root(error))}"
+        return f"{keys[key]} is not accepted: {sentence(_root(error))}"
 
     def _siblings(self, overrides: list[str], key: str) -> list[str]:
         """The options beside a key in the configuration that the group choices alone make."""

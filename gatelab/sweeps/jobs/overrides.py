@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from gatelab.errors import UserError, unknown
+from gatelab.errors import UserError, first_line, unknown
 from gatelab.options.bounds import LONGEST, shown
 
 MOST_RUNS = 10_000_000  # of a sweep; a million takes most of an hour and gigabytes to compose
@@ -40,7 +40,7 @@ def _unreadable(argument: str) -> str | None:
     try:
         OverridesParser.create().parse_overrides([argument])
     except HydraException as error:
-        reason = first_line(error)
+        reason = sentence(error)
     else:
         return None
     how = "Overrides are written key=value, as in `cell=cifg task.length=200 seed=0,1`."
@@ -91,9 +91,10 @@ def _values_in(override: Override) -> int:
     return count
 
 
-def first_line(error: BaseException) -> str:
-    line = str(error).strip().splitlines()[0].rstrip()
-    return line if line.endswith((".", "?", "!")) else line + "."
+def sentence(error: BaseException) -> str:
+    """The first line of what a library says, as a sentence."""
+    line = first_line(error)
+    return line if line.endswith(("?", "!")) else f"{line}."
 
 
 def check_options(overrides: list[Override], options_of: Callable[[str, str], Collection[str] | None]) -> None:

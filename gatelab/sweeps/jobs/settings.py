@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gatelab.errors import UserError, unknown
 from gatelab.options import Options
-from gatelab.sweeps.jobs.overrides import first_line
+from gatelab.sweeps.jobs.overrides import sentence
 
 T = TypeVar("T", bound=Options)
 
@@ -76,7 +76,7 @@ def _resolved(cls: type, kind: str, given: dict[str, Any]) -> dict[str, Any]:
         values = OmegaConf.create(defaults | given)
         return {key: plain(values[key]) for key in given}
     except OmegaConfBaseException as error:
-        raise UserError(f"hydra.{kind}: {first_line(error)}") from error
+        raise UserError(f"hydra.{kind}: {sentence(error)}") from error
 
 
 def check(overrides: Iterable[Override]) -> None:

@@ -75,7 +75,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobBatch:
     """Jobs that Hydra hands to a launcher at once.
 
     Attributes:
@@ -124,7 +124,7 @@ def launch(
     """Trains the runs of these overrides, in the way of one launcher.
 
     Args:
-        launcher, settings, overrides, first, context, task, config: as in `Batch`.
+        launcher, settings, overrides, first, context, task, config: as in `JobBatch`.
 
     Returns:
         What became of every job, in their order: its score, nan where there is none. Configurations are left out: a sampler wants
@@ -138,7 +138,7 @@ def launch(
         cls = LAUNCHERS.get(launcher)
         trains = cls(**{field.name: settings[field.name] for field in fields(cls)})
         Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        trains.train(Batch(launcher, settings, overrides, jobs, first, context, config, task))
+        trains.train(JobBatch(launcher, settings, overrides, jobs, first, context, config, task))
     return [outcome(item, job) for item, job in zip(overrides, jobs, strict=True)]
 
 
@@ -187,7 +187,7 @@ def compose_again(
 
 
 def queue(jobs: Sequence[compose.Job], launcher: str) -> list[int]:
-    """As `Batch.queue`."""
+    """As `JobBatch.queue`."""
     left = [number for number, job in enumerate(jobs) if outcome_of(job.path) not in ENDED_WELL]
     for number in left:
         enqueue(jobs[number].path, jobs[number].config.plain(), jobs[number].run_id, launcher)

@@ -180,13 +180,13 @@ def _line(run: Run) -> str:
     result: dict[str, Any] = run.summary()
     metric = result["metric"]
     value, chance, seconds = (
-        _number(item, digits)
+        _formatted(item, digits)
         for item, digits in ((result["test"][metric], ".4g"), (result.get("chance"), ".4g"), (result.get("wall_seconds"), ".0f"))
     )
     return f"{run.path.name}  test {metric} {value} (chance {chance})  {result.get('steps', '?')} steps  {seconds} s"
 
 
-def _number(value: Any, digits: str) -> str:
+def _formatted(value: Any, digits: str) -> str:
     """A number of a summary; ? for what another program may have put there."""
     try:
         return format(float(value), digits)

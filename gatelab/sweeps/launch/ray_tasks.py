@@ -18,10 +18,10 @@ import ray  # pyright: ignore[reportMissingImports] - an extra
 import ray.exceptions  # pyright: ignore[reportMissingImports]
 
 import gatelab
-from gatelab.errors import UserError
+from gatelab.errors import UserError, first_line
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
-from gatelab.sweeps.launch.batch import Batch, note
+from gatelab.sweeps.launch.batch import JobBatch, note
 
 SECONDS_TO_JOIN = 40.0  # a cluster answers within two
 SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
@@ -29,7 +29,7 @@ HOME = Path(gatelab.__file__).parents[1]  # where gatelab is imported from
 OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task takes over from here
 
 
-def train(batch: Batch) -> None:
+def train(batch: JobBatch) -> None:
     """Trains the jobs on the cluster; a task whose node dies is retried and resumes.
 
     Raises:
@@ -75,7 +75,7 @@ def connect(options: Mapping[str, Any]) -> None:
         with contextlib.chdir(HOME):  # from where it is called Ray's workers would import modules first
             ray.init(**options)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise UserError(f"Ray does not start: {_first_line(error)}") from error
+        raise UserError(f"Ray does not start: {first_line(error)}.") from error
 
 
 def _refused(options: Mapping[str, Any]) -> str | None:
@@ -107,15 +107,11 @@ def _settle(job: compose.Job, reference: Any) -> None:
     try:
         ray.get(reference)
     except ray.exceptions.OutOfMemoryError as error:
-        note(job, "failed", f"Its node ran out of memory: {_first_line(error)}", "memory")
+        note(job, "failed", f"Its node ran out of memory: {first_line(error)}.", "memory")
     except ray.exceptions.RayTaskError as error:
-        note(job, "failed", f"{type(error.cause).__name__}: {_first_line(error.cause)}", "error")
+        note(job, "failed", f"{type(error.cause).__name__}: {first_line(error.cause)}", "error")
     except ray.exceptions.RayError as error:
-        note(job, "failed", f"Ray gave it up: {_first_line(error)}", "killed")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [repr(error)])[0]
+        note(job, "failed", f"Ray gave it up: {first_line(error)}.", "killed")
 
 
 def _cancel(references: list[Any]) -> None:

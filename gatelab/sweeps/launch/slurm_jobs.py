@@ -32,7 +32,7 @@ from gatelab.process.signals import stoppable
 from gatelab.runs import outcome_of
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
-from gatelab.sweeps.launch.batch import ENDED_WELL, Batch, compose_again, note
+from gatelab.sweeps.launch.batch import ENDED_WELL, JobBatch, compose_again, note
 from gatelab.training.failures import PeerLostError
 from gatelab.training.parallel import check_shares
 from gatelab.training.spec import Spec
@@ -94,7 +94,7 @@ def _place(here: submitit.JobEnvironment) -> place.Place:
     return place.Place(here.global_rank, here.num_tasks, here.local_rank, here.hostnames[0], port)
 
 
-def train(batch: Batch) -> None:
+def train(batch: JobBatch) -> None:
     """Trains the jobs on the cluster; what is finished already is not submitted.
 
     Raises:

@@ -16,7 +16,7 @@ from gatelab.sweeps.jobs.needs import MOST_JOBS, Needs, room
 from gatelab.sweeps.launch.pool import MODULES, Ended, Pool, describe, start_server
 
 if TYPE_CHECKING:
-    from gatelab.sweeps.launch.batch import Batch, Work
+    from gatelab.sweeps.launch.batch import JobBatch, Work
 
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Local(Launcher):
         threads, memory = max(item.threads for item in needs), max(item.memory for item in needs)
         return min(len(needs), max(1, min(there.threads // threads, there.memory // memory)))
 
-    def train(self, batch: "Batch") -> None:
+    def train(self, batch: "JobBatch") -> None:
         from gatelab.sweeps.jobs.resources import needs_of
 
         # Overrides that come to the same run are trained once.

@@ -11,7 +11,7 @@ from gatelab.options import option
 from gatelab.sweeps.contracts import Launcher
 
 if TYPE_CHECKING:
-    from gatelab.sweeps.launch.batch import Batch
+    from gatelab.sweeps.launch.batch import JobBatch
 
 WARNINGS = 30  # the level of the logs
 
@@ -31,7 +31,7 @@ class Ray(Launcher):
 
     ray: Any = option(factory=_defaults, help="init: the arguments of ray.init; remote: the options of every task")  # noqa: RUF009 - a factory
 
-    def train(self, batch: "Batch") -> None:
+    def train(self, batch: "JobBatch") -> None:
         from gatelab.sweeps.launch.ray_tasks import train
 
         train(batch)

@@ -18,7 +18,7 @@ from gatelab.sweeps.contracts import Launcher
 from gatelab.sweeps.jobs.needs import MOST_JOBS
 
 if TYPE_CHECKING:
-    from gatelab.sweeps.launch.batch import Batch
+    from gatelab.sweeps.launch.batch import JobBatch
 
 SECONDS = 60.0  # for an answer of its controller, which can be busy
 
@@ -68,7 +68,7 @@ class Slurm(Launcher):
         if reason:
             raise UserError(f"hydra/launcher={name}: `sinfo` here says: {reason}. Use a login node, or wait until Slurm answers.")
 
-    def train(self, batch: "Batch") -> None:
+    def train(self, batch: "JobBatch") -> None:
         from gatelab.sweeps.launch.slurm_jobs import train
 
         train(batch)

@@ -13,13 +13,13 @@ from gatelab.analysis.importance.variance import variance_shares
 from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.runs import NOT_IDENTITY, read_run
-from gatelab.sweeps.search.studies import Variant
+from gatelab.sweeps.search.studies import SearchedVariant
 
 SEEDS = 10  # of the command: with five, not even a paired exact test could find anything
 TRIALS_FOR_SHARES = 10
 
 
-def print_found(variants: Sequence[Variant], studies: Sequence[Study], console: Console | None = None) -> None:
+def print_found(variants: Sequence[SearchedVariant], studies: Sequence[Study], console: Console | None = None) -> None:
     """Prints a row for every variant, and below the commands that compare them.
 
     The score of the test set is that of the trial which validation chose. Shares of variance are fANOVA's, of the validation
@@ -70,7 +70,7 @@ def _counts(trials: Sequence[FrozenTrial]) -> str:
     return ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if states.count(state))
 
 
-def _shares(variant: Variant, trials: Sequence[FrozenTrial]) -> dict[str, float]:
+def _shares(variant: SearchedVariant, trials: Sequence[FrozenTrial]) -> dict[str, float]:
     """The share of the variance of every option that all trials have; none where they are too few to say."""
     whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     search = {
@@ -85,7 +85,7 @@ def _shares(variant: Variant, trials: Sequence[FrozenTrial]) -> dict[str, float]
     return {key: share for key, share in found.items() if math.isfinite(share)}
 
 
-def _command(variant: Variant, chosen: Mapping[str, str]) -> str:
+def _command(variant: SearchedVariant, chosen: Mapping[str, str]) -> str:
     """Trains the best trial of a variant again, as a sweep over seeds."""
     kept = [item for item in variant.overrides if item.split("=")[0].split(".")[0] not in ("seed", "sweep", *NOT_IDENTITY)]
     kept += [item for item in variant.overrides if item.split("=")[0] in ("plugins", "out")]

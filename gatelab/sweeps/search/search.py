@@ -31,7 +31,7 @@ from gatelab.runs.sweep import live_state
 from gatelab.sweeps.contracts import Launch
 from gatelab.sweeps.jobs.compose import Composer, Job
 from gatelab.sweeps.search.storage import open_storage, without_password
-from gatelab.sweeps.search.studies import Variant, open_study, storage_url
+from gatelab.sweeps.search.studies import SearchedVariant, open_study, storage_url
 from gatelab.sweeps.search.trials import BEAT_SECONDS, Trials, sign
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Pending:
 
     trial: Trial
     trials: Trials
-    variant: Variant
+    variant: SearchedVariant
     job: Job
     overrides: list[str]
     reported: int = -1  # the step of the last score that Optuna was told
@@ -79,7 +79,7 @@ class Search:
     def __init__(
         self,
         options: "Optuna",
-        variants: Sequence[Variant],
+        variants: Sequence[SearchedVariant],
         composer: Composer,
         on_batch: Callable[[list[Job]], object],
         passwords: Mapping[str, str],
@@ -160,7 +160,7 @@ class Search:
                 return batch
             time.sleep(LOOK_SECONDS)  # whether another machine is still at work shows only in time
 
-    def _begun(self, trial: Trial, variant: Variant, trials: Trials) -> Pending:
+    def _begun(self, trial: Trial, variant: SearchedVariant, trials: Trials) -> Pending:
         """Chooses the options of a trial; a run that was trained before is reported at once, without being trained again."""
         overrides = [*variant.overrides, *variant.space.suggest(trial)]
         job = self._composer.further_job(overrides)
@@ -198,7 +198,7 @@ class Search:
                 item.trial.set_user_attr("diverged", True)
             item.trials.study.tell(item.trial, value, state, skip_if_finished=True)
 
-    def _take_over(self, variant: Variant, trials: Trials) -> None:
+    def _take_over(self, variant: SearchedVariant, trials: Trials) -> None:
         """Settles trials whose process is gone by what their runs came to."""
         for trial in trials.abandoned()[0]:
             path = variant.out / str(trial.user_attrs.get("run"))

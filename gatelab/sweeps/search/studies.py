@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Variant:
+class SearchedVariant:
     """One combination of what is not searched over.
 
     Attributes:
@@ -60,7 +60,7 @@ class Variant:
     name: str
 
 
-def variants(overrides: list[Override], options: "Optuna", composer: Composer) -> list[Variant]:
+def variants(overrides: list[Override], options: "Optuna", composer: Composer) -> list[SearchedVariant]:
     """The variants of a search, every one with its space.
 
     Raises:
@@ -132,7 +132,7 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain], composer: C
     return found
 
 
-def _variant(job: Sequence[str], space: Space, composer: Composer) -> Variant:
+def _variant(job: Sequence[str], space: Space, composer: Composer) -> SearchedVariant:
     """Reads off one composed run what all runs of a variant share."""
     example = space.examples()[0]
     if not example:
@@ -146,7 +146,7 @@ def _variant(job: Sequence[str], space: Space, composer: Composer) -> Variant:
         what.append([sorted(plugin.digest for plugin in own.plugins.values()), own.data_hashes])
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
     cell, name, seed = config.cell["name"], config.task["name"], config.seed
-    return Variant(
+    return SearchedVariant(
         overrides=tuple(job),
         space=space,
         cell=cell,
@@ -162,7 +162,7 @@ def _variant(job: Sequence[str], space: Space, composer: Composer) -> Variant:
     )
 
 
-def examples(variants: Iterable[Variant]) -> list[list[str]]:
+def examples(variants: Iterable[SearchedVariant]) -> list[list[str]]:
     """Overrides of runs that stand for all that a search may train: if these are accepted, so are the others."""
     return [[*variant.overrides, *example] for variant in variants for example in variant.space.examples()]
 
@@ -175,12 +175,12 @@ def search_name(overrides: Iterable[Override]) -> str:
     return f"search-{hashlib.sha256(json.dumps([kept, space]).encode()).hexdigest()[:8]}"
 
 
-def storage_url(variant: Variant, options: "Optuna") -> str:
+def storage_url(variant: SearchedVariant, options: "Optuna") -> str:
     """Where the study of a variant is kept."""
     return options.storage or f"sqlite:///{variant.out / 'sweeps' / variant.sweep / 'study.db'}"
 
 
-def open_study(variant: Variant, options: "Optuna", storage: "BaseStorage") -> "Study":
+def open_study(variant: SearchedVariant, options: "Optuna", storage: "BaseStorage") -> "Study":
     """Opens the study of a variant, or makes it."""
     import optuna
 
@@ -214,7 +214,7 @@ def _sampler(options: "Optuna", space: Space) -> "Callable[[int], BaseSampler]":
     return tpe
 
 
-def _pruner(options: "Optuna", variant: Variant) -> "BasePruner":
+def _pruner(options: "Optuna", variant: SearchedVariant) -> "BasePruner":
     from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
 
     match options.pruner:

@@ -27,7 +27,7 @@ def plots(run: Run) -> dict[str, Any]:
     for key, (steps, rows) in arrays.items():
         family, layer, name, *what = key.split("/")
         if family == "gate" and what == ["units", "mean"]:
-            units = [[_finite(value) for value in unit] for unit in zip(*rows, strict=True)]
+            units = [[_finite_or_none(value) for value in unit] for unit in zip(*rows, strict=True)]
             heat = {"type": "heatmap", "x": steps, "z": units, "zmin": 0, "zmax": 1}
             title = f"Layer {layer}, {name} gate: mean by unit"
             found[keys.plot("gate", layer, name)] = _figure([heat], title, "optimiser step", "unit")
@@ -40,7 +40,7 @@ def plots(run: Run) -> dict[str, Any]:
             _, lags = arrays[keys.flow(layer, part, "lags", end=True)]
             for at in sorted({0, len(steps) - 1}):
                 name = f"{part}, step {steps[at]}"
-                values = [_finite(value) or None for value in rows[at]]  # a log axis has no 0
+                values = [_finite_or_none(value) or None for value in rows[at]]  # a log axis has no 0
                 lines.append({"type": "scatter", "mode": "lines", "name": name, "x": lags[at], "y": values})
         title = f"Layer {layer}: gradient of a loss at the end"
         found[keys.plot("flow", layer)] = _figure(lines, title, "lag (steps)", "E||dL/ds||", {"type": "log"})
@@ -58,9 +58,9 @@ def tables(run: Run) -> dict[str, Any]:
         if family == "gate" and what == ["units", "mean"]:
             left, right = (arrays[keys.gate_units(layer, gate, f"saturated_{side}")] for side in ("left", "right"))
             columns = zip(means, left, right, strict=True)
-            rows += [[layer, gate, unit, *map(_finite, values)] for unit, values in enumerate(columns)]
+            rows += [[layer, gate, unit, *map(_finite_or_none, values)] for unit, values in enumerate(columns)]
     scales = [
-        [key.split("/")[1], unit, _finite(value)]
+        [key.split("/")[1], unit, _finite_or_none(value)]
         for key, values in arrays.items()
         if key.startswith("timescale/")
         for unit, value in enumerate(values)
@@ -74,7 +74,7 @@ def tables(run: Run) -> dict[str, Any]:
     return found
 
 
-def _finite(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     """JSON has no nan and no infinity."""
     return value if math.isfinite(value) else None
 

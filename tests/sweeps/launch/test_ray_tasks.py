@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 import gatelab
 from gatelab.runs import outcome_of
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.launch.batch import Batch
+from gatelab.sweeps.launch.batch import JobBatch
 from gatelab.sweeps.launch.job import JobFunction
 from gatelab.sweeps.search.expand import compose_jobs
 
@@ -83,6 +83,6 @@ def test_what_was_submitted_before_an_error_is_taken_back(ray: Ray, tmp_path, mo
     overrides = [[*job.overrides] for job in jobs]
     context: Any = None
     with pytest.raises(ConnectionError, match="The head is gone"):
-        launcher.train(Batch("ray", settings, overrides, jobs, 0, context, OmegaConf.create({}), JobFunction()))
+        launcher.train(JobBatch("ray", settings, overrides, jobs, 0, context, OmegaConf.create({}), JobFunction()))
     assert ray.cancelled == [0, 1]
     assert [outcome_of(job.path) for job in jobs] == ["queued"] * 3
