@@ -5,7 +5,18 @@ from collections.abc import Mapping
 from gatelab.cells import Cell
 from gatelab.kernels._printing import body_of
 from gatelab.kernels._trace import Equations
-from gatelab.kernels.gpu._printer import LANGUAGE, Layout, by_record, flowing, header, recorded
+from gatelab.kernels.gpu._printer import (
+    LANGUAGE,
+    Layout,
+    by_record,
+    flowing,
+    header,
+    inputs_of_adjoint,
+    inputs_of_step,
+    kernel,
+    load,
+    recorded,
+)
 
 # One program: some rows and some units of one replica; all units where there is a recurrent product. What is kept over time lies
 # as (N, T, B, columns).
@@ -38,13 +49,11 @@ def print_loops(cell: Cell, equations: Equations, real: str) -> str:
 
 def _forward(layout: Layout, equations: Equations) -> str:
     first = len(layout.gates) - layout.recurrent
-    known = {equations.inputs["a", name]: f"a_{name}" for name in layout.gates}
-    known |= {equations.inputs["s", name]: f"s_{name}" for name in layout.state}
-    known |= {equations.inputs["p", name]: f"p_{name}" for name in layout.vectors}
+    known = inputs_of_step(layout, equations)
     lines = _weights(layout, transposed=True) + _vectors(layout)
-    lines += [f"s_{name} = {_load(f's0 + {index} * N * B * H + flat')}" for index, name in enumerate(layout.state)]
+    lines += [f"s_{name} = {load(f's0 + {index} * N * B * H + flat')}" for index, name in enumerate(layout.state)]
     lines += ["if ENDS:", "    end = tl.load(lengths + rows, mask=rows < B, other=0)[:, None]"]
-    again = [f"    again_{name} = {_load(f'restart + {i} * N * B * H + flat')}" for i, name in enumerate(layout.state)]
+    again = [f"    again_{name} = {load(f'restart + {i} * N * B * H + flat')}" for i, name in enumerate(layout.state)]
     lines += ["if RESETS:", *again]
     for index, name in enumerate(layout.gates[first:], first):
         if index >= layout.inputs:
@@ -85,8 +94,8 @@ def _forward(layout: Layout, equations: Equations) -> str:
     body += [f"s_{name} = tl.where(inside, after_{name}, 0).to(REAL)" for name in layout.state]
     lines += ["for t in range(T):", *(f"    {line}" for line in body)]
     lines += [f"tl.store(last + {index} * N * B * H + flat, s_{name}, mask=inside)" for index, name in enumerate(layout.state)]
-    arguments = "x, R, b, p, s0, restart, out, last, kept, reads, fed, record_a, record_s, lengths, resets"
-    return _kernel("forward", arguments, "BIAS, ENDS, KEEP, RECORD, RESETS, PRECISION", lines)
+    arguments = "x, R, b, p, s0, restart, out, last, kept, reads, fed, record_a, record_s, lengths, resets, N, T, B, H"
+    return kernel("forward", arguments, "BIAS, ENDS, KEEP, RECORD, RESETS, PRECISION, TYPE, TILE, BLOCK", _PLACE, lines)
 
 
 def _kept_before(layout: Layout) -> list[str]:
@@ -102,12 +111,9 @@ def _kept_before(layout: Layout) -> list[str]:
 
 
 def _backward(layout: Layout, equations: Equations) -> str:
-    known = {equations.inputs["ds", name]: f"ds_{name}" for name in layout.state}
-    known |= {equations.inputs["s", name]: f"s_{name}" for name in layout.reads}
-    known |= {equations.inputs["p", name]: f"p_{name}" for name in layout.vectors}
-    known |= {node: f"kept_{index}" for index, node in enumerate(equations.saved)}
+    known = inputs_of_adjoint(layout, equations)
     lines = _weights(layout, transposed=False) + _vectors(layout)
-    lines += [f"earlier_{name} = {_load(f'd_last + {index} * N * B * H + flat')}" for index, name in enumerate(layout.state)]
+    lines += [f"earlier_{name} = {load(f'd_last + {index} * N * B * H + flat')}" for index, name in enumerate(layout.state)]
     lines += [f"d_fed_{name} = tl.full(SHAPE, 0, REAL)" for name in layout.fed]
     lines += [f"total_{name} = tl.full(SHAPE, 0, REAL)" for name in layout.vectors]
     lines += ["if ENDS:", "    end = tl.load(lengths + rows, mask=rows < B, other=0)[:, None]"]
@@ -153,8 +159,10 @@ def _backward(layout: Layout, equations: Equations) -> str:
     lines += ["if RESETS:", *(f"    by_restart_{name} = tl.full(SHAPE, 0, REAL)" for name in layout.state)]
     lines += ["for i in range(T):", *(f"    {line}" for line in body)]
     lines += _stored_at_the_begin(layout)
-    arguments = "d_out, d_last, R, p, kept, reads, d_record_a, d_record_s, da, ds0, d_restart, dp, flow, lengths, resets"
-    return _kernel("backward", arguments, "ENDS, RECORD, RESETS, FLOW, PRECISION", lines)
+    arguments = (
+        "d_out, d_last, R, p, kept, reads, d_record_a, d_record_s, da, ds0, d_restart, dp, flow, lengths, resets, N, T, B, H"
+    )
+    return kernel("backward", arguments, "ENDS, RECORD, RESETS, FLOW, PRECISION, TYPE, TILE, BLOCK", _PLACE, lines)
 
 
 def _at_restarts(layout: Layout) -> list[str]:
@@ -207,14 +215,4 @@ def _vectors(layout: Layout) -> list[str]:
 
 def _prefetch(prefix: str, sources: Mapping[str, str]) -> list[str]:
     """Loads of the next step, whose latency the current step hides. Behind the last step, the first is loaded for nothing."""
-    return [f"{prefix}_{name} = {_load(place)}" for name, place in sources.items()]
-
-
-def _load(place: str) -> str:
-    return f"tl.load({place}, mask=inside, other=0).to(REAL)"
-
-
-def _kernel(name: str, arguments: str, flags: str, lines: list[str]) -> str:
-    constants = ", ".join(f"{flag}: tl.constexpr" for flag in [*flags.split(", "), "TYPE", "TILE", "BLOCK"])
-    body = "".join(f"    {line}\n" for line in lines)
-    return f"@triton.jit\ndef {name}({arguments}, N, T, B, H, {constants}):{_PLACE}{body}"
+    return [f"{prefix}_{name} = {load(place)}" for name, place in sources.items()]

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from torch import fx
+
 from gatelab.cells import Cell
 from gatelab.kernels._operators import OPERATORS, Table
 from gatelab.kernels._printing import Language, body_of, gate_order
@@ -113,9 +115,7 @@ def print_stepwise(cell: Cell, equations: Equations, real: str) -> str:
 
 
 def _step(layout: Layout, equations: Equations) -> str:
-    known = {equations.inputs["a", name]: f"a_{name}" for name in layout.gates}
-    known |= {equations.inputs["s", name]: f"s_{name}" for name in layout.state}
-    known |= {equations.inputs["p", name]: f"p_{name}" for name in layout.vectors}
+    known = inputs_of_step(layout, equations)
     lines = _pre_activations(layout)
     lines += _loads("s", layout.state, "s + {index} * ROWS * H + flat")
     lines += _loads("p", layout.vectors, f"p + (n * {len(layout.vectors)} + {{index}}) * H + column")
@@ -129,7 +129,7 @@ def _step(layout: Layout, equations: Equations) -> str:
     lines += ["tl.store(out + at * H + column, result, mask=inside)"]
     lines += recorded(layout, "ROWS * K")
     fresh = [
-        f"    after_{name} = tl.where(fresh, {_load(f'restart + {i} * ROWS * H + flat')}, after_{name})"
+        f"    after_{name} = tl.where(fresh, {load(f'restart + {i} * ROWS * H + flat')}, after_{name})"
         for i, name in enumerate(layout.state)
     ]
     lines += ["if RESETS:", "    fresh = tl.load(resets + row % B) != 0", *fresh]
@@ -142,8 +142,23 @@ def _step(layout: Layout, equations: Equations) -> str:
     if keep:
         lines += ["if KEEP:", *("    " + line for line in keep)]
     lines += _stores([f"after_{name}" for name in layout.state], "s + flat", "ROWS * H", column="")
-    arguments = "x, product, b, p, s, restart, fed, out, kept, reads, record_a, record_s, live, resets"
-    return _kernel("step", arguments, "BIAS, ENDS, KEEP, RECORD, RESETS", lines)
+    arguments = "x, product, b, p, s, restart, fed, out, kept, reads, record_a, record_s, live, resets, B, H, K, ROWS"
+    return kernel("step", arguments, "BIAS, ENDS, KEEP, RECORD, RESETS, BLOCK", _PLACE, lines)
+
+
+def inputs_of_step(layout: Layout, equations: Equations) -> dict[fx.Node, str]:
+    """The names of what a step is computed from."""
+    known = {equations.inputs["a", name]: f"a_{name}" for name in layout.gates}
+    known |= {equations.inputs["s", name]: f"s_{name}" for name in layout.state}
+    return known | {equations.inputs["p", name]: f"p_{name}" for name in layout.vectors}
+
+
+def inputs_of_adjoint(layout: Layout, equations: Equations) -> dict[fx.Node, str]:
+    """The names of what the adjoint of a step is computed from."""
+    known = {equations.inputs["ds", name]: f"ds_{name}" for name in layout.state}
+    known |= {equations.inputs["s", name]: f"s_{name}" for name in layout.reads}
+    known |= {equations.inputs["p", name]: f"p_{name}" for name in layout.vectors}
+    return known | {node: f"kept_{index}" for index, node in enumerate(equations.saved)}
 
 
 def recorded(layout: Layout, rows: str) -> list[str]:
@@ -162,32 +177,29 @@ def _pre_activations(layout: Layout) -> list[str]:
     for index, name in enumerate(layout.gates):
         parts = []
         if index < layout.inputs:
-            parts.append(_load(f"x + at * {layout.inputs} * H + {index} * H + column"))
+            parts.append(load(f"x + at * {layout.inputs} * H + {index} * H + column"))
         if index >= first:
-            parts.append(_load(f"product + row * {layout.recurrent} * H + {index - first} * H + column"))
+            parts.append(load(f"product + row * {layout.recurrent} * H + {index - first} * H + column"))
         lines.append(f"a_{name} = {' + '.join(parts)}")
         if index >= layout.inputs:  # the others have it from the product with the input
-            value = _load(f"b + (n * {len(layout.gates)} + {index}) * H + column")
+            value = load(f"b + (n * {len(layout.gates)} + {index}) * H + column")
             lines += ["if BIAS:", f"    a_{name} += {value}"]
     return lines
 
 
 def _adjoint(layout: Layout, equations: Equations) -> str:
-    known = {equations.inputs["ds", name]: f"ds_{name}" for name in layout.state}
-    known |= {equations.inputs["s", name]: f"s_{name}" for name in layout.reads}
-    known |= {equations.inputs["p", name]: f"p_{name}" for name in layout.vectors}
-    known |= {node: f"kept_{index}" for index, node in enumerate(equations.saved)}
+    known = inputs_of_adjoint(layout, equations)
     lines = _loads("ds", layout.state, "ds + {index} * ROWS * H + flat")
     lines += [
-        f"ds_{name} += {_load(f'd_fed + row * {len(layout.fed)} * H + {index} * H + column')}"
+        f"ds_{name} += {load(f'd_fed + row * {len(layout.fed)} * H + {index} * H + column')}"
         for index, name in enumerate(layout.fed)
     ]
     lines += ["if RESETS:", "    fresh = tl.load(resets + row % B) != 0"]
     for index, name in enumerate(layout.state):
         place = f"d_restart + {index} * ROWS * H + flat"
-        lines += [f"    tl.store({place}, {_load(place)} + tl.where(fresh, ds_{name}, 0), mask=inside)"]
+        lines += [f"    tl.store({place}, {load(place)} + tl.where(fresh, ds_{name}, 0), mask=inside)"]
         lines += [f"    ds_{name} = tl.where(fresh, 0, ds_{name})"]
-    lines += [f"d_result = {_load('d_out + at * H + column')}"]
+    lines += [f"d_result = {load('d_out + at * H + column')}"]
     lines += ["if ENDS:", "    alive = tl.load(live + row % B) != 0", "    d_result = tl.where(alive, d_result, 0)"]
     lines += [f"ds_{layout.state[0]} += d_result"]
     lines += flowing(layout, "ROWS * K")
@@ -212,9 +224,9 @@ def _adjoint(layout: Layout, equations: Equations) -> str:
     lines += _stores([f"earlier_{name}" for name in layout.state], "ds + flat", "ROWS * H", column="")
     for index, name in enumerate(layout.vectors):
         place = f"dp + {index} * ROWS * H + flat"
-        lines += [f"tl.store({place}, {_load(place)} + dp_{name}, mask=inside)"]
-    arguments = "d_out, d_fed, d_restart, kept, reads, d_record_a, d_record_s, p, ds, da, dp, flow, live, resets"
-    return _kernel("adjoint", arguments, "ENDS, RECORD, RESETS, FLOW", lines)
+        lines += [f"tl.store({place}, {load(place)} + dp_{name}, mask=inside)"]
+    arguments = "d_out, d_fed, d_restart, kept, reads, d_record_a, d_record_s, p, ds, da, dp, flow, live, resets, B, H, K, ROWS"
+    return kernel("adjoint", arguments, "ENDS, RECORD, RESETS, FLOW, BLOCK", _PLACE, lines)
 
 
 def flowing(layout: Layout, rows: str) -> list[str]:
@@ -236,18 +248,20 @@ def by_record(layout: Layout, rows: str) -> list[str]:
     return lines
 
 
-def _kernel(name: str, arguments: str, flags: str, lines: Iterable[str]) -> str:
-    constants = ", ".join(f"{flag}: tl.constexpr" for flag in [*flags.split(", "), "BLOCK"])
+def kernel(name: str, arguments: str, constants: str, place: str, lines: Iterable[str]) -> str:
+    """A kernel of these lines; `place`: the lines that say where a program works."""
+    declared = ", ".join(f"{constant}: tl.constexpr" for constant in constants.split(", "))
     body = "".join(f"    {line}\n" for line in lines)
-    return f"@triton.jit\ndef {name}({arguments}, B, H, K, ROWS, {constants}):{_PLACE}{body}"
+    return f"@triton.jit\ndef {name}({arguments}, {declared}):{place}{body}"
 
 
-def _load(place: str) -> str:
+def load(place: str) -> str:
+    """The value at a place in memory; 0 outside of the tensor."""
     return f"tl.load({place}, mask=inside, other=0).to(REAL)"
 
 
 def _loads(kind: str, names: Iterable[str], place: str) -> list[str]:
-    return [f"{kind}_{name} = {_load(place.format(index=index))}" for index, name in enumerate(names)]
+    return [f"{kind}_{name} = {load(place.format(index=index))}" for index, name in enumerate(names)]
 
 
 def _stores(values: Iterable[str], base: str, width: str = "H", column: str = " + column") -> list[str]:
