@@ -65,7 +65,7 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
     except NotTraceableError as error:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
-    loop = ["layout", *(["memory"] if cell.memory is not None else []), "loop", "adjoint", "call"]
+    loop = ("layout", "memory", "loop", "adjoint", "call")
     return "\n".join([GENERATED + number + part("vector"), part("product"), printed, _struct(), *map(part, loop)])
 
 

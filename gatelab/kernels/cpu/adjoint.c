@@ -153,10 +153,10 @@ static void backward_steps(const Pass *pass, long first, long end, const real *s
       for (long f = 0; f < FED; f++)
         product(s->blocks + INPUT_ONLY * p->Hv, RECURRENT_GATES * p->Hv, RECURRENT_GATES * c->H,
                 w->back_state + f * p->Hv * LANES * RECURRENT_GATES * c->H, p->Hv, 0, 1, s->state + FED_PART[f] * p->Hv * step_v, it->rows);
-#if MEMORY
-    read_backwards(pass, t, saved + (t - first) * slot, da + GATES * p->Hv * step_v, gradient);
-    count += blocks_of(da + GATES * p->Hv * step_v, c->H, step_v, s->blocks + count);
-#endif
+    if (MEMORY) {
+      read_backwards(pass, t, saved + (t - first) * slot, da + GATES * p->Hv * step_v, gradient);
+      count += blocks_of(da + GATES * p->Hv * step_v, c->H, step_v, s->blocks + count);
+    }
     if ((INPUT_GATES || MEMORY) && c->dx) {
       if (INPUT_GATES) product(s->blocks, INPUT_GATES * p->Hv, INPUT_GATES * c->H, w->back_x, p->Dv, 0, 0, s->x, it->rows);
       if (MEMORY) product(s->blocks + GATES * p->Hv, p->Hv, c->H, w->back_query, p->Dv, 0, INPUT_GATES > 0, s->x, it->rows);
@@ -183,9 +183,7 @@ static void backward_item(const Pass *pass, real *gradient) {
             c->d_last[q] ? load(c->d_last[q] + row_at(c, it, r) + v * LANES, lanes_left(c->H, v)) : (V){0};
   for (long q = 0; q < STATES; q++)
     for (long r = 0; r < it->rows && c->drestart[q]; r++) memset(c->drestart[q] + row_at(c, it, r), 0, c->H * sizeof(real));
-#if MEMORY
-  memset(s->tape, 0, it->rows * c->window * p->entry * sizeof(real));
-#endif
+  if (MEMORY) memset(s->tape, 0, it->rows * c->window * p->entry * sizeof(real));
   if ((INPUT_GATES || MEMORY) && c->dx)
     for (long t = it->end; t < c->T; t++)
       for (long r = 0; r < it->rows; r++)
@@ -207,9 +205,7 @@ static void backward_item(const Pass *pass, real *gradient) {
       backward_steps(pass, first, end, s->saved, gradient);
     }
   }
-#if MEMORY
-  summary_backwards(pass, 0);  // what is read first is h_0
-#endif
+  if (MEMORY) summary_backwards(pass, 0);  // what is read first is h_0
   for (long q = 0; q < STATES; q++)
     if (c->ds0[q])
       for (long r = 0; r < it->rows; r++)

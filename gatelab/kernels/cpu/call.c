@@ -72,6 +72,22 @@ static void pack_columns(const real *from, long row_length, const int *row_of, l
   }
 }
 
+// The weights of the read of earlier states.
+static void pack_memory(const Call *c, const Layout *p, long n, int backward, const Packed *w) {
+  const long H = c->H, Hv = p->Hv, D = c->D;
+  const real *K = c->K + n * H * H, *Q = c->Q + n * H * D, *P = c->P + n * H * H;
+  const int first[] = {0};
+  pack_rows(Q, D, first, 0, 1, H, Hv, w->query, D + H, 0);
+  pack_rows(P, H, first, 0, 1, H, Hv, w->query, D + H, D);
+  pack_rows(K, H, first, 0, 1, H, Hv, w->key, H, 0);
+  if (ADDITIVE) to_columns(c->v + n * H, H, w->score, LANES);
+  if (backward) {
+    pack_columns(P, H, first, 0, 1, H, 0, H, w->back_summary);
+    pack_columns(K, H, first, 0, 1, H, 0, H, w->back_key);
+    if (c->dx) pack_columns(Q, D, first, 0, 1, H, 0, D, w->back_query);
+  }
+}
+
 static void pack(const Call *c, const Layout *p, long n, int backward) {
   const Packed w = packed_of(c, p, n, backward);
   const long H = c->H, Hv = p->Hv, D = c->D, S = FED * H, wide = Hv * LANES;
@@ -86,19 +102,7 @@ static void pack(const Call *c, const Layout *p, long n, int backward) {
       for (long g = 0; g < GATES; g++) to_columns(c->b + (n * GATES + GATE[g]) * H, H, w.bias + g * wide, LANES);
   }
   for (long i = 0; i < VECTORS; i++) to_columns(c->p[i] + n * H, H, w.vectors + i * wide, LANES);
-#if MEMORY
-  const real *K = c->K + n * H * H, *Q = c->Q + n * H * D, *P = c->P + n * H * H;
-  const int first[] = {0};
-  pack_rows(Q, D, first, 0, 1, H, Hv, w.query, D + H, 0);
-  pack_rows(P, H, first, 0, 1, H, Hv, w.query, D + H, D);
-  pack_rows(K, H, first, 0, 1, H, Hv, w.key, H, 0);
-  if (ADDITIVE) to_columns(c->v + n * H, H, w.score, LANES);
-  if (backward) {
-    pack_columns(P, H, first, 0, 1, H, 0, H, w.back_summary);
-    pack_columns(K, H, first, 0, 1, H, 0, H, w.back_key);
-    if (c->dx) pack_columns(Q, D, first, 0, 1, H, 0, D, w.back_query);
-  }
-#endif
+  if (MEMORY) pack_memory(c, p, n, backward, &w);
   if (!backward) return;
   for (long f = 0; f < FED; f++)
     pack_columns(R, S, R_ROW, INPUT_ONLY, RECURRENT_GATES, H, f * H, H, w.back_state + f * wide * RECURRENT_GATES * H);

@@ -1,7 +1,7 @@
 // The time loop.
 
 #ifndef GENERATED  // opened alone, in an editor
-#include "layout.c"
+#include "memory.c"
 #endif
 
 // What enters a step: with memory the state that is read, and the pre-activations.
@@ -13,9 +13,7 @@ static void before_step(const Pass *pass, long t, real *saved) {
   if (INPUT_GATES || MEMORY)
     for (long r = 0; r < it->rows; r++)
       to_columns(c->x + it->n * c->x_n + t * c->x_t + (it->first + r) * c->x_b, input, s->x + r * LANES, step);
-#if MEMORY
-  read_states(pass, t, saved);
-#endif
+  if (MEMORY) read_states(pass, t, saved);
   const long first = p->Dv, all_blocks = first + FED * p->Hv;
   real *a = s->a;
   if (INPUT_ONLY) product(s->blocks, first, input, w->input_only, INPUT_ONLY * p->Hv, c->b ? w->bias : 0, 0, a, it->rows);
@@ -118,16 +116,12 @@ static void forward_item(const Pass *pass) {
   real *saved = c->saved ? c->saved + (it->n * c->B + it->first) * c->T * p->slot : 0;
   for (long r = 0; r < it->rows; r++) load_row(c, it, p, c->s0, r, s->state);
   input_blocks(pass);
-#if MEMORY
-  memcpy(s->summary, s->state, p->Hv * it->rows * LANES * sizeof(real));
-#endif
+  if (MEMORY) memcpy(s->summary, s->state, p->Hv * it->rows * LANES * sizeof(real));
   for (long t = 0; t < it->end; t++) {
     real *now = saved ? saved + t * slot : 0;
     if (c->kept && t % c->segment == 0) memcpy(kept_at(pass, t), carried_of(s), carried * sizeof(real));
     if (c->resets) restart_rows(pass, t);
-#if MEMORY
-    push_state(pass, t);
-#endif
+    if (MEMORY) push_state(pass, t);
     before_step(pass, t, now);
     if (now) step_save_emit(pass, t, now);
     else step_emit(pass, t, 0);
