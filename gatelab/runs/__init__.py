@@ -16,8 +16,8 @@
     train.log .hydra/  the run's own log and what Hydra composed it from
 ```
 
-config.json, status.json, summary.json and provenance.json, and the plan.json of a sweep, begin with the number of their format,
-`"format": 1`. A file of a newer format is not read and not replaced.
+config.json, status.json, summary.json, provenance.json and inspect.json, and the plan.json of a sweep, begin with the number of
+their format, `"format": 1`. A file of a newer format is not read and not replaced.
 
 A later record of the same step wins: a run that resumed from a checkpoint repeats the steps after it.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.errors import UserError
-from gatelab.runs.files import columns, last_record, read_formatted, read_json, records, sorted_columns
+from gatelab.runs.files import columns, last_record, read_formatted, records, sorted_columns
 from gatelab.runs.writer import STATES
 
 # Where and how a run happens; everything else is what it computes.
@@ -165,9 +165,13 @@ class Run:
         return {key: list(map(float, row)) for key, row in last_record(self.path / "arrays.jsonl").items()}
 
     def inspections(self) -> dict[str, dict[str, Any]]:
-        """What `gatelab inspect` found, by checkpoint and split ("best/test"); empty if it was not called."""
+        """What `gatelab inspect` found, by checkpoint and split ("best/test"); empty if it was not called.
+
+        Raises:
+            UserError: inspect.json is damaged, or a newer version of gatelab wrote it.
+        """
         path = self.path / "inspect.json"
-        return read_json(path) if path.exists() else {}
+        return read_formatted(path) if path.exists() else {}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from gatelab.errors import UserError, first_line
 from gatelab.models import SequenceModel
 from gatelab.registry.plugins import only_for_now
 from gatelab.runs import Run
-from gatelab.runs.files import write_json
+from gatelab.runs.files import with_format, write_json
 from gatelab.tasks import TASKS, Batch, Split, Task, check_task
 from gatelab.training.data import EvaluationBatches
 from gatelab.training.parallel import Team
@@ -45,8 +45,13 @@ def inspect(run: Run, checkpoint: str, split: Split, sequences: int, trust: bool
         `plugins` and, for what is not defined for this cell, `left_out` with reasons.
 
     Raises:
-        UserError: there is no such checkpoint, it does not fit, data are missing, or a plugin has changed or is not to be trusted.
+        UserError: there is no such checkpoint, it does not fit, data are missing, a plugin has changed or is not to be trusted,
+            or inspect.json cannot be read.
     """
+    try:
+        earlier = run.inspections()
+    except UserError as error:
+        raise UserError(f"{run.path}: {error}.") from error
     plugins = trained_with(run, trust)
     with only_for_now([*plugins.values()], (CELLS, TASKS)):
         model, task, step = _load(run, checkpoint)
@@ -61,7 +66,7 @@ def inspect(run: Run, checkpoint: str, split: Split, sequences: int, trust: bool
     dynamics, left_out = _dynamics(model, batch.first(ROWS))
     result = {"checkpoint": checkpoint, "split": split, "step": step, "sequences": len(rows.x), "scores": scores}
     result |= asdict(found | dynamics) | {"left_out": left_out, "plugins": [str(path) for path in plugins]}
-    write_json(run.path / "inspect.json", run.inspections() | {f"{checkpoint}/{split}": result})
+    write_json(run.path / "inspect.json", with_format(earlier | {f"{checkpoint}/{split}": result}))
     return result
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gatelab.errors import UserError
 from gatelab.runs import RunWriter, enqueue, find_runs, mark, read_run
+from gatelab.runs.files import with_format
 from gatelab.runs.sweep import commands, read_plan, write_plan
 
 
@@ -47,6 +48,14 @@ def test_a_run_of_a_newer_format_is_not_read(begun: Path, name: str, number: obj
         assert not mark(begun, "failed", "It was killed.")
         assert not enqueue(begun, {}, "x")
     assert (begun / f"{name}.json").read_text() == text
+
+
+def test_what_inspect_found_has_a_format_too(begun: Path):
+    (begun / "inspect.json").write_text(json.dumps(with_format({"best/test": {}})))
+    assert read_run(begun).inspections() == {"best/test": {}}
+    renumber(begun / "inspect.json", 2)
+    with pytest.raises(UserError, match=r"inspect\.json has format 2"):
+        read_run(begun).inspections()
 
 
 def test_a_plan_of_a_newer_format_is_neither_read_nor_replaced(tmp_path: Path):

@@ -54,7 +54,13 @@ def test_the_command_prints_a_page_and_says_what_is_wrong(small, capsys, tmp_pat
     page = capsys.readouterr().out
     for word in ("forget", "recall by slot", "timescale, median (steps)", "largest Lyapunov exponent", "inspect.json"):
         assert word in page
-    assert json.loads((run.path / "inspect.json").read_text()).keys() == {"best/val"}
+    written = json.loads((run.path / "inspect.json").read_text())
+    assert written.keys() == {"format", "best/val"}
+
+    (run.path / "inspect.json").write_text(json.dumps(written | {"format": 2}))
+    assert main(["inspect", str(run.path)]) == 2
+    assert f"{run.path}: inspect.json has format 2, but" in capsys.readouterr().err
+    (run.path / "inspect.json").unlink()
 
     def refused(*arguments: str) -> str:
         assert main(["inspect", *arguments]) == 2
