@@ -10,4 +10,4 @@ if [ "${1:-}" = "--quick" ]; then
 fi
 # One thread a worker: two workers with two threads each would only fight over two cores.
 export OMP_NUM_THREADS=1
-exec python -m pytest -n auto "${selection[@]}" "$@"
+exec python -m pytest -n auto ${selection[@]+"${selection[@]}"} "$@"  # macOS has bash 3.2, where an empty list is unset
