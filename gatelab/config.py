@@ -113,6 +113,18 @@ class UniformGateInit(Options):
 
 
 @dataclass
+class RetentionInit(Options):
+    """As standard, and every unit of every cell keeps the same share of its state at a step: exp(-1 / timescale).
+
+    b = log(r / (1 - r)),  r = exp(-1 / timescale), of the gate that keeps the state, whatever it is called, and -b of one that
+    writes; the biases of all other gates stay as they are.
+    """
+
+    name: str = option("retention", choices=("retention",))
+    timescale: float = option(10.0, "steps after which 1/e of the state is left", minimum=0.1)
+
+
+@dataclass
 class Schedule(Options):
     """The learning rate as a factor of `optimizer.lr` over the optimiser steps."""
 
@@ -224,7 +236,7 @@ class Config(Options):
 # Parts of a run that are one of several classes, by the name of the choice.
 GROUPS: dict[str, dict[str, type]] = {
     "optimizer": {"adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop},
-    "init": {"standard": StandardInit, "chrono": ChronoInit, "uniform_gate": UniformGateInit},
+    "init": {"standard": StandardInit, "chrono": ChronoInit, "uniform_gate": UniformGateInit, "retention": RetentionInit},
 }
 
 

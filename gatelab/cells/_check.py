@@ -77,14 +77,14 @@ def _examined(cell: "Cell") -> tuple[str | None, tuple[str, ...]]:
     except BrokenError as error:
         return error.sentence(class_place(type(cell))), ()
     try:
-        with _undisturbed():
+        with undisturbed():
             return None, _check_step(cell)
     except BrokenError as error:
         return error.sentence(place(type(cell).step)), ()
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Whatever mode, default device or autocast the caller is in does not enter the check."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_disable_current_modes())

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell, parameter_count
-from gatelab.config import ChronoInit, StandardInit, UniformGateInit
+from gatelab.cells import Cell, keeping, parameter_count
+from gatelab.config import ChronoInit, RetentionInit, StandardInit, UniformGateInit
 from gatelab.errors import UserError
 from gatelab.models.rnn import RNN
 
@@ -15,33 +15,48 @@ MATCHED_WITHIN = 0.01
 
 
 @torch.no_grad()
-def initialize(rnn: RNN, init: StandardInit | ChronoInit | UniformGateInit) -> None:
-    """Draws the biases that an initialisation sets; all else stays as the module drew it.
+def initialize(rnn: RNN, init: StandardInit | ChronoInit | UniformGateInit | RetentionInit) -> None:
+    """Sets or draws the biases that an initialisation is about; all else stays as the module drew it.
 
     Args:
         rnn: the recurrent stack, fresh.
         init: `standard` sets none.
 
     Raises:
-        UserError: the cell has no gate that keeps the state, or the module has no biases.
+        UserError: no bias decides how much the cell keeps of its state, or the module has no biases.
     """
     match init:
         case StandardInit():
             return
         case ChronoInit():
-            _set(rnn, init.name, lambda u: (1 + u * (init.t_max - 2)).log())
+            _set(rnn, init.name, lambda: (1 + _uniform(rnn) * (init.t_max - 2)).log(), writing=True)
         case UniformGateInit():
             least = 1 / rnn.hidden_size
-            _set(rnn, init.name, lambda u: torch.logit(least + u * (1 - 2 * least)))
+            _set(rnn, init.name, lambda: torch.logit(least + _uniform(rnn) * (1 - 2 * least)), writing=True)
+        case RetentionInit():
+            start = -math.log(math.expm1(1 / init.timescale))  # the logit of exp(-1 / timescale)
+            _set(rnn, init.name, lambda: torch.tensor(start), writing=False)
 
 
-def _set(rnn: RNN, name: str, bias_of: Callable[[Tensor], Tensor]) -> None:
+def _uniform(rnn: RNN) -> Tensor:
+    like = rnn.stack()[0].read("b")
+    return torch.rand(rnn.hidden_size, device=like.device, dtype=like.dtype)
+
+
+def _set(rnn: RNN, name: str, bias_of: Callable[[], Tensor], writing: bool) -> None:
+    """Gives the gate that keeps the state a bias, layer by layer.
+
+    Args:
+        name: of the initialisation, for the message.
+        bias_of: the bias of a sigmoid that keeps the state, (H,) or one for all units.
+        writing: whether an input gate of its own gets the opposite.
+    """
     cell, H = rnn.cell, rnn.hidden_size
     words = list(cell.gates.values())
-    keeping, writing = ([row for row, word in enumerate(words) if word == gate] for gate in (cell.retention, "input"))
-    if not keeping:
+    kept = keeping(cell)
+    if kept is None:
         why = (
-            f"the retention gate '{cell.retention}' of {rnn.cell_name} is not one pre-activation; it has no bias of its own"
+            f"the retention gate '{cell.retention}' of {rnn.cell_name} is not the sigmoid of one pre-activation, so no bias sets it"
             if cell.retention in cell.activated
             else f"{rnn.cell_name} has no such gate"
         )
@@ -49,15 +64,16 @@ def _set(rnn: RNN, name: str, bias_of: Callable[[Tensor], Tensor]) -> None:
             f"init={name} sets the bias of the gate that keeps the state, but {why}. Its pre-activations are {', '.join(words)}. "
             "Use init=standard."
         )
+    gate, sign = kept
     for layer in rnn.stack():
         if "b" not in layer.shapes:
             raise UserError(f"init={name} sets biases, and there are none with model.bias=false. Use model.bias=true.")
-        b = layer.read("b").clone()
-        bias = bias_of(torch.rand(H, device=b.device, dtype=b.dtype))
-        for row in keeping:
-            b[row * H : (row + 1) * H] = bias
-        for row in writing:
-            b[row * H : (row + 1) * H] = -bias
+        b, bias = layer.read("b").clone(), bias_of()
+        for row, (letter, word) in enumerate(cell.gates.items()):
+            if letter == gate:
+                b[row * H : (row + 1) * H] = sign * bias
+            elif writing and word == "input":
+                b[row * H : (row + 1) * H] = -bias
         layer.write("b", b)
 
 
