@@ -13,7 +13,7 @@ import gatelab
 from gatelab.cli.commands import COMMANDS, WIDTH, Parser
 from gatelab.errors import Stopped, UserError, unknown
 from gatelab.options.bounds import shown
-from gatelab.process import place
+from gatelab.process import garbage, place
 from gatelab.process.output import LogFormatter, say
 from gatelab.process.signals import stoppable
 from gatelab.runs.files import disk_is_full, full_disk
@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 if a run failed, 2 if the input cannot be used, UNEXPECTED if gatelab itself failed, 128 + the number
         of the signal that ended it.
     """
+    if arguments is None:  # in a process of its own
+        garbage.spare_imports()
     given = sys.argv[1:] if arguments is None else arguments
     if logging.lastResort is not None:  # what prints a warning where no command sets up logs
         logging.lastResort.setFormatter(LogFormatter())

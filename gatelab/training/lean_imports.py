@@ -3,8 +3,8 @@
 For the processes of the command line: they import this module before `gatelab.training.fit`. A program that uses gatelab as a
 library gets Lightning as it is.
 
-Left out are `torch._dynamo`, which is needed only by torch.compile and can be imported at any time later, and what torchmetrics
-imports for its plots (matplotlib) and for its measures of sound (scipy.signal).
+Left out are `torch._dynamo`, which is needed only by torch.compile and can be imported at any time later, torch's counter of FLOPs,
+which imports Triton, and what torchmetrics imports for its plots (matplotlib) and for its measures of sound (scipy.signal).
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from lightning_utilities.core import imports
 
 _LEFT_OUT = ("scipy", "matplotlib")  # by torchmetrics
 _DYNAMO = "torch._dynamo"
+_FLOPS = "torch.utils.flop_counter"
 # Optimizers import `torch._dynamo` at the first call of these and of `step`, only to keep torch.compile out of them.
 _OF_OPTIMIZERS = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
@@ -34,6 +35,11 @@ class OptimizedModule(metaclass=_OfDynamo):
     """Stands in Lightning for the class of what torch.compile returns. There is no such object without `torch._dynamo`."""
 
 
+def _counter_of_flops(*arguments: Any, **keywords: Any) -> Any:
+    """Stands in Lightning for the class `FlopCounterMode`: imports it where it is called."""
+    return importlib.import_module(_FLOPS).FlopCounterMode(*arguments, **keywords)
+
+
 def _as_it_is(function: Any = None, *_: Any, **__: Any) -> Any:
     """A decorator, with arguments or without, that changes nothing."""
     return function or _as_it_is
@@ -41,8 +47,11 @@ def _as_it_is(function: Any = None, *_: Any, **__: Any) -> Any:
 
 @contextlib.contextmanager
 def _left_out() -> Iterator[None]:
-    stand_in: Any = types.ModuleType(_DYNAMO)
-    stand_in.OptimizedModule, stand_in.disable = OptimizedModule, _as_it_is
+    dynamo: Any = types.ModuleType(_DYNAMO)
+    dynamo.OptimizedModule, dynamo.disable = OptimizedModule, _as_it_is
+    flops: Any = types.ModuleType(_FLOPS)
+    flops.FlopCounterMode = _counter_of_flops
+    stand_ins = {name: module for name, module in ((_DYNAMO, dynamo), (_FLOPS, flops)) if name not in sys.modules}
     cache: Any = imports.RequirementCache
     available, check = imports.package_available, cache._check_available
 
@@ -51,15 +60,16 @@ def _left_out() -> Iterator[None]:
             self.available, self.message = False, "gatelab does not use this part of torchmetrics"
         check(self)
 
-    sys.modules[_DYNAMO] = stand_in
+    sys.modules.update(stand_ins)
     imports.package_available = lambda name: name not in _LEFT_OUT and available(name)
     cache._check_available = check_others
     try:
         yield
     finally:
         imports.package_available, cache._check_available = available, check
-        if sys.modules.get(_DYNAMO) is stand_in:
-            del sys.modules[_DYNAMO]
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
 
 
 def _lean_optimizers() -> None:

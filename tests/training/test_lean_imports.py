@@ -19,10 +19,12 @@ for kind in (torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop):
         weight.square().sum().backward()
         optimizer.step(lambda: torch.is_grad_enabled())
     print(weight.tolist())
-print([name for name in ("torch._dynamo", "sympy", "scipy", "matplotlib") if name in sys.modules])
+print([name for name in ("torch._dynamo", "sympy", "scipy", "matplotlib", "triton") if name in sys.modules])
 import torch._dynamo
 from lightning.fabric.wrappers import OptimizedModule
 print(isinstance(torch.compile(torch.nn.Linear(2, 2)), OptimizedModule), isinstance(torch.nn.Linear(2, 2), OptimizedModule))
+from lightning.fabric.utilities.throughput import measure_flops
+print(measure_flops(torch.nn.Linear(2, 3), lambda: torch.nn.Linear(2, 3)(torch.ones(4, 2))))
 """
 
 
@@ -37,3 +39,4 @@ def test_training_starts_without_the_compiler_of_torch_and_computes_the_same() -
     assert lean[:3] == whole[:3]
     assert lean[3] == "[]"
     assert lean[4] == whole[4] == "True False"
+    assert lean[5] == whole[5] == "48"

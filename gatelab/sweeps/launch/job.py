@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gatelab.config import Config
 from gatelab.errors import UserError
-from gatelab.process import place
+from gatelab.process import garbage, place
 from gatelab.runs import Run
 from gatelab.runs.lock import LOCK_SILENT_SECONDS, RunBusyError
 from gatelab.sweeps.contracts import launcher_class
@@ -75,6 +75,7 @@ def _fit_when_free(config: Config, launcher: str | None) -> Run:
     importlib.import_module(LEAN_IMPORTS)
     from gatelab.training.fit import fit
 
+    garbage.settle()
     return fit(config, launcher=launcher, lock_seconds=SECONDS_FOR_A_LOCK if launcher_class(launcher).comes_back else 0.0)
 
 
