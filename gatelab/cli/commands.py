@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from gatelab.cli.whole_number import Whole
 from gatelab.config import MOST_LAYERS, MOST_THREADS
 from gatelab.errors import UserError
+from gatelab.options.argument import Real, Whole
 from gatelab.training.trained import TRUST
 
 WIDTH = 80  # columns of a help page
@@ -77,6 +77,13 @@ def _baseline(parser: Parser) -> None:
     parser.add_argument("--baseline", metavar="CELL", help="the cell that the others are compared with")
 
 
+def _solved(parser: Parser) -> None:
+    level = "validation score from which on a task counts as solved; default: as the task declares"
+    parser.add_argument("--level", action=Real, metavar="SCORE", help=level)
+    unit = "unit of the time to solve: steps (default), seconds or flops"
+    parser.add_argument("--time", default="steps", choices=("steps", "seconds", "flops"), help=unit)
+
+
 def _format(parser: Parser, *choices: str) -> None:
     parser.add_argument("--format", default="table", choices=("table", *choices), help="default: table")
 
@@ -88,6 +95,7 @@ def _dtype(parser: Parser) -> None:
 def _compare(parser: Parser) -> None:
     _runs(parser)
     _baseline(parser)
+    _solved(parser)
     _format(parser, "csv", "json", "markdown")
     parser.more = _statistics
 

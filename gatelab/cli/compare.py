@@ -15,7 +15,7 @@ from gatelab.runs import find_runs
 def run(options: argparse.Namespace) -> int:
     """Prints the comparison on stdout and what was skipped on stderr."""
     runs, skipped = find_runs(run_folders(options))
-    result = compare(runs, options.baseline)
+    result = compare(runs, options.baseline, options.level, options.time)
     print_skipped([*skipped, *result.skipped], Console(stderr=True))
     say_changed(runs)
     if result.pruned:

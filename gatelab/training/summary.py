@@ -25,6 +25,7 @@ def summarize(attempt: Attempt, test: Mapping[str, float], best: str, seconds_pe
     spec, task, model, writer = attempt.spec, attempt.spec.task, attempt.model, attempt.writer
     kept = torch.load(best, weights_only=True, map_location="cpu")
     recorded = Run(writer.path, {}, {}).metrics("gate")
+    length = task.batch("val", 0, np.arange(1)).x.shape[1]
     return {
         "cell": spec.config.cell["name"],
         "task": spec.task_name,
@@ -37,7 +38,8 @@ def summarize(attempt: Attempt, test: Mapping[str, float], best: str, seconds_pe
         "solved": task.solved,
         "hidden_size": model.rnn.hidden_size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops_per_step": model_flops_per_step(model, task.batch("val", 0, np.arange(1)).x.shape[1]),
+        "flops_per_step": model_flops_per_step(model, length),
+        "sequence_length": length,
         # From the file and not from the probe: the last record may be of the process before an interruption.
         "gates": {key: values[-1] for key, (_, values) in recorded.items() if key.startswith("gate/")},
         "seconds_per_step": seconds_per_step,

@@ -12,6 +12,7 @@ import numpy as np
 
 from gatelab.analysis.comparison.overall import overall
 from gatelab.analysis.comparison.sections import caption, overall_section, sections
+from gatelab.analysis.comparison.solving import Solving
 from gatelab.analysis.comparison.table import Row
 from gatelab.analysis.reading.option_values import OptionValues
 from gatelab.analysis.reading.series import Curve
@@ -30,14 +31,17 @@ def plain_row(row: Row) -> dict[str, Any]:
     """The fields of a row as other programs know them, in order; an interval is three of them."""
     of_variant = ("task", "task_options", "cell", "options")
     of_runs = ("metric", "higher_is_better", "n", "diverged", "scores", "seeds")
-    levels = ("best", "chance", "solved", "solved_share", "parameters", "flops_per_step", "seconds_per_step", "wall_seconds")
+    levels = ("best", "chance", "solved")
+    costs = ("parameters", "flops_per_step", "seconds_per_step", "wall_seconds")
     states = ("saturated", "saturated_below", "saturated_above", "failed", "running", "preempted")
     difference = row.difference
     return {
         **{name: getattr(row, name) for name in (*of_variant, *of_runs)},
         **_ends(row.mean, "mean", "low", "high"),
         **_ends(row.iqm, "iqm", "iqm_low", "iqm_high"),
-        **{name: getattr(row, name) for name in (*levels, *states)},
+        **{name: getattr(row, name) for name in levels},
+        **_time_to_solve(row.solving),
+        **{name: getattr(row, name) for name in (*costs, *states)},
         **_ends(difference and difference.size, "difference", "difference_low", "difference_high"),
         "test": difference.test if difference else "",
         **{name: difference and getattr(difference, name) for name in ("p", "p_adjusted", "better")},
@@ -45,6 +49,20 @@ def plain_row(row: Row) -> dict[str, Any]:
         **_ends(difference and _known(difference.effect), "effect", "effect_low", "effect_high"),
         **{name: difference and getattr(difference, name) for name in ("detectable", "power", "seeds_needed")},
         "note": row.note,
+    }
+
+
+def _time_to_solve(solving: Solving | None) -> dict[str, Any]:
+    """Who solves the task, and when; `times` of unsolved runs are the ends of their budgets."""
+    read = solving and solving.read
+    return {
+        **_ends(solving and solving.share, "solved_share", "solved_low", "solved_high"),
+        "time_unit": read.unit if read else "",
+        "times": read.times if read else (),
+        "times_solved": read.solved if read else (),
+        "time_until": solving and solving.until,
+        **_ends(solving and solving.mean, "time_mean", "time_mean_low", "time_mean_high"),
+        **_ends(solving and solving.median, "time_median", "time_median_low", "time_median_high"),
     }
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from gatelab.analysis.comparison.solving import Solving, check_level, solving
 from gatelab.analysis.reading.option_values import OptionValues
 from gatelab.analysis.reading.results import Result, read_results
 from gatelab.analysis.reading.saturation import ABOVE, BELOW, limits_of
+from gatelab.analysis.reading.solving import TimesToSolve, TimeUnit, times_to_solve
 from gatelab.analysis.reading.variants import Variant, read_variants, seeds
 from gatelab.analysis.statistics.differences import Difference, Sample, differences
 from gatelab.analysis.statistics.intervals import Interval, bootstrap_interval, failures_last, mean_interval
@@ -33,7 +35,7 @@ class Row:
         iqm: interquartile mean and its 95% bootstrap interval, diverged runs as the worst.
         best: no other mean on the same task is better.
         chance, solved: the scores of a constant predictor and from which on the task counts as solved.
-        solved_share: share of the n runs that reach `solved`.
+        solving: how many runs reach `solved` in validation, and when.
         parameters: number of trained parameters.
         flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
         seconds_per_step: wall-clock seconds an optimiser step takes; `wall_seconds`: a whole run; means over the runs.
@@ -56,7 +58,7 @@ class Row:
     best: bool = False
     chance: float | None = None
     solved: float | None = None
-    solved_share: float | None = None
+    solving: Solving | None = None
     parameters: int | None = None
     flops_per_step: int | None = None
     seconds_per_step: float | None = None
@@ -113,15 +115,17 @@ class Comparison:
     pruned: int = 0
 
 
-def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
+def compare(runs: Iterable[Run], baseline: str | None = None, level: float | None = None, unit: TimeUnit = "steps") -> Comparison:
     """Compares runs on the same task by the mean test score over their seeds.
 
     Args:
         runs: what `find_runs` found.
         baseline: the cell that the others are compared with.
+        level: from which validation score on a task counts as solved; default: what each task declares.
+        unit: of the time to solve.
 
     Raises:
-        UserError: there is no run of the baseline.
+        UserError: there is no run of the baseline, or the level cannot be that of all runs.
     """
     runs = list(runs)
     whole = [run for run in runs if run.state != "pruned"]
@@ -132,26 +136,29 @@ def compare(runs: Iterable[Run], baseline: str | None = None) -> Comparison:
     read = [(variant, *read_results(variant)) for variant in variants]
     # A variant without a finished run has no summary to name the metric; the task's other variants do.
     levels = {variant.task: result for variant, results, _ in read for result in results if result.metric is not None}
-    rows = []
+    if level is not None:
+        check_level(level, [result for _, results, _ in read for result in results])
+    families: dict[ProblemKey, list[tuple[Row, TimesToSolve | None]]] = defaultdict(list)
     for variant, results, damaged in read:
         skipped += damaged
         left_out = {item.path for item in damaged}
         kept = dataclasses.replace(variant, runs=[run for run in variant.runs if run.path not in left_out])
         if kept.runs:
             own = next((result for result in results if result.metric is not None), levels.get(variant.task))
-            rows.append(_row(kept, results, own))
-    families: dict[ProblemKey, list[Row]] = defaultdict(list)
-    for row in rows:
-        families[row.problem].append(row)
-    rows = [row for family in families.values() for row in _backends_noted(_compared(_best_marked(family), baseline))]
+            row = _row(kept, results, own, level)
+            times, untimed = times_to_solve(results, own, row.solved, unit)
+            skipped += untimed
+            families[row.problem].append((row, times))
+    rows = [row for family in families.values() for row in _backends_noted(_compared(_best_marked(_timed(family)), baseline))]
     return Comparison(sorted(rows, key=_rank), skipped, len(runs) - len(whole))
 
 
-def _row(variant: Variant, results: list[Result], levels: Result | None) -> Row:
+def _row(variant: Variant, results: list[Result], levels: Result | None, level: float | None) -> Row:
     """The row without what depends on other rows.
 
     Args:
         levels: a result of the variant, or while it has none of its task, that names the metric.
+        level: from which score on the task counts as solved; None: as the task declares.
     """
     below, above = limits_of(variant.config)
     row = Row(
@@ -176,8 +183,7 @@ def _row(variant: Variant, results: list[Result], levels: Result | None) -> Row:
         mean=mean_interval(scores),
         iqm=bootstrap_interval([failures_last(scores, row.higher_is_better)]),
         chance=levels.chance if levels else None,
-        solved=levels.solved if levels else None,
-        solved_share=_solved_share(scores, levels.solved if levels else None, row.higher_is_better),
+        solved=levels.solved if levels and level is None else level,
         parameters=next((result.parameters for result in results if result.parameters is not None), None),
         flops_per_step=next((result.flops_per_step for result in results if result.flops_per_step is not None), None),
         seconds_per_step=_mean(result.seconds_per_step for result in results),
@@ -189,13 +195,6 @@ def _row(variant: Variant, results: list[Result], levels: Result | None) -> Row:
 def _seed(run: Run) -> str:
     weights, data = seeds(run)
     return str(weights) if weights == data else f"{weights}/{data}"
-
-
-def _solved_share(scores: tuple[float, ...], level: float | None, higher_is_better: bool) -> float | None:
-    if level is None:
-        return None
-    reached = failures_last(scores, higher_is_better)
-    return float((reached >= level if higher_is_better else reached <= level).mean())
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -214,6 +213,12 @@ def _rank(row: Row) -> tuple[Any, ...]:
     """By mean; where a run diverged, behind all that have one, by interquartile mean."""
     order = _badness(row, row.mean), row.mean is None, _badness(row, row.iqm)
     return row.task, row.task_options, *order, row.cell, row.options
+
+
+def _timed(family: list[tuple[Row, TimesToSolve | None]]) -> list[Row]:
+    """The rows of one problem, with who solves it and when."""
+    found = solving([times for _, times in family])
+    return [dataclasses.replace(row, solving=own) for (row, _), own in zip(family, found, strict=True)]
 
 
 def _best_marked(family: list[Row]) -> list[Row]:

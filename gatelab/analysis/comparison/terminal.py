@@ -103,8 +103,9 @@ def _table(section: Section, texts: list[list[Text]], columns: list[int], gap: i
         table.add_column(Text(section.columns[column]), justify="left" if left else "right", no_wrap=True)
     for row, best in enumerate(section.best):
         table.add_row(*(texts[column][row] for column in columns), style="bold" if best else None)
-    table.width = sum(
-        max(cell_len(line) for text in (Text(section.columns[column]), *texts[column]) for line in text.plain.split("\n")) + gap
+    widths = (
+        max(cell_len(line) for text in (Text(section.columns[column]), *texts[column]) for line in text.plain.split("\n"))
         for column in columns
     )
+    table.width = sum(widths) + gap * (len(columns) - 1)
     return table

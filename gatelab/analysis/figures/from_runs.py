@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from gatelab.analysis.comparison.table import Comparison, Row
 from gatelab.analysis.figures import DrawnVariant, Problem, natural
@@ -23,14 +24,17 @@ def read_problems(comparison: Comparison, points: int = POINTS) -> tuple[list[Pr
         points: at most so many a curve.
 
     Returns:
-        The problems in the order of the rows, and the runs whose curves are left out because they are damaged.
+        The problems in the order of the rows; and what was left out, with that of the comparison: one item for each run.
     """
-    problems, skipped = [], []
+    problems, skipped = [], [*comparison.skipped]
     for _, rows in itertools.groupby(comparison.rows, key=lambda row: row.problem):
         problem, damaged = _read(list(rows), len(problems), points)
         problems.append(problem)
         skipped += damaged
-    return problems, skipped
+    reasons: dict[Path, list[str]] = {}
+    for item in skipped:
+        reasons.setdefault(item.path, []).append(item.reason)
+    return problems, [Skipped(path, "; ".join(said)) for path, said in reasons.items()]
 
 
 def _read(rows: Sequence[Row], number: int, points: int) -> tuple[Problem, list[Skipped]]:

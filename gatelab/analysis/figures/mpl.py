@@ -69,7 +69,7 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
     tasks = {row.task for row in comparison.rows}
     if task is not None and task not in tasks:
         raise UserError(unknown("task", task, tasks))
-    problems, damaged = read_problems(comparison)
+    problems, left_out = read_problems(comparison)
     drawn = [
         (problem, found)
         for problem in ([together(problems)] if FIGURES[name] in OVERALL and problems else problems)
@@ -78,7 +78,7 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
     if not drawn:
         raise UserError(f"None of the runs recorded what the figure '{name}' needs. `gatelab report` draws what there is.")
     _save(drawn, path)
-    return [*comparison.skipped, *damaged]
+    return left_out
 
 
 def check_ending(path: Path) -> None:

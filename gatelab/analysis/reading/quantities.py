@@ -4,7 +4,7 @@
 test nll                      the score of the test set (or `val nll`: at the best validation)
 test nll / chance             that score as a share of the chance level of the task, whatever the length of its sequences
 last state/0/c/norm           the last record of a metric; also: first, max, min
-steps val/mse < 0.01          optimiser steps until a metric is first below a level (or > above); the length of the run if never
+steps val/mse < 0.01          optimiser steps until a metric is first below a level (or > above); the budget of the run if never
 share optimizer.lr            of a search: the share of the variance of the validation score that an option explains (fANOVA)
 lead optimizer.lr             that share, less the largest share of another option: above 0 if it is the largest
 share interactions            what no option explains by itself: 1 less the sum of all shares
@@ -15,9 +15,11 @@ Every number of a run that diverged is nan.
 """
 
 import math
+import operator
 import re
 from collections.abc import Iterable, Mapping
 
+from gatelab.analysis.reading.solving import budget, first_step
 from gatelab.errors import UserError, unknown
 from gatelab.runs import Run
 
@@ -63,7 +65,7 @@ def quantity(text: str, run: Run) -> float:
             _, values = run.metrics().get(parts[1], ([], []))
             value = _PICK[parts[0]](values) if values else math.nan
         case "steps":
-            value = _steps(run, parts[0], parts[1] == "<", float(parts[2]))
+            value = _steps(run, *parts)
         case _:
             raise UserError(f"'{text}' is not of a single run")
     return (math.log(value) if value > 0 else math.nan) if logarithm else value
@@ -77,11 +79,11 @@ def of_variance(text: str, shares: Mapping[str, float]) -> float:
     return shares[option] - (max(value for key, value in shares.items() if key != option) if form == "lead" else 0.0)
 
 
-def _steps(run: Run, key: str, below: bool, level: float) -> float:
-    steps, values = run.metrics().get(key, ([], []))
-    reached = (step for step, value in zip(steps, values, strict=True) if (value < level if below else value > level))
-    # A run that never gets there took at least as long as it lasted: the difference to one that does is underestimated.
-    return float(next(reached, run.config["trainer"]["max_steps"]))
+def _steps(run: Run, key: str, sign: str, level: str) -> float:
+    compare = operator.lt if sign == "<" else operator.gt
+    step = first_step(run, key, lambda value: compare(value, float(level)))
+    # A run that never gets there takes at least as long as its budget: the difference to one that does is underestimated.
+    return budget(run) if math.isinf(step) else step
 
 
 def _parse(text: str) -> tuple[bool, str, tuple[str, ...]]:

@@ -23,6 +23,7 @@ class Result:
         shape: how scores scatter over seeds, as the task declares it; "any", which assumes nothing, of such a run.
         test_size: number of test sequences.
         flops_per_step: floating-point operations of one time step of one sequence, forward.
+        sequence_length: T, time steps of a sequence; of padded ones, of a single validation sequence.
         seconds_per_step: of an optimiser step; `wall_seconds`: of the whole run.
         saturated: share of gate activations beyond the limits of the run (see `saturation`), mean over the gates.
     """
@@ -38,6 +39,7 @@ class Result:
     test_size: int | None = None
     parameters: int | None = None
     flops_per_step: int | None = None
+    sequence_length: int | None = None
     seconds_per_step: float | None = None
     wall_seconds: float | None = None
     saturated: float | None = None
@@ -86,6 +88,7 @@ def _result(run: Run) -> Result:
             test_size=int_or_none(summary.get("test_size")),
             parameters=int_or_none(summary.get("parameters")),
             flops_per_step=int_or_none(summary.get("flops_per_step")),
+            sequence_length=int_or_none(summary.get("sequence_length")),
             seconds_per_step=_optional(summary.get("seconds_per_step")),
             wall_seconds=_optional(summary.get("wall_seconds")),
             saturated=_saturated(summary.get("gates") or {}),

@@ -71,8 +71,8 @@ def build_page(
     """The page as text; `live`: it asks the server it came from for news. See `write_report`."""
     comparison = compare(runs, baseline)
     points = max(_FEWEST_POINTS, min(POINTS, _POINTS_OF_ALL // max(len(comparison.rows), 1)))
-    problems, damaged = read_problems(comparison, points)
-    left_out = [*skipped, *comparison.skipped, *damaged]
+    problems, own = read_problems(comparison, points)
+    left_out = [*skipped, *own]
     whole = together(problems)
     every = [run for row in comparison.rows for run in row.variant.runs]
     body = {

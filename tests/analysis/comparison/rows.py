@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from gatelab.analysis.comparison.solving import Solving
 from gatelab.analysis.comparison.table import Comparison, Row, compare
 from gatelab.analysis.comparison.terminal import print_table
 from gatelab.analysis.statistics.differences import Difference
@@ -26,6 +27,12 @@ def difference_of(row: Row) -> Difference:
     """The difference of a row that was compared with a baseline."""
     assert row.difference is not None
     return row.difference
+
+
+def solving_of(row: Row) -> Solving:
+    """Who of the runs of a row solves the task, and when."""
+    assert row.solving is not None
+    return row.solving
 
 
 def printed(rows: list[Row], width: int = 100, **options: Any) -> str:

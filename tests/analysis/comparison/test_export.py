@@ -61,6 +61,18 @@ FIELDS = [
     "chance",
     "solved",
     "solved_share",
+    "solved_low",
+    "solved_high",
+    "time_unit",
+    "times",
+    "times_solved",
+    "time_until",
+    "time_mean",
+    "time_mean_low",
+    "time_mean_high",
+    "time_median",
+    "time_median_low",
+    "time_median_high",
     "parameters",
     "flops_per_step",
     "seconds_per_step",
@@ -97,7 +109,13 @@ def fields_of(row: Row) -> dict[str, Any]:
     fields = {name: getattr(row, name, None) for name in FIELDS}
     for name in ("test", "p", "p_adjusted", "better", "detectable", "power", "seeds_needed"):
         fields[name] = getattr(row.difference, name, "" if name == "test" else None)
+    solving = row.solving
+    fields |= {"time_unit": "steps" if solving else "", "time_until": 200.0 if solving else None}
+    fields |= {"times": solving.read.times if solving else (), "times_solved": solving.read.solved if solving else ()}
     for name, interval in (
+        ("solved_share", solving and solving.share),
+        ("time_mean", solving and solving.mean),
+        ("time_median", solving and solving.median),
         ("mean", row.mean),
         ("iqm", row.iqm),
         ("difference", row.difference and row.difference.size),
@@ -105,7 +123,7 @@ def fields_of(row: Row) -> dict[str, Any]:
         ("effect", row.difference and row.difference.effect),
     ):
         value, low, high = interval or nothing
-        prefix = "" if name == "mean" else f"{name}_"
+        prefix = {"mean": "", "solved_share": "solved_"}.get(name, f"{name}_")
         fields |= {name: None if math.isnan(value) else value, f"{prefix}low": low, f"{prefix}high": high}
     return {name: fields[name] for name in FIELDS}
 
@@ -113,7 +131,12 @@ def fields_of(row: Row) -> dict[str, Any]:
 def test_json_holds_every_field_at_full_precision(messy: Path):
     rows = compared(messy, "lstm").rows
     expected = [
-        {name: list(value) if isinstance(value, tuple) else value for name, value in fields_of(row).items()} for row in rows
+        {
+            # JSON has no infinity, which a median that no run reached is.
+            name: list(value) if isinstance(value, tuple) else None if value == math.inf else value
+            for name, value in fields_of(row).items()
+        }
+        for row in rows
     ]
     found = json.loads(render(rows, "json"))
     assert found == {"rows": expected, "overall": []}
@@ -125,7 +148,7 @@ def test_csv_holds_every_field_at_full_precision(messy: Path):
     read = list(csv.DictReader(io.StringIO(render(rows, "csv"))))
     for record, row in zip(read, rows, strict=True):
         expected = fields_of(row)
-        for key in ("scores", "seeds"):
+        for key in ("scores", "seeds", "times", "times_solved"):
             assert record.pop(key) == " ".join(map(str, expected.pop(key)))
         assert record == {key: "" if value is None else str(value) for key, value in expected.items()}
 
@@ -139,8 +162,8 @@ def test_markdown(make_run, tmp_path: Path):
     assert lines == [
         "| cell | n | test mse | solved | params | s/step | saturated |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-        "| **peep\\|hole** | 2 | 0.105 ± 0.064 | 0% | 1,009 | 0.015 | 50% |",
-        "| &lt;b&gt; | 1 | 0.5000 | 0% | 1,003 | 0.01 | 50% |",
+        "| **peep\\|hole** | 2 | 0.105 ± 0.064 | 0/2 (0–84%) | 1,009 | 0.015 | 50% |",
+        "| &lt;b&gt; | 1 | 0.5000 | 0/1 (0–98%) | 1,003 | 0.01 | 50% |",
     ]
     assert "95% Student-t interval" in text
 
@@ -154,8 +177,10 @@ def test_table_for_the_terminal(messy: Path):
     text = printed(compared(messy, "lstm").rows, baseline="lstm")
     assert "adding  mse, lower is better; chance 0.1667; solved at 0.01" in text
     text = printed(compared(messy, "lstm").rows, width=140, baseline="lstm")
-    assert re.search(r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +0\.31 +\+0\.100 ± 0\.020 worse +<0\.001 +0% \(0–46\) +0% ", text)
-    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +0\.006 +– +– +– +100% ", text)
+    assert re.search(
+        r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +0\.31 +\+0\.100 ± 0\.020 worse +<0\.001 +0% \(0–46\) +0/3 \(0–71%\) +– ", text
+    )
+    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +0\.006 +– +– +– +3/3 \(29–100%\) +50 \(29–129\) ", text)
     assert re.search(r"cifg +0 +– .*1 failed", text)
     assert "19 runs: 16 finished, 2 failed, 1 running." in " ".join(text.split())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from analysis.comparison.rows import compared, difference_of, only, printed
+from analysis.comparison.rows import compared, difference_of, only, printed, solving_of
 from analysis.synthetic import configuration
 from scipy import stats
 
@@ -40,7 +40,7 @@ def test_all_fields_of_a_row(messy: Path):
     low, high = stats.ttest_1samp(scores, 0.0).confidence_interval(0.95)
     assert (row.metric, row.higher_is_better, row.parameters) == ("accuracy", True, 1003)
     assert row.mean == pytest.approx((0.61, low, high))
-    assert (row.chance, row.solved, row.solved_share) == (0.1, 0.99, 0.0)
+    assert (row.chance, row.solved, solving_of(row).count, solving_of(row).n) == (0.1, 0.99, 0, 3)
     assert row.seconds_per_step == pytest.approx(0.02)  # mean of 0.01, 0.02, 0.03
     assert row.saturated == pytest.approx(0.5)  # 0.1 left and 0.4 right, of each of the two gates
     assert (row.difference, row.better, row.note) == (None, None, "")
@@ -57,7 +57,10 @@ def test_what_is_skipped(messy: Path):
     (damaged,) = messy.glob("lstm-adding-s10-*")
     assert {item.path.name for item in skipped} == {"half-written", "notes", damaged.name}
     found = compare(runs).skipped
-    assert [(item.path.name[:15], item.reason) for item in found] == [("lstm-adding-s11", "summary.json is missing")]
+    assert [(item.path.name[:15], item.reason) for item in found] == [
+        ("lstm-adding-s11", "summary.json is missing"),
+        ("lstm-adding-s12", "its time to solve is left out: metrics.jsonl, line 2, is damaged"),
+    ]
 
 
 def test_two_variants_are_never_averaged(make_run, tmp_path: Path):
@@ -306,13 +309,13 @@ def test_a_summary_that_is_no_json_is_named(make_run, tmp_path: Path):
 def test_solved_counts_from_the_level_on(make_run, tmp_path: Path):
     for seed, score in enumerate((0.98, 0.99, 1.0, 0.5)):
         make_run(task="copying", seed=seed, score=score)
-    assert compared(tmp_path).rows[0].solved_share == 0.5
+    assert solving_of(compared(tmp_path).rows[0]).count == 2
 
 
 def test_what_a_summary_need_not_hold(make_run, tmp_path: Path):
     make_run(summary={"chance": None, "solved": None, "parameters": None, "seconds_per_step": None, "gates": {}})
     (row,) = compared(tmp_path).rows
-    assert (row.chance, row.solved, row.solved_share, row.parameters, row.seconds_per_step, row.saturated) == (None,) * 6
+    assert (row.chance, row.solved, row.solving, row.parameters, row.seconds_per_step, row.saturated) == (None,) * 6
     assert "saturated" not in printed([row]).partition("1 run")[0]
 
 
@@ -321,7 +324,8 @@ def test_a_diverged_run_counts_and_is_named(make_run, tmp_path: Path):
     make_run(task="copying", seed=1, state="diverged")
     make_run(task="copying", seed=2, state="failed")
     (row,) = compared(tmp_path).rows
-    assert (row.n, row.diverged, row.failed, row.solved_share, row.seeds) == (2, 1, 1, 0.5, ("0", "1"))
+    assert (row.n, row.diverged, row.failed, row.seeds) == (2, 1, 1, ("0", "1"))
+    assert (solving_of(row).count, solving_of(row).n) == (1, 2)
     text = printed([row])
     assert "1 diverged, 1 failed" in text
     assert "3 runs: 1 finished, 1 diverged, 1 failed, 0 running." in text
