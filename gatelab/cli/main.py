@@ -120,7 +120,9 @@ def _run(command: str, rest: list[str]) -> int:
 
         return train(rest)
     options = Parser(command).parse_intermixed_args(rest)  # options may stand between arguments: show cifg --dtype float64 ...
-    return importlib.import_module(f"gatelab.cli.{command}").run(options)
+    module = importlib.import_module(f"gatelab.cli.{command}")
+    garbage.settle()
+    return module.run(options)
 
 
 def _usage() -> str:
