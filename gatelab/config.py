@@ -34,9 +34,11 @@ class Model(Options):
     bias: bool = option(True, "one bias per pre-activation")
     backend: str = option("auto", "backend of the time loop")
     match: str = option(
-        "units", "what variants share: hidden_size, or the size of `match_to` with it", choices=("units", "parameters")
+        "units",
+        "what variants share: hidden_size, or what `match_to` has with it, as nearly as a hidden size can",
+        choices=("units", "parameters", "flops"),
     )
-    match_to: str = option("lstm", "the cell that the others are made as large as")
+    match_to: str = option("lstm", "the cell that the others are made as large, or as costly, as")
 
     @property
     def directions(self) -> int:

@@ -7,13 +7,15 @@ from typing import Any
 from rich.table import Table
 
 from gatelab.bench.tables import print_speed
-from gatelab.cells import Cell
+from gatelab.cells import CELLS, Cell, parameter_count
 from gatelab.cli.naming import apart, entries_of
+from gatelab.config import Model
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
 from gatelab.errors import UserError
 from gatelab.options import describe
 from gatelab.process.console import Console
 from gatelab.tasks import Task
+from gatelab.training.matching import nearest
 
 EXAMPLE = (64, 128)  # D, H of the figures
 TAPE = 100  # steps on the tape in the figures of a cell with memory
@@ -66,9 +68,19 @@ def _cell_rows(cell: Cell) -> list[tuple[str, str]]:
         ("FLOPs a step", f"{flops_per_step(cell, D, H, TAPE):,} forward at D={D}, H={H}{tape}"),
         ("pointwise part", f"{pointwise_operators(cell)} operators a unit"),
     ]
+    reference = Model().match_to
+    rows.append((f"as large as {reference}", _matched(cell, CELLS.build(reference))))
     starts = ", ".join(f"{name} = {value:g}" for name, value in cell.initial_bias.items() if value)
     rows.append(("initial biases", f"{starts}, others 0" if starts else "0"))
     return rows
+
+
+def _matched(cell: Cell, reference: Cell) -> str:
+    """The hidden sizes of one layer that `model.match` would choose."""
+    D, H = EXAMPLE
+    size, off = nearest(lambda units: parameter_count(cell, D, units), parameter_count(reference, D, H))
+    costly, more = nearest(lambda units: flops_per_step(cell, D, units, TAPE), flops_per_step(reference, D, H, TAPE))
+    return f"at H={H}: H={size} in parameters ({100 * off:+.1f}%), H={costly} in FLOPs ({100 * more:+.1f}%)"
 
 
 _SHAPES = {"single": "scatter around one value", "any": "may lie in two clusters, solved and not solved"}

@@ -1,5 +1,6 @@
 """What a cell costs, derived from its declarations."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,10 +24,11 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
     return " + ".join(terms) or "0"
 
 
+@functools.lru_cache(maxsize=1024)
 def pointwise_operators(cell: Cell) -> int:
     """Pointwise operators of one step for each unit: those that the new state follows from."""
     names, step = by_position(cell)
-    values = [torch.zeros(1) for _ in names]
+    values = [torch.zeros(1, device="cpu") for _ in names]
     with torch.no_grad(), _Calls() as calls:
         state = step(*values)
     return calls.needed(state)
@@ -81,11 +83,23 @@ def model_flops_per_step(model: SequenceModel, length: int) -> int:
     Args:
         length: T, which decides how much a cell with memory reads: step t reads min(t, window) entries.
     """
-    rnn = model.rnn
-    entries = round(_entries_read(rnn.cell.memory, length) / length)
-    inputs = [rnn.input_size, *[rnn.hidden_size * rnn.num_directions] * (rnn.num_layers - 1)]
-    total = rnn.num_directions * sum(flops_per_step(rnn.cell, D, rnn.hidden_size, entries) for D in inputs)
-    return total + (2 * model.head.weight.numel() if model.readout == "all" else 0)
+    rnn, heads = model.rnn, model.head.out_features if model.readout == "all" else 0
+    return stack_flops_per_step(rnn.cell, rnn.input_size, rnn.hidden_size, rnn.num_layers, rnn.num_directions, heads, length)
+
+
+def stack_flops_per_step(
+    cell: Cell, input_size: int, hidden_size: int, layers: int, directions: int, heads: int = 0, length: int = 1
+) -> int:
+    """As `model_flops_per_step`, of a model that need not be made.
+
+    Args:
+        heads: outputs of a head on every step; 0 where it stands on the last state alone.
+        length: T.
+    """
+    width = directions * hidden_size
+    entries = round(_entries_read(cell.memory, length) / length)
+    total = directions * sum(flops_per_step(cell, D, hidden_size, entries) for D in [input_size, *[width] * (layers - 1)])
+    return total + 2 * width * heads
 
 
 def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:

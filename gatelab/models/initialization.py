@@ -1,4 +1,4 @@
-"""How the biases of gates start, for every cell that has the gate; and hidden sizes that make variants equally large."""
+"""How the biases of gates start, for every cell that has the gate."""
 
 import math
 from collections.abc import Callable
@@ -6,12 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell, keeping, parameter_count
+from gatelab.cells import keeping
 from gatelab.config import ChronoInit, RetentionInit, StandardInit, UniformGateInit
 from gatelab.errors import UserError
 from gatelab.models.rnn import RNN
-
-MATCHED_WITHIN = 0.01
 
 
 @torch.no_grad()
@@ -75,35 +73,3 @@ def _set(rnn: RNN, name: str, bias_of: Callable[[], Tensor], writing: bool) -> N
             elif writing and word == "input":
                 b[row * H : (row + 1) * H] = -bias
         layer.write("b", b)
-
-
-def matched_size(
-    cell: Cell, reference: Cell, input_size: int, output_size: int, hidden_size: int, layers: int, directions: int, bias: bool
-) -> int:
-    """The hidden size with which a cell has as many parameters as the reference has with `hidden_size`, head included.
-
-    Raises:
-        UserError: no size comes within 1%, since the reference is small.
-    """
-
-    def total(of: Cell, H: int) -> int:
-        inputs = [input_size] + [directions * H] * (layers - 1)
-        return sum(directions * parameter_count(of, D, H, bias) for D in inputs) + (directions * H + 1) * output_size
-
-    wanted = total(reference, hidden_size)
-    above = 1
-    while total(cell, above) < wanted:
-        above *= 2
-    low, high = above // 2, above
-    while high - low > 1:  # total grows with H
-        middle = (low + high) // 2
-        low, high = (middle, high) if total(cell, middle) < wanted else (low, middle)
-    best = min((max(low, 1), high), key=lambda H: abs(total(cell, H) - wanted))
-    found = total(cell, best)
-    if abs(found - wanted) > MATCHED_WITHIN * wanted:
-        raise UserError(
-            f"model.match=parameters: no hidden size gives {type(cell).__name__} the {wanted} parameters of "
-            f"{type(reference).__name__} with model.hidden_size={hidden_size} to 1%; the nearest is {best} with {found}. "
-            f"Use a hidden size of about {math.ceil(hidden_size * abs(found / wanted - 1) / MATCHED_WITHIN)} or more."
-        )
-    return best

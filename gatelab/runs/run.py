@@ -38,7 +38,7 @@ def roles(config: Mapping[str, Any]) -> dict[str, str]:
     """The names that a run finds in the registries: of its cell, its task and, where it counts, the cell that it is sized by."""
     found = {"cell": config["cell"]["name"], "task": config["task"]["name"]}
     model = config.get("model")
-    if isinstance(model, Mapping) and model.get("match") == "parameters":
+    if isinstance(model, Mapping) and model.get("match", "units") != "units":
         found["match_to"] = model.get("match_to", "lstm")
     return found
 

@@ -138,6 +138,8 @@ def _watched(
         progress = Progress(paths, show, requeued=launcher.comes_back)
     if sum(ahead.counts.values()) and (command.sweep or command.dry or ahead.runs_finished or ahead.left_alone):
         progress.say(*ahead.lines())
+    else:
+        progress.say(*ahead.matched)
     return progress
 
 

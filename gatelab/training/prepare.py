@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 
-from gatelab.cells import CELLS
 from gatelab.config import Config
 from gatelab.errors import UserError
 from gatelab.kernels import Served, check_backend, serving
 from gatelab.kernels.allocator import keep_memory
-from gatelab.models import RNN, SequenceModel, initialize, matched_size
+from gatelab.models import RNN, SequenceModel, initialize
 from gatelab.process import place
 from gatelab.tasks import check_task
 from gatelab.training.parallel import Team, check_shares
@@ -52,8 +51,8 @@ def build_model(spec: Spec) -> SequenceModel:
     """The model of a run; its weights depend on torch's random state.
 
     Raises:
-        UserError: the cell or one of its options does not exist, it lacks what `init` sets, no hidden size makes it as large as
-            `match` asks, or a stream is to be read backwards.
+        UserError: the cell or one of its options does not exist, it lacks what `init` sets, there is no cell `match_to`, or a
+            stream is to be read backwards.
     """
     config, task, shape = spec.config, spec.task, spec.config.model
     if task.carried and shape.bidirectional:
@@ -61,14 +60,10 @@ def build_model(spec: Spec) -> SequenceModel:
             f"model.bidirectional is true, but task '{spec.task_name}' is a stream without end, which cannot be read from "
             "there. Use model.bidirectional=false."
         )
-    hidden_size = shape.hidden_size
-    if shape.match == "parameters":
-        sizes = (task.input_size, task.output_size, hidden_size, shape.num_layers, shape.directions)
-        hidden_size = matched_size(spec.cell, CELLS.build(shape.match_to), *sizes, shape.bias)
     rnn = RNN(
         spec.cell,
         task.input_size,
-        hidden_size,
+        spec.hidden_size,
         shape.num_layers,
         shape.bias,
         True,

@@ -5,10 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from gatelab.cells import CELLS, Cell
 from gatelab.config import Config
+from gatelab.runs.matched import Matched
 from gatelab.tasks import TASKS, Task
 from gatelab.training.identity import Identity, identify
+from gatelab.training.matching import matched
 
 
 class Spec:
@@ -60,6 +65,26 @@ class Spec:
             UserError: the task or one of its options does not exist, or a value is not accepted.
         """
         return TASKS.build(**self.config.task)
+
+    @functools.cached_property
+    def length(self) -> int:
+        """T, the steps of a validation sequence."""
+        with torch.device("cpu"):  # the caller may be making a model on another
+            return self.task.batch("val", 0, np.arange(1)).x.shape[1]
+
+    @functools.cached_property
+    def matched(self) -> Matched | None:
+        """How its hidden size follows from another cell; None where it is `model.hidden_size` itself.
+
+        Raises:
+            UserError: there is no such cell.
+        """
+        return matched(self)
+
+    @property
+    def hidden_size(self) -> int:
+        """H, of every layer."""
+        return self.config.model.hidden_size if self.matched is None else self.matched.hidden_size
 
     @property
     def data_hashes(self) -> Mapping[str, str]:

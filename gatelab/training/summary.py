@@ -1,9 +1,9 @@
 """The summary of a finished run: what `compare` needs of it."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from gatelab.diagnostics.cost import model_flops_per_step
@@ -25,7 +25,6 @@ def summarize(attempt: Attempt, test: Mapping[str, float], best: str, seconds_pe
     spec, task, model, writer = attempt.spec, attempt.spec.task, attempt.model, attempt.writer
     kept = torch.load(best, weights_only=True, map_location="cpu")
     recorded = Run(writer.path, {}, {}).metrics("gate")
-    length = task.batch("val", 0, np.arange(1)).x.shape[1]
     return {
         "cell": spec.config.cell["name"],
         "task": spec.task_name,
@@ -37,9 +36,10 @@ def summarize(attempt: Attempt, test: Mapping[str, float], best: str, seconds_pe
         "chance": task.chance,
         "solved": task.solved,
         "hidden_size": model.rnn.hidden_size,
+        "matched": None if spec.matched is None else dataclasses.asdict(spec.matched),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops_per_step": model_flops_per_step(model, length),
-        "sequence_length": length,
+        "flops_per_step": model_flops_per_step(model, spec.length),
+        "sequence_length": spec.length,
         # From the file and not from the probe: the last record may be of the process before an interruption.
         "gates": {key: values[-1] for key, (_, values) in recorded.items() if key.startswith("gate/")},
         "seconds_per_step": seconds_per_step,

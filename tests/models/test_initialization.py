@@ -1,4 +1,4 @@
-"""Starts of the gates against their distributions, and sizes that make variants equally large; for every cell of the registry."""
+"""Starts of the gates against their distributions, for every cell of the registry."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from cells.variants import CELL_NAMES
 from gatelab.cells import CELLS, Cell, keeping
 from gatelab.config import GROUPS, ChronoInit, RetentionInit, StandardInit, UniformGateInit
 from gatelab.errors import UserError
-from gatelab.models import RNN, SequenceModel, initialize, matched_size
+from gatelab.models import RNN, initialize
 
 H = 400
 DRAWN = {"chrono": ChronoInit(t_max=50.0), "uniform_gate": UniformGateInit()}
@@ -165,24 +165,3 @@ def test_the_standard_start_is_the_start_of_the_module() -> None:
 def test_without_biases_there_is_nothing_to_set() -> None:
     with pytest.raises(UserError, match=r"Use model\.bias=true"):
         initialize(RNN("lstm", 2, 3, bias=False), ChronoInit())
-
-
-@pytest.mark.parametrize("name", CELL_NAMES)
-@pytest.mark.parametrize(("layers", "directions", "bias"), [(1, 1, True), (2, 2, False)])
-def test_matched_variants_are_equally_large(name: str, layers: int, directions: int, bias: bool) -> None:
-    def parameters(cell: str, size: int) -> int:
-        rnn = RNN(cell, 7, size, layers, bias, True, bidirectional=directions == 2)
-        return sum(value.numel() for value in SequenceModel(rnn, 5).parameters())
-
-    size = matched_size(CELLS.build(name), CELLS.build("lstm"), 7, 5, 200, layers, directions, bias)
-    wanted = parameters("lstm", 200)
-    assert abs(parameters(name, size) / wanted - 1) <= 0.01
-    best = min(range(size - 2, size + 3), key=lambda other: abs(parameters(name, other) - wanted))
-    assert size == best
-    if name == "lstm":
-        assert size == 200
-
-
-def test_a_reference_too_small_to_match_is_refused() -> None:
-    with pytest.raises(UserError, match=r"no hidden size gives GRU the 30 parameters of LSTM .* the nearest is"):
-        matched_size(CELLS.build("gru"), CELLS.build("lstm"), 1, 2, 2, 1, 1, False)

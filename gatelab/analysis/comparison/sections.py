@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from gatelab.analysis.comparison.fairness import fairness_notes
 from gatelab.analysis.comparison.numbers import NOTHING, bounds, engineering, estimate, number, probability, share
 from gatelab.analysis.comparison.overall import Overall, overall
 from gatelab.analysis.comparison.sparklines import WIDTH, sparklines
@@ -67,7 +68,7 @@ def _section(pairs: list[tuple[Row, Curve | None]]) -> Section:
         best=[row.best for row in rows],
         better=[row.better for row in rows],
         options=[short[row.options] for row in rows],
-        notes=[f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note],
+        notes=[f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note] + fairness_notes(rows),
     )
 
 

@@ -17,6 +17,7 @@ from gatelab.analysis.statistics.differences import Difference, Sample, differen
 from gatelab.analysis.statistics.intervals import Interval, bootstrap_interval, failures_last, mean_interval
 from gatelab.errors import UserError, unknown
 from gatelab.runs import Run, Skipped
+from gatelab.runs.matched import Matched
 
 # What is compared with each other: one score on one task under one set of options.
 ProblemKey = tuple[str, OptionValues, str]
@@ -36,7 +37,7 @@ class Row:
         best: no other mean on the same task is better.
         chance, solved: the scores of a constant predictor and from which on the task counts as solved.
         solving: how many runs reach `solved` in validation, and when.
-        parameters: number of trained parameters.
+        parameters: number of trained parameters; `matched`: how the hidden size follows from another cell.
         flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
         seconds_per_step: wall-clock seconds an optimiser step takes; `wall_seconds`: a whole run; means over the runs.
         saturated: share of gate activations below `saturated_below` or above `saturated_above`, options of the runs; mean over
@@ -60,6 +61,7 @@ class Row:
     solved: float | None = None
     solving: Solving | None = None
     parameters: int | None = None
+    matched: Matched | None = None
     flops_per_step: int | None = None
     seconds_per_step: float | None = None
     wall_seconds: float | None = None
@@ -185,6 +187,7 @@ def _row(variant: Variant, results: list[Result], levels: Result | None, level: 
         chance=levels.chance if levels else None,
         solved=levels.solved if levels and level is None else level,
         parameters=next((result.parameters for result in results if result.parameters is not None), None),
+        matched=next((result.matched for result in results if result.matched is not None), None),
         flops_per_step=next((result.flops_per_step for result in results if result.flops_per_step is not None), None),
         seconds_per_step=_mean(result.seconds_per_step for result in results),
         wall_seconds=_mean(result.wall_seconds for result in results),

@@ -8,6 +8,7 @@ from gatelab.analysis.reading.variants import Variant
 from gatelab.errors import UserError
 from gatelab.runs import Run, Scale, Shape, Skipped
 from gatelab.runs.files import int_or_none
+from gatelab.runs.matched import Matched
 
 _Word = TypeVar("_Word", Scale, Shape)
 
@@ -22,6 +23,7 @@ class Result:
         scale: on which scores are compared; "linear" of a run that an earlier version trained, whose summary does not name one.
         shape: how scores scatter over seeds, as the task declares it; "any", which assumes nothing, of such a run.
         test_size: number of test sequences.
+        matched: how its hidden size follows from another cell.
         flops_per_step: floating-point operations of one time step of one sequence, forward.
         sequence_length: T, time steps of a sequence; of padded ones, of a single validation sequence.
         seconds_per_step: of an optimiser step; `wall_seconds`: of the whole run.
@@ -38,6 +40,7 @@ class Result:
     shape: Shape = "any"
     test_size: int | None = None
     parameters: int | None = None
+    matched: Matched | None = None
     flops_per_step: int | None = None
     sequence_length: int | None = None
     seconds_per_step: float | None = None
@@ -87,6 +90,7 @@ def _result(run: Run) -> Result:
             shape=_word(summary, "shape", get_args(Shape), "any"),
             test_size=int_or_none(summary.get("test_size")),
             parameters=int_or_none(summary.get("parameters")),
+            matched=Matched.read(summary.get("matched")),
             flops_per_step=int_or_none(summary.get("flops_per_step")),
             sequence_length=int_or_none(summary.get("sequence_length")),
             seconds_per_step=_optional(summary.get("seconds_per_step")),

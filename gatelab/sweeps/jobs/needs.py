@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gatelab.process.memory import available_bytes
+from gatelab.runs.matched import Matched
 
 MOST_JOBS = 100_000  # at once: more than any machine or cluster starts
 
@@ -16,12 +17,14 @@ class Needs:
         memory: bytes.
         disk: bytes when it is finished, and while a checkpoint is being replaced.
         seconds: of a whole run on an idle core.
+        matched: how its hidden size follows from another cell; None where it is given.
     """
 
     threads: int = 1
     memory: int = 0
     disk: int = 0
     seconds: float = 0.0
+    matched: Matched | None = None
 
 
 def room() -> Needs:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import torch
 from rich.filesize import decimal
 
@@ -78,9 +77,9 @@ def _least(relevant: str) -> int:
     directions, size = model.directions, 8 if config.trainer.precision == "f64" else 4
     width = directions * model.hidden_size
     first, other = (sum(math.prod(shape) for shape in cell.shapes(D, model.hidden_size, model.bias).values()) for D in (1, width))
-    parameters = 0 if model.match == "parameters" else directions * (first + (model.num_layers - 1) * other)
+    parameters = 0 if model.match != "units" else directions * (first + (model.num_layers - 1) * other)
     steps = max(1, sum(value * each for value, each in _lengths(config.task).values()))
-    values = config.trainer.batch_size * steps * (1 + (1 if model.match == "parameters" else width))
+    values = config.trainer.batch_size * steps * (1 + (width if model.match == "units" else 1))
     return 2 * parameters * size + values * size
 
 
@@ -127,7 +126,7 @@ def _needs(relevant: str) -> Needs:
     with torch.device("meta"):
         model = build_model(spec)
     rnn, rows = model.rnn, settings.batch_size
-    length = task.batch("val", 0, np.arange(1)).x.shape[1]
+    length = spec.length
     parameters = sum(value.numel() for value in model.parameters())
     directions = rnn.num_directions
     size = 8 if settings.precision == "f64" else 4
@@ -146,4 +145,5 @@ def _needs(relevant: str) -> Needs:
         memory=PROCESS_BYTES + states + values * size,
         disk=50_000 + checkpoints + records + (WANDB_BYTES + records if config.logger.name == "wandb" else 0),
         seconds=SECONDS_A_RUN + settings.max_steps * step,
+        matched=spec.matched,
     )

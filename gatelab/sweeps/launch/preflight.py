@@ -19,6 +19,7 @@ from gatelab.errors import UserError
 from gatelab.runs import read_run
 from gatelab.runs.files import check_writable
 from gatelab.runs.lock import holder
+from gatelab.runs.matched import Matched, matched_sentences
 from gatelab.sweeps.contracts import Launcher
 from gatelab.sweeps.jobs.compose import Job
 from gatelab.sweeps.jobs.needs import Needs, room
@@ -41,6 +42,7 @@ class Preflight:
         seconds: until all are done, as many at once as `at_once`; `measured`: how many runs of the same kind that rests on.
         disk, free: bytes needed and there; `memory`: of the largest run.
         at_once: runs that are trained at the same time; None: not on this machine.
+        matched: sentences on hidden sizes that follow from another cell (`model.match`).
         left_alone: a sentence for each run that failed before and is not tried again.
         warnings: sentences on what will not fail, but is worth knowing.
     """
@@ -52,6 +54,7 @@ class Preflight:
     free: int
     memory: int
     at_once: int | None
+    matched: Sequence[str]
     left_alone: Sequence[str]
     warnings: Sequence[str]
 
@@ -74,7 +77,7 @@ class Preflight:
             once = f", {self.at_once} at once" if self.at_once else ""
             memory = f"{decimal(self.memory)} of memory each"
             lines.append(f"{work} ({basis}){once}, {memory}; {decimal(self.disk)} on disk, where {decimal(self.free)} are free.")
-        return [*lines, *self.warnings]
+        return [*lines, *self.matched, *self.warnings]
 
     def scaled(self, runs: int, at_once: int) -> "Preflight":
         """The preflight of a search over this number of runs, each like those looked at.
@@ -137,9 +140,19 @@ def preflight(jobs: Sequence[Job], launcher: Launcher) -> Preflight:
         free=free,
         memory=largest,
         at_once=at_once,
+        matched=_matched(ahead, needs),
         left_alone=left_alone,
         warnings=_warnings(largest, at_once),
     )
+
+
+def _matched(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> list[str]:
+    """By task, whose inputs and outputs decide a size, too."""
+    sizes: dict[str, list[tuple[str, Matched]]] = {}
+    for job in ahead:
+        if (found := needs[job.path].matched) is not None:
+            sizes.setdefault(job.config.task["name"], []).append((job.config.cell["name"], found))
+    return [sentence for task, of_task in sizes.items() for sentence in matched_sentences(of_task, f" on {task}")]
 
 
 def _state(path: Path, retry: str, launcher: Launcher, left_alone: list[str]) -> str:

@@ -66,6 +66,15 @@ def test_what_is_there_is_counted_and_the_rest_estimated_from_it(tmp_path):
     assert "from 2 like them here" in found.lines()[1]
 
 
+def test_sizes_that_follow_from_another_cell_are_named_once(tmp_path):
+    """Once for all seeds of a variant."""
+    jobs = jobs_of(tmp_path / "runs", "seed=0,1", "cell=lstm,gru", "model.match=parameters")
+    (sentence,) = look(jobs, Basic()).matched
+    assert sentence == "Matched to lstm in parameters on adding (units a layer, difference): lstm 4 (+0.0%), gru 5 (+12.0%)."
+    assert sentence in look(jobs, Basic()).lines()
+    assert look(jobs_of(tmp_path / "runs", "cell=gru"), Basic()).matched == []
+
+
 def test_without_a_run_of_the_kind_it_is_a_guess(tmp_path):
     jobs = jobs_of(tmp_path / "runs", "seed=0,1")
     other = jobs_of(tmp_path / "runs", "task.length=6", "seed=0")
