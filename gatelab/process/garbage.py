@@ -19,7 +19,7 @@ def spare_imports() -> None:
 
 
 def settle() -> None:
-    """Has Python search as usual again, but never what is there now. Does nothing in a process that did not call `spare_imports`."""
+    """Has Python search as usual again, but not what is there now. Does nothing in a process that did not call `spare_imports`."""
     if gc.get_threshold() == WHILE_IMPORTING:
         if not {*LEAK_CHECKERS} & sys.modules.keys():
             gc.freeze()
