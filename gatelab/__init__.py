@@ -4,8 +4,9 @@
 which only read results never import torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gatelab.lazy import lazily
 
 if TYPE_CHECKING:
     from gatelab.cells import CELLS, Attention, Cell
@@ -31,8 +32,4 @@ _HOMES = {
 
 __all__ = ["CELLS", "RNN", "TASKS", "Attention", "Batch", "Cell", "SequenceModel", "Task", "keep_memory", "option"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gatelab' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, _HOMES)

@@ -89,13 +89,15 @@ def own_registries():
 
 @pytest.fixture
 def gatelab(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, str, str]]:
     """Calls a command in this process: exit status, stdout, stderr."""
     from gatelab.cli.main import main
 
     # Most sweeps here are refused or have another launcher; the server of the jobs need not import for seconds ahead of them.
     monkeypatch.setattr("gatelab.sweeps.launchers.local.Local.start_ahead", lambda *_: None)
+    descriptions = tmp_path_factory.mktemp("cache")  # of this test alone, and not among the files that it looks at
+    monkeypatch.setattr("gatelab.cli.described.cache_folder", lambda part: descriptions / part)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         status = main(list(arguments))

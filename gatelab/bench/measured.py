@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gatelab.cells import Cell
 from gatelab.errors import UserError
 from gatelab.runs.files import write_json
 
@@ -34,12 +32,12 @@ def keep(result: Mapping[str, Any]) -> None:
         ) from error
 
 
-def figures(name: str, cell: Cell) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def figures(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The run that was kept, and its rows of one cell: those of just these options, or else all of that name.
 
     Args:
         name: of the cell.
-        cell: with its options.
+        options: the value of each of its options.
 
     Raises:
         UserError: the file cannot be read.
@@ -51,5 +49,5 @@ def figures(name: str, cell: Cell) -> tuple[dict[str, Any], list[dict[str, Any]]
         return {}, []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"The measured figures in {PATH} cannot be read ({error}); `{AGAIN}` measures them again.") from error
-    options = json.loads(json.dumps(asdict(cell)))
-    return found, [row for row in rows if row["options"] == options] or rows
+    values = json.loads(json.dumps(options))
+    return found, [row for row in rows if row["options"] == values] or rows

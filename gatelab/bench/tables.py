@@ -1,12 +1,11 @@
 """What a benchmark measured, as tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from gatelab.bench import measured
-from gatelab.cells import Cell
 from gatelab.process.console import Console
 
 SPEED = (
@@ -114,13 +113,13 @@ def print_training(result: dict[str, Any], console: Console) -> None:
     console.print(overhead.LEGEND.format(**result), highlight=False)
 
 
-def print_speed(console: Console, name: str, cell: Cell) -> None:
-    """What was measured of a cell, where and when; or that it was not."""
-    run, rows = measured.figures(name, cell)
+def print_speed(console: Console, name: str, run: Mapping[str, Any] | None) -> None:
+    """What was measured of a cell, where and when (`measured.figures`, with its rows); or that it was not."""
     console.print()
-    if not rows:
+    if run is None:
         console.print(f"Speed: not measured. `gatelab bench {name}` does it here.", highlight=False)
         return
+    rows = run["rows"]
     versus = dict.fromkeys(key for row in rows for key in row["ratios"])
     headings = ["cell", "B x T x D x H", "ms", *(f"times\n{key.replace('_', chr(10))}" for key in versus), "GFLOP\n/s", "peak"]
     table = Table(box=None, header_style="bold", pad_edge=False)

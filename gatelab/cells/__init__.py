@@ -1,10 +1,20 @@
 """Equations: one gating variant a file, found by its file stem."""
 
-from gatelab.cells._biases import bias_option
-from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
-from gatelab.cells._retention import keeping
+from typing import TYPE_CHECKING
+
+from gatelab.lazy import lazily
 from gatelab.registry import Registry
 
-CELLS: Registry[Cell] = Registry("cell", "gatelab.cells", Cell)
+if TYPE_CHECKING:
+    from gatelab.cells._biases import bias_option
+    from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
+    from gatelab.cells._retention import keeping
+
+CELLS: "Registry[Cell]" = Registry("cell", "gatelab.cells", "gatelab.cells._cell:Cell")  # the names alone need no torch
 
 __all__ = ["CELLS", "Attention", "Cell", "OdysseyCell", "Parts", "bias_option", "by_position", "keeping", "parameter_count"]
+
+_HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_position", "parameter_count"), "_cell")
+_HOMES |= {"bias_option": "_biases", "keeping": "_retention"}
+
+__getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

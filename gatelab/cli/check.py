@@ -1,20 +1,17 @@
 """`gatelab check`: whether cells and tasks keep their contracts, for those who write them."""
 
 import argparse
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from gatelab.cells import CELLS, Cell
 from gatelab.cli.naming import apart, entries_of
-from gatelab.errors import UserError, unknown
+from gatelab.errors import UserError
 from gatelab.kernels import serving
 from gatelab.models import RNN
 from gatelab.process.output import say
 from gatelab.registry import Registry
-from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS, Task, check_task
 
 REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TASKS)
@@ -30,30 +27,12 @@ def run(options: argparse.Namespace) -> int:
     status = 0
     for named in apart(words):  # to the end, because an author wants to know of all that is broken
         try:
-            for kind, name, entry in entries_of(named, "check") if len(named) > 1 or "=" in named[0] else _by_name(*named):
+            for kind, name, entry in entries_of(named, "check"):
                 say(f"{kind} {name}: {_checked(entry, name)}")
         except UserError as error:
             status = 2
             say(f"gatelab: {error}", stderr=True)
     return status
-
-
-def _by_name(entry: str) -> Iterator[tuple[str, str, Any]]:
-    """As `entries_of` of a name or a file: the cell and the task, with default options and without Hydra.
-
-    Raises:
-        UserError: there is nothing of that name, the file cannot be loaded, or it breaks its contract.
-    """
-    if entry.endswith(".py"):
-        plugin = load_plugin(entry, REGISTRIES)
-        source = os.path.realpath(plugin.path)
-        found = [(registry, plugin.name) for registry in REGISTRIES if registry.source(plugin.name) == source]
-    else:
-        found = [(registry, entry) for registry in REGISTRIES if entry in registry]
-    if not found:
-        raise UserError(unknown("cell or task", entry, [name for registry in REGISTRIES for name in registry.names()]))
-    for registry, name in found:
-        yield registry.kind, name, registry.build(name)
 
 
 def _checked(entry: Any, name: str) -> str:

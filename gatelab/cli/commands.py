@@ -187,10 +187,12 @@ def _reproduce(parser: Parser) -> None:
 def _list(parser: Parser) -> None:
     parser.add_argument("kind", choices=("cells", "tasks"), help="what to list")
     parser.add_argument("plugins", nargs="*", metavar="FILE", help="Python files with cells or tasks of your own")
+    _format(parser, "json")
 
 
 def _explain(parser: Parser) -> None:
     parser.add_argument("words", nargs="+", metavar="NAME", help=f"{CELL}; likewise a task: adding task.length=50")
+    _format(parser, "json")
 
 
 def _check(parser: Parser) -> None:

@@ -5,19 +5,18 @@ import os
 import platform
 from importlib.metadata import entry_points
 
-import torch
 from rich.table import Table
 from rich.text import Text
 
 from gatelab.cells import CELLS
 from gatelab.cli.kernels import amount
-from gatelab.kernels import BACKENDS
+from gatelab.kernels import BACKEND_NAMES
 from gatelab.kernels.allocator import keep_memory
 from gatelab.kernels.cpu import build
 from gatelab.process.console import Console
 from gatelab.sweeps.jobs.conf import conf_folder
 from gatelab.tasks import TASKS, data_status
-from gatelab.training.provenance import cpu_name, versions
+from gatelab.training.provenance import cpu_name, gpu_name, versions
 from gatelab.training.wandb.account import wandb_offline
 
 Row = tuple[str, str, str]  # what, how it is, what to do
@@ -48,12 +47,12 @@ def _versions(found: dict[str, str]) -> list[Row]:
 
 def _machine() -> list[Row]:
     refused = keep_memory()  # of this process alone, which ends soon
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    gpu = gpu_name()
     return [
         ("processor", f"{cpu_name()}, {os.cpu_count()} cores", ""),
-        ("GPU", cuda, "" if torch.cuda.is_available() else "not needed; runs use the CPU"),
+        ("GPU", gpu or "none", "" if gpu else "not needed; runs use the CPU"),
         ("vector units", ", ".join(_vector_units()) or "none known", ""),
-        ("backends", ", ".join(BACKENDS), ""),
+        ("backends", ", ".join(BACKEND_NAMES), ""),
         ("allocator", "the system's" if refused else "keeps freed memory for the next step", refused or ""),
         ("configuration", str(conf_folder()), ""),
     ]

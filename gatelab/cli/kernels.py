@@ -3,7 +3,6 @@
 import argparse
 import time
 
-import torch
 from rich.table import Table
 
 from gatelab.errors import UserError
@@ -16,7 +15,9 @@ from gatelab.process.output import say
 def run(options: argparse.Namespace) -> int:
     """Prints C on stdout, or a line for each file of the cache, or what was removed."""
     if options.action == "show":
-        from gatelab.cli.naming import entries_of  # with Hydra
+        import torch
+
+        from gatelab.cli.naming import entries_of
 
         ((_, _, cell),) = entries_of(options.words, "kernels show", ("cell",))
         say(cpu.source(cell, getattr(torch, options.dtype)).rstrip("\n"))

@@ -1,49 +1,50 @@
 """`gatelab list`: what the registries hold."""
 
 import argparse
-import inspect
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.cells import CELLS
+from gatelab.cli.described import described
 from gatelab.errors import UserError
 from gatelab.process.console import Console
-from gatelab.registry import Registry
+from gatelab.process.output import say_json
 from gatelab.registry.plugins import load_plugin
-from gatelab.tasks import TASKS
-
-KINDS: dict[str, Registry] = {"cells": CELLS, "tasks": TASKS}
+from gatelab.sweeps.jobs.conf import REGISTRIES
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints a name and a line for every entry."""
     for path in options.plugins:
-        load_plugin(path, KINDS.values())
+        load_plugin(path, REGISTRIES.values())
+    kind = options.kind.removesuffix("s")
+    found = [_described(kind, name) for name in REGISTRIES[kind].names()]
+    if options.format == "json":
+        say_json(found)
+        return 0
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(overflow="fold")
-    registry = KINDS[options.kind]
-    for name in registry.names():
-        try:
-            entry = registry.build(name)
-            identity = (inspect.getdoc(type(entry)) or "").partition("\n")[0]
-            table.add_row(name, identity)
-            table.add_row("", Text(_cell(entry) if options.kind == "cells" else _task(entry), "dim"))
-        except UserError as error:  # of an installed package, or an option that has no default: the others are listed still
-            table.add_row(name, str(error))
+    for one in found:
+        table.add_row(one["name"], one.get("problem") or one["identity"])
+        if "problem" not in one:
+            table.add_row("", Text(_cell(one) if options.kind == "cells" else _task(one), "dim"))
     Console().print(table)
     return 0
 
 
-def _cell(cell: Any) -> str:
-    return f"gates {', '.join(cell.gates.values())}; state {', '.join(cell.state)}"
-
-
-def _task(task: Any) -> str:
+def _described(kind: str, name: str) -> dict[str, Any]:
     try:
-        chance = f"{task.chance:.4g}"
-    except UserError:
-        chance = "needs its data"
-    return f"score {task.metric}; chance {chance}; solved {task.solved:.4g}"
+        return described([name], "list", (kind,), whole=False)[0]
+    except UserError as error:  # of an installed package, or an option that has no default: the others are listed still
+        return {"kind": kind, "name": name, "problem": str(error)}
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    return f"gates {', '.join(cell['gates'].values())}; state {', '.join(cell['state'])}"
+
+
+def _task(task: dict[str, Any]) -> str:
+    chance = "needs its data" if task["chance"] is None else f"{task['chance']:.4g}"
+    return f"score {task['metric']}; chance {chance}; solved {task['solved']:.4g}"

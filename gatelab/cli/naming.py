@@ -1,15 +1,18 @@
-"""The grammar of a cell or a task with options: `lstm`, `attention cell.window=3`, `cell=lstm,gru`, `mycell.py`."""
+"""The grammar of a cell or a task with options: `lstm`, `attention cell.window=3`, `cell=lstm,gru`, `mycell.py`.
 
+Hydra reads options; it is imported by the functions that need it, because a name alone is read without.
+"""
+
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from hydra.core.override_parser.types import Override
+from typing import TYPE_CHECKING, Any
 
 from gatelab.errors import UserError, unknown
-from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.jobs.choices import REGISTRIES, check_groups
-from gatelab.sweeps.search.expand import expand
-from gatelab.training.spec import Spec
+from gatelab.registry.plugins import load_plugin
+from gatelab.sweeps.jobs.conf import REGISTRIES
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 KINDS = ("cell", "task")
 
@@ -20,7 +23,7 @@ def apart(words: Sequence[str]) -> Iterator[list[str]]:
     yield from [[word, *options] for word in words if "=" not in word] or [options]
 
 
-def overrides_of(words: Sequence[str], kinds: Sequence[str] = KINDS) -> list[Override]:
+def overrides_of(words: Sequence[str], kinds: Sequence[str] = KINDS) -> "list[Override]":
     """The overrides of `gatelab train` that the words stand for. Plugins are loaded.
 
     Args:
@@ -30,6 +33,8 @@ def overrides_of(words: Sequence[str], kinds: Sequence[str] = KINDS) -> list[Ove
     Raises:
         UserError: a word cannot be read, or there is nothing of a name.
     """
+    from gatelab.sweeps.jobs import compose
+
     files = [compose.quoted(word) for word in words if "=" not in word and word.endswith(".py")]
     written = [word for word in words if "=" in word] + ([f"plugins=[{','.join(files)}]"] if files else [])
     overrides = compose.parse(written)
@@ -40,6 +45,8 @@ def overrides_of(words: Sequence[str], kinds: Sequence[str] = KINDS) -> list[Ove
 
 def plugins_of(words: Sequence[str]) -> list[str]:
     """The Python files among the words."""
+    from gatelab.sweeps.jobs import compose
+
     overrides = compose.parse([word for word in words if "=" in word])
     files = [word for word in words if "=" not in word and word.endswith(".py")]
     return files + [path for override in overrides for path in compose.plugins_of(override)]
@@ -65,6 +72,11 @@ def entries_of(words: Sequence[str], command: str, kinds: Sequence[str] = KINDS)
     Raises:
         UserError: they name none, or several of a kind, or something that cannot be built.
     """
+    if len(words) == 1 and "=" not in words[0]:
+        return by_name(words[0], kinds)
+    from gatelab.sweeps.jobs import compose
+    from gatelab.training.spec import Spec
+
     overrides = overrides_of(words, kinds)
     named = [override for override in overrides if override.key_or_group in kinds]
     several = len({override.key_or_group for override in named}) < len(named)
@@ -77,12 +89,32 @@ def entries_of(words: Sequence[str], command: str, kinds: Sequence[str] = KINDS)
     return [(item.key_or_group, parts[item.key_or_group][0]["name"], parts[item.key_or_group][1]()) for item in named]
 
 
+def by_name(entry: str, kinds: Sequence[str] = KINDS) -> list[tuple[str, str, Any]]:
+    """As `entries_of` of a name or a file: the cell and the task, with default options and without Hydra.
+
+    Raises:
+        UserError: there is nothing of that name, the file cannot be loaded, or it breaks its contract.
+    """
+    found = {kind: entry for kind in kinds if entry in REGISTRIES[kind]}
+    if entry.endswith(".py"):
+        plugin = load_plugin(entry, REGISTRIES.values())
+        source = os.path.realpath(plugin.path)
+        found = {kind: plugin.name for kind in kinds if REGISTRIES[kind].source(plugin.name) == source}
+    if not found:
+        raise UserError(unknown(" or ".join(kinds), entry, [name for kind in kinds for name in REGISTRIES[kind].names()]))
+    return [(kind, name, REGISTRIES[kind].build(name)) for kind, name in found.items()]
+
+
 def cells_of(words: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """Name and options of every cell that the words stand for; several values are several cells. All cells for no words.
 
     Raises:
         UserError: an unknown cell or option, or a word that is not about a cell.
     """
+    from gatelab.sweeps.jobs import compose
+    from gatelab.sweeps.jobs.choices import check_groups
+    from gatelab.sweeps.search.expand import expand
+
     found = []
     for group in apart(words) if words else ():
         overrides = overrides_of(group, ("cell",))

@@ -27,7 +27,7 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     Raises:
         UserError: the overrides do not describe a run.
     """
-    from hydra._internal.utils import get_args_parser
+    from gatelab.sweeps.jobs.hydra_internals import get_args_parser
 
     arguments, passwords = without_passwords(arguments)
     dry = DRY_RUN in arguments

@@ -4,9 +4,13 @@ Names, labels and error texts of runs come from files that others may have writt
 the screen, and a carriage return could replace the line that it stands in. See `console.py` for what Rich draws.
 """
 
+import json
 import logging
+import math
 import re
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 # All control characters but the tab and the line feed; marks that reverse the order of characters; halves of surrogate pairs,
 # which Python makes of file names that are not UTF-8 and no terminal can be sent.
@@ -28,6 +32,23 @@ def say(*lines: str, stderr: bool = False) -> None:
     stream = sys.stderr if stderr else sys.stdout
     for line in lines:
         print(visible(line), file=stream, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Prints plain containers as JSON; nan and infinity, which it does not have, become null, and paths text."""
+    text = json.dumps(without_nan(value), indent=1, allow_nan=False, default=str)
+    say(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves as it is
+
+
+def without_nan(value: Any) -> Any:
+    """Plain containers, also of arrays, with None in place of nan and infinity."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [without_nan(item) for item in value]
+    if hasattr(value, "tolist"):  # of NumPy
+        return without_nan(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class LogFormatter(logging.Formatter):

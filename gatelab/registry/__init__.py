@@ -26,14 +26,20 @@ class Registry(Generic[T]):
     Args:
         kind: the word for messages, "cell".
         package: the folder to scan; files with a leading underscore are not entries.
-        base: the class that entries derive from. A file holds exactly one, its stem is the name.
+        base: the class that entries derive from, or where it is (`gatelab.cells._cell:Cell`), imported with the first entry. A file
+            holds exactly one, its stem is the name.
 
     An installed package offers more through the entry-point group of the same name as `package`, and `add` takes a file.
     """
 
-    def __init__(self, kind: str, package: str, base: type[T]) -> None:
-        self.kind, self.package, self.base = kind, package, base
+    def __init__(self, kind: str, package: str, base: type[T] | str) -> None:
+        self.kind, self.package, self._base = kind, package, base
         self._added: dict[str, tuple[type[T], str]] = {}
+
+    @property
+    def base(self) -> type[T]:
+        """The class that entries derive from."""
+        return pkgutil.resolve_name(self._base) if isinstance(self._base, str) else self._base
 
     def names(self) -> list[str]:
         """All names in alphabetical order."""

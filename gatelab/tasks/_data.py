@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from gatelab.errors import UserError
+from gatelab.process.cache import user_cache
 from gatelab.runs.files import permissions
 
 
@@ -108,9 +109,7 @@ def _location(name: str) -> tuple[Path, Path | None]:
     if folder := os.environ.get("GATELAB_DATA_MIRROR"):
         mirror = Path(folder).expanduser()
         return mirror / name, mirror
-    import pooch
-
-    return Path(os.environ.get("GATELAB_DATA") or pooch.os_cache("gatelab")).expanduser() / name, None
+    return Path(os.environ.get("GATELAB_DATA") or user_cache()).expanduser() / name, None
 
 
 def _download(name: str, path: Path) -> None:

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from gatelab.kernels import Served
 from gatelab.kernels.cpu.compiler import BuildError, compiler, compiler_version
 from gatelab.registry.plugins import Plugin
+
+if TYPE_CHECKING:
+    from gatelab.kernels import Served
 
 PACKAGES = ("gatelab", "torch", "lightning", "hydra-core", "omegaconf", "wandb", "numpy", "scipy", "scikit-learn")
 
@@ -34,7 +34,7 @@ def provenance(
     data_hashes: Mapping[str, str],
     plugins: Mapping[str, Plugin],
     processes: int = 1,
-    served: Served | None = None,
+    served: "Served | None" = None,
     device: str = "cpu",
     left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -48,6 +48,8 @@ def provenance(
         device: where the run computes: a GPU that it does not use decides nothing, and to ask for its name would start CUDA.
         left_out: options of the cell that its identity leaves out.
     """
+    import torch  # in functions: `gatelab doctor` reads versions alone
+
     backend = {} if served is None else {"backend": served.backend, "passed_over": served.passed_over or None}
     return backend | {
         "versions": versions(),
@@ -89,9 +91,22 @@ def machine(gpu: bool = True) -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if gpu and torch.cuda.is_available() else None,
+        "gpu": gpu_name() if gpu else None,
         "platform": platform.platform(),
     }
+
+
+# What a driver puts into /dev: NVIDIA's, that of its boards (Jetson), that of Windows (WSL), AMD's.
+_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
+
+
+def gpu_name() -> str | None:
+    """The GPU that torch would use; None if there is none, which a look into /dev tells without torch."""
+    if sys.platform == "linux" and not any(path for pattern in _GPU_FILES for path in Path("/dev").glob(pattern)):
+        return None
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ def test_every_value_of_every_argument_is_taken_or_refused(command, trained, gat
     for name, answer in STUBS.get(command, {}).items():
         monkeypatch.setattr(name, lambda *_, answer=answer, **__: answer)
     if command == "reproduce":
-        monkeypatch.setattr("gatelab.cli.reproduce.train", lambda given: train([*given, "--dry-run"]))
+        monkeypatch.setattr("gatelab.cli.train.train", lambda given: train([*given, "--dry-run"]))
     # Hydra is told of the schemas once, so that what was composed before serves again.
     compose.register_schemas()
     monkeypatch.setattr(compose, "register_schemas", lambda: None)

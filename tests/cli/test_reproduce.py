@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gatelab.analysis.papers.paper import find_papers, read_paper
-from gatelab.cli.reproduce import papers_folder
+from gatelab.sweeps.papers import papers_folder
 from gatelab.tasks import TASKS
 
 PAPERS = find_papers(papers_folder())

@@ -13,13 +13,13 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from gatelab.analysis.reading.status import overview
-from gatelab.cli import reproduce
 from gatelab.runs import RunWriter, outcome_of, read_run
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.launch import batch, preflight, progress
 from gatelab.sweeps.launch.preflight import preflight as look
 from gatelab.sweeps.launch.progress import Progress
 from gatelab.sweeps.launchers.basic import Basic
+from gatelab.sweeps.papers import decided_runs
 from gatelab.sweeps.search import search
 from gatelab.sweeps.search.expand import compose_jobs
 
@@ -62,7 +62,7 @@ def test_a_whole_one_is_finished(finished: list[compose.Job]):
     assert batch.queue(finished, "local") == []
     assert batch.outcome((), job).return_value == 0.5
     assert look(finished, Basic()).counts == {preflight.FINISHED: 1}
-    assert reproduce._results([job.path])
+    assert decided_runs([job.path])
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
@@ -79,7 +79,7 @@ def test_all_say_that_it_is_to_be_completed(finished: list[compose.Job], content
     (job.path / "checkpoints" / "last.ckpt").touch()
     assert look(finished, Basic()).counts == {preflight.RESUMING: 1}
     assert search._outcome(run, "mse") == (TrialState.FAIL, None)
-    assert not reproduce._results([job.path])
+    assert not decided_runs([job.path])
     (standing,) = overview([job.path]).runs
     assert (standing.state, "summary.json" in standing.reason) == ("interrupted", True)
 

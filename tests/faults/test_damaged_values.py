@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from gatelab.analysis.reading.status import overview
-from gatelab.cli import reproduce, status
+from gatelab.cli import status
 from gatelab.errors import UserError
 from gatelab.runs import find_runs, outcome_of
 from gatelab.runs.sweep import failed_runs, write_plan
@@ -21,6 +21,7 @@ from gatelab.sweeps.launch import batch, progress
 from gatelab.sweeps.launch.preflight import preflight
 from gatelab.sweeps.launch.progress import Progress
 from gatelab.sweeps.launchers.local import Local
+from gatelab.sweeps.papers import decided_runs
 from gatelab.sweeps.search.expand import compose_jobs
 
 TINY = ["cell=rnn", "task=adding", "task.length=4", "model.hidden_size=2", "logger=none", "sweep=s", "trainer.max_steps=2"]
@@ -55,7 +56,7 @@ def look(job: compose.Job) -> None:
     preflight([job], Local())
     batch.queue([job], "local")
     batch.outcome((), job)
-    reproduce._results([job.path])
+    decided_runs([job.path])
     outcome_of(job.path)
     failed_runs(job.path.parent / "sweeps" / "s")
     found = overview([job.path.parent])

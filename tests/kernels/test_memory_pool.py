@@ -8,7 +8,7 @@ import pytest
 import torch
 from cells.variants import normal
 
-from gatelab.kernels.cpu import _call, _function
+from gatelab.kernels.cpu import _call, _function, _loop
 from gatelab.kernels.cpu._call import MemoryPool
 from gatelab.models import RNN
 
@@ -17,7 +17,7 @@ from gatelab.models import RNN
 def pool(monkeypatch: pytest.MonkeyPatch) -> MemoryPool:
     """A pool of its own for every call of this test."""
     own = MemoryPool()
-    for module in (_call, _function, __import__("gatelab.kernels.cpu", fromlist=["POOL"])):
+    for module in (_call, _function, _loop):
         monkeypatch.setattr(module, "POOL", own)
     return own
 

@@ -5,10 +5,8 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-import numpy as np
 
 from gatelab.analysis.comparison.overall import overall
 from gatelab.analysis.comparison.sections import caption, overall_section, sections
@@ -19,7 +17,7 @@ from gatelab.analysis.reading.series import Curve
 from gatelab.analysis.reading.variants import Variant
 from gatelab.analysis.statistics.intervals import Interval
 from gatelab.errors import UserError, unknown
-from gatelab.process.output import visible
+from gatelab.process.output import visible, without_nan
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -101,17 +99,6 @@ def render(
     if format == "markdown":
         return _markdown(list(rows), baseline, curves)
     raise UserError(unknown("format", format, ("csv", "json", "markdown")))
-
-
-def without_nan(value: Any) -> Any:
-    """Plain containers with None in place of nan and infinity, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [without_nan(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return without_nan(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _csv(rows: Iterable[Row]) -> str:

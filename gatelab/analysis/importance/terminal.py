@@ -6,12 +6,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.comparison.export import without_nan
 from gatelab.analysis.comparison.numbers import NOTHING
 from gatelab.analysis.importance.importance import Importance
 from gatelab.analysis.reading.option_values import label
 from gatelab.analysis.statistics.intervals import Interval
 from gatelab.process.console import Console
+from gatelab.process.output import without_nan
 
 
 def plain(item: Importance) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import torch
 
 from gatelab.cells import CELLS, Cell
 from gatelab.kernels.cpu import build
+from gatelab.process import cache
 from gatelab.process.identity import this_process
 
 
@@ -43,9 +44,9 @@ def kept(cell: Cell, dtype: torch.dtype, printed: Callable[[], str]) -> str:
     parts = [build.FORMAT, torch.__version__, _sources(), type(cell).__module__, repr(cell), str(dtype)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     folder, name = build.cache_folder(), f"{CELLS.name_of(type(cell))}_step-{key[:16]}.c"
-    if build.prepare(folder) is not None:
+    if cache.prepare(folder) is not None:
         return printed()
-    head, _, text = build.read_private(folder / name)[0].decode("utf-8", "replace").partition("\n")
+    head, _, text = cache.read_private(folder / name)[0].decode("utf-8", "replace").partition("\n")
     if head == _head(key, text):
         return text
     text = printed()

@@ -5,7 +5,7 @@ compiler, CPU features; so machines that share a home directory keep apart what 
 itself, because a library that was cut off can kill the process that maps it: it is read and compared before it is loaded. With the
 hash in the name, one rename puts a file in place and nothing else has to agree with it.
 
-`GATELAB_CACHE` names another folder than the user's cache folder; `CC` names another compiler.
+`CC` names another compiler; for the folder, see `gatelab.process.cache`.
 """
 
 import contextlib
@@ -15,9 +15,7 @@ import json
 import logging
 import os
 import re
-import shlex
 import shutil
-import stat
 import tempfile
 import threading
 import time
@@ -38,6 +36,8 @@ from gatelab.kernels.cpu.compiler import (
     require_compiler,
     run_compiler,
 )
+from gatelab.process import cache
+from gatelab.process.cache import prepare, read_private, unsafe
 from gatelab.process.identity import process_alive, this_process
 
 FORMAT = 1  # enters the key: raise it when files written before must not be loaded any more
@@ -104,22 +104,15 @@ def load(source: str, name: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
 
 
 def cache_folder() -> Path:
-    """Where libraries are kept: `kernels` in `GATELAB_CACHE`, or in the cache folder of gatelab, as for data files."""
-    given = os.environ.get("GATELAB_CACHE")
-    if not given:
-        import pooch
-
-        given = pooch.os_cache("gatelab")
-    folder = os.path.expanduser(given)
-    # A user without a home keeps the "~", from which no folder of that name must come about.
-    return Path(folder if folder.startswith("~") else os.path.abspath(folder)) / "kernels"
+    """Where libraries are kept."""
+    return cache.cache_folder("kernels")
 
 
 def cache_problem() -> str | None:
     """What keeps libraries from being kept in the cache folder, in a few words, or None. Nothing is made or changed."""
     folder = cache_folder()
     if os.path.lexists(folder) or not folder.is_absolute():
-        return _unsafe(folder) or (None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written")
+        return unsafe(folder) or (None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written")
     above = next((parent for parent in folder.parents if os.path.lexists(parent)), folder)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
         return None
@@ -240,50 +233,6 @@ def _from_cache(compilation: _Compilation, folder: Path) -> ctypes.CDLL | None:
     return None
 
 
-def read_private(path: Path) -> tuple[bytes, str]:
-    """The content of a file that only its owner, who must be the user, can write; or why it is not read."""
-    try:
-        # Neither a link to elsewhere nor a pipe that would wait.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(handle, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return b"", "it is not a regular file"
-            reason = _not_private(status)
-            return (b"", reason) if reason else (file.read(), "")
-    except OSError as error:
-        return b"", f"it cannot be read ({error.strerror})"
-
-
-def _not_private(status: os.stat_result) -> str:
-    if status.st_uid != os.geteuid():
-        return "it belongs to another user"
-    return "others than its owner may write it" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
-
-
-def prepare(folder: Path) -> str | None:
-    """Makes the cache folder if it is absent; says why it is of no use, or None."""
-    if folder.is_absolute():
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            return f"it cannot be made ({error.strerror})"
-    return _unsafe(folder)
-
-
-def _unsafe(folder: Path) -> str | None:
-    if not folder.is_absolute():
-        return "the user has no home folder; set GATELAB_CACHE to a folder"
-    try:
-        status = os.stat(folder)
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    if not stat.S_ISDIR(status.st_mode):
-        return "it is not a folder"
-    reason = _not_private(status)
-    return f"{reason}; chmod go-w {shlex.quote(str(folder))} or set GATELAB_CACHE to a folder of yours" if reason else None
-
-
 def _compile(compilation: _Compilation, folder: Path) -> Path:
     """Compiles beside the place where the library will lie, then renames it into place.
 
@@ -328,7 +277,7 @@ def _keep(compilation: _Compilation, output: str) -> str:
     """Writes source and log of a failed compilation to where they can be read; says where, in a sentence."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
-        for place in (folder if _unsafe(folder) is None else None, None):
+        for place in (folder if unsafe(folder) is None else None, None):
             with contextlib.suppress(OSError):
                 path = (place or Path(tempfile.mkdtemp(prefix="gatelab-failed-"))) / compilation.stem
                 path.with_suffix(".c").write_text(compilation.source, encoding="utf-8")

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from gatelab.kernels.cpu.build import cache_folder, prepare
+from gatelab.kernels.cpu.build import cache_folder
+from gatelab.process.cache import prepare
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

@@ -70,7 +70,7 @@ class Sweeper(Options):
             UserError: a value is not accepted.
             HydraException: it does not know a sweep of this kind.
         """
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+        from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
 
         return BasicSweeper.split_arguments(overrides, None)[0]
 

@@ -12,20 +12,14 @@ from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from gatelab.cells import CELLS
 from gatelab.config import GROUPS, Config
 from gatelab.errors import UserError, unknown
 from gatelab.options import schema
-from gatelab.registry import Registry
-from gatelab.sweeps.contracts import LAUNCHERS, SWEEPERS, sweeper_class
-from gatelab.sweeps.jobs.conf import conf_folder, default_choice
+from gatelab.sweeps.contracts import sweeper_class
+from gatelab.sweeps.jobs.conf import OF_HYDRA, REGISTRIES, default_choice, own_choices
 from gatelab.sweeps.jobs.overrides import check_options, given
-from gatelab.tasks import TASKS
 
-REGISTRIES: dict[str, Registry[Any]] = {"cell": CELLS, "task": TASKS}
-FILES = ("trainer", "logger", "experiment")  # groups whose choices are files of conf/
-# Registries of what Hydra makes, from a class of this module that looks the name up again.
-OF_HYDRA: dict[str, Registry[Any]] = {"hydra/launcher": LAUNCHERS, "hydra/sweeper": SWEEPERS}
+# Hydra makes launchers and sweepers from a class of this module, which looks the name up again.
 PLUGINS = "hydra_plugins.gatelab_registered"
 _REPLACE: dict[str, Any] = {} if hydra.__version__.startswith("1.3") else {"replace": True}  # what an earlier call stored
 
@@ -91,15 +85,11 @@ def sweeper_name(overrides: list[Override]) -> str:
 
 def groups() -> dict[str, list[str]]:
     """What there is to choose from, by group."""
-    folder = conf_folder()
-    found: dict[str, list[str]] = {group: registry.names() for group, registry in REGISTRIES.items()}
-    found |= {group: list(choices) for group, choices in GROUPS.items()}
-    for group in FILES:
-        found[group] = sorted(str(file.relative_to(folder / group).with_suffix("")) for file in (folder / group).rglob("*.yaml"))
+    found = own_choices()
     Plugins.instance()  # has Hydra's own launchers and sweepers, and those of other packages, add themselves to the store
-    for group, registry in OF_HYDRA.items():
+    for group in OF_HYDRA:
         others = [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
-        found[group] = list(dict.fromkeys([*registry.names(), *others]))
+        found[group] = list(dict.fromkeys([*found[group], *others]))
     return found
 
 

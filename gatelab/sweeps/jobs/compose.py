@@ -22,12 +22,11 @@ from gatelab.config import GROUPS, Config
 from gatelab.config import build as build_config
 from gatelab.errors import UserError, unknown
 from gatelab.registry.plugins import Plugin, absolute, load_plugin
-from gatelab.sweeps.jobs.choices import REGISTRIES, check_groups, groups, store_choices
+from gatelab.sweeps.jobs.choices import check_groups, groups, store_choices
 from gatelab.sweeps.jobs.compositions import Compositions
-from gatelab.sweeps.jobs.conf import conf_folder
+from gatelab.sweeps.jobs.conf import REGISTRIES, conf_folder
 from gatelab.sweeps.jobs.overrides import parse, sentence
 from gatelab.sweeps.jobs.pace import paced
-from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.jobs.settings import plain
 from gatelab.training.identity import identify
 
@@ -157,6 +156,8 @@ class Composer:
         Raises:
             UserError: an unknown cell, task or option, a wrong type or a value out of bounds.
         """
+        from gatelab.sweeps.jobs.resources import needs_of  # with torch, which reading overrides needs not
+
         for job in map(tuple, paced(overrides, "Composed")):
             config, path = self._read(self._compositions, job)
             needs_of(config, here)
@@ -173,6 +174,8 @@ class Composer:
         Raises:
             UserError: a value is out of bounds, or it cannot be trained here.
         """
+        from gatelab.sweeps.jobs.resources import needs_of
+
         key = _key(overrides)
         if key not in self._planned:
             config, path = self._read(lambda _: composed(), overrides)

@@ -10,7 +10,7 @@ from gatelab.config import Config
 from gatelab.errors import UserError
 from gatelab.registry.plugins import Plugin, read_plugin
 from gatelab.sweeps.jobs import compose
-from gatelab.sweeps.jobs.choices import OF_HYDRA
+from gatelab.sweeps.jobs.conf import OF_HYDRA
 from gatelab.training.trained import TRUST, check_trust
 
 _PLAIN = re.compile(r"['\"]?[\w.:/@,+?&=%~ -]*['\"]?", re.ASCII)

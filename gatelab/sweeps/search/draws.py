@@ -5,11 +5,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from gatelab.errors import UserError, unknown
 from gatelab.options.bounds import LARGEST_FLOAT
+from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
 
 TAGS = ("log", "one_minus")
 EXAMPLE = "optimizer.lr='tag(log, interval(1e-4, 1e-2))'"

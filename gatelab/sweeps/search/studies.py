@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
@@ -22,6 +21,7 @@ from gatelab.runs import NOT_IDENTITY
 from gatelab.sweeps.jobs.choices import check_groups
 from gatelab.sweeps.jobs.compose import Composer, composing, to_config
 from gatelab.sweeps.jobs.conf import conf_folder
+from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
 from gatelab.sweeps.jobs.overrides import parse
 from gatelab.sweeps.search.space import Domain, Space, read_domains, searched
 from gatelab.training.spec import Spec

@@ -17,8 +17,8 @@ from gatelab.config import GROUPS, Config, Logger, Machine, Model, Schedule, Tra
 from gatelab.errors import UserError
 from gatelab.sweeps.contracts import SWEEPERS
 from gatelab.sweeps.jobs import compose, settings
-from gatelab.sweeps.jobs.choices import OF_HYDRA
 from gatelab.sweeps.jobs.compose import Composer
+from gatelab.sweeps.jobs.conf import OF_HYDRA
 from gatelab.sweeps.launchers.local import Local
 from gatelab.sweeps.launchers.slurm import Slurm
 

@@ -8,13 +8,14 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.plugin import Plugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
 
 
 class RegisteredLauncher(Launcher):

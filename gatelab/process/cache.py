@@ -1,0 +1,73 @@
+"""The user's cache folder: what can be made again at any time, read only where no other user can have written it.
+
+`GATELAB_CACHE` names another folder.
+"""
+
+import os
+import shlex
+import stat
+from pathlib import Path
+
+
+def cache_folder(part: str) -> Path:
+    """The folder of one part of the cache, whether it is there or not.
+
+    Args:
+        part: its name, as in "kernels".
+    """
+    given = os.environ.get("GATELAB_CACHE") or str(user_cache())
+    folder = os.path.expanduser(given)
+    # A user without a home keeps the "~", from which no folder of that name must come about.
+    return Path(folder if folder.startswith("~") else os.path.abspath(folder)) / part
+
+
+def user_cache() -> Path:
+    """Where the system keeps what programs can make again, as of gatelab."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("gatelab")
+
+
+def prepare(folder: Path) -> str | None:
+    """Makes a cache folder if it is absent; says why it is of no use, or None."""
+    if folder.is_absolute():
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            return f"it cannot be made ({error.strerror})"
+    return unsafe(folder)
+
+
+def unsafe(folder: Path) -> str | None:
+    """Why nothing in a cache folder is to be trusted, or None."""
+    if not folder.is_absolute():
+        return "the user has no home folder; set GATELAB_CACHE to a folder"
+    try:
+        status = os.stat(folder)
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    if not stat.S_ISDIR(status.st_mode):
+        return "it is not a folder"
+    reason = _not_private(status)
+    return f"{reason}; chmod go-w {shlex.quote(str(folder))} or set GATELAB_CACHE to a folder of yours" if reason else None
+
+
+def read_private(path: Path) -> tuple[bytes, str]:
+    """The content of a file that only its owner, who must be the user, can write; or why it is not read."""
+    try:
+        # Neither a link to elsewhere nor a pipe that would wait.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(handle, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return b"", "it is not a regular file"
+            reason = _not_private(status)
+            return (b"", reason) if reason else (file.read(), "")
+    except OSError as error:
+        return b"", f"it cannot be read ({error.strerror})"
+
+
+def _not_private(status: os.stat_result) -> str:
+    if status.st_uid != os.geteuid():
+        return "it belongs to another user"
+    return "others than its owner may write it" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""

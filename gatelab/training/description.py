@@ -1,0 +1,87 @@
+"""What a cell or a task is, in plain data, from its own declarations and its docstring."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+from gatelab.cells import CELLS, Cell, parameter_count
+from gatelab.config import Model
+from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
+from gatelab.errors import UserError
+from gatelab.options import describe
+from gatelab.tasks import Task
+from gatelab.training.matching import nearest
+
+D, H = EXAMPLE = (64, 128)  # of the figures
+TAPE = 100  # steps on the tape in the figures of a cell with memory
+
+Description = dict[str, Any]  # what JSON holds
+
+
+def describe_entry(kind: str, name: str, entry: Cell | Task) -> Description:
+    """All that `gatelab list` and `gatelab explain` show of an entry but its measured speed.
+
+    Args:
+        kind: "cell" or "task".
+        name: in the registry.
+        entry: with its options.
+    """
+    docstring = inspect.getdoc(type(entry)) or ""
+    about = _about_cell(entry) if isinstance(entry, Cell) else _about_task(entry)
+    return {
+        "kind": kind,
+        "name": name,
+        "identity": docstring.partition("\n")[0],
+        "docstring": docstring,
+        "options": [dict(row) for row in describe(type(entry))],
+        "values": dataclasses.asdict(entry),
+        **about,
+    }
+
+
+def _about_cell(cell: Cell) -> Description:
+    return {
+        "gates": dict(cell.gates),
+        "state": list(cell.state),
+        "fed_back": list(cell.fed_back),
+        "activated": list(cell.activated),
+        "parameters": parameter_formula(cell),
+        "example": {"D": D, "H": H} | ({} if cell.memory is None else {"tape": TAPE}),
+        "shapes": {name: list(shape) for name, shape in cell.shapes(D, H).items()},
+        "flops_per_step": flops_per_step(cell, D, H, TAPE),
+        "pointwise_operators": pointwise_operators(cell),
+        "matched": _matched(cell),
+        "initial_bias": dict(cell.initial_bias),
+    }
+
+
+def _matched(cell: Cell) -> Description:
+    """The hidden sizes of one layer that `model.match` would choose, and by which share of what is wanted each is off."""
+    name = Model().match_to
+    reference = CELLS.build(name)
+    size, off = nearest(lambda units: parameter_count(cell, D, units), parameter_count(reference, D, H))
+    costly, more = nearest(lambda units: flops_per_step(cell, D, units, TAPE), flops_per_step(reference, D, H, TAPE))
+    return {
+        "reference": name,
+        "parameters": {"hidden_size": size, "off": off},
+        "flops": {"hidden_size": costly, "off": more},
+    }
+
+
+def _about_task(task: Task) -> Description:
+    chance, problem = None, None
+    try:
+        chance = float(task.chance)
+    except UserError as error:
+        problem = str(error)
+    return {
+        "metric": task.metric,
+        "higher_is_better": task.higher_is_better,
+        "scale": task.scale,
+        "shape": task.shape,
+        "chance": chance,
+        "chance_problem": problem,  # why it cannot be computed: data are missing
+        "chance_derivation": task.chance_derivation,
+        "solved": float(task.solved),
+        "solved_derivation": task.solved_derivation,
+    }
