@@ -87,3 +87,8 @@ def test_modules_import_nothing_that_imports_them():
     edges = graph(modules())
     assert len(edges) > 150
     assert not cycle(edges), " -> ".join(cycle(edges))
+
+
+def test_one_module_uses_what_is_private_to_hydra():
+    users = [path.name for path in ROOT.rglob("*.py") if "hydra._internal" in path.read_text()]
+    assert users == ["hydra_internals.py"]

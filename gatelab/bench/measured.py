@@ -32,12 +32,13 @@ def keep(result: Mapping[str, Any]) -> None:
         ) from error
 
 
-def figures(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def figures(name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The run that was kept, and its rows of one cell: those of just these options, or else all of that name.
 
     Args:
         name: of the cell.
         options: the value of each of its options.
+        defaults: those of each: what was measured before there was an option had its default.
 
     Raises:
         UserError: the file cannot be read.
@@ -49,5 +50,5 @@ def figures(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list
         return {}, []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"The measured figures in {PATH} cannot be read ({error}); `{AGAIN}` measures them again.") from error
-    values = json.loads(json.dumps(options))
-    return found, [row for row in rows if row["options"] == values] or rows
+    wanted, usual = json.loads(json.dumps([options, defaults]))
+    return found, [row for row in rows if usual | row["options"] == wanted] or rows

@@ -20,7 +20,8 @@ def run(options: argparse.Namespace) -> int:
     found = [one for words in apart(options.words) for one in described(words, "explain")]
     for one in found:
         if one["kind"] == "cell":
-            head, rows = figures(one["name"], one["values"])
+            defaults = {option["name"]: option["default"] for option in one["options"]}
+            head, rows = figures(one["name"], one["values"], defaults)
             one["measured"] = head | {"rows": rows} if rows else None
     if options.format == "json":
         say_json(found)

@@ -27,12 +27,12 @@ def train(arguments: list[str], planned: Collection[str] | None = None) -> int:
     Raises:
         UserError: the overrides do not describe a run.
     """
-    from gatelab.sweeps.jobs.hydra_internals import get_args_parser
+    from gatelab.sweeps.jobs.hydra_internals import flags_parser
 
     arguments, passwords = without_passwords(arguments)
     dry = DRY_RUN in arguments
     arguments = compose.with_absolute_plugins([item for item in arguments if item != DRY_RUN])
-    given = _parser(get_args_parser).parse_args(arguments)
+    given = _parser(flags_parser).parse_args(arguments)
     overrides = compose.parse(given.overrides)
     plugins = {str(plugin.path): plugin.digest for plugin in compose.load_plugins(overrides)}
     compose.register_schemas()

@@ -30,9 +30,9 @@ __all__ = [
     "serving",
 ]
 
-_HOMES = dict.fromkeys(("BACKENDS", "Served", "check_backend", "scan", "serving"), "_serving")
+_HOMES: dict[str, str] = dict.fromkeys(("BACKENDS", "Served", "check_backend", "scan", "serving"), "_serving")
 _HOMES |= dict.fromkeys(("Flow", "Record", "Scan", "Weights", "replay"), "_scan")
 _HOMES |= dict.fromkeys(("check_dense", "check_lengths", "check_resets"), "_gate")
-_HOMES["reversed_resets"] = "_resets"
+_HOMES |= {"reversed_resets": "_resets"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

@@ -39,7 +39,8 @@ class Registry(Generic[T]):
     @property
     def base(self) -> type[T]:
         """The class that entries derive from."""
-        return pkgutil.resolve_name(self._base) if isinstance(self._base, str) else self._base
+        base: Any = self._base
+        return pkgutil.resolve_name(base) if isinstance(base, str) else base
 
     def names(self) -> list[str]:
         """All names in alphabetical order."""

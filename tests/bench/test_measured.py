@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -32,30 +33,34 @@ def path(tmp_path, monkeypatch):
     return measured.PATH
 
 
+def figures_of(name, cell):
+    return measured.figures(name, asdict(cell), asdict(CELLS.build(name)))
+
+
 def test_the_rows_of_these_options_come_before_all_of_the_name(path):
     plain: Any = CELLS.build("cifg")
     other = CELLS.build("cifg", peepholes=True, forget_bias=3.0)
     options = {"forget_bias": plain.forget_bias, "peepholes": plain.peepholes}
     measured.keep(run(row("lstm"), row("cifg", 0.1, **options), row("cifg:peepholes=true", 0.2, **options | {"peepholes": True})))
-    found, rows = measured.figures("cifg", plain)
+    found, rows = figures_of("cifg", plain)
     assert found["machine"]["cpu"] == "Abacus 9000"
     assert [figures["seconds"] for figures in rows] == [0.1]
-    assert [figures["seconds"] for figures in measured.figures("cifg", other)[1]] == [0.1, 0.2]
-    assert measured.figures("gru", CELLS.build("gru"))[1] == []
+    assert [figures["seconds"] for figures in figures_of("cifg", other)[1]] == [0.1, 0.2]
+    assert figures_of("gru", CELLS.build("gru"))[1] == []
     assert "rounds" not in path.read_text()
 
 
 def test_a_backend_that_measured_nothing_leaves_no_time(path):
     measured.keep(run(row("lstm") | {"backend": None, "gflops": None, "ratios": {}, "peak_share": None}))
-    ((figures,),) = (measured.figures("lstm", CELLS.build("lstm"))[1],)
+    ((figures,),) = (figures_of("lstm", CELLS.build("lstm"))[1],)
     assert figures["seconds"] is None
 
 
 def test_files_that_are_absent_damaged_or_in_the_way(path):
-    assert measured.figures("lstm", CELLS.build("lstm")) == ({}, [])
+    assert figures_of("lstm", CELLS.build("lstm")) == ({}, [])
     path.write_text('{"rows": [')
     with pytest.raises(UserError, match=r"cannot be read .* `gatelab bench --keep`"):
-        measured.figures("lstm", CELLS.build("lstm"))
+        figures_of("lstm", CELLS.build("lstm"))
     path.unlink()
     path.mkdir()
     with pytest.raises(UserError, match="cannot be written"):
@@ -69,6 +74,6 @@ def test_what_is_shipped_says_where_when_and_with_what():
     assert kept["versions"].keys() >= {"torch", "gatelab"}
     for figures in kept["rows"]:
         name = figures["cell"].partition(":")[0]
-        assert measured.figures(name, CELLS.build(name, **figures["options"]))[1]
+        assert figures_of(name, CELLS.build(name, **figures["options"]))[1]
         assert math.isfinite(figures["gflops"])
         assert {"eager"} <= figures["ratios"].keys()

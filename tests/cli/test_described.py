@@ -94,13 +94,16 @@ def test_what_a_user_wrote_is_never_kept(made: list[str], plugin: Path, tmp_path
 
 
 def test_missing_data_are_looked_for_again_only_where_the_answer_must_be_whole(
-    made: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GATELAB_DATA_MIRROR", str(tmp_path / "empty"))
+    def missing() -> float:
+        raise UserError("There is no file.")
+
+    monkeypatch.setattr("gatelab.tasks.jsb._chance", missing)
     for _ in range(2):
         (found,) = described.described(["jsb"], "list", ("task",), whole=False)
         assert found["chance"] is None
-        assert "GATELAB_DATA_MIRROR" in found["chance_problem"]
+        assert found["chance_problem"] == "There is no file."
     assert made == ["jsb"]
     described.described(["jsb"], "explain", ("task",))
     assert made == ["jsb", "jsb"]

@@ -11,10 +11,9 @@ from cells.variants import Variant, each_variant, normal, random_state
 from tolerances import EXACT, FLOAT64
 from torch import Tensor
 
-from gatelab import kernels
 from gatelab.cells import Cell, Parts
 from gatelab.errors import UserError
-from gatelab.kernels import BACKENDS, Scan, Weights, check_backend, eager, replay, scan
+from gatelab.kernels import BACKENDS, Scan, Weights, _serving, check_backend, eager, replay, scan
 from gatelab.models import RNN
 
 N, T, B, D, H = 3, 5, 4, 2, 3
@@ -198,8 +197,8 @@ REASON = "it speaks Fortran only."
 @pytest.fixture
 def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """An own list of backends, in which nothing has been said yet."""
-    monkeypatch.setattr(kernels, "_said", set())
-    monkeypatch.setattr(kernels, "BACKENDS", found := {"eager": eager})
+    monkeypatch.setattr(_serving, "_said", set())
+    monkeypatch.setattr(_serving, "BACKENDS", found := {"eager": eager})
     return found  # type: ignore[return-value]
 
 
@@ -250,7 +249,7 @@ def test_auto_passes_over_a_refusal_and_says_so_once(backends: dict[str, Any], c
         ("WARNING", f"Skipping backend 'fortran': {REASON}"),
         ("WARNING", "Skipping backend 'fortran': it is asleep."),
     ]
-    assert {record.name for record in caplog.records} == {"gatelab.kernels"}
+    assert {record.name for record in caplog.records} == {"gatelab.kernels._serving"}
 
 
 def test_a_backend_asked_for_by_name_says_why_it_cannot(backends: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:

@@ -12,9 +12,9 @@ from cells.variants import normal
 from kernels.test_scan import Crossed
 from torch import Tensor
 
-from gatelab import kernels
 from gatelab.cells import CELLS, Attention, Cell
 from gatelab.errors import UserError
+from gatelab.kernels import _serving
 from gatelab.kernels._operators import OPERATORS
 from gatelab.kernels.cpu import _call, _source, _verify
 from gatelab.models import RNN
@@ -44,7 +44,7 @@ def forgotten() -> Iterator[None]:
     """Nothing is known of any cell before and after a test."""
 
     def forget() -> None:
-        for cache in (_verify._difference, _call.library, _source.equations, kernels._said):
+        for cache in (_verify._difference, _call.library, _source.equations, _serving._said):
             cache.clear() if isinstance(cache, set) else cache.cache_clear()
 
     forget()

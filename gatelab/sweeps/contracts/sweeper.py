@@ -70,9 +70,9 @@ class Sweeper(Options):
             UserError: a value is not accepted.
             HydraException: it does not know a sweep of this kind.
         """
-        from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
+        from gatelab.sweeps.jobs.hydra_internals import combinations
 
-        return BasicSweeper.split_arguments(overrides, None)[0]
+        return combinations(overrides)
 
     def search(
         self,

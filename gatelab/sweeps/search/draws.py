@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from gatelab.errors import UserError, unknown
 from gatelab.options.bounds import LARGEST_FLOAT
-from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
+from gatelab.sweeps.jobs.hydra_internals import combinations
 
 TAGS = ("log", "one_minus")
 EXAMPLE = "optimizer.lr='tag(log, interval(1e-4, 1e-2))'"
@@ -79,7 +79,7 @@ def split(overrides: list[Override], trials: int, seed: int) -> list[list[str]]:
     drawn = [override for override in overrides if isinstance(override.value(), IntervalSweep)]
     if not drawn:
         raise UserError(f"A random search draws from intervals, and none is given. Give one, as in {EXAMPLE}.")
-    grid = BasicSweeper.split_arguments([override for override in overrides if override not in drawn], None)[0]
+    grid = combinations([override for override in overrides if override not in drawn])
     jobs = []
     for trial in range(trials):
         draws = [f"{override.get_key_element()}={_draw(override, seed, trial)}" for override in drawn]

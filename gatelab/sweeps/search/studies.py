@@ -21,7 +21,7 @@ from gatelab.runs import NOT_IDENTITY
 from gatelab.sweeps.jobs.choices import check_groups
 from gatelab.sweeps.jobs.compose import Composer, composing, to_config
 from gatelab.sweeps.jobs.conf import conf_folder
-from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
+from gatelab.sweeps.jobs.hydra_internals import combinations
 from gatelab.sweeps.jobs.overrides import parse
 from gatelab.sweeps.search.space import Domain, Space, read_domains, searched
 from gatelab.training.spec import Spec
@@ -83,7 +83,7 @@ def variants(overrides: list[Override], options: "Optuna", composer: Composer) -
         key = doubled.get_key_element()
         raise UserError(f"'{doubled.input_line}' is given, but {key} is searched over by {options.space}. Leave one of them out.")
     with composing():
-        jobs = BasicSweeper.split_arguments(rest, None)[0]
+        jobs = combinations(rest)
         given = _given(jobs, domains, composer)
         return [_variant(job, Space(domains, values), composer) for job, values in zip(jobs, given, strict=True)]
 

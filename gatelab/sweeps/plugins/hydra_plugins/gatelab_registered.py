@@ -15,7 +15,7 @@ from hydra.plugins.plugin import Plugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from gatelab.sweeps.jobs.hydra_internals import BasicSweeper
+from gatelab.sweeps.jobs.hydra_internals import basic_sweeper
 
 
 class RegisteredLauncher(Launcher):
@@ -40,7 +40,7 @@ class RegisteredLauncher(Launcher):
         return launch(self.registered, self.options, overrides, initial_job_idx, *self.call)
 
 
-class RegisteredSweeper(BasicSweeper):
+class RegisteredSweeper(basic_sweeper()):  # type: ignore[misc]
     """A sweeper of gatelab's; `gatelab train` has composed and checked its jobs, or prepared its search, already.
 
     Args:
