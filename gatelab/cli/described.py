@@ -20,7 +20,15 @@ from gatelab.sweeps.jobs.conf import REGISTRIES
 from gatelab.tasks import data_status
 
 FORMAT = 1  # of the files
-ROOMS = ("cells", "tasks", "options", "registry", "diagnostics", "training", "sweeps/jobs")  # whose sources a description is made by
+ROOMS = (
+    "cells",
+    "tasks",
+    "options",
+    "registry",
+    "diagnostics",
+    "training",
+    "sweeps/jobs",
+)  # whose sources a description is made by
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 Descriptions = list[dict]  # of `gatelab.training.description`

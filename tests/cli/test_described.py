@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gatelab.cli import described
-from gatelab.diagnostics import description
 from gatelab.errors import UserError
 from gatelab.registry.plugins import load_plugin
 from gatelab.sweeps.jobs.conf import REGISTRIES
+from gatelab.training import description
 
 
 @pytest.fixture
