@@ -1,4 +1,4 @@
-"""Where the biases of pre-activations start: an option for each of them, declared by the cell or derived from its `gates`."""
+"""The initial biases of pre-activations: an option for each, declared by the cell or derived from its `gates`."""
 
 import dataclasses
 import inspect
@@ -17,11 +17,11 @@ def bias_option(gate: str, default: float, help: str) -> Any:  # noqa: A002 - as
 def derive_bias_options(cls: type) -> None:
     """Gives a class an option `<word>_bias`, 0 by default, for every pre-activation that has no `bias_option`.
 
-    A member of that name that the class has already is left alone. A derived option of a base class is hidden where this class has
+    An existing member of that name is left alone. A derived option of a base class is hidden if this class has
     no such pre-activation, or calls it by another word. Nothing is derived where `gates` is a property.
 
     Args:
-        cls: before the decorator makes options of its annotations.
+        cls: the class, before the decorator turns its annotations into options.
     """
     own, inherited = {**inspect.get_annotations(cls)}, _inherited(cls)
     declared = [value for name, value in vars(cls).items() if name in own and isinstance(value, dataclasses.Field)]
@@ -34,7 +34,7 @@ def derive_bias_options(cls: type) -> None:
     added: dict[str, Any] = {}
     for name, field in inherited.items():
         if field.metadata.get("derived") and name not in own and name not in wanted:
-            added[name] = ClassVar[float]  # the only way in which a dataclass can lose an inherited field
+            added[name] = ClassVar[float]  # a dataclass can lose an inherited field in no other way
     for name, gate in wanted.items():
         if name not in inherited or inherited[name].metadata.get("bias_of") != gate:
             added[name] = float
@@ -43,7 +43,7 @@ def derive_bias_options(cls: type) -> None:
 
 
 def _inherited(cls: type) -> "dict[str, dataclasses.Field[Any]]":
-    """The fields of all bases, as the decorator collects them; without those that a base has hidden."""
+    """The fields of all bases, as the decorator collects them, without those that a base has hidden."""
     found: dict[str, dataclasses.Field[Any]] = {}
     for base in reversed(cls.__mro__[1:]):
         if "__dataclass_fields__" in vars(base):
@@ -54,7 +54,7 @@ def _inherited(cls: type) -> "dict[str, dataclasses.Field[Any]]":
 
 
 def _taken(cls: type, name: str, own: Mapping[str, Any]) -> bool:
-    """Whether a name is that of an option or member that was not derived."""
+    """Whether the class has an option or member of this name that was not derived."""
     inherited = _inherited(cls).get(name)
     if name in own or name in vars(cls) or (inherited is not None and not inherited.metadata.get("derived")):
         return True
@@ -62,12 +62,12 @@ def _taken(cls: type, name: str, own: Mapping[str, Any]) -> bool:
 
 
 def _derived(gate: str, word: str) -> Any:
-    """Behind all other arguments, so that a class derived from this one may have an option without a default."""
+    """Keyword-only, so that a derived class may have an option without a default."""
     metadata = option(0.0, f"initial bias of '{word}'", bias_of=gate, derived=True).metadata
     return dataclasses.field(default=0.0, kw_only=True, metadata=metadata)
 
 
 def initial_biases(cell: Any) -> dict[str, float]:
-    """What biases start from, by pre-activation, for those that have an option."""
+    """The initial biases by pre-activation, for those that have an option."""
     gates = {field.name: field.metadata.get("bias_of") for field in dataclasses.fields(cell)}
     return {gate: getattr(cell, name) for name, gate in gates.items() if gate is not None}

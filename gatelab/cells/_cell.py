@@ -1,4 +1,4 @@
-"""The cell contract: what a file in this folder declares, and what follows from it for every cell alike."""
+"""The cell contract: what a file in this folder declares, and what is derived from that for every cell."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from gatelab.options import Options, derived_at_default, option
 
 
 class Parts:
-    """Tensors by name: a.i, s.c, p.p_f. A plain class, into which torch.compile and torch.export can look."""
+    """Tensors by name: a.i, s.c, p.p_f. A plain class, which torch.compile and torch.export can trace."""
 
     def __init__(self, **tensors: Any) -> None:
         for name, value in tensors.items():
@@ -59,20 +59,20 @@ class Cell(Options):
 
     Declares:
         gates: pre-activation -> its name in words, in the order in which weights are stored; each is H wide. Each has an option
-            `<word>_bias`, what its bias starts from: 0, unless a `bias_option` of the class has another default.
+            `<word>_bias`, its initial bias: 0, unless a `bias_option` of the class has another default.
         state: the tensors carried from step to step; the first is the output.
         vectors: per-unit parameters (H,), for example peepholes.
         feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
         sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
         memory: what is read from earlier states before `step`.
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
-            fixed. Timescales are read off it; a cell that does not declare it and returns no gate `forget` has none.
-        unbounded: activated gates that are not confined to [0, 1]. Saturation, entropy and timescales are not taken of them.
+            fixed. Timescales are computed from it; a cell that does not declare it and returns no gate `forget` has none.
+        unbounded: activated gates that are not confined to [0, 1]. They have no saturation, entropy or timescales.
         peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`. It is not
-            inherited: a class that is derived computes something else.
+            inherited, because a derived class computes something else.
 
     `step` is pointwise and free of branches on values and shapes, so that it can be traced, differentiated and printed as a kernel.
-    `check` finds out whether it is, before anything else runs.
+    `check` tests that before anything else runs.
     """
 
     gates: ClassVar[Mapping[str, str]] = {}
@@ -90,7 +90,7 @@ class Cell(Options):
 
     @property
     def initial_bias(self) -> Mapping[str, float]:
-        """What the bias of a pre-activation starts from, of every one that has an option; the others start from 0."""
+        """The initial bias of every pre-activation that has an option; the others start from 0."""
         return initial_biases(self)
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -122,7 +122,7 @@ class Cell(Options):
         return self.feedback if self.recurrent_gates else ()
 
     def shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter of one layer and direction; `memory_` in front of those of the read."""
+        """Name and shape of every parameter of one layer and direction; those of the read have the prefix `memory_`."""
         D, H = input_size, hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
         if self.input_gates:
@@ -156,7 +156,7 @@ class Cell(Options):
 
     @classmethod
     def check_class(cls, name: str) -> None:
-        """Looks at what can be seen before there is a cell of this class.
+        """Checks the class before a cell of it is made.
 
         Raises:
             UserError: it has no decorator or `step`, an `__init__` of its own, an option with a reserved name, or a declaration of
@@ -172,7 +172,7 @@ class Cell(Options):
         return activated(self)
 
     def __repr__(self) -> str:
-        """Its options; without those that are derived and at their default."""
+        """Its options, without derived ones that have their default."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         hidden = derived_at_default(type(self), values)
         return (
@@ -185,7 +185,7 @@ class Cell(Options):
             check_annotations(cls)
             derive_bias_options(cls)
             if "__repr__" not in vars(cls):
-                cls.__repr__ = Cell.__repr__  # else the decorator writes one
+                cls.__repr__ = Cell.__repr__  # otherwise the decorator writes one
             cls.peer = vars(cls).get("peer")
 
 
@@ -209,7 +209,7 @@ class OdysseyCell(Cell):
 
 
 def by_position(cell: Cell) -> tuple[list[tuple[str, str]], Callable[..., tuple[Tensor, ...]]]:
-    """`step` as a function of tensors alone, which can be traced.
+    """`step` as a function of tensors only, which can be traced.
 
     Returns:
         The names of its arguments, as ("a", "i"), ("s", "c") or ("p", "p_i"); and the function, whose results are the parts of the

@@ -1,4 +1,4 @@
-"""Whether a cell keeps the contract: its declarations are read and its `step` is run on random data."""
+"""Checks that a cell keeps the contract: reads its declarations and runs its `step` on random data."""
 
 import contextlib
 import difflib
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gatelab.cells._cell import Cell
 
 ROWS, UNITS = 3, 8
-ROW, UNIT = 0, 2  # of which the inputs are disturbed
+ROW, UNIT = 0, 2  # the row and unit whose inputs are disturbed
 COLUMN = 5  # the unit whose vectors are disturbed
 # Rows and units of the data that `step` is given besides all of them, and in how many dimensions: one alone, some moved (as a layer
 # gives them: its replicas are in front), many rows, many units.
@@ -29,13 +29,13 @@ SELECTIONS = (
     ([row % ROWS for row in range(257)], [5], 2),
     ([1], [unit % UNITS for unit in range(1031)], 2),
 )
-DISTURBANCES = (5.0, -5.0)  # both signs: a maximum or minimum over units follows one of them only
-LARGE = 10.0  # factor on the data with which the range of gates is looked at
-SAME = 1e-7  # functions of whole registers and of what is left over differ by rounding, which a cell may amplify
-ROUNDING = 1e-6  # by which a gate that is computed from others may leave [0, 1]
+DISTURBANCES = (5.0, -5.0)  # both signs: a maximum or minimum over units reacts to only one of them
+LARGE = 10.0  # the factor on the data with which the range of gates is checked
+SAME = 1e-7  # vectorised functions and those for the remaining elements round differently, which a cell may amplify
+ROUNDING = 1e-6  # the rounding error by which a gate that is computed from others may leave [0, 1]
 DECLARED = {"a": "gates", "s": "state", "p": "vectors"}
 
-Key = tuple[str, str]  # ("a", "f") of the inputs; ("state", "h"), ("gate", "forget") of what step returns
+Key = tuple[str, str]  # ("a", "f") for inputs; ("state", "h"), ("gate", "forget") for what step returns
 
 
 class _ValueReadError(Exception):
@@ -43,7 +43,7 @@ class _ValueReadError(Exception):
 
 
 def class_problem(cls: "type[Cell]") -> str | None:
-    """What is wrong with a class before there is a cell of it, or None."""
+    """What is wrong with a class, before a cell of it is made; or None."""
     try:
         check_class(cls)
     except BrokenError as error:
@@ -52,10 +52,10 @@ def class_problem(cls: "type[Cell]") -> str | None:
 
 
 def cell_problem(cell: "Cell") -> str | None:
-    """What is wrong with a cell, or None. The answer is kept for all cells that are equal."""
+    """What is wrong with a cell, or None. The answer is cached for equal cells."""
     try:
         hash(cell)
-    except Exception as error:  # an option that was never set, as well
+    except Exception as error:  # also raised for an option that was never set
         message = (
             f"its options cannot be hashed: {error}; options are numbers, strings, booleans, null and lists of them, and a "
             "__post_init__ must call super().__post_init__(), which turns lists into tuples"
@@ -65,7 +65,7 @@ def cell_problem(cell: "Cell") -> str | None:
 
 
 def activated(cell: "Cell") -> tuple[str, ...]:
-    """The names of the gates that `step` returns; none of a cell that is refused."""
+    """The names of the gates that `step` returns; empty for a cell that is refused."""
     return () if cell_problem(cell) else _examined(cell)[1]
 
 
@@ -85,7 +85,7 @@ def _examined(cell: "Cell") -> tuple[str | None, tuple[str, ...]]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Whatever mode, default device or autocast the caller is in does not enter the check."""
+    """The caller's modes, default device and autocast do not affect what runs inside."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_disable_current_modes())
         stack.enter_context(torch.device("cpu"))
@@ -190,7 +190,7 @@ def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
 
 
 def _raised(cell: "Cell", error: BaseException, parts: Mapping[str, Any]) -> str:
-    """What an exception in `step` means."""
+    """Explains an exception in `step`."""
     if isinstance(error, AttributeError):
         for letter, what in DECLARED.items():
             if error.obj is parts[letter]:
@@ -208,11 +208,11 @@ def _line(cell: "Cell", error: BaseException) -> str | None:
 
 
 class _Watch(TorchDispatchMode):
-    """Refuses to turn a tensor into a Python value, which makes a branch, or a constant of what is none."""
+    """Refuses to turn a tensor into a Python value, which would make a branch, or a constant out of a variable."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler for a second, only to keep it out of the method below
+        return False  # otherwise torch imports its compiler, which takes a second, only to exclude the method below from it
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
@@ -222,12 +222,12 @@ class _Watch(TorchDispatchMode):
 
 def _run_watched(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
     with _Watch(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of a value that is read, before it is refused here
+        warnings.simplefilter("ignore")  # torch warns about a value that is read before it is refused here
         try:
             return _run(cell, data)
         except BrokenError as broken:
             if broken.__cause__ is not None:
-                # Torch itself refuses `if` and `float()` of several values, each in other words; of one value it does not.
+                # Torch itself refuses `if` and `float()` of several values, in other words, but not of one value.
                 _check_value_read(cell, {key: value[..., :1] for key, value in data.items()})
             raise
 
@@ -240,7 +240,7 @@ def _check_value_read(cell: "Cell", data: Mapping[Key, Tensor]) -> None:
             raise
 
 
-# What is compared.
+# The values that are compared.
 
 
 def _check_gates(cell: "Cell", names: Sequence[str]) -> None:
@@ -267,7 +267,7 @@ def _check_gates(cell: "Cell", names: Sequence[str]) -> None:
 
 
 def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Key, Tensor]) -> None:
-    """One unit disturbed leaves all others unchanged, to the last bit."""
+    """Disturbing one unit leaves all others unchanged, to the last bit."""
     for disturbance in DISTURBANCES:
         moved = {key: value.clone() for key, value in data.items()}
         for (letter, _), value in moved.items():
@@ -301,7 +301,7 @@ def _check_selection(
     units: Sequence[int],
     dimensions: int,
 ) -> None:
-    """Some rows and units by themselves give what they give among the others."""
+    """Some rows and units computed alone give the same as among the others."""
     row, unit = torch.tensor(rows), torch.tensor(units)
 
     def selected(value: Tensor) -> Tensor:
@@ -317,7 +317,7 @@ def _check_selection(
 
 
 def _check_range(cell: "Cell", results: Mapping[Key, Tensor]) -> None:
-    """Gates are within [0, 1] unless they are declared as unbounded. What is not a number is left to the state it came from."""
+    """Gates are within [0, 1] unless they are declared as unbounded. NaN is ignored: it comes from the state."""
     for (kind, name), value in results.items():
         outside = (value < -ROUNDING) | (value > 1 + ROUNDING)
         if kind == "gate" and name not in cell.unbounded and outside.any():
@@ -328,13 +328,13 @@ def _check_range(cell: "Cell", results: Mapping[Key, Tensor]) -> None:
 
 
 def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor]) -> None:
-    """The derivative can be computed, since nothing was changed that it needs, and the new state has one by the pre-activations."""
+    """The derivative can be computed (`step` changed nothing that it needs), and the new state depends on pre-activations."""
     inputs = [value for (letter, _), value in leaves.items() if letter == "a"]
     learnt = False
     for kind in ("state", "gate"):
         values = [value for (of, _), value in results.items() if of == kind and value.requires_grad]
         try:
-            # A sum, because torch imports sympy when a gradient is passed to it.
+            # A sum, because torch imports sympy when it is given a gradient.
             with torch.enable_grad():
                 total: Any = sum(value.sum() for value in values)
             found = torch.autograd.grad(total, inputs, retain_graph=True, allow_unused=True) if values else ()
@@ -352,19 +352,19 @@ def _check_derivative(leaves: Mapping[Key, Tensor], results: Mapping[Key, Tensor
 
 
 def _check_peer(cell: "Cell", peer: Any) -> None:
-    """The torch module of that name computes the same, on one step with weights of its shapes."""
+    """The torch module that `peer` names computes the same step with weights of its shapes."""
     D, generator = 2, torch.Generator().manual_seed(1)
     try:
-        module: Any = peer(D, UNITS, bias=False, dtype=torch.float64, device="meta")  # draws no numbers
+        module: Any = peer(D, UNITS, bias=False, dtype=torch.float64, device="meta")  # draws no random numbers
     except (TypeError, ValueError) as error:
         raise BrokenError(f"peer {peer.__name__} cannot be made: {error}") from error
-    for name, value in [*module.named_parameters()]:  # `to_empty` does this, and imports sympy
+    for name, value in [*module.named_parameters()]:  # `to_empty` does this, but imports sympy
         setattr(module, name, nn.Parameter(torch.empty(value.shape, dtype=value.dtype)))
     W, R = module.weight_ih_l0, module.weight_hh_l0
     for weight, name, gates in ((W, "W", cell.input_gates), (R, "R", cell.recurrent_gates)):
         if len(weight) != len(gates) * UNITS:
             blocks = f"{len(weight) // UNITS} blocks of rows, but {', '.join(gates) or 'no pre-activation'} in {name}"
-            raise BrokenError(f"peer {peer.__name__} has {blocks} of the cell; declare the peer whose equations these are, or none")
+            raise BrokenError(f"peer {peer.__name__} has {blocks} of the cell; declare the peer that has these equations, or none")
         weight.normal_(generator=generator)
     x, *states = (torch.randn(ROWS, size, generator=generator, dtype=torch.float64) for size in (D, *[UNITS] * len(cell.state)))
     s = {("s", name): value for name, value in zip(cell.state, states, strict=True)}
@@ -381,7 +381,7 @@ def _check_peer(cell: "Cell", peer: Any) -> None:
 
 
 def _same(value: Tensor, other: Tensor, exactly: bool = False) -> bool:
-    """Whether two tensors are equal, to rounding; what is not a number equals itself."""
+    """Whether two tensors are equal up to rounding; NaN equals NaN."""
     tolerance = 0.0 if exactly else SAME
     return torch.allclose(value, other, rtol=tolerance, atol=tolerance, equal_nan=True)
 

@@ -1,4 +1,4 @@
-"""Whether what a cell declares can be used: its class, its names, and how they refer to each other."""
+"""Checks what a cell declares: its class, its names, and how they refer to each other."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from gatelab.registry.contract import BrokenError, base_of, check_dataclass
 if TYPE_CHECKING:
     from gatelab.cells._cell import Cell
 
-# Names that a layer of `gatelab.RNN` uses itself, beside those of every nn.Module.
+# Names that a layer of `gatelab.RNN` uses itself, in addition to those of every nn.Module.
 LAYER = frozenset(
     [
         "W",
@@ -55,12 +55,12 @@ WORDS = ("gates", "sources")  # names by name
 
 
 def reserved() -> frozenset[str]:
-    """Names that a vector cannot have. Read each time: torch adds attributes to its modules while it runs (torch._dynamo does)."""
+    """Names that a vector cannot have. They are read each time: torch._dynamo adds attributes to torch's modules."""
     return LAYER | {*dir(nn.Module()), *vars(nn.Module())}
 
 
 def check_class(cls: "type[Cell]") -> None:
-    """Refuses a class from which no cell can be made.
+    """Refuses a class that no cell can be made from.
 
     Raises:
         BrokenError: the message says what is wrong.
@@ -79,7 +79,7 @@ def check_class(cls: "type[Cell]") -> None:
 
 
 def check_annotations(cls: type) -> None:
-    """Refuses a declaration with an annotation, before the decorator takes it for an option, or a dict for a mutable default.
+    """Refuses an annotated declaration, which the decorator would take for an option or for a mutable default.
 
     Raises:
         UserError: at the definition of the class.
@@ -119,7 +119,7 @@ def _check_signature(cls: "type[Cell]") -> None:
 
 
 def check_declarations(cell: "Cell") -> None:
-    """Refuses names that cannot be used and names of what does not exist.
+    """Refuses names that cannot be used, and references to names that do not exist.
 
     Raises:
         BrokenError: the message says what is declared and what is accepted.
@@ -171,5 +171,5 @@ def _check_names(what: str, names: Iterable[str]) -> None:
 
 
 def is_name(name: object) -> bool:
-    """Whether `a.<name>` can be written, and is one part of a metric key."""
+    """Whether `a.<name>` is valid Python and the name can be part of a metric key."""
     return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")

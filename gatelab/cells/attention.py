@@ -23,7 +23,7 @@ class AttentionLSTM(LSTM):
     The initial state is the first entry of the tape, and h~ starts from it. `window=1` reads h(t-1), c(t-1) alone and is `lstm`.
     A state handed on to the next call starts a new tape.
 
-    Bounds: |h| < 1; |c| exceeds the largest |c_j| that is read by less than 1. Cost: O(T . window) time and memory a sequence.
+    Bounds: |h| < 1; |c| exceeds the largest |c_j| read by less than 1. Cost: O(T . window) time and memory a sequence.
 
     Differs from the paper: the dot score and the window are additions. The authors' released code leaves out P h~(t-1).
     The forget bias of 1 is not theirs.

@@ -10,7 +10,7 @@ from gatelab.cells import Cell, bias_option
 
 @dataclass(frozen=True)
 class GatedLeaky(Cell):
-    """Leaky network with a gate in place of the constant leak: invariance to any warping of time asks for no more.
+    """Leaky network with a gate in place of the constant leak: this is enough for invariance to any warping of time.
 
     ```
     f = sigmoid(W_f x + R_f h + b_f)        g = 1 - f
@@ -20,8 +20,8 @@ class GatedLeaky(Cell):
 
     Bounds: |h| <= 1 from |h_0| <= 1, since h is a convex combination.
 
-    Differs from the paper: Tallec & Ollivier compute g = sigmoid(W_g x + R_g h + b_g); the weights of f are those with the sign
-    turned, so that what keeps the state is called as in the other cells. The forget bias of 0 starts it where `leaky` starts.
+    Differs from the paper: Tallec & Ollivier compute g = sigmoid(W_g x + R_g h + b_g); the weights of f are those with opposite
+    sign, so that the gate that keeps the state is called as in other cells. The forget bias of 0 starts it where `leaky` starts.
 
     References:
         Tallec & Ollivier 2018, ICLR (arXiv 1804.11188), Sec. 1, the gated network derived there.

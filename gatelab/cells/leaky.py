@@ -1,4 +1,4 @@
-"""Leaky unit: every unit has a time constant of its own, whatever it sees."""
+"""Leaky unit: every unit has its own time constant, whatever its input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ class Leaky(Cell):
     Bounds: |h| <= 1 from |h_0| <= 1, since h is a convex combination.
 
     Differs from the paper: Tallec & Ollivier learn a itself; sigmoid(v) keeps it within (0, 1). v starts like all vectors from
-    U(-1/sqrt(H), 1/sqrt(H)), a near 1/2. f is put out as the gate `forget`, from which time constants are read; it is a
+    U(-1/sqrt(H), 1/sqrt(H)), a near 1/2. f is returned as the gate `forget`, from which time constants are computed; it is a
     parameter, and no initialisation of gates applies to it.
 
     References:

@@ -10,7 +10,7 @@ from gatelab.cells import OdysseyCell
 
 @dataclass(frozen=True)
 class NFG(OdysseyCell):
-    """LSTM that never forgets: f = 1, the constant error carousel alone.
+    """LSTM that never forgets: f = 1, which leaves the constant error carousel.
 
     ```
     i = sigmoid(W_i x + R_i h + b_i)
@@ -20,7 +20,7 @@ class NFG(OdysseyCell):
     h = o . tanh(c)
     ```
 
-    Bounds: |h| < 1; |c| grows by less than 1 a step and need not come back.
+    Bounds: |h| < 1; |c| grows by less than 1 a step and need not shrink again.
 
     Differs from the paper: the baseline of Greff et al. has peepholes, here they are off unless `peepholes=true` adds p . c(t-1)
     to i and p . c(t) to o. The cell of 1997 has no forget gate either, but other squashing functions and truncated gradients.

@@ -10,7 +10,7 @@ from gatelab.cells import OdysseyCell, bias_option
 
 @dataclass(frozen=True)
 class NOAF(OdysseyCell):
-    """LSTM that shows its cell state as it is: h = o . c.
+    """LSTM that outputs its cell state without squashing: h = o . c.
 
     ```
     i = sigmoid(W_i x + R_i h + b_i)
@@ -28,7 +28,7 @@ class NOAF(OdysseyCell):
 
     References:
         Greff et al. 2017, IEEE TNNLS 28(10), variant NOAF.
-        Gers, Schraudolph & Schmidhuber 2002, JMLR 3, whose cells show their state so, too.
+        Gers, Schraudolph & Schmidhuber 2002, JMLR 3, whose cells output their state in the same way.
     """
 
     gates = {"i": "input", "f": "forget", "z": "block_input", "o": "output"}

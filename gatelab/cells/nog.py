@@ -10,7 +10,7 @@ from gatelab.cells import OdysseyCell, bias_option
 
 @dataclass(frozen=True)
 class NOG(OdysseyCell):
-    """LSTM that always shows its cell: o = 1.
+    """LSTM that always outputs its cell state: o = 1.
 
     ```
     i = sigmoid(W_i x + R_i h + b_i)

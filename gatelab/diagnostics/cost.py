@@ -1,4 +1,4 @@
-"""What a cell costs, derived from its declarations."""
+"""The cost of a cell, derived from its declarations."""
 
 import functools
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def pointwise_operators(cell: Cell) -> int:
-    """Pointwise operators of one step for each unit: those that the new state follows from."""
+    """Pointwise operators of one step and unit on which the new state depends."""
     names, step = by_position(cell)
     values = [torch.zeros(1, device="cpu") for _ in names]
     with torch.no_grad(), _Calls() as calls:
@@ -35,15 +35,15 @@ def pointwise_operators(cell: Cell) -> int:
 
 
 class _Calls(TorchDispatchMode):
-    """Notes which tensors each operator reads and makes."""
+    """Notes which tensors each operator reads and returns."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._calls: list[tuple[list[Tensor], list[Tensor]]] = []  # that also keeps the tensors, and with them their ids
+        self._calls: list[tuple[list[Tensor], list[Tensor]]] = []  # it also keeps the tensors alive, and with them their ids
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler for a second, only to keep it out of `__torch_dispatch__`
+        return False  # otherwise torch imports its compiler, which takes a second, only to exclude `__torch_dispatch__` from it
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -52,7 +52,7 @@ class _Calls(TorchDispatchMode):
         return result
 
     def needed(self, results: Sequence[Tensor]) -> int:
-        """The number of calls that these tensors follow from."""
+        """The number of calls on which these tensors depend."""
         wanted, count = {id(value) for value in results}, 0
         for read, made in reversed(self._calls):
             if any(id(value) in wanted for value in made):
@@ -67,7 +67,7 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
     A multiplication and an addition count as two, every other operator, tanh included, as one.
 
     Args:
-        length: steps on the tape of a cell with memory; a window is the most that is read.
+        length: steps on the tape of a cell with memory; at most its window is read.
     """
     D, H = input_size, hidden_size
     products = len(cell.input_gates) * H * D + len(cell.recurrent_gates) * len(cell.fed_back) * H * H
@@ -78,10 +78,10 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
 def model_flops_per_step(model: SequenceModel, length: int) -> int:
     """Floating-point operations of a whole model for one time step of one sequence, forward, mean over the steps.
 
-    `flops_per_step` of every layer and direction, and the product of the head where it stands on every step.
+    The sum of `flops_per_step` of every layer and direction, and the product of the head if every step has one.
 
     Args:
-        length: T, which decides how much a cell with memory reads: step t reads min(t, window) entries.
+        length: T, which determines how much a cell with memory reads: step t reads min(t, window) entries.
     """
     rnn, heads = model.rnn, model.head.out_features if model.readout == "all" else 0
     return stack_flops_per_step(rnn.cell, rnn.input_size, rnn.hidden_size, rnn.num_layers, rnn.num_directions, heads, length)

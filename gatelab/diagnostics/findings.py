@@ -1,4 +1,4 @@
-"""All numbers on the inside of a model, by metric key, from what was observed on a batch."""
+"""All statistics of gates, states and gradients, by metric key, from observations on a batch."""
 
 import math
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from torch import Tensor
 from gatelab.diagnostics import flow, gates, keys, states, timescales
 from gatelab.diagnostics.observe import Flows, LayerRecord
 
-DIGITS = 4  # significant ones of an array
+DIGITS = 4  # significant digits of an array
 RETENTION_ROWS = 8
 
 
 @dataclass
 class Findings:
     """Attributes:
-    scalars: one number a key. What is not defined on this batch (no event in it, no gradient) is left out.
+    scalars: one number a key. Undefined ones (a batch without events, a missing gradient) are left out.
     histograms: counts of gates in equal bins over [0, 1].
-    arrays: what has one number a unit, position or lag.
+    arrays: one number for each unit, position or lag.
     """
 
     scalars: dict[str, float] = field(default_factory=dict)
@@ -44,7 +44,7 @@ def of_layers(
     """Gates, timescales and states.
 
     Args:
-        layers: what was observed.
+        layers: the observations.
         events: the task's events on the same rows, (B, T), or None.
         left, right: a gate below or above is saturated.
     """
@@ -82,8 +82,8 @@ def of_flows(own: Flows, end: Flows, per_step: bool = False) -> Findings:
     """Gradients against the lag.
 
     Args:
-        own: of the task's own loss.
-        end: of a loss at the last step only.
+        own: gradients of the task's own loss.
+        end: gradients of a loss at the last step only.
         per_step: also the ratio of successive norms at every lag that is recorded.
     """
     if end is own:
@@ -116,7 +116,7 @@ def _timescales(found: Findings, name: str, mean: Tensor, layer: LayerRecord) ->
     found.array(keys.timescale(name, "units"), tau)
     for what, number in timescales.quantiles(tau).items():
         found.scalar(keys.timescale(name, what), number)
-    # Of a few rows: products over the time of all would be the most expensive number here.
+    # Only a few rows: products over time for all of them would be the most expensive statistic.
     kept = layer.last[layer.retention][:, :RETENTION_ROWS]
     lengths = None if layer.lengths is None else layer.lengths[:RETENTION_ROWS]
     at = timescales.lags(len(kept) + 1).to(kept.device)

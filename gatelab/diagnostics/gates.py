@@ -1,4 +1,4 @@
-"""What gates do: statistics of activations, as pure functions of tensors."""
+"""Gate statistics: statistics of activations, as pure functions of tensors."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 BINS = 32
-OF_ANY_RANGE = ("mean", "std")  # the other statistics are those of activations within [0, 1]
+OF_ANY_RANGE = ("mean", "std")  # the other statistics assume activations within [0, 1]
 LEFT, RIGHT = 0.1, 0.9  # Karpathy, Johnson & Fei-Fei 2015 (arXiv 1506.02078), Sec. 4.2
 
 
@@ -37,7 +37,7 @@ def units(values: Tensor, left: float = LEFT, right: float = RIGHT) -> dict[str,
         values: activations in [0, 1], (steps, H).
     """
     values = values.float()
-    # Comparisons that write floats: a third of the time of counting booleans.
+    # Comparisons that write floats take a third of the time of counting booleans.
     room = torch.empty_like(values)
     below = torch.lt(values, left, out=room).mean(0)
     above = torch.gt(values, right, out=room).mean(0)
@@ -45,17 +45,17 @@ def units(values: Tensor, left: float = LEFT, right: float = RIGHT) -> dict[str,
 
 
 def statistics(values: Tensor, by_unit: dict[str, Tensor], counts: Sequence[int]) -> dict[str, float]:
-    """Mean, standard deviation, saturation and entropy of a gate over units, rows and steps together.
+    """Mean, standard deviation, saturation and entropy of a gate over units, rows and steps.
 
     Args:
         values: activations in [0, 1], (steps, H).
-        by_unit: what `units` gives for them.
-        counts: what `histogram` gives for them; the entropy is that of this distribution, in nats: 0 if all activations are in
+        by_unit: the result of `units` for them.
+        counts: the result of `histogram` for them; the entropy is that of this distribution, in nats: 0 if all activations are in
             one bin, ln(bins) if they are spread evenly.
     """
     values = values.float()
     mean = by_unit["mean"].mean()
-    # A norm: what std() gives, to rounding, in half of its time.
+    # A norm gives the result of std(), up to rounding, in half the time.
     std = (values - mean).norm() / math.sqrt(values.numel())
     numbers = torch.stack((mean, std, by_unit["saturated_left"].mean(), by_unit["saturated_right"].mean())).tolist()
     found = dict(zip(("mean", "std", "saturated_left", "saturated_right"), numbers, strict=True))
@@ -64,13 +64,13 @@ def statistics(values: Tensor, by_unit: dict[str, Tensor], counts: Sequence[int]
 
 def histogram(values: Tensor, bins: int = BINS) -> list[int]:
     """Counts of activations in equal bins over [0, 1]; 1 itself is in the last."""
-    # In a third of the time of torch.histc. What is no number becomes a negative integer, and the first count, which is dropped.
+    # A third of the time of torch.histc. NaN becomes a negative integer, and so part of the first count, which is dropped.
     places = (values.float().reshape(-1) * bins).int().clamp_(-1, bins - 1)
     return torch.bincount(places + 1, minlength=bins + 1)[1:].tolist()
 
 
 def entropy(counts: Sequence[int]) -> float:
-    """-sum p ln p of the distribution that has these counts, in nats; nan if there are none."""
+    """-sum p ln p of the distribution that has these counts, in nats; nan if all are 0."""
     total = sum(counts)
     return -sum(count / total * math.log(count / total) for count in counts if count) if total else math.nan
 

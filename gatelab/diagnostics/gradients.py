@@ -18,7 +18,7 @@ def block_norms(gradient: Tensor, blocks: Iterable[str]) -> dict[str, float]:
     """The 2-norm of each gate's block of rows.
 
     Args:
-        gradient: (G*H, ...), one block of H rows after the other.
+        gradient: (G*H, ...), a block of H rows for each gate.
         blocks: their names in that order.
     """
     names = list(blocks)

@@ -1,7 +1,7 @@
 """The one-step Jacobian J(t) = d s(t) / d s(t-1) of a layer with its input held fixed, along the states that a batch visits.
 
-The stack as a whole has block-triangular Jacobians, so that its exponents are those of its layers. A cell with a memory of
-earlier states is not a map from s(t-1) to s(t), so that this module does not serve it.
+The stack has block-triangular Jacobians, so that its exponents are those of its layers. A cell with a memory of
+earlier states does not map s(t-1) to s(t), so that this module does not apply to it.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from torch import Tensor
 from gatelab.cells import Cell, Parts
 from gatelab.kernels import Record, Weights
 
-Product = Callable[[Tensor], Tensor]  # tangents (..., k, n) to J times each of them
+Product = Callable[[Tensor], Tensor]  # maps tangents (..., k, n) to J times each of them
 
 
 def exponents(steps: Iterable[Product], start: Tensor, transient: int = 0) -> Tensor:
@@ -24,7 +24,7 @@ def exponents(steps: Iterable[Product], start: Tensor, transient: int = 0) -> Te
     Args:
         steps: J(1) ... J(T) as maps of k tangents.
         start: k independent tangents (..., k, n).
-        transient: first steps that only turn the tangents and are not counted.
+        transient: the number of first steps that only align the tangents and are not counted.
     """
     q = torch.linalg.qr(start.mT).Q.mT
     total, count = torch.zeros_like(q[..., 0]), 0
@@ -39,7 +39,7 @@ def exponents(steps: Iterable[Product], start: Tensor, transient: int = 0) -> Te
 
 
 def singular_values(step: Product, n: int, like: Tensor) -> Tensor:
-    """Singular values of J, descending, (..., n): how much one step stretches and shrinks what it carries.
+    """Singular values of J, descending, (..., n): how much one step stretches and shrinks a difference of states.
 
     Args:
         step: J as a map of tangents.
@@ -53,7 +53,7 @@ def singular_values(step: Product, n: int, like: Tensor) -> Tensor:
 def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> Product:
     """J at some steps, as a map of tangents (..., B, k, parts * H); its parts are in the order of `cell.state`.
 
-    Pre-activations move with the state along R alone: a_g(s) = a_g + R_g (s - s(t-1)), with what was recorded on the right.
+    Pre-activations depend on the state only through R: a_g(s) = a_g + R_g (s - s(t-1)), with the recorded values on the right.
 
     Args:
         cell: equations without `memory`.

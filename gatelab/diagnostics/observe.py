@@ -1,8 +1,8 @@
-"""The inside of a model on one batch: gates and states of all steps, and dL/ds(t) by all states.
+"""Observes a model on one batch: gates and states of all steps, and dL/ds(t) for all states.
 
-A batch whose gates fit into `LIMIT` is taken whole. A larger batch is cut to the first rows that fit into `SAMPLE`. A sequence
+A batch whose gates fit into `LIMIT` is observed whole. A larger batch is cut to the first rows that fit into `SAMPLE`. A sequence
 that is too long by itself is cut in time: gates are taken at evenly spaced steps, gradients at the last steps, where they are
-exact (dL/ds(t) depends on what is before t through s(t) alone). What cannot be cut in time (both directions, a memory of earlier
+exact (dL/ds(t) depends on earlier steps only through s(t)). A model that cannot be cut in time (two directions, a memory of earlier
 states) keeps one whole row.
 """
 
@@ -18,8 +18,8 @@ from gatelab.models import RNN, SequenceModel
 from gatelab.tasks import Batch, Task
 
 LIMIT = 2**22  # B * T * H of one gate: 16 MiB in float32
-SAMPLE = 2**20  # of what is looked at in passes of its own, which cost a forward pass more
-END_ROWS = 8  # rows of the backward pass of a loss at the last step
+SAMPLE = 2**20  # the same, where the observation takes separate passes
+END_ROWS = 8  # rows in the backward pass of a loss at the last step
 
 Flows = dict[str, tuple[dict[str, Tensor], Tensor | None]]  # layer: dL/ds(t) by part (T, B, H) in scan order, and lengths
 
@@ -49,7 +49,7 @@ class LayerRecord:
 
 
 def fits(rnn: RNN, batch: Batch, limit: int | None = None) -> bool:
-    """Whether the gates of the whole batch are to be looked at; limit: instead of `LIMIT`."""
+    """Whether the whole batch is observed; limit: instead of `LIMIT`."""
     return batch.x.shape[0] * batch.x.shape[1] * rnn.hidden_size <= (limit or LIMIT)
 
 
@@ -64,7 +64,7 @@ def recorded(rnn: RNN) -> dict[str, LayerRecord]:
 
 
 def followed(rnn: RNN, factor: float) -> Flows:
-    """dL/ds(t) of the last pass with `following` on, times a factor: the number of rows makes it that of a row's own loss."""
+    """dL/ds(t) of the last pass with `following` on, times a factor: the number of rows gives the gradient of a row's own loss."""
     flows = {}
     for name, cotangents, lengths in rnn.gradient_flow():
         flows[name] = ({part: value * factor for part, value in cotangents.items()}, lengths)
@@ -75,8 +75,8 @@ def flow(model: SequenceModel, task: Task, batch: Batch, end: bool = False) -> F
     """dL/ds(t) of a row's own loss, from one forward and backward pass that leaves gradients and random state as they are.
 
     Args:
-        end: only the share of the last step (of each row) in the loss; the same where the task reads out there alone. Else
-            layers of the reverse direction are left out: that step is the first of their scan.
+        end: only the share of the last step (of each row) in the loss, which is the whole loss if the readout is "last". Otherwise
+            layers of the reverse direction are left out, because that step is the first of their scan.
     """
     return _flow(model, task, batch, end, None)
 
@@ -84,7 +84,7 @@ def flow(model: SequenceModel, task: Task, batch: Batch, end: bool = False) -> F
 def sampled(
     model: SequenceModel, task: Task, batch: Batch, limit: int | None = None
 ) -> tuple[dict[str, LayerRecord], Flows, Flows, Batch]:
-    """Layers, `flow` and `flow` of the end for a batch of any size, and the rows that they are of; limit: instead of `SAMPLE`."""
+    """Layers, `flow` and `flow` of the end for a batch of any size, and the rows that were used; limit: instead of `SAMPLE`."""
     B, T = batch.x.shape[:2]
     limit = limit or SAMPLE
     rnn = model.rnn
@@ -103,15 +103,15 @@ def sampled(
 
 @dataclass
 class _Before:
-    """The steps of one long row before the last ones.
+    """The earlier steps of one long row, all but the last ones.
 
     Attributes:
-        start: how many.
-        stop: where the row ends.
-        state: behind them.
-        outputs: of the model at them, (1, start, ...).
-        stride: between two steps whose gates are kept.
-        seen: gates and states there, by layer.
+        start: their number.
+        stop: the end of the row.
+        state: the state after them.
+        outputs: the outputs of the model at these steps, (1, start, ...).
+        stride: the distance between two steps whose gates are kept.
+        seen: gates and states at those, by layer.
     """
 
     start: int
@@ -122,7 +122,7 @@ class _Before:
     seen: dict[str, list[tuple[dict[str, Tensor], dict[str, Tensor]]]]
 
     def join(self, name: str, last: LayerRecord) -> LayerRecord:
-        """A layer at sampled steps of the whole row, from it at the last steps."""
+        """A layer at sampled steps of the whole row; last: the same layer at the last steps."""
         pieces = [*self.seen[name], _every(last.gates, last.states, self.start, self.stride)]
         gates, states = ({key: torch.cat([piece[kind][key] for piece in pieces]) for key in pieces[0][kind]} for kind in (0, 1))
         at = torch.arange(0, self.stop, self.stride, device=last.at.device)
@@ -174,7 +174,7 @@ def _flow(model: SequenceModel, task: Task, batch: Batch, end: bool, before: _Be
                 behind = predicted.new_zeros(1, T - stop, predicted.shape[-1])
                 earlier = [before.outputs] if before.outputs is not None else []
                 predicted = torch.cat([*earlier, predicted, behind], 1)
-        # Not backward(): the gradients of the parameters stay as they are.
+        # Not backward(), which would change the gradients of the parameters.
         torch.autograd.grad(task.loss(predicted, batch), list(rnn.parameters()), allow_unused=True)
     flows = followed(rnn, len(batch.x))
     rnn.followed = {}
@@ -184,7 +184,7 @@ def _flow(model: SequenceModel, task: Task, batch: Batch, end: bool, before: _Be
 
 @contextlib.contextmanager
 def _evaluating(model: SequenceModel) -> Iterator[None]:
-    """Without dropout, and so without a draw from the random state that training continues with."""
+    """Turns dropout off, so that nothing is drawn from the random state that training continues with."""
     training = model.training
     model.eval()
     try:
@@ -195,7 +195,7 @@ def _evaluating(model: SequenceModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def recording(rnn: RNN) -> Iterator[None]:
-    """Has the forward passes inside recorded; behind it, also after an error, nothing is recorded or kept."""
+    """Records the forward passes inside the block; after it, also after an error, nothing is recorded or kept."""
     rnn.recording = True
     try:
         yield

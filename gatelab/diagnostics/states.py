@@ -1,4 +1,4 @@
-"""How large states grow. Pure functions of tensors."""
+"""Norms of states and their growth. Pure functions of tensors."""
 
 import math
 

@@ -1,9 +1,9 @@
-"""How long a unit keeps what it has, read off the gate that multiplies its old state. Pure functions of tensors."""
+"""How long a unit keeps its state, from the gate that multiplies its old state. Pure functions of tensors."""
 
 import torch
 from torch import Tensor
 
-QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9, "max": 1.0}  # one unit may be the whole memory
+QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9, "max": 1.0}  # a single unit may be all the memory
 
 
 def timescale(kept: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def timescale(kept: Tensor) -> Tensor:
 
 
 def quantiles(values: Tensor) -> dict[str, float]:
-    """10%, 50% and 90% quantiles and the maximum over the units, each a unit's own value: infinite ones spoil no other."""
+    """10%, 50% and 90% quantiles and the maximum over the units, each the value of a unit: infinite ones do not affect others."""
     points = torch.tensor(list(QUANTILES.values()), dtype=values.dtype, device=values.device)
     return dict(zip(QUANTILES, torch.quantile(values, points, interpolation="nearest").tolist(), strict=True))
 
@@ -32,7 +32,7 @@ def lags(length: int, count: int = 64) -> Tensor:
 
 
 def by_lag(values: Tensor, lengths: Tensor | None) -> Tensor:
-    """(T, B, ...) in the order of the lag from the last valid step of each row; what lies behind the end stays there."""
+    """(T, B, ...) in the order of the lag from the last valid step of each row; steps after the end stay in place."""
     if lengths is None:
         return values.flip(0)
     steps = torch.arange(len(values), device=values.device)[:, None]
@@ -43,7 +43,7 @@ def by_lag(values: Tensor, lengths: Tensor | None) -> Tensor:
 def retention(kept: Tensor, lengths: Tensor | None, at: Tensor) -> Tensor:
     """Cumulative retention prod_{s = T-lag+1 .. T} f(s), mean over rows and units, (K,): the share of a state that is left.
 
-    It is dc(T)/dc(T - lag) along the way through the unit itself. Rows that are too short for a lag are left out of its mean.
+    It is dc(T)/dc(T - lag) along the direct path through the unit. Rows that are too short for a lag are left out of its mean.
 
     Args:
         kept: f, (T, B, H).

@@ -1,4 +1,4 @@
-"""The arguments of an RNN in the forms that users write, as the time loop takes them; or one sentence on what does not fit."""
+"""Converts the arguments of an RNN from the forms that users write to those of the time loop, or says what does not fit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from gatelab.kernels import check_dense, check_lengths, check_resets
 
 
 def is_single(x: Any, input_size: int, batch_first: bool) -> bool:
-    """Whether the input is one sequence (T, D) and not a batch.
+    """Whether the input is one sequence (T, D) rather than a batch.
 
     Raises:
         UserError: it is neither.
@@ -36,10 +36,10 @@ def is_single(x: Any, input_size: int, batch_first: bool) -> bool:
 def state_of(
     name: str, cell: Cell, given: Tensor | Sequence[Tensor], shape: tuple[int, int, int], single: bool
 ) -> tuple[Tensor, ...]:
-    """A state as a tuple of (layers, B, H); a bare tensor stands for a state of one part.
+    """A state as a tuple of (layers, B, H); a single tensor is accepted as a state of one part.
 
     Raises:
-        UserError: it has other parts or shapes.
+        UserError: its parts or shapes do not fit.
     """
     parts = (given,) if isinstance(given, Tensor) else tuple(given)
     expected = (shape[0], shape[2]) if single else shape
@@ -66,8 +66,8 @@ def lengths_of(given: Any, T: int, B: int, like: Tensor) -> Tensor | None:
     if given is None:
         return None
     lengths = torch.as_tensor(given)
-    check_lengths(lengths, T, B)  # where they are: on a GPU it waits for the device
-    # A copy: the user may use the tensor again before what was recorded is looked at.
+    check_lengths(lengths, T, B)  # on their device: on a GPU this waits for the kernel
+    # A copy: the user may change the tensor before the records are read.
     return lengths.clone() if lengths.device == like.device else lengths.to(like.device)
 
 
@@ -80,14 +80,14 @@ def starts(
     single: bool,
     like: Tensor,
 ) -> tuple[Tensor | None, tuple[Tensor, ...] | None]:
-    """Where rows start again, (B, T), and from which state.
+    """The steps at which rows start again, (B, T), and from which state.
 
     Raises:
-        UserError: a shape or a number format does not fit, or there is a state and no place for it.
+        UserError: a shape or a number format does not fit, or there is a state without resets.
     """
     if resets is None:
         if restart is not None:
-            raise UserError("RNN: restart is the state at resets, and there are none; give `resets`, or `hx` for the first step.")
+            raise UserError("RNN: restart is the state at resets, but none are given; give `resets`, or `hx` for the first step.")
         return None, None
     mask = torch.as_tensor(resets, device=like.device)
     mask = mask[None] if single else mask

@@ -15,7 +15,7 @@ from gatelab.kernels import Flow, Scan, Weights, scan
 class Layer(nn.Module):
     """The weights of one layer and direction.
 
-    They are read as attributes by the names that `cell.shapes` declares, so that whatever stands under such a name is used: a
+    They are read as attributes by the names that `cell.shapes` declares, so that whatever has such a name is used: a
     parameter, a parametrisation, a pruned or normalised weight that a hook computes, a tensor that was computed elsewhere.
     """
 
@@ -41,12 +41,12 @@ class Layer(nn.Module):
             self.write(name, drawn)
 
     def read(self, name: str) -> Tensor:
-        """The weight of that name, whatever it is computed from.
+        """The weight of that name, however it is computed.
 
         Raises:
-            UserError: there is none.
+            UserError: it does not exist.
         """
-        value = self._parameters.get(name)  # the ordinary case, which getattr comes to last
+        value = self._parameters.get(name)  # the usual case, which getattr looks up last
         if value is None:
             value = getattr(self, name, None)
         if not isinstance(value, Tensor):
@@ -59,7 +59,7 @@ class Layer(nn.Module):
         """Gives a weight new values: a parameter, or a parametrisation that can be inverted.
 
         Raises:
-            UserError: it is computed from something that this module does not know.
+            UserError: it is computed in a way that this module does not know.
         """
         if name in self._parameters:
             self.read(name).copy_(value)
@@ -71,7 +71,7 @@ class Layer(nn.Module):
                 return
             except (NotImplementedError, RuntimeError, ValueError) as error:
                 reason = f"its parametrisation cannot take a value ({first_line(error)})"
-        raise UserError(f"RNN: the weight '{name}' cannot be set: {reason}. Set it first, and change how it is computed then.")
+        raise UserError(f"RNN: the weight '{name}' cannot be set: {reason}. Set it first, then change how it is computed.")
 
     def weights(self) -> Weights:
         """All weights as one replica."""
@@ -92,9 +92,9 @@ class Layer(nn.Module):
         resets: Tensor | None,
         restart: tuple[Tensor, ...] | None,
     ) -> tuple[Scan, Weights]:
-        """The time loop over (1, T, B, D), and the weights that it used.
+        """Runs the time loop over (1, T, B, D); also returns the weights that it used.
 
-        Arguments are as of `gatelab.kernels.scan`; the state starts from zeros where s0 is None.
+        The arguments are those of `gatelab.kernels.scan`; the state starts from zeros if s0 is None.
         """
         weights = self.weights()
         if s0 is None:

@@ -1,4 +1,4 @@
-"""To torch's own recurrent modules and back: the same equations, other names and places of the weights."""
+"""Converts to torch's own recurrent modules and back: the equations are the same, names and layout of the weights differ."""
 
 import torch
 from torch import Tensor, nn
@@ -8,15 +8,15 @@ from gatelab.cells import Cell
 from gatelab.errors import UserError
 from gatelab.models._layer import Layer
 
-# Arguments of torch's modules that are equations, and what to write instead.
+# Arguments of torch's modules that change the equations, and what to write instead.
 _EQUATIONS = {
     "proj_size": "no cell projects its output yet; put a Linear behind the RNN",
-    "nonlinearity": "the activation is part of a cell's equations, tanh in 'rnn'; write a cell of your own for another",
+    "nonlinearity": "the activation is part of a cell's equations (tanh in 'rnn'); for another one write your own cell",
 }
 
 
 def without_torch_arguments(cell: str | Cell, options: dict[str, object], known: set[str]) -> dict[str, object]:
-    """The options of a cell, without arguments of torch's modules that have the value that we compute anyway.
+    """The options of a cell, without arguments of torch's modules whose value is what the cell computes anyway.
 
     Raises:
         UserError: an argument asks for equations that the cell does not have.
@@ -29,7 +29,7 @@ def without_torch_arguments(cell: str | Cell, options: dict[str, object], known:
 
 
 def copy_from(module: nn.RNNBase, suffix: str, cell: Cell, layer: Layer) -> None:
-    """Copies one layer: torch's blocks are in our order, its input and hidden parts apart; what is frozen stays frozen."""
+    """Copies one layer: torch's blocks have our order, with input and hidden parts separate. Frozen weights stay frozen."""
     W, R = (getattr(module, f"weight_{kind}_{suffix}") for kind in ("ih", "hh"))
     layer.write("W", W)
     layer.write("R", R)
@@ -47,7 +47,7 @@ def copy_from(module: nn.RNNBase, suffix: str, cell: Cell, layer: Layer) -> None
 
 
 def copy_to(module: nn.RNNBase, suffix: str, cell: Cell, layer: Layer) -> None:
-    """The way back: a bias that torch has twice goes to its first one, and the second is 0."""
+    """Copies one layer to torch: our bias goes to the first of torch's two biases, and the second is 0."""
     with torch.no_grad():
         for name, of in (("W", "ih"), ("R", "hh")):
             weight = getattr(module, f"weight_{of}_{suffix}")

@@ -14,14 +14,14 @@ from gatelab.models.rnn import RNN
 
 @torch.no_grad()
 def initialize(rnn: RNN, init: StandardInit | ChronoInit | UniformGateInit | RetentionInit) -> None:
-    """Sets or draws the biases that an initialisation is about; all else stays as the module drew it.
+    """Sets or draws the biases of an initialisation; everything else stays as the module drew it.
 
     Args:
-        rnn: the recurrent stack, fresh.
+        rnn: the recurrent stack, just initialised.
         init: `standard` sets none.
 
     Raises:
-        UserError: no bias decides how much the cell keeps of its state, or the module has no biases.
+        UserError: no bias decides how much of its state the cell keeps, or the module has no biases.
     """
     match init:
         case StandardInit():

@@ -19,13 +19,13 @@ from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without
 
 
 class LayerTrace(NamedTuple):
-    """Everything inside one layer and direction, in the time order of the input.
+    """The gates and states of one layer and direction, in the time order of the input.
 
     Attributes:
         gates: activated gates by name.
         states: every part of the state after each step, by name.
 
-    Shapes are (T, B, H), or (B, T, H) with `batch_first`. Steps behind the end of a row are not meaningful.
+    Shapes are (T, B, H), or (B, T, H) with `batch_first`. Steps after the end of a row are meaningless.
     """
 
     gates: dict[str, Tensor]
@@ -37,11 +37,11 @@ class RNN(nn.Module):
 
     What differs from torch's modules, and what to write instead:
 
-    - The state is always a tuple, `output, (h,) = rnn(x)`; `nn.GRU` and `nn.RNN` put out a bare tensor, which is accepted as input.
+    - The state is always a tuple, `output, (h,) = rnn(x)`; `nn.GRU` and `nn.RNN` return a tensor, which is accepted as input.
     - It is not an `nn.RNNBase`: parameters are not called `weight_ih_l0`, so code that looks for such names finds nothing. Use
       `rnn.layers` and the names below, `from_torch`, `to_torch`.
-    - What does not fit raises a UserError, which is a RuntimeError and a ValueError.
-    - `lengths` does what packing does, without sorting; a PackedSequence is accepted and put out as well.
+    - Arguments that do not fit raise a UserError, which is a RuntimeError and a ValueError.
+    - `lengths` does what packing does, without sorting; a PackedSequence is accepted and returned as well.
     - Not available: `proj_size`, `nonlinearity="relu"`, `torch.jit.script` (use `torch.export` or `torch.jit.trace`).
 
     Parameters of layer k lie under `layers.<k>` (`layers.<k>_reverse`): `W` (I*H, D), `R` (J*H, F*H), `b` (G*H), the cell's
@@ -104,7 +104,7 @@ class RNN(nn.Module):
             known = {field.name for field in dataclasses.fields(cell if isinstance(cell, Cell) else CELLS.get(cell))}
             cell_options = without_torch_arguments(cell, cell_options, known)
         if isinstance(cell, Cell) and cell_options:
-            raise UserError(f"RNN: give {', '.join(cell_options)} to the Cell itself; options here go with the name of a cell.")
+            raise UserError(f"RNN: give {', '.join(cell_options)} to the Cell itself; options here need the name of a cell.")
         self.cell = cell if isinstance(cell, Cell) else CELLS.build(cell, **cell_options)
         self.cell_name = cell if isinstance(cell, str) else CELLS.name_of(type(cell))
         self.cell.check(self.cell_name)
@@ -139,7 +139,7 @@ class RNN(nn.Module):
             layer.reset_parameters()
 
     def flatten_parameters(self) -> None:
-        """Does nothing: no kernel wants the parameters in one piece. torch's modules have it."""
+        """Does nothing: no kernel needs the parameters in one piece. It exists because torch's modules have it."""
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
@@ -160,7 +160,7 @@ class RNN(nn.Module):
             input: (T, B, D), or (B, T, D) with `batch_first`, or one sequence (T, D), or a PackedSequence.
             hx: initial state, a tuple in the order of `cell.state`, (L * directions, B, H) each, layer by layer; zeros when
                 None. A single tensor is accepted for a cell with one part.
-            lengths: valid steps of each row (B,), integers from 1 to T. A finished row keeps its state and puts out zeros; the
+            lengths: valid steps of each row (B,), integers from 1 to T. A finished row keeps its state and outputs zeros; the
                 reverse direction starts at its last valid step.
             resets: steps at which a row starts again, booleans (B, T) whatever the layout of the input, (T,) for one sequence:
                 a new episode, the next of several packed documents. Such a step reads `restart` in place of the state before it,
@@ -198,7 +198,7 @@ class RNN(nn.Module):
         resets: Tensor | None = None,
         restart: Tensor | Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, LayerTrace]]:
-        """As `forward`, and everything inside: all gates and states of every layer, differentiable.
+        """Like `forward`, but also returns all gates and states of every layer, differentiable.
 
         Returns:
             Output and last state as from `forward`, and a LayerTrace for every layer: "0", "0_reverse", "1", ...
@@ -241,7 +241,7 @@ class RNN(nn.Module):
             module: torch.nn.LSTM, GRU or RNN (tanh); its two biases are added where we have one.
 
         Raises:
-            UserError: no cell computes the module's equations.
+            UserError: no cell has the module's equations.
         """
         names = [name for name in CELLS.names() if CELLS.get(name).peer is type(module)]
         plain = getattr(module, "nonlinearity", "tanh") == "tanh" and not getattr(module, "proj_size", 0)
@@ -277,7 +277,7 @@ class RNN(nn.Module):
             known = ", ".join(name for name in CELLS.names() if CELLS.get(name).peer is not None)
             raise UserError(f"to_torch: torch has no module with the equations of {self.cell_name}. It has one for {known}.")
         like = self.stack()[0].read("W")
-        with warnings.catch_warnings():  # about dropout with one layer, which was said when this module was made
+        with warnings.catch_warnings():  # a warning about dropout with one layer, which was given when this module was made
             warnings.simplefilter("ignore")
             other: nn.RNNBase = peer(  # type: ignore[call-arg]
                 self.input_size,
@@ -341,7 +341,7 @@ class RNN(nn.Module):
         s0 = None if state is None else state_of("state", self.cell, state, shape, single)
         resets, again = starts(self.cell, resets, restart, shape, T, single, inner)
         ends = lengths_of(lengths, T, B, inner)
-        if ends is not None:  # what lies behind the end may be anything, but 0 * NaN would reach the weight gradients
+        if ends is not None:  # values after the end of a row may be anything, but 0 * NaN would reach the weight gradients
             inner = torch.where((torch.arange(T, device=inner.device)[:, None] < ends)[..., None], inner, 0)
         lasts: list[tuple[Tensor, ...]] = []
         records: dict[str, tuple[Record, Weights]] = {}
@@ -376,12 +376,12 @@ class RNN(nn.Module):
         return self._restore(inner, single), last, records, ends
 
     def _restore(self, value: Tensor, single: bool) -> Tensor:
-        """(T, B, ...) in the layout of the input."""
+        """From (T, B, ...) to the layout of the input."""
         return value.squeeze(1) if single else value.transpose(0, 1) if self.batch_first else value
 
 
 def _reversed(value: Tensor, lengths: Tensor | None) -> Tensor:
-    """The valid steps of each row in reverse order, what lies behind them in place; (..., T, B, F)."""
+    """Reverses the valid steps of each row and leaves those after them in place; (..., T, B, F)."""
     if lengths is None:
         return value.flip(-3)
     steps = torch.arange(value.shape[-3], device=value.device)[:, None]

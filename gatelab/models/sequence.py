@@ -16,7 +16,7 @@ class SequenceModel(nn.Module):
         readout: "all" puts the head on every step, "last" on the last state of the top layer (of both directions, if two).
         vocabulary: number of symbols if the inputs are tokens, else None.
         dropout: probability, in front of the head, in training.
-        input_noise: standard deviation of Gaussian noise on the inputs of the RNN, in training; of tokens on their one-hot
+        input_noise: standard deviation of Gaussian noise on the inputs of the RNN, in training; for tokens on their one-hot
             vectors. Drawn again in every forward pass from torch's global generator.
     """
 
@@ -52,7 +52,7 @@ class SequenceModel(nn.Module):
         if self.vocabulary is not None:
             x = nn.functional.one_hot(x, self.vocabulary)
         x = x.to(self.head.weight.dtype)
-        if self.training and self.input_noise:  # without noise nothing is drawn: dropout sees the same random numbers as ever
+        if self.training and self.input_noise:  # without noise nothing is drawn, so that dropout gets the same random numbers
             x = torch.randn_like(x).mul_(self.input_noise).add_(x)
         return x
 

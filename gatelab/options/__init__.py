@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from gatelab.errors import UserError, unknown
 from gatelab.options.bounds import problem, shown
 
-REQUIRED = "???"  # what a configuration has in place of a value that must be given
+REQUIRED = "???"  # OmegaConf's mark for a value that must be given
 
 
 def option(
@@ -36,8 +36,8 @@ def option(
         choices: the accepted strings.
         minimum, maximum: inclusive bounds; `above`, `below`: exclusive ones. `None` as a value is never out of bounds.
         finite: refuses nan, the infinities and what float32 cannot hold.
-        longest: most characters of a text; LONGEST when None. `without`: characters that it must not contain.
-        factory: makes the default, of a list that is not the same each time; the bounds are those of every element.
+        longest: the maximum length of a text; LONGEST when None. `without`: characters that it must not contain.
+        factory: makes the default of a list; the bounds apply to every element.
         extra: further metadata of the field, for the code that declares it.
     """
     bounds = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
@@ -53,7 +53,7 @@ def option(
 class Options:
     """Base of dataclasses whose fields are options: checks every value when it is built.
 
-    A list, which configurations have, becomes a tuple in a frozen class: what is frozen can be hashed, and does not change.
+    In a frozen class a list from a configuration becomes a tuple, so that the object can be hashed and does not change.
 
     Raises:
         UserError: a value has the wrong type, is out of bounds or is not among the choices.
@@ -63,7 +63,7 @@ class Options:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # Seen here alone: the decorator adds an __init__ where there is none. With slots=True it makes the class once more.
+        # Only visible here: later the decorator adds an __init__ where there is none. With slots=True it makes the class again.
         if "__dataclass_params__" not in vars(cls):
             cls.own_init = "__init__" in vars(cls)
 
@@ -78,7 +78,7 @@ class Options:
 
     @classmethod
     def check_class(cls, name: str) -> None:
-        """What a class must have to be an entry of a registry, beside a decorator: nothing here.
+        """Refuses a class that cannot be an entry of a registry. The default accepts every class.
 
         Args:
             name: of the entry, for the message.
@@ -88,7 +88,7 @@ class Options:
         """
 
     def check(self, name: str) -> None:
-        """Whether an entry keeps the contract of its kind; nothing here. `Registry.build` calls it.
+        """Refuses an entry that breaks the contract of its kind. The default accepts all; `Registry.build` calls it.
 
         Args:
             name: of the entry, for the message.
@@ -110,7 +110,7 @@ def _check(owner: str, field: "dataclasses.Field[Any]", value: Any, hint: Any) -
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     accepted = typing.get_args(hint) if union else (hint,)
     plain = tuple(kind for kind in accepted if kind in (int, float, bool, str, type(None)))
-    # int stands for float as everywhere in Python; bool is an int to Python but never to a user.
+    # An int is accepted as a float, as everywhere in Python; a bool is an int in Python, but not to a user.
     fits = isinstance(value, plain) or (float in plain and isinstance(value, int))
     if plain and len(plain) == len(accepted) and (not fits or (isinstance(value, bool) and bool not in plain)):
         names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
@@ -144,8 +144,8 @@ def check_types(what: str, cls: type) -> None:
         if not _holds(hint):
             kind = getattr(hint, "__name__", hint)
             raise UserError(
-                f"{what}: option '{field.name}' is of type {kind}, which a configuration cannot hold. Use int, float, bool, str, a "
-                "list of one of them, or one of these or None; for one of several texts, str with `choices`."
+                f"{what}: option '{field.name}' has type {kind}, which a configuration cannot hold. Use int, float, bool, str, a "
+                "list of one of these, or any of these with None; for one of several words, use str with `choices`."
             )
 
 
@@ -157,7 +157,7 @@ def _holds(hint: Any) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def schema(cls: type, name: str) -> type:
-    """The mutable twin of an options class, as OmegaConf wants it, with the registry name in front; one for each class.
+    """The mutable twin of an options class for OmegaConf, with the registry name as its first field; one for each class.
 
     OmegaConf makes a frozen dataclass read-only, so that Hydra could not override a single option of it.
     """
@@ -173,7 +173,7 @@ def schema(cls: type, name: str) -> type:
 
 
 def derived_at_default(cls: type, values: Mapping[str, Any]) -> list[str]:
-    """The names among some values that are options which no source declares (metadata `derived`), at their default."""
+    """The given options that gatelab adds to a class (metadata `derived`) and that have their default value."""
     derived = {field.name: field.default for field in dataclasses.fields(cls) if field.metadata.get("derived")}
     return [name for name, value in values.items() if name in derived and value == derived[name]]
 

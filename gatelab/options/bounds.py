@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-LONGEST = 255  # characters of a text that declares no other limit: as many as a file name may have
-LARGEST_INT = 2**63 - 1  # what torch and NumPy count with
-LARGEST_FLOAT = 3.4028234663852886e38  # of float32, which models are computed in
-SHOWN = 60  # characters of a value in a message
+LONGEST = 255  # the default maximum length of a text: that of a file name
+LARGEST_INT = 2**63 - 1  # the integers of torch and NumPy
+LARGEST_FLOAT = 3.4028234663852886e38  # of float32, the number format of models
+SHOWN = 60  # the most characters of a value that a message shows
 
 
 def problem(value: Any, meta: Mapping[str, Any]) -> str | None:
-    """What a value must do and does not, as "be at least 1"; None if it is accepted.
+    """The condition that a value does not meet ("be at least 1"); None if it is accepted.
 
     Args:
-        value: of an option.
+        value: the value of an option.
         meta: the metadata of its field.
     """
     if isinstance(value, str):
@@ -54,7 +54,7 @@ def _text_problem(text: str, meta: Mapping[str, Any]) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """A value in a message: as Python writes it, of a long one the beginning."""
+    """A value as a message shows it: its repr, cut off if it is long."""
     if isinstance(value, int) and abs(value) > 10**SHOWN:
         return f"an integer of {len(str(value)) if abs(value) < 10**4000 else 'thousands of'} digits"
     text = repr(value)

@@ -1,4 +1,4 @@
-"""Which process this is, so that another one can find out whether it is still there."""
+"""The identity of this process, by which another one can find out whether it is still alive."""
 
 import os
 import socket
@@ -8,15 +8,15 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """What others need to find out whether this process is still there."""
+    """What another process needs to find out whether this one is still alive."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid()), "boot": _boot()}
 
 
 def process_alive(record: Mapping[str, Any]) -> bool:
-    """Whether the process that `this_process` described may still be there; what cannot be seen from here may."""
+    """Whether the process that `this_process` described may be alive; True if that cannot be seen from here."""
     pid = record.get("pid")
     if not same_machine(record) or not isinstance(pid, int) or os.name != "posix":
-        return True  # elsewhere than on POSIX systems signal 0 would end it
+        return True  # on other systems signal 0 would end the process
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -28,12 +28,12 @@ def process_alive(record: Mapping[str, Any]) -> bool:
 
 
 def same_machine(record: Mapping[str, Any]) -> bool:
-    """Whether its process numbers are ours. Hosts may share a name, and containers on one host have numbers of their own."""
+    """Whether the record has our process numbers. Hosts may share a name, and containers on one host have separate numbers."""
     return record.get("host") == socket.gethostname() and record.get("boot") in (None, _boot())
 
 
 def _boot() -> str | None:
-    """This start of this kernel, and the namespace of process numbers in it; None where the system does not say."""
+    """The current boot of the kernel and the PID namespace of this process; None where the system does not tell."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + f"/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
@@ -41,9 +41,9 @@ def _boot() -> str | None:
 
 
 def _began(pid: int) -> int | None:
-    """When a process began, in ticks since the system did; 0 if only its entry is left; None where the system does not say."""
+    """When a process began, in ticks since the system booted; 0 if it is a zombie; None where the system does not tell."""
     try:
-        # The name of the program, in brackets, may hold anything; behind it stand the state and, 19 further, the time.
+        # The name of the program, in brackets, may contain anything. After it comes the state and, 19 fields later, the time.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return 0 if fields[0] in "ZX" else int(fields[19])
     except (OSError, IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""What of this machine's memory can be had."""
+"""How much memory this process can use."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def available_bytes() -> int:
-    """Memory that can be had without swapping, within the limit of this process's control group if it has one."""
+    """Memory that is available without swapping, within the limits of this process's control groups."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
@@ -26,7 +26,7 @@ def _limits_of_groups() -> list[int]:
     found = []
     for group in _groups():
         with contextlib.suppress(OSError, ValueError):
-            found.append(int((group / "memory.max").read_text()))  # "max" where there is none
+            found.append(int((group / "memory.max").read_text()))  # "max" means no limit
     return found
 
 
@@ -35,7 +35,7 @@ def _left_in_groups() -> list[int]:
     found = []
     for group in _groups():
         with contextlib.suppress(OSError, ValueError):
-            limit = int((group / "memory.max").read_text())  # "max" where there is none
+            limit = int((group / "memory.max").read_text())  # "max" means no limit
             kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
             found.append(limit - int((group / "memory.current").read_text()) + int(kept.get("inactive_file", 0)))
     return [max(0, left) for left in found]

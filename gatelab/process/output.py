@@ -1,7 +1,7 @@
-"""Lines for the terminal and for logs, in which text from outside is shown and never obeyed.
+"""Lines for the terminal and for logs, in which control characters of untrusted text are shown and never obeyed.
 
-Names, labels and error texts of runs come from files that others may have written. An escape sequence among them could rewrite
-the screen, and a carriage return could replace the line that it stands in. See `console.py` for what Rich draws.
+Names, labels and error texts of runs come from files that others may have written. An escape sequence in them could rewrite
+the screen, and a carriage return could overwrite its line. See `console.py` for what Rich draws.
 """
 
 import json
@@ -12,21 +12,21 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-# All control characters but the tab and the line feed; marks that reverse the order of characters; halves of surrogate pairs,
-# which Python makes of file names that are not UTF-8 and no terminal can be sent.
+# All control characters but the tab and the line feed; marks that reverse the order of characters; surrogates,
+# which Python puts into file names that are not UTF-8 and which cannot be written to a terminal.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    """The text with every character that a terminal would obey written out: "\\x1b[31m" for the escape sequence of red."""
+    """The text with every character that a terminal would obey escaped: "\\x1b[31m" for the escape sequence of red."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def say(*lines: str, stderr: bool = False) -> None:
-    """Prints lines as they are, of any length.
+    """Prints lines without wrapping them.
 
     Args:
-        lines: without a line break at their end.
+        lines: without a trailing line break.
         stderr: print to the standard error.
     """
     stream = sys.stderr if stderr else sys.stdout
@@ -52,7 +52,7 @@ def without_nan(value: Any) -> Any:
 
 
 class LogFormatter(logging.Formatter):
-    """Formats a record as `logging.Formatter` does, with what a terminal would obey written out."""
+    """Formats a record as `logging.Formatter` does, with every character that a terminal would obey escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line or lines of a record."""

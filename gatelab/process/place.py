@@ -1,7 +1,7 @@
-"""Which process of how many this is, where several train one run together.
+"""The place of this process in a team of processes that train one run together.
 
 Whether several processes belong together is never guessed from the variables of a scheduler: a user who types `gatelab train` in an
-allocation of eight tasks wants one process. They do if torchrun started this process, or if a launcher has declared it.
+allocation of eight tasks wants one process. Only torchrun and launchers (`declare`) make a team.
 """
 
 import os
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """The place of this process among those that train a run.
+    """The place of a process in its team.
 
     Attributes:
         rank: 0 .. size - 1; process 0 leads: it alone writes.
-        size: how many there are, at least 2.
-        local_rank: which it is of those on its node.
+        size: the number of processes, at least 2.
+        local_rank: its rank among those on its node.
         address, port: where their common store is found.
         hosted: whether process 0 has to host that store; torchrun does so itself.
     """
@@ -32,7 +32,7 @@ _declared: Place | None = None
 
 
 def declare(place: Place | None) -> None:
-    """Says what this process is, for a launcher that knows; None: again what the environment says."""
+    """Sets the place of this process, for a launcher that knows it; None: read it from the environment again."""
     global _declared
     _declared = place
 
@@ -55,6 +55,6 @@ def place() -> Place | None:
 
 
 def leads() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this process is the one that writes and prints."""
     here = place()
     return here is None or here.rank == 0

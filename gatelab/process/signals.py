@@ -10,11 +10,11 @@ from types import FrameType
 
 from gatelab.errors import Stopped
 
-# Ctrl-C, a scheduler or a launcher, a terminal that was closed.
+# Sent by Ctrl-C, by a scheduler or launcher, and when a terminal is closed.
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-# A launcher and the terminal may both send one; from here on a further one is somebody who is tired of waiting for the end.
+# A launcher and the terminal may both send one. A further one after this time comes from a user who is tired of waiting.
 IMPATIENT_SECONDS = 2.0
-# What is raised in a __del__ is printed and dropped by Python: the signal is sent again, this much later.
+# Python prints and drops what is raised in a __del__: the signal is sent again after this time.
 AGAIN_SECONDS = 0.01
 
 _asked: tuple[int, float] | None = None  # which signal, and when
@@ -25,13 +25,13 @@ _installed = False
 def stoppable(*more: signal.Signals) -> Iterator[None]:
     """Has SIGINT, SIGTERM and SIGHUP raise `Stopped`, so that runs can note that they were stopped.
 
-    Inside of itself, and in threads, it does nothing. A signal that is ignored (nohup) stays so.
+    Nested, and in threads, it does nothing. A signal that is ignored (nohup) stays ignored.
 
     Args:
         more: other signals that a cluster sends for the same purpose.
 
     Raises:
-        Stopped: when such a signal comes; at the end if something swallowed that.
+        Stopped: when such a signal arrives; at the end of the block if something swallowed it.
     """
     global _asked, _installed
     if _installed or threading.current_thread() is not threading.main_thread():
@@ -43,7 +43,7 @@ def stoppable(*more: signal.Signals) -> Iterator[None]:
     try:
         yield
         check()
-    except Exception:  # what a library, NumPy's C for one, makes of an import that is broken off
+    except Exception:  # raised by a library (NumPy's C code, for one) whose import was interrupted
         check()
         raise
     finally:
@@ -53,19 +53,19 @@ def stoppable(*more: signal.Signals) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raises Stopped if a signal has come and something, a callback from C for example, swallowed what it raised."""
+    """Raises Stopped if a signal has arrived and something, such as a callback from C, swallowed its exception."""
     stopped = asked()
     if stopped is not None:
         raise stopped
 
 
 def asked() -> Stopped | None:
-    """What a signal that has come raised; None if there was none."""
+    """The exception of the signal that has arrived; None if there was none."""
     return Stopped(_asked[0]) if _installed and _asked is not None else None
 
 
 def passed_on(number: int) -> Stopped:
-    """As if this signal had come here: another process of the run got it. What is raised for it is returned."""
+    """Notes a signal that another process of the run received, and returns the exception to raise for it."""
     global _asked
     if _installed and _asked is None:
         _asked = number, time.monotonic()
@@ -80,13 +80,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
         again.start()
         return
     if _asked is not None and time.monotonic() - _asked[1] < IMPATIENT_SECONDS:
-        return  # it is on its way: what is noted at the end must not be broken off
+        return  # the process is already ending, and must not be interrupted while it notes how
     _asked = number, time.monotonic()
     raise Stopped(number)
 
 
 def _dropped(frame: FrameType | None) -> bool:
-    """Whether Python would drop what is raised here: something is just being deleted."""
+    """Whether Python would drop what is raised here, because an object is being deleted."""
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             return True

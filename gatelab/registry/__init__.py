@@ -1,6 +1,6 @@
 """Names to classes: a folder is scanned, a file stem is the name, users' own files can be added.
 
-The whole of gatelab finds its own objects through this room: `cell=cifg` is the class in `gatelab/cells/cifg.py`
+All of gatelab finds its own objects through this room: `cell=cifg` is the class in `gatelab/cells/cifg.py`
 (`gatelab.registry.plugins` loads files of users).
 """
 
@@ -29,7 +29,7 @@ class Registry(Generic[T]):
         base: the class that entries derive from, or where it is (`gatelab.cells._cell:Cell`), imported with the first entry. A file
             holds exactly one, its stem is the name.
 
-    An installed package offers more through the entry-point group of the same name as `package`, and `add` takes a file.
+    Installed packages add entries through the entry-point group named like `package`; `add` adds the class of a file.
     """
 
     def __init__(self, kind: str, package: str, base: type[T] | str) -> None:
@@ -57,7 +57,7 @@ class Registry(Generic[T]):
         """
         if not isinstance(name, str):
             what = f"the class {name.__name__}; call it" if inspect.isclass(name) else f"of type {type(name).__name__}"
-            raise UserError(f"A {self.kind} is given by its name or as an object, but this is {what}.")
+            raise UserError(f"A {self.kind} must be a name or an object, but this is {what}.")
         if name in self._added:
             return self._added[name][0]
         if name not in self._files():
@@ -94,14 +94,14 @@ class Registry(Generic[T]):
             entry = cls(**options)
         except UserError:
             raise
-        except Exception as error:  # in a __post_init__ of the user's
+        except Exception as error:  # in the user's __post_init__
             what = f"{type(error).__name__}: {error}"
             raise UserError(f"{self.kind} '{name}' cannot be built from {options or 'its defaults'}: {what}.") from error
         entry.check(name)
         return entry
 
     def name_of(self, cls: type) -> str:
-        """The registry name of a class: that it was added or installed under, or its file stem; else the name of the class."""
+        """The registry name of a class: the one it was added or installed under, or its file stem; else the class name."""
         for name, (added, _) in self._added.items():
             if added is cls:
                 return name
@@ -127,23 +127,23 @@ class Registry(Generic[T]):
         self._added[name] = (self._checked(cls, name, source), source)
 
     def source(self, name: str) -> str | None:
-        """What `add` was given as the source of a name; None for a name that was not added."""
+        """The source that `add` was given for a name; None for a name that was not added."""
         return self._added[name][1] if name in self._added else None
 
     def is_built_in(self, name: str) -> bool:
-        """Whether the name comes with gatelab, or is not known at all: neither a user's file nor another package has it."""
+        """Whether the name is gatelab's own or unknown: neither a user's file nor another package defines it."""
         return name not in self._added and (name in self._files() or name not in self._installed)
 
     def added(self) -> dict[str, tuple[type[T], str]]:
-        """All that was added, for `restore`."""
+        """All entries that were added, for `restore`."""
         return dict(self._added)
 
     def restore(self, entries: Mapping[str, tuple[type[T], str]]) -> None:
-        """Makes these what was added, and nothing else."""
+        """Replaces the added entries by these."""
         self._added = dict(entries)
 
     def entries(self, module: types.ModuleType) -> list[type[T]]:
-        """The public classes of this registry's kind that a module itself defines."""
+        """The public classes of this kind that the module itself defines."""
         own = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__]
         return [cls for cls in dict.fromkeys(own) if issubclass(cls, self.base) and not cls.__name__.startswith("_")]
 
@@ -153,13 +153,13 @@ class Registry(Generic[T]):
 
     @functools.cached_property
     def _installed(self) -> dict[str, Any]:
-        """Entry points by name, read once: that opens the metadata of every package there is."""
+        """Entry points by name, read once, because that opens the metadata of every installed package."""
         return {point.name: point for point in entry_points(group=self.package)}
 
     def _checked(self, cls: Any, name: str, source: str) -> type[T]:
         if not (inspect.isclass(cls) and issubclass(cls, self.base)):
             raise UserError(f"{source} is not a {self.kind}: it must be a dataclass derived from {self.base.__name__}.")
-        # Every subclass inherits being a dataclass; without a decorator of its own its options would not be fields.
+        # A subclass of a dataclass counts as one; but without a decorator of its own its options are not fields.
         if "__dataclass_params__" not in vars(cls):
             raise UserError(
                 f"{source} is not a {self.kind}: it must be a dataclass. Write @dataclass(frozen=True) above class {cls.__name__}."

@@ -1,4 +1,4 @@
-"""Modules of plugins, each in a package of its own, whose imports of what lies beside them are directed into that package."""
+"""Imports plugins, each into a package of its own. What a plugin imports from its folder goes into that package, too."""
 
 import ast
 import contextlib
@@ -23,7 +23,7 @@ _packages: dict[str, Plugin] = {}  # by the name of the package that its modules
 
 @contextlib.contextmanager
 def modules(plugin: Plugin) -> Iterator[types.ModuleType]:
-    """The module of a plugin, imported unless that was done before; what is imported goes again when the block raises."""
+    """The module of a plugin, imported unless it was imported before; if the block raises, the imports are undone."""
     package = _PREFIX + hashlib.sha256(str(plugin.path).encode()).hexdigest()[:10]
     name = f"{package}.{plugin.name}"
     if package in _packages and _packages[package].sources == plugin.sources and name in sys.modules:
@@ -50,7 +50,7 @@ def _within(package: str) -> list[str]:
 
 def _execute(package: str, name: str, plugin: Plugin) -> types.ModuleType:
     root = types.ModuleType(package)
-    root.__path__ = []  # `_Finder` alone finds what is in it
+    root.__path__ = []  # only `_Finder` finds its modules
     sys.modules[package] = root
     given = plugin.path
     try:
@@ -69,7 +69,7 @@ def _execute(package: str, name: str, plugin: Plugin) -> types.ModuleType:
 
 
 def _remedy(error: BaseException) -> str:
-    """What to write instead of a class that `dataclass` refuses: one that is not frozen, an option without a type."""
+    """The remedy where `dataclass` refuses a class that is not frozen or has an option without a type."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not frames or frames[-1].f_globals.get("__name__") != "dataclasses":
         return ""
@@ -77,7 +77,7 @@ def _remedy(error: BaseException) -> str:
 
 
 def _where(error: BaseException, plugin: Plugin) -> str:
-    """The last line of the user's own that led to the error."""
+    """The last line of the user's files that led to the error."""
     files = {str(file): name for file, name in zip(plugin.files, plugin.sources, strict=True)}
     found, trace = "", error.__traceback__
     while trace is not None:
@@ -88,7 +88,7 @@ def _where(error: BaseException, plugin: Plugin) -> str:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of plugins, from what was read of them."""
+    """Finds the modules of plugins among the sources that were read."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
         package, _, rest = fullname.partition(".")
@@ -96,7 +96,7 @@ class _Finder(MetaPathFinder):
         if plugin is None or not rest:
             return None
         base = rest.replace(".", "/")
-        # The plugin itself before a package of its name beside it.
+        # The plugin itself comes before a package of the same name beside it.
         names = (f"{base}.py",) if rest == plugin.name else (f"{base}/__init__.py", f"{base}.py")
         name = next((name for name in names if name in plugin.sources), None)
         if name is None:
@@ -123,7 +123,7 @@ sys.meta_path.append(_Finder())
 
 
 def _redirect(tree: ast.Module, package: str, folder: Path) -> None:
-    """Makes `import helper` import the module of that name in the plugin's package, where it lies beside the plugin."""
+    """Makes `import helper` import the module of the plugin's package if there is such a file beside the plugin."""
     for node in ast.walk(tree):
         for _, value in ast.iter_fields(node):
             if isinstance(value, list) and any(isinstance(item, (ast.Import, ast.ImportFrom)) for item in value):

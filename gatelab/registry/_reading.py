@@ -1,4 +1,4 @@
-"""Plugins as they lie there: what belongs to them, and what of them decides a result. Nothing is executed."""
+"""Reads plugins: which files belong to one, and the digest of what decides a result. Nothing is executed."""
 
 import ast
 import difflib
@@ -16,13 +16,13 @@ from typing import Any
 from gatelab.errors import UserError
 
 _STEM = re.compile(r"[\w-]+")
-_BARE = ("kind", "type_comment")  # fields of a syntax tree that only say how something was written
+_BARE = ("kind", "type_comment")  # fields of a syntax tree that only record how the source was written
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A user's file and the modules beside it that it imports, as they were when they were read.
+    """A user's file and the modules beside it that it imports, with the contents they had when they were read.
 
     Attributes:
         path: of the file, absolute.
@@ -36,7 +36,7 @@ class Plugin:
 
     @property
     def name(self) -> str:
-        """What it defines is called so."""
+        """The name of the class that it defines."""
         return self.path.stem
 
     @property
@@ -55,10 +55,10 @@ def absolute(path: str | Path, folder: str | Path = "") -> Path:
 
 
 def read_plugin(path: str | Path) -> Plugin:
-    """Reads a user's file and what it imports of its own folder, and executes nothing.
+    """Reads a user's file and the modules that it imports from its own folder, and executes nothing.
 
     Raises:
-        UserError: the file is missing, or one of them is not Python.
+        UserError: the file is missing, or one of the files is not valid Python.
     """
     file = absolute(path)
     _check_file(path, file)
@@ -84,7 +84,7 @@ def _check_file(given: str | Path, file: Path) -> None:
     if not os.path.isfile(file) or file.suffix != ".py":
         raise UserError(f"plugins: '{given}' is not a Python file. {remedy}")
     if not _STEM.fullmatch(file.stem):
-        raise UserError(f"plugins: '{given}' has a name that a cell or a task cannot have. Use letters, digits, _ and - in it.")
+        raise UserError(f"plugins: '{given}' has a name that a cell or task cannot have. Use only letters, digits, _ and -.")
 
 
 def _python_files(folder: Path) -> list[str]:
@@ -108,9 +108,9 @@ def _parsed(given: str | Path, file: Path) -> tuple[bytes, ast.Module]:
 
 
 def _tokens(tree: ast.AST) -> Iterator[bytes]:
-    """The syntax tree without positions, layout and docstrings; the same for all versions of Python, unlike `ast.dump`.
+    """The syntax tree without positions, layout and docstrings. Unlike `ast.dump`, it is the same in all versions of Python.
 
-    Without recursion: a sum of a thousand terms is a tree of a thousand levels.
+    It does not recurse: a sum of a thousand terms is a tree of a thousand levels.
     """
     stack: list[Any] = [tree]
     while stack:
@@ -125,7 +125,7 @@ def _tokens(tree: ast.AST) -> Iterator[bytes]:
         elif isinstance(item, list):
             yield f"list/{len(item)}".encode()
             stack += reversed(item)
-        elif type(item) is int:  # in decimals Python would refuse more than 4300
+        elif type(item) is int:  # Python refuses to write more than 4300 decimals
             yield f"int:{item:x}".encode()
         else:
             yield f"{type(item).__name__}:{item!r}".encode("utf-8", "surrogatepass")
@@ -140,7 +140,7 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
 
 
 def _imported(tree: ast.Module, folder: Path, name: str) -> set[str]:
-    """The files in the folder that a module of it imports, at its top or anywhere in it."""
+    """The files of the folder that a module of it imports, at its top or in functions."""
     found: set[str] = set()
     package = list(Path(name).parent.parts)  # of the module, within the folder
     for node in ast.walk(tree):
@@ -171,7 +171,7 @@ def _file_of(folder: Path, parts: Sequence[str]) -> str | None:
 
 
 def is_beside(folder: Path, module: str) -> bool:
-    """Whether a module is found in the folder: not if the standard library or an installed package has it."""
+    """Whether a module is looked up in the folder: not if the standard library or an installed package has it."""
     top = module.partition(".")[0]
     file = _file_of(folder, [top])
     if file is None or top in sys.stdlib_module_names:

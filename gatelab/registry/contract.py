@@ -1,4 +1,4 @@
-"""What the contracts of cells and tasks have in common: how a broken one is reported, and what every class must be."""
+"""What the contracts of cells and tasks share: how a violation is reported, and what every class must fulfil."""
 
 import dataclasses
 import inspect
@@ -9,11 +9,11 @@ from gatelab.options import Options
 
 
 class BrokenError(Exception):
-    """The contract is broken.
+    """A class or an object breaks its contract.
 
     Args:
         message: what is wrong, without the name of the cell or task and without a full stop.
-        where: file and line, where it is known better than by those who catch it.
+        where: file and line, if the caller that catches it does not know them.
     """
 
     def __init__(self, message: str, where: str | None = None) -> None:
@@ -27,7 +27,7 @@ class BrokenError(Exception):
 
 
 def class_place(cls: type) -> str | None:
-    """File and line of a class, or of its first method where its source is not at hand."""
+    """File and line of a class, or of its first method if its source is not available."""
     try:
         return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
     except (OSError, TypeError):  # typed into a prompt
@@ -42,7 +42,7 @@ def place(function: Any) -> str | None:
 
 
 def line_in(files: Collection[str | None], error: BaseException) -> str | None:
-    """The innermost line of these files that an exception passed through; None if there is none."""
+    """The innermost line in these files that an exception passed through; None if there is none."""
     trace, found = error.__traceback__, None
     while trace is not None:
         if trace.tb_frame.f_code.co_filename in files:
@@ -67,7 +67,7 @@ def kind_of(value: Any) -> str:
 
 
 def base_of(cls: type) -> Any:
-    """The class of the contract itself, Cell or Task: the one that derives from Options directly."""
+    """The class that declares the contract, Cell or Task: the one that derives directly from Options."""
     return next(owner for owner in cls.__mro__ if Options in owner.__bases__)
 
 
@@ -97,6 +97,6 @@ def _check_option(cls: type, name: str) -> None:
     for owner in owners:
         if name in vars(owner) and name not in {field.name for field in dataclasses.fields(owner)}:
             raise BrokenError(
-                f"the option '{name}' must have another name: it would hide `{name}` of {owner.__name__}; if it is not meant to be "
+                f"the option '{name}' must have another name: it would hide `{name}` of {owner.__name__}. If it is not meant to be "
                 "an option, write it without an annotation"
             )

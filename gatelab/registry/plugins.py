@@ -1,10 +1,10 @@
-"""Users' own files: read with the modules beside them that they import, told apart by what they compute, and loaded.
+"""Users' own files: read together with the modules beside them that they import, identified by a digest, and loaded.
 
 A plugin is a Python file that defines a cell or a task; its file stem is the name in the registry. It may import the modules in
 its own folder. They are found for it alone: the folder never enters `sys.path`, a module of the standard library or of an
 installed package wins over one beside the plugin, and files of one name beside two plugins are two modules.
 
-Reading executes nothing, so that a file can be compared with what a run was trained with, and shown to the user, before it runs.
+Reading executes nothing: before a file is run, it can be shown to the user and compared with the one a run was trained with.
 """
 
 import contextlib
@@ -25,19 +25,19 @@ _loaded: dict[str, Plugin] = {}  # by the real path
 
 
 def load_plugin(path: str | Path | Plugin, registries: Iterable[Registry[Any]]) -> Plugin:
-    """Loads a user's file and adds what it defines under its file stem.
+    """Loads a user's file and adds the classes that it defines under its file stem.
 
-    A file that was loaded before is executed again only when it, or a module beside it that it imports, has changed.
+    A file that was loaded before is executed again only if it, or a module beside it that it imports, has changed.
 
     Args:
         path: a Python file that defines one entry of at least one of the registries, or what `read_plugin` has read of it.
-        registries: where to look for a home for the classes found.
+        registries: the registries that its classes may belong to.
 
     Returns:
-        What was read: its digest enters the identity of a run, since other equations are another run.
+        The plugin. Its digest enters the identity of a run, since other equations make another run.
 
     Raises:
-        UserError: the file is missing, cannot be imported or defines nothing that fits. Nothing of it stays behind.
+        UserError: the file is missing, cannot be imported or defines nothing that fits. Then nothing of it is kept.
     """
     registries = tuple(registries)
     plugin = path if isinstance(path, Plugin) else read_plugin(path)
@@ -60,7 +60,7 @@ def loaded(source: str) -> Plugin | None:
 
 @contextlib.contextmanager
 def only_for_now(plugins: Sequence[Plugin], registries: Sequence[Registry[Any]]) -> Iterator[None]:
-    """What these plugins define stands for its names, whatever was added under them before, until the end."""
+    """Registers these plugins for the duration of the block, in place of whatever was added under their names."""
     before, files = [(registry, registry.added()) for registry in registries], dict(_loaded)
     names = {plugin.name for plugin in plugins}
     try:

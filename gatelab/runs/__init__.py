@@ -21,15 +21,15 @@ their format, `"format": 1`. A file of a newer format is not read and not replac
 
 A later record of the same step wins: a run that resumed from a checkpoint repeats the steps after it.
 
-These directories are the ledger of a sweep, and the only truth about it: launchers and schedulers lose jobs and call failed ones
-completed. A run is
+These directories are the ledger of a sweep and the only truth about it: launchers and schedulers lose jobs and report failed ones
+as completed. A run is
 
 - `queued`: waiting to be trained,
-- `running`: host, process and time of its last heartbeat say whether it still is,
+- `running`: host, process and time of its last heartbeat show whether it still is,
 - `finished`: it has a summary,
 - `failed`: cause, error, traceback and step say why,
 - `preempted`: stopped from outside (Ctrl-C, SIGTERM, a time limit); it resumes from its last checkpoint,
-- `pruned`: ended early by a search, which has seen enough of it.
+- `pruned`: ended early by a search that has seen enough.
 """
 
 from gatelab.runs.declared import Scale, Shape

@@ -1,8 +1,8 @@
-"""What a task declares of its score and `compare` needs to know: words in the summary of a run."""
+"""What a task declares about its score, for `compare`: words in the summary of a run."""
 
 from typing import Literal
 
 # On which scale scores are averaged and compared.
 Scale = Literal["linear", "log", "logit"]
-# How scores of runs that differ in their seed alone scatter: around one value, or in any way.
+# How the scores of runs that differ only in their seed scatter: around one value, or in any way.
 Shape = Literal["any", "single"]

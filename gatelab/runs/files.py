@@ -1,4 +1,4 @@
-"""Files of a run directory: written whole or not at all, and read without trust in who wrote them."""
+"""Files of a run directory: written whole or not at all, and read without trust in their writer."""
 
 import contextlib
 import errno
@@ -20,19 +20,19 @@ from gatelab.errors import UserError
 from gatelab.options.bounds import shown
 
 FORMAT = 1  # of the JSON files of runs and sweeps
-_LONGEST_NAME = 200  # bytes; file systems take 255, and names are made longer
-_BEGINNING = 64 * 1024  # bytes that a run writes before its first step: Hydra's files, the configuration, where it comes from
+_LONGEST_NAME = 200  # bytes; file systems take 255, and names get prefixes and suffixes
+_BEGINNING = 64 * 1024  # bytes that a run writes before its first step: Hydra's files, configuration, provenance
 
 _log = logging.getLogger(__name__)
 
 
 class NewerFormatError(UserError):
-    """A file that a newer version of gatelab wrote: it can be neither read nor replaced."""
+    """A newer version of gatelab wrote this file: it can be neither read nor replaced."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to, renamed at the end: a reader sees the old file or the new one, never a half."""
+    """A temporary name to write to, renamed at the end: a reader sees the old file or the new one, never a part."""
     with _temporary(path) as name:
         yield name
         os.replace(name, path)
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """A new name beside a file, gone at the end."""
+    """A new name beside a file, removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = new_file(path.parent, f".{path.name}.", path.suffix)
     os.close(handle)
@@ -51,9 +51,9 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def new_file(folder: Path, prefix: str, suffix: str = "") -> tuple[int, Path]:
-    """A file that was not there, open for reading and writing, with the permissions that the umask leaves.
+    """Creates a file, open for reading and writing, with the permissions that the umask leaves.
 
-    `tempfile` makes files for their owner alone, and renaming them takes that along.
+    `tempfile` creates files that only their owner can read, and renaming keeps that.
 
     Returns:
         The descriptor, and the file.
@@ -65,7 +65,7 @@ def new_file(folder: Path, prefix: str, suffix: str = "") -> tuple[int, Path]:
 
 
 def permissions(folder: Path) -> int:
-    """What a new file in a folder has: the umask alone cannot be asked for without setting it."""
+    """The permissions of a new file in a folder: the umask itself cannot be read without setting it."""
     handle, path = new_file(folder, ".permissions.")
     try:
         return stat.S_IMODE(os.fstat(handle).st_mode)
@@ -81,7 +81,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_new_json(path: Path, value: Any) -> bool:
-    """Writes a JSON file unless there is one; of several processes one does. Returns whether it was this one."""
+    """Writes a JSON file unless it exists; one of several processes does. Returns whether it was this one."""
     with _temporary(path) as temporary:
         temporary.write_text(_text(value))
         try:
@@ -96,19 +96,19 @@ def write_new_json(path: Path, value: Any) -> bool:
 
 
 def overwrite_json(path: Path, value: Any) -> None:
-    """Writes a short JSON file over an older one, in the block that it has: all that can be done on a full disk."""
+    """Overwrites a short JSON file in place, in the block that it has: all that is possible on a full disk."""
     with open(path, "r+b") as file:
         file.write(_text(value).encode())
         file.truncate()
 
 
 def check_writable(folder: Path) -> Path:
-    """Refuses a folder in which no run could begin; it, and those above it, need not exist yet, and are not made.
+    """Refuses a folder in which no run could begin. The folder and its parents need not exist, and are not created.
 
-    Permissions alone do not tell: the super-user has them on a read-only disk as well.
+    Permissions are not enough to tell: the super-user has them on a read-only disk as well.
 
     Returns:
-        The folder, or as much of it as there is: on the disk that it would be on.
+        The folder, or its nearest parent that exists: it lies on the same disk.
 
     Raises:
         UserError: with the reason.
@@ -133,10 +133,10 @@ def is_folder_name(name: str) -> bool:
 
 
 def check_folder_name(what: str, name: str) -> None:
-    """Refuses a name that is not fit for a folder of its own.
+    """Refuses a text that cannot be the name of a folder.
 
     Args:
-        what: is named so, for the message.
+        what: what is named, for the message.
 
     Raises:
         UserError: it is empty or too long, would lead elsewhere, be hidden, be taken for an option, or holds control characters.
@@ -150,7 +150,7 @@ def check_folder_name(what: str, name: str) -> None:
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, or the share of it that the user has, is full."""
+    """Whether an error says that a disk is full, or the user's quota used up."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -158,7 +158,7 @@ def full_disk(error: OSError, run: Path | None = None) -> str:
     """The message for a full disk.
 
     Args:
-        error: its file name, if it has one, is shown.
+        error: the message shows its file name, if it has one.
         run: the directory of the run that ends with this message; None if no run records it.
     """
     name = error.filename or run
@@ -188,18 +188,18 @@ def float_or_none(value: object) -> float | None:
 
 
 def int_or_none(value: object) -> int | None:
-    """As `float_or_none`, for a whole number."""
+    """Like `float_or_none`, for a whole number."""
     return value if isinstance(value, int) else None
 
 
 class Lines:
     """A file of records, one a line, that is appended to.
 
-    What a kill or another program left of a line is taken out first. There is no buffer: a line is handed to the system at once
+    A broken line that a kill or another program left is removed first. Lines are not buffered: each is handed to the system at once
     and whole, so that it survives a kill.
 
     Args:
-        path: made when missing.
+        path: created when missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -212,18 +212,18 @@ class Lines:
         """Adds a record.
 
         Raises:
-            OSError: the disk is full, for example.
+            OSError: for example, the disk is full.
         """
         try:
             text = json.dumps(record, allow_nan=False)
-        except (TypeError, ValueError):  # rarely: to look at every number first takes longer than to write it
+        except (TypeError, ValueError):  # rare: to check every number first takes longer than to write it
             text = json.dumps(_json_ready(record), allow_nan=False)
         line = (text + "\n").encode()
         if self._file.write(line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def close(self) -> None:
-        """Nothing can be added any more."""
+        """Closes the file."""
         self._file.close()
 
 
@@ -293,7 +293,7 @@ def records(path: Path, families: Iterable[str] = (), only_last: bool = False) -
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return
-    first = max(len(lines) - 2, 0) if only_last else 0  # behind the last line break there is nothing, or half a line
+    first = max(len(lines) - 2, 0) if only_last else 0  # after the last line break comes nothing, or half a line
     wanted = re.compile(b'"(?:%s)/' % "|".join(map(re.escape, families)).encode()) if families else None
     for number, line in enumerate(lines[first:], first + 1):
         if not line or (wanted is not None and line.endswith(b"}") and not wanted.search(line)):

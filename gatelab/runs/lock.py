@@ -1,16 +1,16 @@
-"""Which process works in a directory: one at a time, on any host, and only a living one.
+"""The lock of a directory: one process at a time works in it, on any host, and a dead one loses the lock.
 
 ```
 <directory>/lock-<n>    host and process of the n-th holder; its time of change is the holder's heartbeat
 ```
 
 The file of the highest number names the holder. A process that finds the lock free (`{"free": true}`) or its holder dead creates
-the next file by a hard link, which only one process can: a living lock is never taken away by a process that looked at its
-predecessor. flock is not used: several shared file systems lack it, or do not pass it on between hosts.
+the next file by a hard link, which only one process can do: a process that looked at the predecessor of a living lock
+cannot take that lock away. flock is not used: several shared file systems lack it, or do not share it between hosts.
 
-A holder on this machine is dead when its process is gone, or is not the one that began at that time: its number may be another's
-by now. A holder on another machine is seen through its heartbeat alone. The clock of the file system gives the age, against a
-file written at this moment, and the lock is broken only if the next heartbeats do not come either: a clock that is wrong, or is
+A holder on this machine is dead when its process is gone, or began at another time: its number may have been given to another
+process. Of a holder on another machine only the heartbeat is visible. The clock of the file system gives its age, against a
+file written at this moment, and the lock is broken only if the next heartbeats are missing as well: a clock that is wrong, or is
 set while runs are being trained, breaks no lock.
 """
 
@@ -29,23 +29,23 @@ from gatelab.process.identity import process_alive, same_machine, this_process
 from gatelab.runs.files import new_file
 
 HEARTBEAT_SECONDS = 5.0
-LOCK_SILENT_SECONDS = 60.0  # from here on a holder that cannot be seen counts as dead
+LOCK_SILENT_SECONDS = 60.0  # without a heartbeat, until a holder on another machine counts as dead
 _FREE = {"free": True}
 
 
 class RunBusyError(UserError):
-    """Another process, which is alive, is training this run."""
+    """Another living process is training this run."""
 
 
 class RunLock:
-    """The lock of a directory, taken at once and held until `release`, with a heartbeat from a thread of its own.
+    """The lock of a directory, taken at once and held until `release`, with a heartbeat from a separate thread.
 
     Args:
         directory: it must exist.
         beat: called from that thread at every heartbeat; what it raises is ignored.
 
     Attributes:
-        lost: whether another process took this one for dead and took the lock: it must not write there any more.
+        lost: whether another process took this one for dead and took the lock: this one must no longer write there.
 
     Raises:
         RunBusyError: a living process holds it.
@@ -62,7 +62,7 @@ class RunLock:
         self._thread.start()
 
     def release(self) -> None:
-        """Lets others have it; a second call does nothing."""
+        """Frees the lock; a second call does nothing."""
         if self._stop.is_set() or os.getpid() != self._pid:  # a forked child holds nothing
             return
         self._stop.set()
@@ -84,8 +84,8 @@ class RunLock:
                 self.lost = self._superseded()
                 if self.lost:
                     return
-                os.utime(self._path)  # without a time of ours: the file system's own clock
-            except OSError:  # a server that is away for a moment
+                os.utime(self._path)  # no explicit time: the file system's clock
+            except OSError:  # the file server does not answer for a moment
                 continue
             if self._beat is not None:
                 with contextlib.suppress(Exception):
@@ -117,9 +117,9 @@ def _take(directory: Path) -> Path:
         own = directory / f"lock-{1 if latest is None else _lock_number(latest) + 1}"
         try:
             _write(own, this_process(), _link)
-        except FileExistsError:  # somebody was faster
+        except FileExistsError:  # another process was faster
             continue
-        if _latest(directory) != own:  # somebody was much faster: this number had been used and cleared away
+        if _latest(directory) != own:  # others were much faster: this number was used and removed again
             own.unlink(missing_ok=True)
             continue
         for path in directory.glob("lock-*"):
@@ -139,7 +139,7 @@ def _lock_number(path: Path) -> int:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The record of a lock; None if it has just been cleared away. One that cannot be read has an unknown holder."""
+    """The record of a lock; None if it has just been removed. A record that cannot be read has an unknown holder."""
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -157,7 +157,7 @@ def _dead(path: Path, record: Mapping[str, Any]) -> bool:
     heard = _heard(path)
     if heard is None or 0 <= heard[1] <= LOCK_SILENT_SECONDS:
         return heard is None
-    # It looks silent, but the clock of the file system may have been set. A living holder is heard again.
+    # It looks silent, but the clock of the file system may have been changed. A living holder gives another heartbeat.
     time.sleep(2 * HEARTBEAT_SECONDS)
     again = _heard(path)
     return again is None or again[0] == heard[0]
@@ -174,7 +174,7 @@ def _heard(path: Path) -> tuple[int, float] | None:
 
 
 def _write(path: Path, record: Mapping[str, Any], put: Callable[[Path, Path], object]) -> None:
-    """Writes a record to a temporary name and has `put` bring it to its place, so that it is never seen half-written."""
+    """Writes a record to a temporary name, which `put` then moves into place: it is never seen half-written."""
     handle, name = new_file(path.parent, ".lock.")
     try:
         with os.fdopen(handle, "w") as file:
@@ -187,7 +187,7 @@ def _write(path: Path, record: Mapping[str, Any], put: Callable[[Path, Path], ob
 def _free(path: Path) -> None:
     try:
         _write(path, _FREE, os.replace)
-    except OSError:  # a full disk: in the place that the record has
+    except OSError:  # on a full disk: over the old record
         with open(path, "r+") as file:
             file.write(json.dumps(_FREE) + "\n")
             file.truncate()

@@ -1,4 +1,4 @@
-"""One run: its identity, its name, and the reading of its directory."""
+"""One run: its identity, its name, and reading its directory."""
 
 import hashlib
 import json
@@ -22,8 +22,8 @@ def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = (), data_
 
     Args:
         config: the resolved configuration, plain containers; machine settings do not count.
-        plugin_hashes: digests of the user's own files that the run is made of: other equations are another run.
-        data_hashes: SHA-256 by data file, of data that are not fixed in gatelab: other data are another run.
+        plugin_hashes: digests of the user's files that the run uses: other equations make another run.
+        data_hashes: SHA-256 by data file, for data that gatelab does not fix: other data make another run.
     """
     kept: dict[str, Any] = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
     hashes = sorted(plugin_hashes)
@@ -35,7 +35,7 @@ def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = (), data_
 
 
 def roles(config: Mapping[str, Any]) -> dict[str, str]:
-    """The names that a run finds in the registries: of its cell, its task and, where it counts, the cell that it is sized by."""
+    """The registry names that a run uses: its cell, its task and, where it matters, the cell that sets its size."""
     found = {"cell": config["cell"]["name"], "task": config["task"]["name"]}
     model = config.get("model")
     if isinstance(model, Mapping) and model.get("match", "units") != "units":
@@ -63,15 +63,15 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """The state by which training decides what to do with a run; nothing else decides whether a run is finished.
+        """The state by which training decides what to do with a run. Nothing else tells whether a run is finished.
 
-        As `state`, but `preempted` if the run says that it is finished and its results are damaged: the next command completes it
+        It is `state`, but `preempted` if the results of a finished run are damaged: the next command completes the run
         from its last checkpoint.
         """
         return "preempted" if self.damage() else self.state
 
     def damage(self) -> str | None:
-        """What is wrong with the results of a run that says it is finished; None if they are whole or it does not say so."""
+        """What is wrong with the results of a finished run; None if they are whole or the run is not finished."""
         if self.state != "finished":
             return None
         try:
@@ -88,19 +88,19 @@ class Run:
 
     @property
     def step(self) -> int:
-        """The optimiser steps that were made; 0 if the status does not say."""
+        """The number of optimiser steps made; 0 if the status does not tell."""
         step = self.status.get("step")
         return step if isinstance(step, int) and step > 0 else 0
 
     @property
     def share(self) -> float:
-        """How much of the run is done, from 0 to 1; 0 if the status does not say."""
+        """How much of the run is done, from 0 to 1; 0 if the status does not tell."""
         steps = self.status.get("max_steps")
         return min(1.0, self.step / steps) if isinstance(steps, int) and steps > 0 else 0.0
 
     @property
     def diverged(self) -> bool:
-        """Whether it ended because its loss or score was not finite: a result, if a bad one, where other failures are none."""
+        """Whether it ended because its loss or score was not finite. Unlike other failures, that is a result, if a bad one."""
         return self.state == "failed" and self.status.get("cause") == "diverged"
 
     @property
@@ -121,7 +121,7 @@ class Run:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """What the run wrote down about its origin; empty if that cannot be read, since no result depends on it."""
+        """The recorded origin of the run; empty if it cannot be read, since no result depends on it."""
         try:
             return read_formatted(self.path / "provenance.json")
         except UserError:
@@ -131,7 +131,7 @@ class Run:
         """Every metric as (steps, values), in the order of the steps.
 
         Args:
-            families: lines without a key of these families ("val", "grad") are left unread; none given, all are read.
+            families: only lines with a key of these families ("val", "grad") are read; if empty, all are.
         """
         series: dict[str, dict[int, float]] = {}
         for record in records(self.path / "metrics.jsonl", families):
@@ -148,7 +148,7 @@ class Run:
         return columns(records(self.path / "histograms.jsonl"))
 
     def last_histograms(self) -> dict[str, list[int]]:
-        """The counts of the last record; to read all of them takes as long as to read the metrics."""
+        """The counts of the last record: reading all records takes as long as reading the metrics."""
         return last_record(self.path / "histograms.jsonl")
 
     def arrays(self, *families: str) -> dict[str, tuple[list[int], list[list[float]]]]:
@@ -236,7 +236,7 @@ def find_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[Skipped]]:
 
 
 def _run_directories(folder: Path) -> Iterator[Path]:
-    """Directories that hold a run or a piece of one, or that Hydra made for a run that never began."""
+    """Directories that hold a run or a part of one, or that Hydra created for a run that never began."""
     for root, children, files in os.walk(folder):
         if {"config.json", "status.json", "metrics.jsonl"} & set(files) or (".hydra" in children):
             yield Path(root)
@@ -253,5 +253,5 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _searched(name: str) -> bool:
-    """Hidden folders and what belongs to a whole sweep (its W&B files) hold no runs."""
+    """Hidden folders and those of a whole sweep (its W&B files) hold no runs."""
     return not name.startswith(".") and name not in ("wandb", "sweeps")

@@ -1,4 +1,4 @@
-"""How a search asks a run to end early: by a file in its directory, so that the run needs no way to the search's storage."""
+"""How a search asks a run to end early: by a file in its directory, so that the run needs no access to the search's storage."""
 
 from pathlib import Path
 
@@ -26,5 +26,5 @@ def asked_to_stop(run: Path) -> str | None:
 
 
 def forget(run: Path) -> None:
-    """Removes the request of an earlier search: a process that trains the run again is not bound by it."""
+    """Removes the request of an earlier search, so that the run can be trained again."""
     (run / _FILE).unlink(missing_ok=True)

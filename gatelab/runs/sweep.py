@@ -1,11 +1,11 @@
-"""Sweeps seen from outside: what they set out to train, and which of their runs are still at work.
+"""Sweeps seen from outside: which runs they plan to train, and which of these are still being trained.
 
 ```
 <out>/sweeps/<sweep>/plan.json    {"runs": {name of the directory: {"cell", "task", "overrides"}},
                                    "commands": [{"arguments", "plugins", "folder", "started", "host", "pid", ...}]}
 ```
 
-A plan only grows: a second command of the same sweep adds its runs and itself.
+A plan only grows: a second command of the same sweep adds itself and its runs.
 """
 
 import contextlib
@@ -22,20 +22,20 @@ from gatelab.runs.files import NewerFormatError, is_folder_name, read_formatted,
 from gatelab.runs.lock import RunBusyError, RunLock
 from gatelab.runs.run import Run, read_run
 
-STALE_SECONDS = 120.0  # without a heartbeat a run whose process cannot be seen counts as stale
-_PATIENCE_SECONDS = 30.0  # for another command that is adding to the same plan
+STALE_SECONDS = 120.0  # without a heartbeat, until a run on another machine counts as stale
+_PATIENCE_SECONDS = 30.0  # to wait for another command that is adding to the same plan
 _TRY_SECONDS = 0.05
 
 
 def live_state(run: Run, now: float | None = None) -> str:
-    """What a run is doing, as far as its directory and this machine can tell.
+    """The state of a run, as far as its directory and this machine can tell.
 
     Args:
         now: seconds since the epoch; this moment when None.
 
     Returns:
-        One of `runs.STATES`, but instead of running also interrupted (its process is gone), or stale: its process is on another
-        machine, or so it says, and the last heartbeat is long ago, or far in the future after a clock was set.
+        One of `runs.STATES`; but a running run may also be interrupted (its process is gone) or stale: its process is on another
+        machine, and its last heartbeat is long ago, or far in the future after a clock was changed.
     """
     if run.state != "running":
         return run.state
@@ -69,7 +69,7 @@ def write_plan(
     arguments: Sequence[str] = (),
     plugins: Mapping[str, str] | None = None,
 ) -> None:
-    """Notes what a sweep is about to train; what its plan holds already stays in it.
+    """Adds what a sweep is about to train to its plan.
 
     Args:
         jobs: run directory -> resolved configuration.
@@ -88,13 +88,13 @@ def write_plan(
         folder.mkdir(parents=True, exist_ok=True)
         with _patiently_locked(folder):
             before = _read_plan(folder / "plan.json")
-            # The same command again, and nobody works at it any more: once is enough.
+            # The same command again, and its process has ended: once is enough.
             others = [old for old in before["commands"] if process_alive(old) or _given(old) != _given(command)]
             write_json(folder / "plan.json", with_format({"commands": [*others, command], "runs": before["runs"] | runs}))
 
 
 def commands(folder: Path) -> list[dict[str, Any]]:
-    """The commands of a sweep, each once: `arguments` and the `folder` they were given in.
+    """The commands of a sweep, each once: its `arguments` and the `folder` it was called in.
 
     Args:
         folder: `<out>/sweeps/<sweep>`.
@@ -108,7 +108,7 @@ def commands(folder: Path) -> list[dict[str, Any]]:
     found = [command for command in plan["commands"] if command.get("arguments")]
     for command in found:
         if not isinstance(command.get("folder"), str) or not command["folder"]:
-            raise UserError(f"{file} is damaged: the folder of a command is not a text. Repeat the command instead.")
+            raise UserError(f"{file} is damaged: the folder of a command is not a string. Repeat the command instead.")
     return list({_given(command): command for command in found}.values())
 
 
@@ -150,7 +150,7 @@ def failed_runs(folder: Path) -> list[Run]:
 
 
 def _read_plan(file: Path) -> dict[str, Any]:
-    """A plan, checked: what cannot be read of it is left out."""
+    """A plan, checked: entries that cannot be read are left out."""
     try:
         found = read_formatted(file)
     except NewerFormatError as error:

@@ -1,4 +1,4 @@
-"""The ledger: what is written of a run before, while and after it is trained. `gatelab.runs` says what is in its directory."""
+"""Writes a run directory before, while and after the run is trained. `gatelab.runs` lists its contents."""
 
 import contextlib
 import math
@@ -27,12 +27,12 @@ from gatelab.runs.files import (
 )
 from gatelab.runs.lock import HEARTBEAT_SECONDS, RunBusyError, RunLock, holder
 
-STATES = ("queued", "preempted", "running", "pruned", "failed", "finished")  # in the order in which a run comes further on
+STATES = ("queued", "preempted", "running", "pruned", "failed", "finished")  # in the order in which a run passes them
 
 _ENDS = ("finished", "pruned", "failed", "preempted")
 _MOMENT_SECONDS = 0.5
-_SHORT = 2000  # characters of a traceback on a full disk
-# What a process that was killed leaves of files it was writing.
+_SHORT = 2000  # the most characters of a traceback that are written on a full disk
+# The temporary files that a killed process leaves behind.
 _LEFTOVERS = (
     ".status.json.*",
     ".config.json.*",
@@ -45,7 +45,7 @@ _LEFTOVERS = (
 
 
 class Writer(Protocol):
-    """What a process that trains a run tells of it; `RunWriter` records it, `SilentWriter` does not."""
+    """What a process that trains a run reports; `RunWriter` records it, `SilentWriter` does not."""
 
     path: Path
 
@@ -63,7 +63,7 @@ class Writer(Protocol):
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds that were worked at the run."""
+        """Seconds of work at the run."""
         ...
 
     def progress(self, step: int) -> None:
@@ -91,7 +91,7 @@ class Writer(Protocol):
         ...
 
     def close(self) -> None:
-        """The process no longer works at the run."""
+        """The process ends its work at the run."""
         ...
 
 
@@ -99,7 +99,7 @@ class RunWriter:
     """Writes one run directory and holds its lock while it does.
 
     Args:
-        path: the run directory; made when missing.
+        path: the run directory; created when missing.
 
     Raises:
         RunBusyError: another process is training this run.
@@ -110,7 +110,7 @@ class RunWriter:
         self.path = path
         check_writable(path)
         self._status: dict[str, Any] = {}
-        self._writing = threading.RLock()  # the heartbeat writes the status, too
+        self._writing = threading.RLock()  # the heartbeat thread writes the status, too
         self._begun, self._written = time.monotonic(), -math.inf
         self._files: dict[str, Lines] = {}
         self._beginning: list[str] = []
@@ -119,7 +119,7 @@ class RunWriter:
             self._lock = self._locked()
         except OSError as error:
             with contextlib.suppress(OSError):
-                path.rmdir()  # unless there is something in it
+                path.rmdir()  # unless it is not empty
             if not disk_is_full(error):
                 raise
             raise UserError(full_disk(error)) from error
@@ -127,7 +127,7 @@ class RunWriter:
     def _locked(self) -> RunLock:
         try:
             return RunLock(self.path, self._beat)
-        except RunBusyError:  # perhaps by somebody who notes what became of it, which takes a moment
+        except RunBusyError:  # perhaps by a launcher that notes how the run ended, which takes a moment
             time.sleep(_MOMENT_SECONDS)
             return RunLock(self.path, self._beat)
 
@@ -143,11 +143,11 @@ class RunWriter:
         """Records what is about to be computed and marks the run as running.
 
         Args:
-            launcher: what started this process, of a sweep.
-            threads: of torch.
+            launcher: the launcher that started this process, in a sweep.
+            threads: the number of torch's threads.
             files: further files to keep, by path within the run directory.
         """
-        for pattern in _LEFTOVERS:  # by a process that was killed while it wrote
+        for pattern in _LEFTOVERS:  # left by a process that was killed while it wrote
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)
         try:
@@ -179,7 +179,7 @@ class RunWriter:
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds of all processes that worked at this run; a killed one counts up to its last heartbeat."""
+        """Seconds of all processes that have worked at this run; a killed one counts up to its last heartbeat."""
         return self._status["from_seconds"] + time.monotonic() - self._begun
 
     def progress(self, step: int) -> None:
@@ -189,7 +189,7 @@ class RunWriter:
             RunBusyError: this process was taken for dead, and another one continues the run.
         """
         if self._lock.lost:
-            raise RunBusyError(f"{self.path} was taken over by another process while this one gave no sign of life.")
+            raise RunBusyError(f"{self.path} was taken over by another process because this one gave no heartbeat.")
         self._status["step"] = step
         if "from_step" not in self._status:
             with self._writing:
@@ -218,7 +218,7 @@ class RunWriter:
         self._end({"state": "preempted", "error": reason})
 
     def prune(self, reason: str) -> None:
-        """Marks the run as ended early by a search: it is not a result, and it can resume from its last checkpoint."""
+        """Marks the run as ended early by a search: it has no result, and it can resume from its last checkpoint."""
         self._end({"state": "pruned", "error": reason})
 
     def append(self, file: str, record: Mapping[str, Any]) -> None:
@@ -228,7 +228,7 @@ class RunWriter:
         self._files[file].append(record)
 
     def close(self) -> None:
-        """Closes the files and gives the lock back."""
+        """Closes the files and releases the lock."""
         for file in self._files.values():
             file.close()
         self._files.clear()
@@ -245,7 +245,7 @@ class RunWriter:
             self._status["traceback"] = self._status.get("traceback", "")[-_SHORT:]
             try:
                 overwrite_json(self.path / "status.json", with_format(self._status))
-            except FileNotFoundError:  # the disk was full before the run began: half a run is worth nothing
+            except FileNotFoundError:  # the disk was full before the run began: such a directory is of no use
                 for name in self._beginning:
                     (self.path / name).unlink(missing_ok=True)
 
@@ -261,7 +261,7 @@ class RunWriter:
 
 
 class SilentWriter:
-    """The writer of a process that trains a run together with the one that records it: it writes nothing."""
+    """The writer of the other processes of a team, which record nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -273,13 +273,13 @@ class SilentWriter:
         return time.monotonic() - self._begun
 
     def _ignore(self, *_: Any, **__: Any) -> None:
-        """Stands for every method that would write."""
+        """Replaces every method that would write."""
 
     start = progress = append = finish = fail = preempt = prune = close = _ignore
 
 
 def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | None = None) -> bool:
-    """Notes that a run is to be trained. One that has a status already is left alone.
+    """Notes that a run is to be trained. A run that has a status is left alone.
 
     Returns:
         Whether this call queued it.
@@ -294,16 +294,16 @@ def enqueue(path: Path, config: Mapping[str, Any], run_id: str, launcher: str | 
 
 
 def mark(path: Path, state: str, error: str, cause: str = "killed") -> bool:
-    """Notes what became of a run whose process could not: it was killed, ran out of memory, or its node is lost.
+    """Notes how a run ended whose process could not: it was killed, ran out of memory, or its node was lost.
 
-    A run that a living process is training, and one that has ended by itself, is left alone. On a full disk the old status is
+    A run that a living process is training or that has ended by itself is left alone. On a full disk the old status is
     overwritten.
 
     Args:
-        state: "failed" or "preempted"; error: one sentence; cause: of a failure, "killed" or "memory".
+        state: "failed" or "preempted"; error: one sentence; cause: the cause of a failure, "killed" or "memory".
 
     Returns:
-        Whether it was noted.
+        Whether the status was written.
     """
     if not path.is_dir():
         return False

@@ -1,4 +1,4 @@
-"""Whether a task keeps the contract: two rows of every split are made, and everything that training does with them is done."""
+"""Checks that a task keeps the contract: makes two rows of every split and does with them what training does."""
 
 import functools
 import math
@@ -27,7 +27,7 @@ def check_task(task: Task, name: str) -> None:
     """Makes two rows of every split and runs loss, metrics and constant on them; once for equal tasks.
 
     Args:
-        task: what is checked.
+        task: the task.
         name: of the task, for the message.
 
     Raises:
@@ -46,7 +46,7 @@ def check_task(task: Task, name: str) -> None:
 @functools.lru_cache(maxsize=1024)
 def _check(task: Task, name: str) -> None:
     watched = Watched(task, name)
-    # Whatever default the caller has set does not enter the check.
+    # The caller's default device and dtype do not affect the check.
     with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
         _check_declarations(watched)
         for split in get_args(Split):
@@ -85,7 +85,7 @@ def _check_declarations(watched: Watched) -> None:
 
 def _check_split(watched: Watched, split: Split) -> None:
     size = watched.size(split)
-    # The last as well: a size that is too large is found here and not after an epoch.
+    # The last one as well: a size that is too large is found here rather than after an epoch.
     indices = np.array([0, 1 if size is None else size - 1][: 2 if size is None else size])
     batch = watched.batch(split, 0, indices)
     for part in ("x", "y"):
@@ -102,7 +102,7 @@ def _check_determinism(watched: Watched, split: Split, indices: np.ndarray, batc
     if _same(batch, _flipped(watched.batch(split, seed, indices[::-1].copy()))):
         return
     if not _same(batch, watched.batch(split, 0, indices)):
-        problem = "returns other rows when it is called again; draw random numbers from (seed, split, index) alone"
+        problem = "returns other rows when it is called again; derive random numbers from (seed, split, index) only"
     elif not _same(batch, watched.batch(split, seed, indices)):
         problem = "depends on the seed, but every run must be scored by the same sequences"
     else:
@@ -115,7 +115,7 @@ def _flipped(batch: Batch) -> Batch:
 
 
 def _same(batch: Batch, other: Batch) -> bool:
-    """Whether two batches have the same rows, what is behind the end of a row aside."""
+    """Whether two batches have the same rows, ignoring what comes after the end of a row."""
     if any((value is None) != (twin is None) for value, twin in zip(batch, other, strict=True)):
         return False
     for value, twin in zip(batch, other, strict=True):

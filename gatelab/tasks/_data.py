@@ -1,7 +1,7 @@
-"""Data files: where they are, that they are whole, and how they come from the network or a mirror.
+"""Data files: where they are, whether they are whole, and how they are fetched from the network or a mirror.
 
-A file is known by its name, which is also its path inside the cache and inside a mirror, and by its SHA-256: what has another
-hash is never used. Two environment variables say where files are:
+A file is identified by its name, which is also its path inside the cache or a mirror, and by its SHA-256: a file with another
+hash is never used. Two environment variables tell where files are:
 
 - `GATELAB_DATA`: the folder that downloads are kept in; without it, the user's cache folder.
 - `GATELAB_DATA_MIRROR`: a folder that already holds the files; it is read instead of the cache and the network.
@@ -34,7 +34,7 @@ FILES = {
 
 
 def file_hash(path: str | Path) -> str:
-    """The SHA-256 of a file, for `Task.data_hashes`; computed again only when the size or the time of the file has changed.
+    """The SHA-256 of a file, for `Task.data_hashes`; computed again only if the size or the time of the file has changed.
 
     Raises:
         UserError: the file cannot be read.
@@ -99,13 +99,13 @@ def _state(path: Path, expected: str) -> Literal["present", "missing", "damaged"
         return "missing"
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # there, but of no use
+    except OSError:  # it exists, but is useless
         return "damaged"
     return "present" if found == expected else "damaged"
 
 
 def _location(name: str) -> tuple[Path, Path | None]:
-    """Where a file is read from, and the mirror if it is that."""
+    """Where a file is read from, and the mirror if it is read from one."""
     if folder := os.environ.get("GATELAB_DATA_MIRROR"):
         mirror = Path(folder).expanduser()
         return mirror / name, mirror
@@ -119,7 +119,7 @@ def _download(name: str, path: Path) -> None:
     renames are atomic and put the same bytes in place.
 
     Raises:
-        UserError: no network, no such address, no place to write to, or other bytes than expected.
+        UserError: the network, the address or a place to write to is missing, or the bytes are not those expected.
     """
     import pooch
 
@@ -128,7 +128,7 @@ def _download(name: str, path: Path) -> None:
     # pooch calls it by position; its own protocol type misnames the parameters, hence the `ignore` below.
     def fetch(url: str, output: str, owner: Any) -> None:
         pooch.HTTPDownloader()(url, output, owner)
-        # Checked here, before pooch does, for a message of our own; an exception makes pooch remove the temporary file.
+        # Checked here, before pooch does, to give our own message; an exception makes pooch remove the temporary file.
         found = hashlib.sha256(Path(output).read_bytes()).hexdigest()
         if found != expected:
             raise UserError(
@@ -136,7 +136,7 @@ def _download(name: str, path: Path) -> None:
                 "Nothing was kept. A proxy may have answered in its place; try again, "
                 f"or set GATELAB_DATA_MIRROR to a folder that holds '{name}'."
             )
-        os.chmod(output, permissions(path.parent))  # a temporary file is its owner's alone, but the cache may be shared by a group
+        os.chmod(output, permissions(path.parent))  # only the owner can read a temporary file, but a group may share the cache
 
     pooch.get_logger().setLevel("WARNING")  # it announces every download on stderr, in the middle of a progress bar
     try:

@@ -1,4 +1,4 @@
-"""Whether a class can be a task: what it lacks, and whether its members are what the contract says."""
+"""Checks whether a class can be a task: its members must exist and be what the contract asks for."""
 
 import functools
 import inspect
@@ -36,7 +36,7 @@ VALUES = (
 
 
 def class_problem(cls: type[Options]) -> str | None:
-    """What is wrong with a class before there is a task of it, or None."""
+    """What is wrong with a class, before a task of it is made; or None."""
     try:
         check_class(cls)
     except BrokenError as error:
@@ -45,7 +45,7 @@ def class_problem(cls: type[Options]) -> str | None:
 
 
 def check_class(cls: type[Options]) -> None:
-    """Refuses a class from which no task can be made.
+    """Refuses a class that no task can be made from.
 
     Raises:
         BrokenError: the message says what is wrong.

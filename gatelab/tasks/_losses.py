@@ -1,6 +1,6 @@
 """Losses that several tasks share, one value per predicted entry: a task sums what is valid and divides by its number.
 
-All compute in float32 or wider whatever the model's output is in: a sum over 10^4 frames has no digit left in bfloat16.
+All compute in float32 or wider, whatever the model's output is: in bfloat16 a sum over 10^4 frames loses all its digits.
 """
 
 import torch

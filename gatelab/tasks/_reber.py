@@ -9,14 +9,14 @@ from torch import Tensor
 from gatelab.tasks._losses import cross_entropy
 
 SYMBOLS = "BTSXPVE"
-# The inner grammar: from a place two symbols lead on, each with probability 1/2. Place 6 is its end.
+# The inner grammar: from each place two symbols are possible, each with probability 1/2. Place 6 is its end.
 _NEXT = {1: ("T2", "P3"), 2: ("S2", "X4"), 3: ("T3", "V5"), 4: ("X3", "S6"), 5: ("P4", "V6")}
 _END = 6
 _SYMBOL = np.array([[SYMBOLS.index(way[0]) for way in _NEXT.get(place, ("E0", "E0"))] for place in range(_END + 1)])
 _PLACE = np.array([[int(way[1]) for way in _NEXT.get(place, ("E6", "E6"))] for place in range(_END + 1)])
-# To the end in at most two steps from anywhere: the way that is taken when the choices are used up.
+# From anywhere to the end in at most two steps: the way that is taken when all choices are used up.
 _OUT = np.array([0, 1, 1, 1, 1, 1, 0])
-CHOICES = 60  # more are never made: with probability below 1e-7 a string is cut short by leaving its loops
+CHOICES = 60  # the most choices: with probability below 1e-7 a string is cut short by leaving its loops
 
 LONGEST = CHOICES + 8  # symbols of one embedded string
 
@@ -30,7 +30,7 @@ def inner(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Strings of the inner grammar, from B to E.
 
     Args:
-        bits: (B, CHOICES), 0 or 1: which of two symbols comes.
+        bits: (B, CHOICES), 0 or 1: which of two symbols comes next.
 
     Returns:
         Symbols (B, CHOICES + 4), E behind the end, and lengths (B,), B and E included.
@@ -53,7 +53,7 @@ def embedded(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Embedded strings: B, T or P, an inner string, the same T or P, E.
 
     Args:
-        bits: (B, 1 + CHOICES): the first decides between T and P, which come again behind the inner string.
+        bits: (B, 1 + CHOICES): the first decides between T and P, which are repeated after the inner string.
 
     Returns:
         Symbols (B, LONGEST), E behind the end, and lengths (B,).
@@ -80,31 +80,31 @@ def choices() -> float:
 
 
 def entropy(certain: int, free: int) -> float:
-    """Nats a predicted symbol that the grammar itself leaves open.
+    """Entropy of the grammar in nats a predicted symbol.
 
     Args:
-        certain: symbols of a string that are predicted and follow from those before.
-        free: choices between two symbols beside those of the inner string.
+        certain: predicted symbols of a string that follow from earlier ones.
+        free: choices between two symbols outside the inner string.
     """
     made = choices() + free
     return made * math.log(2) / (made + certain)
 
 
 def nats(output: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy (B, T) of the predicted symbols, 0 behind the end, and the mask of valid steps.
+    """Cross-entropy (B, T) of the predicted symbols, 0 after the end, and the mask of valid steps.
 
     Args:
         output: logits (B, T, 7).
-        y: the symbols that come (B, T).
+        y: the next symbols (B, T).
         lengths: valid steps of each row (B,).
     """
     valid = torch.arange(y.shape[1], device=y.device) < lengths[:, None]
-    output = torch.where(valid[..., None], output, 0)  # what lies behind the end may be anything
+    output = torch.where(valid[..., None], output, 0)  # values after the end may be anything
     return cross_entropy(output, torch.where(valid, y, 0)) * valid, valid
 
 
 def recalled(y: Tensor, lengths: Tensor) -> Tensor:
-    """The steps (B, T) whose next symbol is the second T or P of an embedded string: E follows on it, as nowhere else."""
+    """The steps (B, T) whose next symbol is the second T or P of an embedded string: only there E comes next."""
     outer = (y == SYMBOLS.index("T")) | (y == SYMBOLS.index("P"))
     followed = torch.zeros_like(outer)
     followed[:, :-1] = y[:, 1:] == SYMBOLS.index("E")

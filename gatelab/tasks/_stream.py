@@ -17,11 +17,11 @@ import numpy as np
 
 from gatelab.tasks._task import Split
 
-_WORDS = 4  # 64-bit words that Philox makes of one counter
+_WORDS = 4  # 64-bit words that Philox makes from one counter
 
 
 def words(task: str, split: Split, seed: int, indices: np.ndarray, width: int) -> np.ndarray:
-    """The random words of some sequences.
+    """The random words of the given sequences.
 
     Args:
         task: its name; tasks of different names share no words.
@@ -51,7 +51,7 @@ def _key(identity: str) -> int:
 
 
 def uniform(word: np.ndarray) -> np.ndarray:
-    """U[0, 1) in float64 from words of any shape, one word each: the upper 53 bits, all that a double holds."""
+    """U[0, 1) in float64 from words of any shape, one word each: the upper 53 bits, as many as a double holds."""
     return (word >> np.uint64(11)) * 2.0**-53
 
 

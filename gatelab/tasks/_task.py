@@ -38,11 +38,11 @@ class Batch(NamedTuple):
         return Batch(*(None if value is None else value.to(device) for value in self))  # type: ignore[arg-type]
 
     def first(self, rows: int) -> "Batch":
-        """The first rows alone."""
+        """Only the first rows."""
         return self.rows(slice(rows))
 
     def rows(self, rows: slice) -> "Batch":
-        """Some of the rows alone."""
+        """Only some of the rows."""
         return Batch(*(None if value is None else value[rows] for value in self))  # type: ignore[arg-type]
 
 
@@ -53,18 +53,18 @@ class Task(Options, ABC):
     Declares:
         readout: "last" if the target belongs to the last valid step, "all" if every step has one.
         metric: name of the score that variants are compared by; `higher_is_better` its direction.
-        chance: that score of a constant predictor; `chance_derivation` says where it comes from.
-        solved: the score from which on the task counts as solved; `solved_derivation` says why.
-        scale: on which scores are averaged, compared and drawn. "log" for losses that span decades, "logit" for shares between 0
-            and 1, "linear" else. It does not change what is trained.
-        shape: how the scores of runs that differ in their seed alone scatter. "single": around one value, so that the mean and
-            Student's t describe them. "any": nothing is assumed; of a task that a run either solves or does not, scores lie in
-            two clusters, their mean describes no run, and `gatelab compare` counts who solves it and when.
+        chance: the score of a constant predictor; `chance_derivation` tells how it is derived.
+        solved: the score at which the task counts as solved; `solved_derivation` tells why.
+        scale: the scale on which scores are averaged, compared and drawn: "log" for losses that span decades, "logit" for shares,
+            otherwise "linear". It does not change what is trained.
+        shape: how the scores of runs that differ only in their seed scatter. "single": around one value, so that the mean and
+            Student's t describe them. "any": nothing is assumed. If a run either solves a task or does not, its scores lie in
+            two clusters, their mean describes no run, and `gatelab compare` counts which runs solve it and when.
         carried: row r of a batch continues where row r of the batch before ended: the state of the model is carried over, without
             its gradient. An evaluation begins with the initial state.
-        repeats: why sequences occur more than once, in several splits even; empty if they do not.
+        repeats: why sequences occur more than once, even in several splits; empty if they do not.
 
-    `gatelab.tasks.check_task` finds out whether a task is what is described here, before anything is trained with it.
+    `gatelab.tasks.check_task` tests all this before a task is trained.
     """
 
     readout: ClassVar[Literal["last", "all"]] = "all"
@@ -100,7 +100,7 @@ class Task(Options, ABC):
     @property
     @abstractmethod
     def solved(self) -> float:
-        """The score from which on the task counts as solved."""
+        """The score at which the task counts as solved."""
 
     @abstractmethod
     def size(self, split: Split) -> int | None:
@@ -108,7 +108,7 @@ class Task(Options, ABC):
 
     @abstractmethod
     def batch(self, split: Split, seed: int, indices: np.ndarray) -> Batch:
-        """The sequences with these indices: a function of (seed, split, index) and nothing else.
+        """The sequences with these indices, a function of only (seed, split, index).
 
         Args:
             split: train, val or test. The last two are fixed: they do not depend on `seed`.
@@ -122,14 +122,14 @@ class Task(Options, ABC):
 
         Args:
             output: (B, T, output_size), or (B, output_size) when `readout` is "last".
-            batch: what the output was computed from.
+            batch: the batch that the output was computed from.
         """
 
     def weight(self, batch: Batch) -> float:
-        """What the loss of a batch is a mean over: here the valid steps if each has a target, else the rows.
+        """The number of terms that the loss of a batch averages: valid steps if each has a target, else rows.
 
-        The loss of a batch is that of its parts, weighted so: this is how several processes train one run. A task whose loss is
-        a mean over anything else has to say so.
+        It weights the losses of the parts of a batch, when several processes train one run. A task whose loss is
+        another mean must override it.
         """
         return float(len(batch.x) if batch.lengths is None or self.readout == "last" else batch.lengths.sum())
 
@@ -139,7 +139,7 @@ class Task(Options, ABC):
 
     @abstractmethod
     def constant(self, batch: Batch) -> Tensor:
-        """The output of the constant predictor that scores `chance`, in the shape of the model's output."""
+        """The output of the constant predictor whose score is `chance`, in the shape of the model's output."""
 
     def data_hashes(self) -> Mapping[str, str]:
         """SHA-256 of every data file behind the task; empty for generated data."""
@@ -147,7 +147,7 @@ class Task(Options, ABC):
 
     @classmethod
     def check_class(cls, name: str) -> None:
-        """Looks at what can be seen before there is a task of this class.
+        """Checks the class before a task of it is made.
 
         Raises:
             UserError: it has no decorator, a member is absent or is not what it must be, or an option has a reserved name.

@@ -1,4 +1,4 @@
-"""A task that is being used: whatever it returns against the contract, or raises, becomes one sentence that names it."""
+"""Calls a task: an exception, or a result that breaks the contract, becomes a UserError of one sentence that names the task."""
 
 import functools
 import math
@@ -16,13 +16,13 @@ from gatelab.tasks._task import Batch, Split, Task
 
 
 class Watched:
-    """Calls the members of a task and looks at the types and shapes of what they return.
+    """Calls the members of a task and checks the types and shapes of their results.
 
     Args:
-        task: what is called.
+        task: the task.
         name: of the task, for the message.
 
-    Every method raises UserError where the task raises an error or breaks the contract. What the error came from is its cause.
+    Every method raises UserError if the task raises an error (which becomes its cause) or breaks the contract.
     """
 
     def __init__(self, task: Task, name: str) -> None:
@@ -33,7 +33,7 @@ class Watched:
         return self._read(member, lambda: getattr(self.task, member))
 
     def size(self, split: Split) -> int | None:
-        """As `Task.size`."""
+        """Like `Task.size`."""
         member = f"size('{split}')"
         size = self._read(member, lambda: self.task.size(split))
         if size is None and split == "train":
@@ -44,7 +44,7 @@ class Watched:
         raise self.error(f"{member} returns {_shown(size)}, but it must be {accepted}", "size")
 
     def batch(self, split: Split, seed: int, indices: np.ndarray) -> Batch:
-        """As `Task.batch`."""
+        """Like `Task.batch`."""
         batch = self._read(f"batch('{split}')", lambda: self.task.batch(split, seed, indices))
         problem = self._batch_problem(batch, len(indices))
         if problem:
@@ -52,7 +52,7 @@ class Watched:
         return batch
 
     def loss(self, output: Tensor, batch: Batch, where: str = "") -> Tensor:
-        """As `Task.loss`; where: the split, for the message."""
+        """Like `Task.loss`; where: the split, for the message."""
         loss = self._read(f"loss{where}", lambda: self.task.loss(output, batch))
         if not isinstance(loss, Tensor):
             problem = f"{kind_of(loss)}, but it must be a scalar tensor"
@@ -65,7 +65,7 @@ class Watched:
         raise self.error(f"loss{where} returns {problem}", "loss")
 
     def metrics(self, output: Tensor, batch: Batch, where: str = "") -> Mapping[str, tuple[Tensor, Tensor]]:
-        """As `Task.metrics`; where: the split, for the message."""
+        """Like `Task.metrics`; where: the split, for the message."""
         scores = self._read(f"metrics{where}", lambda: self.task.metrics(output, batch))
         problem = _scores_problem(scores)
         if not problem and self.task.metric not in scores:
@@ -76,14 +76,14 @@ class Watched:
         return scores
 
     def weight(self, batch: Batch) -> float:
-        """As `Task.weight`."""
+        """Like `Task.weight`."""
         weight = self._read("weight", lambda: self.task.weight(batch))
         if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 < float(weight) < math.inf:
             raise self.error(f"weight returns {_shown(weight)}, but it must be a float greater than 0", "weight")
         return float(weight)
 
     def constant(self, batch: Batch, where: str = "") -> Tensor:
-        """As `Task.constant`."""
+        """Like `Task.constant`."""
         output = self._read(f"constant{where}", lambda: self.task.constant(batch))
         expected = self.output_shape(batch)
         if not isinstance(output, Tensor) or tuple(output.shape) != expected or not output.is_floating_point():
@@ -100,7 +100,7 @@ class Watched:
         return (rows, self._sizes[1]) if self.task.readout == "last" else (rows, steps, self._sizes[1])
 
     def error(self, message: str, member: str) -> UserError:
-        """What is raised where the contract is broken, with the place of the member, or of the class that inherits it."""
+        """The error for a broken contract, with the place of the member, or of the class that inherits it."""
         own = place(self._function(member)) if member in vars(type(self.task)) else None
         where = own or class_place(type(self.task))
         return UserError(f"Task '{self.name}': {BrokenError(message).sentence(where)}")
@@ -109,20 +109,20 @@ class Watched:
         try:
             return call()
         except UserError:
-            raise  # missing data, for example: it is one sentence already
+            raise  # missing data, for example: the error is already one sentence
         except (Exception, SystemExit) as error:
             own = self._function(member.partition("(")[0].partition(" ")[0])
             where = line_in(self._files, error) or place(own)
             raise UserError(f"Task '{self.name}': {BrokenError(raised(member, error)).sentence(where)}") from error
 
     def _function(self, member: str) -> Any:
-        """The function behind a member, of a property as well."""
+        """The function of a method or property."""
         found = getattr(type(self.task), member, None)
         return getattr(found, "fget", None) or getattr(found, "func", None) or found
 
     @functools.cached_property
     def _files(self) -> set[str]:
-        """The files of the task's class and of those it derives from, the contract's aside."""
+        """The files of the task's class and its bases, except that of the contract."""
         owners = type(self.task).__mro__[: type(self.task).__mro__.index(Task)]
         found = (place(getattr(value, "fget", None) or value) for owner in owners for value in vars(owner).values())
         return {where.rpartition(":")[0] for where in found if where is not None}
@@ -133,7 +133,7 @@ class Watched:
         return self.value("input_size"), self.value("output_size"), self.value("vocabulary")
 
     def _batch_problem(self, batch: Any, rows: int) -> str | None:
-        """What is wrong with a batch, behind `returns`."""
+        """What is wrong with a batch, as a continuation of "returns"."""
         if not isinstance(batch, Batch):
             return f"{kind_of(batch)}, but it must be a gatelab.Batch, as in Batch(x, y)"
         for part, value in zip(Batch._fields, batch, strict=True):
@@ -202,7 +202,7 @@ def _scores_problem(scores: Any) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """A number or string itself, anything else by its type."""
+    """The value itself if it is a number or string, otherwise its type."""
     plain = value is None or isinstance(value, (bool, int, float, str))
     return repr(value) if plain else kind_of(value)
 

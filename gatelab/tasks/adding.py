@@ -1,4 +1,4 @@
-"""Adding: remember two marked numbers among T and say their sum."""
+"""Adding: remember two marked numbers among T and output their sum."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Continual embedded Reber: an endless stream of strings, and nothing says where one ends."""
+"""Continual embedded Reber: an endless stream of strings without any mark where one ends."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ _ROWS = 256  # streams of an evaluation, each in one row of its batches
 
 @dataclass(frozen=True)
 class ContinualReber(EmbeddedReber):
-    """Next-symbol prediction on embedded Reber strings one behind the other, with a state that is never reset.
+    """Next-symbol prediction on a sequence of embedded Reber strings, with a state that is never reset.
 
     A batch holds the next `strings` strings of every stream; the state is carried from batch to batch, its gradient is not. A cell
-    that cannot forget has to tell the strings apart by what is left of all those before.
+    that cannot forget has to tell the strings apart in spite of what all earlier ones left in its state.
 
     Layout: x (B, T) int64 tokens, 0 .. 6 for BTSXPVE; y (B, T) the symbols that follow, B behind an E; lengths (B,).
     Events: the first T or P of every string.
@@ -55,7 +55,7 @@ class ContinualReber(EmbeddedReber):
         at = (ends - lengths)[row, string] + place
         x[row, at] = symbols[row, string, place]
         events[row, at] = place == 1
-        y = np.full_like(x, _reber.SYMBOLS.index("B"))  # behind the last E comes the next B
+        y = np.full_like(x, _reber.SYMBOLS.index("B"))  # after the last E comes the next B
         y[:, :-1] = x[:, 1:]
         y[np.arange(len(words)), ends[:, -1] - 1] = _reber.SYMBOLS.index("B")
         return Batch(torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(ends[:, -1].copy()), torch.from_numpy(events))

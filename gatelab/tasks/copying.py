@@ -1,4 +1,4 @@
-"""Copying: hold ten letters over T blank steps and repeat them when told to."""
+"""Copying: keep ten letters over T blank steps and repeat them at a signal."""
 
 import math
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from gatelab.tasks import _stream
 from gatelab.tasks._losses import cross_entropy
 from gatelab.tasks._task import Batch, Split, Task
 
-_LETTERS = 8  # in the alphabet
-_RECALL = 10  # letters to hold, and steps to repeat them in
-_CERTAIN = 100.0  # a logit beside zeros: exp(-100) is lost in float32, so that the loss of a certain right answer is exactly 0
+_LETTERS = 8  # size of the alphabet
+_RECALL = 10  # letters to keep, and steps to repeat them in
+_CERTAIN = 100.0  # a logit among zeros: exp(-100) vanishes in float32, so that the loss of a certain, correct answer is 0
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Copying(Task):
     last eleven entries are 9. Letters are independent and uniform.
 
     Layout: tallec x (B, T+20) int64 tokens, bai x (B, T+20, 1) float32 with values 0 .. 9; y (B, T+20) int64, classes 0 .. 9 in
-    both (class 9 is never right: the output alphabet is that of the input).
+    both (class 9 is never correct: the output alphabet is that of the input).
     Events: the ten steps of the letters.
     Scores: `nll`, the cross-entropy in nats averaged over all T + 20 steps as in both papers, and `recall`, the accuracy on the ten
-    answer steps (chance 1/8), also slot by slot: `recall/0` to `recall/9`. The average is over few steps that matter: the level of
+    answer steps (chance 1/8), also for each slot: `recall/0` to `recall/9`. Few of the averaged steps matter: the level of
     a model without memory is small, 10 ln 8/(T+20) = 0.297 for T = 50, and has been mistaken for success.
 
     Args:

@@ -26,7 +26,7 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: scikit-learn comes with other data than those that scores are known for.
     """
-    from sklearn.datasets import load_digits  # a second of import that other tasks need not pay
+    from sklearn.datasets import load_digits  # this import takes a second, which other tasks should not pay
 
     pixels, classes = load_digits(return_X_y=True)
     pixels, classes = pixels.astype(np.uint8), classes.astype(np.uint8)
@@ -37,7 +37,7 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _order() -> dict[str, np.ndarray]:
-    """Image numbers of each split: a permutation drawn once for all, so that the split is the same on every machine."""
+    """Image numbers of each split: a fixed permutation, so that the split is the same on every machine."""
     order = np.argsort(_stream.words("digits", "test", 0, np.arange(sum(_SIZES.values())), 1)[:, 0], kind="stable")
     parts = np.split(order, np.cumsum(list(_SIZES.values()))[:-1])
     return dict(zip(_SIZES, parts, strict=True))
@@ -60,7 +60,7 @@ class Digits(Task):
     Data: 1,797 images that come with scikit-learn (`load_digits`), a copy of the test set of the UCI "Optical Recognition of
     Handwritten Digits" data; nothing is downloaded.
     Split: 1,197 train, 300 val, 300 test, by a fixed permutation. The images of one writer may be in all three (scikit-learn does
-    not say who wrote what), so the test score is one on known hands.
+    not tell who wrote what), so the test score is for known writers.
     Scores: `accuracy`, and `nll` in nats an image.
 
     Differs from sequential MNIST (Le, Jaitly & Hinton 2015): 64 steps instead of 784 and 17 grey levels.
@@ -73,8 +73,8 @@ class Digits(Task):
     readout = "last"
     metric = "accuracy"
     higher_is_better = True
-    scale = "logit"  # a share of right images
-    shape = "single"  # every run learns; what is left to chance is a few images
+    scale = "logit"  # a share of correct images
+    shape = "single"  # every run learns; only a few images depend on the seed
     chance_derivation = "always answering the most frequent digit of the training split, measured on the test split"
     solved_derivation = "our choice: 15 errors in 300; we know of no published score for this reading of these images"
 
@@ -119,5 +119,5 @@ class Digits(Task):
         return logits.expand(len(batch.y), -1)
 
     def data_hashes(self) -> Mapping[str, str]:
-        """The hash of the pixels and labels as loaded: where scikit-learn keeps its file does not matter."""
+        """The hash of the pixels and labels as loaded, since the path of scikit-learn's file does not matter."""
         return {"sklearn.datasets.load_digits": _SHA256}

@@ -11,12 +11,12 @@ from gatelab.tasks import _reber, _stream
 from gatelab.tasks._task import Batch, Split
 from gatelab.tasks.reber import Reber
 
-_CERTAIN = 100.0  # a logit beside zeros
+_CERTAIN = 100.0  # a logit among zeros
 
 
 @dataclass(frozen=True)
 class EmbeddedReber(Reber):
-    """Next-symbol prediction in the embedded Reber grammar: T or P must be kept over an inner string to be said again.
+    """Next-symbol prediction in the embedded Reber grammar: T or P must be remembered over an inner string and predicted again.
 
         B  (T | P)  inner string  the same (T | P)  E
 
@@ -39,8 +39,8 @@ class EmbeddedReber(Reber):
     repeats = "short strings are few"
     metric = "recall"
     higher_is_better = True
-    scale = "logit"  # a share of right symbols; errors of 5% and 0.5% differ as 50% and 95% do
-    shape = "any"  # a run carries the first symbol over the inner string or guesses
+    scale = "logit"  # a share of correct symbols; errors of 5% and 0.5% differ as 50% and 95% do
+    shape = "any"  # a run either carries the first symbol over the inner string or guesses
     chance_derivation = "the second of two equally likely symbols, guessed: 1/2"
     solved_derivation = "our choice: one error in twenty"
 
@@ -71,7 +71,7 @@ class EmbeddedReber(Reber):
         }
 
     def constant(self, batch: Batch) -> Tensor:
-        """Always sure of T."""
+        """Always certain of T."""
         output = torch.zeros(*batch.y.shape, self.output_size, device=batch.y.device)
         output[..., _reber.SYMBOLS.index("T")] = _CERTAIN
         return output

@@ -146,7 +146,7 @@ class JSB(Task):
 
     def _nll(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """(sum over the valid frames, their number)."""
-        assert batch.lengths is not None  # `batch` always gives them
+        assert batch.lengths is not None  # `batch` always returns them
         valid = torch.arange(output.shape[1], device=output.device) < batch.lengths[:, None]
         # Replaced before the logarithm: a kernel may leave NaN in padded frames, and 0 times NaN is NaN in the gradient too.
         nats = bernoulli(torch.where(valid[:, :, None], output, 0.0), batch.y) * valid

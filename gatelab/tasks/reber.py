@@ -1,4 +1,4 @@
-"""Reber's grammar: predict the next symbol of a string in which no symbol depends on more than its place."""
+"""Reber's grammar: predict the next symbol of a string in which every symbol depends only on its place."""
 
 import math
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ class Reber(Task):
 
         B -> 1    1 -> T 2 | P 3    2 -> S 2 | X 4    3 -> T 3 | V 5    4 -> X 3 | S 6    5 -> P 4 | V 6    6 -> E
 
-    Each of two ways has probability 1/2. A string has 8 symbols on average [computed].
+    Both alternatives have probability 1/2. A string has 8 symbols on average [computed].
 
     Layout: x (B, T) int64 tokens, 0 .. 6 for BTSXPVE, without the last E; y (B, T) the symbols that follow; lengths (B,).
-    Scores: `nll`, the cross-entropy in nats a symbol. No model is below the entropy of the grammar, 6 ln 2/7 = 0.594.
+    Scores: `nll`, the cross-entropy in nats a symbol. No model can get below the entropy of the grammar, 6 ln 2/7 = 0.594.
 
     References:
         Reber, "Implicit learning of artificial grammars", J. Verbal Learning and Verbal Behavior 6, 1967.

@@ -1,4 +1,4 @@
-"""Variable copying: hold ten letters over a number of blank steps that differs from sequence to sequence."""
+"""Variable copying: keep ten letters over a number of blank steps that differs from sequence to sequence."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from gatelab.tasks._task import Batch, Split, Task
 
 _LETTERS, _RECALL = 8, 10
 _BLANK, _SIGNAL = 8, 9
-_CERTAIN = 100.0  # a logit beside zeros
+_CERTAIN = 100.0  # a logit among zeros
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class VariableCopying(Task):
         }
 
     def constant(self, batch: Batch) -> Tensor:
-        """Sure of the blank until the signal, then uniform over the letters."""
+        """Certain of the blank until the signal, then uniform over the letters."""
         _, _, asked = self._parts(torch.zeros(*batch.y.shape, self.output_size, device=batch.y.device), batch)
         answer = torch.zeros(2, self.output_size, device=batch.y.device)
         answer[0, _BLANK] = answer[1, :_LETTERS] = _CERTAIN
@@ -101,11 +101,11 @@ class VariableCopying(Task):
 
     @staticmethod
     def _parts(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Cross-entropy (B, T), 0 behind the end; the valid steps; the ten answer steps."""
+        """Cross-entropy (B, T), 0 after the end; the valid steps; the ten answer steps."""
         assert batch.lengths is not None, "`batch` always gives them"
         steps = torch.arange(batch.y.shape[1], device=batch.y.device)
         valid = steps < batch.lengths[:, None]
-        output = torch.where(valid[..., None], output, 0)  # what lies behind the end may be anything
+        output = torch.where(valid[..., None], output, 0)  # values after the end may be anything
         return (
             cross_entropy(output, torch.where(valid, batch.y, 0)) * valid,
             valid,

@@ -1,4 +1,4 @@
-"""Warp: say the letter before this one, while time is stretched."""
+"""Warp: predict the previous letter while time is stretched."""
 
 import math
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from gatelab.tasks._losses import cross_entropy
 from gatelab.tasks._task import Batch, Split, Task
 
 _LETTERS = 10
-_NONE = _LETTERS  # what comes before the first letter; as an input, padding
-_LEAST = -100.0  # logit of what cannot be
+_NONE = _LETTERS  # as a target, none before the first letter; as an input, padding
+_LEAST = -100.0  # logit of an impossible class
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Warp(Task):
         pad      a . b c . .                                                none none a b b b
 
     Uniform warping: each letter lasts `factor` steps. Variable: 1 .. `factor` steps, drawn for every letter. Without warping a
-    leaky unit of the right time constant is enough, and under uniform warping one that is as much slower; variable warping needs
+    leaky unit with the right time constant is enough, and under uniform warping a slower one; variable warping needs
     a time constant that depends on the input.
 
     Layout: x (B, T) int64 tokens, 0 .. 9 the letters, 10 padding; y (B, T), 0 .. 9 the letter before, 10 for none. The last letter
@@ -53,7 +53,7 @@ class Warp(Task):
 
     metric = "nll"
     scale = "log"  # the previous letter can be known, so that nats fall by decades
-    shape = "any"  # a time constant that fits is found or not; slow runs stay near chance
+    shape = "any"  # a run finds a time constant that fits or does not; slow runs stay near chance
     chance_derivation = "ln 10 at every step but those of the first letter, whose number is certain or uniform"
     solved_derivation = "our choice: 10% of chance"
 
@@ -97,7 +97,7 @@ class Warp(Task):
             lasts = 1 + _stream.below(words[:, self.length :], self.factor)
         ends = lasts.cumsum(1)
         rows = np.arange(len(words))[:, None]
-        # The letter of a step: how many have ended by then.
+        # The number of the letter at each step: how many have ended by then.
         begins = np.zeros((len(words), self.length + 1), dtype=np.int64)
         np.add.at(begins, (rows, np.minimum(ends, self.length)), 1)
         letter = begins[:, :-1].cumsum(1)
@@ -115,7 +115,7 @@ class Warp(Task):
         return {"nll": (nats.sum(), nats.new_tensor(nats.numel()))}
 
     def constant(self, batch: Batch) -> Tensor:
-        """Uniform over the letters, but for the chance that this is still the first."""
+        """Uniform over the letters, except for the probability that this is still the first."""
         first = torch.from_numpy(self._first())[:, None]
         logits = torch.cat(((1 - first).expand(-1, _LETTERS) / _LETTERS, first), 1).log().clamp_min(_LEAST).float()
         return logits.to(batch.y.device).expand(len(batch.y), -1, -1)

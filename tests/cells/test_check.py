@@ -191,7 +191,7 @@ def test_a_state_without_h_needs_no_feedback_where_nothing_is_fed_back() -> None
 
 
 def test_a_class_in_place_of_a_cell_is_named() -> None:
-    with pytest.raises(UserError, match="given by its name or as an object, but this is the class Mine; call it"):
+    with pytest.raises(UserError, match="must be a name or an object, but this is the class Mine; call it"):
         RNN(type(sound()), 2, 3)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="but this is of type NoneType"):
         RNN(None, 2, 3)  # type: ignore[arg-type]

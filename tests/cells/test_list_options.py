@@ -101,7 +101,7 @@ def test_a_run_with_a_list_is_trained_resumed_and_compared(tmp_path: Path, capsy
         ("x: dict[str, float] = option(factory=dict)", "cell 'banded': option 'x' is of type dict"),
         ("x: set[int] = option(factory=set)", "option 'x' is of type set"),
         ("x: Literal['a', 'b'] = option('a')", "option 'x' is of type .*Literal.* for one of several texts, str with `choices`"),
-        ("x: Colour = option(Colour.RED)", "option 'x' is of type Colour, which a configuration cannot hold. Use int, float"),
+        ("x: Colour = option(Colour.RED)", "option 'x' has type Colour, which a configuration cannot hold. Use int, float"),
         ("x: complex = option(1j)", "option 'x' is of type complex"),
         ("x: list[bytes] = option([])", "option 'x' is of type list"),
         ("x: 'Nowhere' = option(1)", "the type of an option cannot be read: NameError: name 'Nowhere' is not defined"),

@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused() -> None:
     for wrong in (RESETS.T, RESETS.float(), RESETS[0]):
         with pytest.raises(UserError, match=r"resets must be booleans of shape \(B, T\) = \(3, 8\), but they are"):
             rnn(x, resets=wrong)
-    with pytest.raises(UserError, match="restart is the state at resets, and there are none"):
+    with pytest.raises(UserError, match="restart is the state at resets, but none are given"):
         rnn(x, restart=(normal(1, B, H), normal(1, B, H)))
     with pytest.raises(UserError, match="the restart has shapes"):
         rnn(x, resets=RESETS, restart=(normal(1, B, H),))

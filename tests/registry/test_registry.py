@@ -250,7 +250,7 @@ def test_what_is_not_a_python_file(name: str, what: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["my cell.py", "my.cell.py", "a=b.py"])
 def test_a_name_that_a_cell_cannot_have(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has a name that a cell or a task cannot have"):
+    with pytest.raises(UserError, match="has a name that a cell or task cannot have"):
         load_plugin(write(tmp_path / name, CELL), REGISTRIES)
 
 
