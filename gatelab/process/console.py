@@ -11,7 +11,7 @@ from gatelab.process.output import visible
 
 
 class Console(rich.console.Console):
-    """Rich's console, for text from outside: "[red]" and ":smile:" are no markup, and control characters are shown (`visible`).
+    """Rich's console, for text from outside: "[red]" and ":smile:" are printed as such, control characters by `visible`.
 
     Styles are set explicitly (`style=`, `rich.text.Text`). Only Rich's own control codes reach the terminal.
 

@@ -9,7 +9,7 @@ the next file by a hard link, which only one process can do: a process that look
 cannot take that lock away. flock is not used: several shared file systems lack it, or do not share it between hosts.
 
 A holder on this machine is dead when its process is gone, or began at another time: its number may have been given to another
-process. Of a holder on another machine only the heartbeat is visible. The clock of the file system gives its age, against a
+process. A holder on another machine shows only its heartbeat. The clock of the file system gives the age of that, against a
 file written at this moment, and the lock is broken only if the next heartbeats are missing as well: a clock that is wrong, or is
 set while runs are being trained, breaks no lock.
 """

@@ -98,12 +98,12 @@ def test_a_run_with_a_list_is_trained_resumed_and_compared(tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ("x: dict[str, float] = option(factory=dict)", "cell 'banded': option 'x' is of type dict"),
-        ("x: set[int] = option(factory=set)", "option 'x' is of type set"),
-        ("x: Literal['a', 'b'] = option('a')", "option 'x' is of type .*Literal.* for one of several texts, str with `choices`"),
+        ("x: dict[str, float] = option(factory=dict)", "cell 'banded': option 'x' has type dict"),
+        ("x: set[int] = option(factory=set)", "option 'x' has type set"),
+        ("x: Literal['a', 'b'] = option('a')", "option 'x' has type .*Literal.* for one of several texts, str with `choices`"),
         ("x: Colour = option(Colour.RED)", "option 'x' has type Colour, which a configuration cannot hold. Use int, float"),
-        ("x: complex = option(1j)", "option 'x' is of type complex"),
-        ("x: list[bytes] = option([])", "option 'x' is of type list"),
+        ("x: complex = option(1j)", "option 'x' has type complex"),
+        ("x: list[bytes] = option([])", "option 'x' has type list"),
         ("x: 'Nowhere' = option(1)", "the type of an option cannot be read: NameError: name 'Nowhere' is not defined"),
     ],
 )
