@@ -1,4 +1,4 @@
-"""The gate in front of every backend: the one place that looks at every tensor of a call before a kernel reads its memory."""
+"""The gate in front of every backend: the one place that checks every tensor of a call before a kernel reads its memory."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from gatelab.cells import Cell
 from gatelab.errors import UserError
 from gatelab.kernels._scan import Weights
 
-# Tensors whose memory is what it looks like. Any other class may hold no memory at all, or mean something else by it.
+# Classes whose memory holds the numbers of the tensor. Any other class may have no memory, or give it another meaning.
 F = TypeVar("F", bound=Callable[..., Any])
 
 CAPTURED = "torch.compile captures a graph"
@@ -34,7 +34,7 @@ def check(
     resets: Tensor | None = None,
     restart: tuple[Tensor, ...] | None = None,
 ) -> None:
-    """Refuses what no backend can compute: a tensor that is absent, or of the wrong shape, layout, device or number format.
+    """Refuses what no backend can compute: a missing tensor, or one of the wrong shape, layout, device or number format.
 
     Raises:
         UserError: one sentence with the name of the argument and what to do.
@@ -43,14 +43,14 @@ def check(
         _name_the_misfit(cell, weights, x, s0, restart)
     _, T, B, _ = x.shape
     if lengths is not None:
-        # On a GPU their values were looked at where they came from: it would have to wait for the device in every layer.
+        # On a GPU their values were checked at their source: here every layer would wait for the device.
         check_lengths(lengths, T, B, values=lengths.device.type == "cpu")
     if resets is not None:
         check_resets(resets, T, B)
 
 
 def _fits_at_once(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> bool:
-    """Whether everything fits, without names: a call of one step has no time for more."""
+    """Whether everything fits. It collects no names, because a call of one step has no time for more."""
     states = len(cell.state)
     if len(s0) != states or (restart is not None and len(restart) != states) or not isinstance(s0[0], Tensor):
         return False
@@ -75,7 +75,7 @@ def _fits_at_once(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...
 
 
 def _name_the_misfit(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> None:
-    """Raises UserError for the first argument that does not fit; returns where autocast makes it fit."""
+    """Raises UserError for the first argument that does not fit; returns if autocast makes it fit."""
     _is_tensor("input", x)
     if x.dim() != 4:
         raise UserError(f"The input has shape {tuple(x.shape)}, but the time loop takes (N, T, B, D).")
@@ -110,7 +110,7 @@ def _name_the_misfit(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, 
 
 
 def check_dense(name: str, value: Tensor) -> None:
-    """Refuses a tensor that is not laid out by strides.
+    """Refuses a tensor that has no strides.
 
     Raises:
         UserError: it is sparse, nested or the like.
@@ -125,7 +125,7 @@ def check_lengths(lengths: Tensor, T: int, B: int, values: bool = True) -> None:
     Args:
         lengths: on any device.
         T, B: steps and rows of the input.
-        values: whether to look at more than type and shape. That is never done where it cannot be: while a graph is captured or
+        values: whether to check more than type and shape. That is skipped where it is impossible: while a graph is captured or
             transformed.
 
     Raises:
@@ -155,9 +155,9 @@ def check_resets(resets: Tensor, T: int, B: int) -> None:
 
 
 def special(tensors: Iterable[Tensor | None]) -> str | None:
-    """What keeps a kernel from reading these tensors' memory in this moment, in a few words, or None.
+    """What prevents a kernel from reading the memory of these tensors at this moment, in a few words, or None.
 
-    A transformation, a capture or a class of its own makes tensors stand for something else than the numbers at their address.
+    Under a transformation, a capture or a special class, tensors stand for something other than the numbers at their address.
     """
     if torch.compiler.is_compiling():
         return "torch.export captures a graph" if torch.compiler.is_exporting() else CAPTURED
@@ -181,7 +181,7 @@ def special(tensors: Iterable[Tensor | None]) -> str | None:
 
 
 def readable(value: Tensor) -> Tensor:
-    """The same numbers with nothing pending: no lazy negation, and not the zeros that autograd makes without memory."""
+    """The same numbers in memory: without lazy negation, and with memory for the zeros that autograd makes without it."""
     return value.clone() if value.is_neg() or value._is_zerotensor() else value
 
 
@@ -209,7 +209,7 @@ def _fits(name: str, value: Tensor | None, shape: tuple[int, ...]) -> None:
 
 
 def _converted(value: Tensor) -> bool:
-    """Whether autocast is on, which converts where it has to."""
+    """Whether autocast is on, which converts number formats where necessary."""
     return value.is_floating_point() and value.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(value.device.type)
 
 

@@ -1,4 +1,4 @@
-"""The tensors of a call as autograd is given them, for all backends with derivatives of their own; and those of the eager loop."""
+"""The tensors of a call in the order that autograd gets them, for all backends with their own derivatives."""
 
 import functools
 import logging
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Asked(Protocol):
-    """What a call asks for, whichever backend serves it; as in `cpu._function.LoopCall`."""
+    """The settings of a call, whichever backend serves it; as in `cpu._function.LoopCall`."""
 
     @property
     def cell(self) -> Cell: ...
@@ -33,12 +33,12 @@ class Asked(Protocol):
 
 @constant
 def read_weights(cell: Cell) -> tuple[str, ...]:
-    """Names of the weights of the read, in the order in which autograd is given them."""
+    """Names of the weights of the read, in the order that autograd gets them."""
     return () if cell.memory is None else tuple(cell.memory.parameters(1, 1))
 
 
 class Inputs(NamedTuple):
-    """The tensors of a call, in the order in which autograd is given them."""
+    """The tensors of a call, in the order that autograd gets them."""
 
     x: Tensor
     W: Tensor | None
@@ -47,11 +47,11 @@ class Inputs(NamedTuple):
     p: tuple[Tensor, ...]
     memory: tuple[Tensor, ...]
     s0: tuple[Tensor, ...]
-    restart: tuple[Tensor | None, ...]  # as many; None without resets
+    restart: tuple[Tensor | None, ...]  # one for each part of the state; None without resets
 
     @classmethod
     def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> "Inputs":
-        p = tuple([weights.p[name] for name in cell.vectors])  # a list: a generator takes longer than what it makes
+        p = tuple([weights.p[name] for name in cell.vectors])  # a list, because a generator would take longer
         memory = tuple([weights.memory[name] for name in read_weights(cell)])
         return cls(x, weights.W, weights.R, weights.b, p, memory, s0, restart or (None,) * len(s0))
 
@@ -63,19 +63,19 @@ class Inputs(NamedTuple):
         return cls(x, W, R, b, tuple(p), tuple(memory), tuple(states[:parts]), tuple(states[parts:]))
 
     def laid_out(self) -> "Inputs":
-        """The same numbers as the loop reads them."""
+        """The same numbers in the layout that the loop reads."""
         for value in self.flat():
             if value is not None and (not value.is_contiguous() or value.is_neg() or value._is_zerotensor()):
                 break
         else:
-            return self  # nearly always, and a call of one step has no time for more
+            return self  # nearly always the case, and a call of one step has no time for more
         W, R, b = (None if value is None else dense(value) for value in (self.W, self.R, self.b))
         p, memory, s0 = (tuple(map(dense, part)) for part in (self.p, self.memory, self.s0))
         restart = tuple(None if part is None else dense(part) for part in self.restart)
         return Inputs(rows(self.x), W, R, b, p, memory, s0, restart)
 
     def weights(self, cell: Cell) -> Weights:
-        """What is not input or state."""
+        """All tensors but input and state."""
         p, memory = zip(cell.vectors, self.p, strict=True), zip(read_weights(cell), self.memory, strict=True)
         return Weights(self.W, self.R, self.b, dict(p), dict(memory))
 
@@ -94,12 +94,12 @@ class Inputs(NamedTuple):
 
 
 def dense(value: Tensor) -> Tensor:
-    """With all numbers side by side and nothing pending."""
+    """With contiguous memory and no lazy operation."""
     return readable(value).contiguous()
 
 
 def rows(value: Tensor) -> Tensor:
-    """With the features of a row side by side, which is all that the loop asks of (N, T, B, F)."""
+    """With the features of a row contiguous, which is all that the loop requires of (N, T, B, F)."""
     value = readable(value)
     return value if value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
 
@@ -107,10 +107,10 @@ def rows(value: Tensor) -> Tensor:
 def eagerly(
     backend: str, call: Asked, tensors: tuple[Tensor | None, ...], wanted: Sequence[bool], cotangents: Sequence[Tensor | None]
 ) -> Iterator[Tensor | None]:
-    """The gradients by the eager loop: with a graph of their own (create_graph=True), or of cotangents that are not plain."""
+    """The gradients from the eager loop: with a graph (create_graph=True), or from cotangents without memory of their own."""
     _log_once(backend)
     again = torch.is_grad_enabled()
-    with torch.enable_grad():  # a tensor may be given twice, as h and as c: each gets a name and a gradient of its own
+    with torch.enable_grad():  # the same tensor may be given as h and as c: each gets its own gradient
         aliases = [None if value is None else value.view_as(value) for value in tensors]
     inputs = Inputs.back(call.cell, tuple(aliases))
     with torch.enable_grad():
@@ -133,6 +133,6 @@ def _log_once(backend: str) -> None:
 
 
 def graph_is_kept() -> bool:
-    """Whether autograd may come back to this node (retain_graph=True); True where torch does not tell."""
+    """Whether autograd may run this node again (retain_graph=True); True if torch does not tell."""
     ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # type: ignore[attr-defined]
     return True if ask is None else ask()

@@ -1,4 +1,4 @@
-"""The operators that can be printed: what each is in terms of functions that every language defines, and with which arguments."""
+"""The operators that can be printed: expressions of functions that every language defines, with the accepted arguments."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from gatelab.kernels._trace import Operator
 
 _aten = torch.ops.aten
 
-# What follows from the operands: where a result lies, and its number format, which is checked where it is known.
+# Arguments that follow from the operands: the place of a result, and its number format, which is checked where it is known.
 _PLACES = frozenset({"size", "dtype", "layout", "device", "pin_memory", "memory_format"})
 
 
@@ -34,12 +34,12 @@ class Entry:
     """One operator.
 
     Attributes:
-        form: the expression, with the operands by their position in the schema and `{zero}`; or what makes it from the arguments,
+        form: the expression, with the operands by their position in the schema and `{zero}`; or a function that makes it from the arguments,
             the operands and the language.
-        masks: positions whose operands are masks. A mask anywhere else is taken as 1 and 0, a real here as whether it is not 0.
+        masks: positions of operands that are masks. A mask elsewhere becomes 1 and 0; a real number here is compared with 0.
         scaled: the position of the operand that `alpha` multiplies.
         mask: whether the result is a mask. None: as the first operand or the constant.
-        whole: whether whole numbers may result: the operator chooses, so that reals in their place are as exact.
+        whole: whether the result may be whole numbers: the operator only selects, so that reals in their place are as exact.
     """
 
     form: str | Callable[[Sequence[Any], Sequence[str], Constants], str]
@@ -65,7 +65,7 @@ def _clamp(values: Sequence[Any], operands: Sequence[str], language: Constants) 
 
 
 def _power(values: Sequence[Any], operands: Sequence[str], language: Constants) -> str:  # noqa: ARG001
-    """Torch computes these exponents by other functions, which differ in the last bits and for -inf and -0."""
+    """For these exponents torch calls other functions, which differ in the last bits and for -inf and -0."""
     special = {
         1.0: "{0}",
         2.0: "{0} * {0}",
@@ -84,7 +84,7 @@ class Table(dict[Operator, Entry]):
     def obstacle(
         self, operator: Operator, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any, dtype: torch.dtype
     ) -> str | None:
-        """Why a kernel would compute something else than this call, as the end of a sentence about the operator, or None.
+        """Why a kernel would not compute the same as this call, as the end of a sentence about the operator, or None.
 
         Args:
             operator: an entry of the table.
@@ -199,7 +199,7 @@ OPERATORS = Table(
     }
 )
 
-# Operators whose result is one number, and where it is among the arguments.
+# Operators whose result is one number, and the position of that number among the arguments.
 _CONSTANTS: Mapping[Operator, Callable[[Sequence[Any]], Any]] = {
     _aten.zeros_like.default: lambda _: 0,
     _aten.ones_like.default: lambda _: 1,
@@ -222,10 +222,10 @@ def arguments(operator: Operator, args: Sequence[Any], kwargs: Mapping[str, Any]
 def expression(
     language: Constants, operator: Operator, values: Sequence[Any], result: torch.dtype, operand: Callable[[Any, bool], str]
 ) -> str:
-    """One call.
+    """The expression of one call.
 
     Args:
-        language: in which.
+        language: the language to print.
         operator: an entry of the table.
         values: its arguments in the order of the schema.
         result: the number format of the result in torch.
@@ -250,7 +250,7 @@ def expression(
 
 
 def constant(language: Constants, value: bool | int | float, dtype: torch.dtype) -> str:
-    """A constant tensor, whose format may be less than that of the cell: 0.1 of float32 is another number in float64."""
+    """A constant tensor. Its format may be narrower than that of the cell: 0.1 in float32 is another number in float64."""
     rounded = torch.scalar_tensor(value, dtype=dtype).item()
     return language.truth(bool(rounded)) if dtype == torch.bool else language.number(rounded)
 

@@ -20,7 +20,7 @@ class Language(_operators.Constants, Protocol):
 
 
 def gate_order(cell: Cell) -> tuple[list[str], list[str], list[str]]:
-    """Pre-activations that the input alone feeds, both, the state alone."""
+    """Pre-activations fed by the input only, by both, by the state only."""
     kinds: tuple[list[str], list[str], list[str]] = ([], [], [])
     for gate in cell.gates:
         kinds[{"input": 0, None: 1, "recurrent": 2}[cell.sources.get(gate)]].append(gate)

@@ -1,19 +1,19 @@
-"""Steps at which the state starts again: as the scan takes them, and as the reverse direction sees them."""
+"""Steps at which the state starts again: in the form of the scan, and in the order of the reverse direction."""
 
 import torch
 from torch import Tensor
 
 
 def live_resets(resets: Tensor, lengths: Tensor | None, device: torch.device) -> Tensor:
-    """Resets by step, without those behind the end of a row.
+    """Resets by step, without those after the end of a row.
 
     Args:
         resets: where a row starts again (B, T).
         lengths: valid steps of each row (B,), or None.
-        device: where they are wanted.
+        device: the device of the result.
 
     Returns:
-        (T, B), contiguous, and a copy: the backward pass reads it when the caller may have overwritten theirs.
+        (T, B), contiguous, and a copy, because the caller may overwrite the original before the backward pass.
     """
     resets = resets.to(device)
     if lengths is not None:

@@ -1,4 +1,4 @@
-"""What every backend takes and gives: one layer, one direction, the whole time loop."""
+"""What every backend takes and returns: one layer, one direction, the whole time loop."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -27,7 +27,7 @@ class Weights(NamedTuple):
     memory: dict[str, Tensor]
 
     def named(self) -> dict[str, Tensor]:
-        """All that there are, by the names that `cell.shapes` gives them."""
+        """All weights that exist, by the names that `cell.shapes` gives them."""
         found = {name: value for name, value in (("W", self.W), ("R", self.R), ("b", self.b)) if value is not None} | self.p
         if self.memory:
             found |= {f"memory_{name}": value for name, value in self.memory.items()}
@@ -39,9 +39,9 @@ class Flow:
     """Gradient flow of one call, filled by its backward pass.
 
     Attributes:
-        cotangents: dL/ds(t) by part of the state, (N, T, B, H) each: the derivative by the state that step t hands on, through the
-            output and through everything later, its parts independent of each other (dL/dc(t) is without the way through h(t)
-            within the same step); 0 behind the end of a row.
+        cotangents: dL/ds(t) by part of the state, (N, T, B, H) each: the derivative by the state after step t, through the
+            output and everything later, its parts independent of each other (dL/dc(t) excludes the path through h(t)
+            within the same step); 0 after the end of a row.
     """
 
     cotangents: dict[str, Tensor] = field(default_factory=dict)
@@ -61,9 +61,9 @@ class Record(NamedTuple):
 
 class Scan(NamedTuple):
     """Attributes:
-    output: the first part of the state at every step (N, T, B, H); zeros behind the end of a row.
+    output: the first part of the state at every step (N, T, B, H); zeros after the end of a row.
     state: the state after the last step of each row, in the order of `cell.state`, (N, B, H) each.
-    record: given on request.
+    record: only on request.
     """
 
     output: Tensor
@@ -75,7 +75,7 @@ class Backend(Protocol):
     """A way to run the time loop.
 
     Attributes:
-        DEVICE: the type of device that it is for, or None for all. `auto` passes over those for others without a word.
+        DEVICE: the type of device that it serves, or None for all. `auto` skips those for others silently.
     """
 
     DEVICE: str | None
@@ -88,7 +88,7 @@ class Backend(Protocol):
         Args:
             special: why the memory of the tensors cannot be read, or None (`_gate.special`).
             plain: whether the call is one that torch's own functions know (`is_plain`).
-            named: whether this backend was asked for by its name, not found by `auto`.
+            named: whether the user named this backend; otherwise `auto` chose it.
         """
         ...
 
@@ -108,7 +108,7 @@ class Backend(Protocol):
 
 
 def is_plain(x: Tensor, lengths: Tensor | None, record: bool, flow: Flow | None, resets: Tensor | None) -> bool:
-    """Whether a call asks for what torch's own recurrent functions compute: one replica, whole rows, nothing from inside."""
+    """Whether torch's own recurrent functions can compute a call: one replica, whole rows, no record and no flow."""
     return len(x) == 1 and lengths is None and not record and flow is None and resets is None
 
 

@@ -30,10 +30,10 @@ class Tape:
         self._summary = s0[0]
 
     def push(self, state: tuple[Tensor, ...], restarted: Tensor | None = None) -> None:
-        """Adds the state before a step, (N, B, H) each, and drops what has left the window.
+        """Adds the state before a step, (N, B, H) each, and drops entries that have left the window.
 
         Args:
-            state: the entry.
+            state: the new entry.
             restarted: rows whose tape begins with this entry (B,), or None.
         """
         # Key and state side by side: one copy and one product a read instead of one for each part.

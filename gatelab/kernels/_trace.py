@@ -1,4 +1,4 @@
-"""From a cell's `step` to graphs of pointwise operators: the step itself, its adjoint, and what the one must keep for the other."""
+"""From a cell's `step` to graphs of pointwise operators: the step, its adjoint, and the values that the step keeps for it."""
 
 import functools
 import inspect
@@ -21,7 +21,7 @@ _aten = torch.ops.aten
 
 Operator = Any  # torch._ops.OpOverload, which has no public name
 
-# Worth a register's travel to memory and back: recomputing one costs more than reading what it was.
+# Worth storing: recomputing one of these costs more than reading its value from memory.
 COSTLY = frozenset(
     getattr(_aten, name).default
     for name in ("sigmoid", "tanh", "exp", "expm1", "log", "log1p", "sin", "cos", "erf", "atan", "sqrt", "rsqrt")
@@ -50,7 +50,7 @@ class Equations:
     reads: frozenset[str]
 
     def needed(self, results: Iterable[fx.Node], known: Collection[fx.Node]) -> list[fx.Node]:
-        """The nodes to compute, in order, for these results from what is known."""
+        """The nodes to compute for these results from the known ones, in order."""
         wanted: set[fx.Node] = set()
         pending = [node for node in results if node not in known]
         while pending:
@@ -65,7 +65,7 @@ class Printer(Protocol):
     """What a language can express."""
 
     def __contains__(self, operator: object, /) -> bool:
-        """Whether the operator has an entry. Others are decomposed into those that have, where torch knows how."""
+        """Whether the operator has an entry. Others are decomposed into operators with entries, where torch knows how."""
         ...
 
     def obstacle(
@@ -83,7 +83,7 @@ class Printer(Protocol):
         ...
 
 
-# Shapes that have nothing in common: what is the same for both depends on neither.
+# Shapes that share no size: a value that is the same for both depends on neither.
 _FLAT, _WIDE = (2,), (1, 3, 65537)
 
 
@@ -93,7 +93,7 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
     Args:
         cell: the equations.
         printer: what can be printed.
-        dtype: the number format of all that the step is given. A conversion to another one shows only in the trace of this one.
+        dtype: the number format of all arguments of the step. A conversion to another format shows only in the trace of this one.
 
     Raises:
         NotTraceableError: a branch on a value or a shape, an operator that is not pointwise, or one that cannot be printed.
@@ -111,7 +111,7 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
     def sample(shape: tuple[int, ...]) -> list[Tensor]:
         return [torch.full(shape, 0.5, dtype=dtype) for _ in inputs]
 
-    # Whatever mode the caller is in is not for the trace: anomaly detection, for one, branches on values.
+    # The caller's modes must not affect the trace: anomaly detection, for example, branches on values.
     quiet = (torch.inference_mode(False), torch.autograd.set_detect_anomaly(False), torch.autocast("cpu", enabled=False))
     with quiet[0], quiet[1], quiet[2], torch.device("cpu"), torch.no_grad():
         flat, wide = (sample(shape)[: len(names)] for shape in (_FLAT, _WIDE))
@@ -128,7 +128,7 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
             graph = make_fx(torch.func.functionalize(joint), decompositions)(*sample(_FLAT)).graph
         except NotTraceableError:
             raise
-        except Exception as error:  # the step is the user's: what does not pass here may pass in the eager loop, or fail there
+        except Exception as error:  # the step is the user's code: whatever it raises, it may still work in the eager loop
             reason = str(error).strip().split("\n")[0]
             raise NotTraceableError(f"its step fails on sample tensors: {type(error).__name__}: {reason}") from error
     _forget_shapes(graph)
@@ -141,20 +141,20 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
 
 @functools.cache
 def _decompositions() -> dict[Operator, Callable[..., Any]]:
-    """Torch's, once: it looks through all of its operators at every call, which took half of the time of a trace."""
+    """Torch's function, called once: every call searches all operators, which took half the time of a trace."""
     return dict(core_aten_decompositions().items())
 
 
 class _Listen(TorchDispatchMode):
-    """Notes what is called, with which tensors: those of the step by number, in the order in which they came about.
+    """Records the calls and their tensors; tensors of the step are numbered in the order of their creation.
 
     Attributes:
-        calls: operators with their arguments; the shape of the samples is written as a word, so that calls of two shapes compare.
+        calls: operators with their arguments; the shape of the samples becomes a word, so that calls of two shapes compare.
     """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler for a second, only to keep it out of `__torch_dispatch__`
+        return False  # otherwise torch imports its compiler, which takes a second, only to exclude `__torch_dispatch__` from it
 
     def __init__(self, samples: Sequence[Tensor]) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ class _Watch(_Listen):
 
 
 def _files(cls: type) -> set[str]:
-    """Where the equations of a class were written: files, or what stands for one in a notebook or at a prompt."""
+    """The files that contain the equations of a class, or their placeholders in a notebook or at a prompt."""
     files = set()
     for base in cls.__mro__:
         if not issubclass(base, Cell):
@@ -248,7 +248,7 @@ _MISSING = "which is not pointwise or cannot be printed"
 
 
 def _forget_shapes(graph: fx.Graph) -> None:
-    """Constants that take only their shape from a value do not depend on it."""
+    """Makes constants that take only their shape from a value independent of it."""
     constants = {_aten.zeros_like.default: 0.0, _aten.ones_like.default: 1.0, _aten._efficientzerotensor.default: 0.0}
     for node in graph.nodes:
         if node.target in constants or node.target is _aten.full_like.default:
@@ -260,7 +260,7 @@ def _forget_shapes(graph: fx.Graph) -> None:
 
 
 def _unknown(graph: fx.Graph, printer: Printer, dtype: torch.dtype) -> tuple[str, str] | None:
-    """The first thing in a graph that cannot be printed, and why."""
+    """The first node of a graph that cannot be printed, and why."""
     for node in graph.nodes:
         if node.op == "get_attr":
             return "a tensor that is not an argument of the step", "which cannot be printed"
@@ -276,15 +276,15 @@ def _unknown(graph: fx.Graph, printer: Printer, dtype: torch.dtype) -> tuple[str
 
 
 def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Equations:
-    """Chooses what the step keeps: as few values as there are pre-activations to know, but none that is costly to recompute.
+    """Chooses the values that the step keeps: at most as many as there are pre-activations, and those that are costly to recompute.
 
-    The adjoint uses some values of the step. Going back from them, the walk ends at costly ones and at inputs: those are kept. A
-    costly one that follows from what is kept anyway (tanh of the new cell state) is recomputed instead: that is faster than memory.
+    The adjoint uses some values of the step. A walk back from them ends at costly values and at inputs: those are kept. A
+    costly value that follows from kept ones (tanh of the new cell state) is recomputed instead, which is faster than memory.
     """
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
     given = dict(zip(inputs, placeholders, strict=True))
     results = dict(zip(outputs, next(node for node in graph.nodes if node.op == "output").args[0], strict=True))
-    free = {node for (kind, _), node in given.items() if kind in ("s", "p")}  # at hand in the adjoint in any case
+    free = {node for (kind, _), node in given.items() if kind in ("s", "p")}  # the adjoint has them in any case
     backward = {node for (kind, _), node in given.items() if kind == "ds"}
     for node in graph.nodes:
         if any(source in backward for source in node.all_input_nodes):
@@ -309,7 +309,7 @@ def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str
 def _frontier(
     nodes: Iterable[fx.Node], free: Collection[fx.Node], stop: Callable[[fx.Node], bool], top: bool = True
 ) -> set[fx.Node]:
-    """Where walks back from these nodes end: at what stops them, or at inputs that are not free. `top`: the nodes may stop, too."""
+    """Where walks back from these nodes end: at stops, or at inputs that are not free. `top`: the nodes may be stops, too."""
     found: set[fx.Node] = set()
     seen: set[fx.Node] = set()
     pending = list(nodes)

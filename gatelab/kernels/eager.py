@@ -12,7 +12,7 @@ DEVICE = None
 
 
 def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str | None, *_: bool) -> str | None:  # noqa: ARG001
-    """The eager loop serves everything that the gate lets through."""
+    """None: the eager loop serves everything that the gate accepts."""
     return None
 
 
@@ -28,7 +28,7 @@ def scan(
     resets: Tensor | None = None,
     restart: tuple[Tensor, ...] | None = None,
 ) -> Scan:
-    """Runs one layer in one direction; arguments as of `gatelab.kernels.scan`."""
+    """Runs one layer in one direction; the arguments are those of `gatelab.kernels.scan`."""
     T = x.shape[1]
     alone, joint = _input_parts(cell, weights, x, s0)
     R = _transposed(weights.R) if weights.R is not None else None
@@ -64,7 +64,7 @@ def scan(
         outputs.append(h)
         if record:
             seen.append((a, read))
-    # Copies: what is handed out may be modified in place, what autograd has saved may not.
+    # Copies: the caller may modify returned tensors in place, but those that autograd has saved must not change.
     last = tuple(s[name].clone() for name in cell.state)
     return Scan(torch.stack(outputs, 1), last, _stack(cell, seen) if record else None)
 
@@ -72,11 +72,11 @@ def scan(
 def _input_parts(
     cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...]
 ) -> tuple[dict[str, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    """What does not depend on the state, for all time steps in one product.
+    """The parts of pre-activations that do not depend on the state, for all time steps in one product.
 
     Returns:
-        `alone`: input-only pre-activations by name, per step (N, B, H); `joint`: per step (N, B, J*H) what the recurrent product
-        is added to, in the order of `cell.recurrent_gates`: W x + b, or b alone where a pre-activation has no input part.
+        `alone`: input-only pre-activations by name, per step (N, B, H); `joint`: per step (N, B, J*H) the terms that the recurrent product
+        is added to, in the order of `cell.recurrent_gates`: W x + b, or only b where a pre-activation has no input part.
     """
     N, T, B, D = x.shape
     H = s0[0].shape[-1]
@@ -102,7 +102,7 @@ def _input_parts(
 
 
 def _transposed(weight: Tensor) -> Tensor:
-    """A weight (N, rows, columns) as products take it; its gradient comes back in the layout of the weight."""
+    """A weight (N, rows, columns) in the layout for products; its gradient has the layout of the weight."""
     if weight.requires_grad and not torch.compiler.is_compiling():
         weight = weight.view_as(weight)
         weight.register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
@@ -118,9 +118,9 @@ def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) 
 
 
 def _watch(flow: Flow, new: dict[str, Tensor], t: int, T: int) -> dict[str, Tensor]:
-    """The new state as tensors of their own, whose derivatives are left in `flow` when the backward pass gets there.
+    """The new state as separate tensors, whose derivatives the backward pass leaves in `flow`.
 
-    They are separate tensors: h(t) is computed from c(t) within the step, but as parts of what is carried they are independent.
+    They are separate because h(t) is computed from c(t) within the step, but as parts of the carried state they are independent.
     """
     carried = {name: value.view_as(value) for name, value in new.items()}
     for name, value in carried.items():

@@ -100,7 +100,7 @@ def test_a_run_with_a_list_is_trained_resumed_and_compared(tmp_path: Path, capsy
     [
         ("x: dict[str, float] = option(factory=dict)", "cell 'banded': option 'x' has type dict"),
         ("x: set[int] = option(factory=set)", "option 'x' has type set"),
-        ("x: Literal['a', 'b'] = option('a')", "option 'x' has type .*Literal.* for one of several texts, str with `choices`"),
+        ("x: Literal['a', 'b'] = option('a')", "option 'x' has type .*Literal.* for one of several words, use str with `choices`"),
         ("x: Colour = option(Colour.RED)", "option 'x' has type Colour, which a configuration cannot hold. Use int, float"),
         ("x: complex = option(1j)", "option 'x' has type complex"),
         ("x: list[bytes] = option([])", "option 'x' has type list"),

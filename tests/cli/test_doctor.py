@@ -83,4 +83,4 @@ def test_a_cache_that_is_not_safe(doctor, tmp_path):
 
 def test_a_cache_that_cannot_be_made(doctor, tmp_path):
     (tmp_path / "cache").write_text("a file")
-    assert f"it cannot be made below '{tmp_path}/cache'" in doctor()
+    assert f"it cannot be created below '{tmp_path}/cache'" in doctor()

@@ -118,8 +118,8 @@ DAMAGES = {
     empty: "it is damaged",
     flip_a_byte: "it is damaged",
     replace_by_a_foreign_library: "it is damaged",
-    open_to_the_group: "others than its owner may write it",
-    open_to_all: "others than its owner may write it",
+    open_to_the_group: "users other than its owner may write it",
+    open_to_all: "users other than its owner may write it",
     link_elsewhere: "it cannot be read",
     give_away: "it belongs to another user",
 }

@@ -56,7 +56,7 @@ CLASSES = {
     "an option called name": (source(name="    name: str = option('a')\n"), r"`task\.name` is the name of the task"),
     "a declaration with an annotation": (
         source(higher="    higher_is_better: bool = True\n"),
-        r"the option 'higher_is_better' must have another name: it would hide .* of Task; .* write it without an annotation",
+        r"the option 'higher_is_better' must have another name: it would hide .* of Task\. .* write it without an annotation",
     ),
     "a property that is none": (
         source(input_size="    def input_size(self): return 1\n"),

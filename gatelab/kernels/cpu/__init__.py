@@ -1,4 +1,4 @@
-"""The time loop as C, printed from a cell's equations: forward and backward in one call each."""
+"""The time loop as C, printed from a cell's equations: one call forward and one backward."""
 
 from typing import TYPE_CHECKING
 

@@ -19,24 +19,24 @@ from gatelab.kernels.cpu._source import FIELDS, source
 from gatelab.process.memory import available_bytes
 
 DTYPES = (torch.float32, torch.float64)
-CHUNK_ROWS = 256  # rows of activations that one product of a weight gradient takes: they fit the second-level cache
-BLOCK_ROWS = 32  # rows of the batch that go through time together
-MOST_FORMS = 1000  # of calls whose memory is known without asking
-MEMORY_BYTES = 2**30  # more than this, or an eighth of what is free, is not kept for the backward pass
-LITTLE_BYTES = 2**24  # is kept in any case
+CHUNK_ROWS = 256  # rows of activations in one product for a weight gradient: they fit into the second-level cache
+BLOCK_ROWS = 32  # rows of the batch that one loop over time takes
+MOST_FORMS = 1000  # calls up to this size never ask how much memory is free
+MEMORY_BYTES = 2**30  # at most this, or an eighth of the free memory, is kept for the backward pass
+LITTLE_BYTES = 2**24  # this much is kept in any case
 
 
 Sizes = tuple[int, int, int, int, int]  # N, T, B, D, H
 
 
 class Form:
-    """What calls of the same sizes share: the argument block with these sizes in front, and how much memory they take.
+    """What calls of the same sizes share: the argument block, which begins with these sizes, and how much memory they take.
 
     Attributes:
         sizes: N, T, B, D, H.
         segment: steps between two states that are kept; T keeps everything.
         offsets: where each field stands in the argument block.
-        words: the block without the addresses and strides of a call.
+        words: the block, before addresses and strides of a call are filled in.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Form:
         self._known: dict[tuple[Any, ...], int] = {}
 
     def size(self, what: str, *arguments: int, tape: bool = False) -> int:
-        """`workspace`, `saved_size`, `kept_size` or `tape_size`, in numbers.
+        """`workspace`, `saved_size`, `kept_size` or `tape_size`, in reals.
 
         Args:
             tape: whether the tape is kept.
@@ -72,7 +72,7 @@ class Form:
 
 
 class ArgumentBlock:
-    """The argument block of a call: every field is eight bytes, a number or an address, an array one after the other."""
+    """The argument block of a call: every field takes eight bytes, a number or an address; arrays are contiguous."""
 
     __slots__ = ("form", "words")
 
@@ -94,13 +94,13 @@ class ArgumentBlock:
         return self
 
     def strides(self, name: str, value: Tensor) -> "ArgumentBlock":
-        """How the rows of (N, T, B, F) lie."""
+        """The strides of the rows of (N, T, B, F)."""
         at = self.form.offsets[name]
         self.words[at], self.words[at + 1], self.words[at + 2], _ = value.stride()
         return self
 
     def packed(self) -> bytes:
-        """What C reads: the tensors must be kept by name until the call is over, since this holds addresses only."""
+        """The block for C. It holds only addresses, so that the tensors must stay referenced until the call is over."""
         return self.words.tobytes()
 
 
@@ -131,7 +131,7 @@ class Library:
         self._forms: dict[tuple[Sizes, Division, int], Form] = {}
 
     def form(self, sizes: Sizes, division: "Division", segment: int) -> Form:
-        """What calls of these sizes share.
+        """The form that calls of these sizes share.
 
         Args:
             sizes: N, T, B, D, H.
@@ -167,11 +167,11 @@ def library(cell: Cell, dtype: torch.dtype) -> Library:
 
 
 class Division(NamedTuple):
-    """How a call is divided.
+    """How the work of a call is divided.
 
     Attributes:
-        blocks: blocks of rows of each replica, each on one thread.
-        threads: as many as torch has, at most one for each block.
+        blocks: blocks of rows of each replica; each runs on one thread.
+        threads: the number of torch's threads, at most one for each block.
         chunk: steps whose weight gradients are taken in one product.
     """
 
@@ -182,9 +182,9 @@ class Division(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def divide(N: int, B: int, threads: int) -> Division:
-    """Rows to threads: the same for the same sizes and number of threads, whatever the machine does."""
+    """Divides rows among threads: always equally for the same sizes and number of threads."""
     blocks = math.ceil(B / BLOCK_ROWS)
-    if N * blocks % threads:  # as many blocks for every thread, if there are enough rows
+    if N * blocks % threads:  # the same number of blocks for every thread, if there are enough rows
         each = math.lcm(N, threads) // N
         blocks = min(math.ceil(blocks / each) * each, B)
     rows = math.ceil(B / blocks)
@@ -192,7 +192,7 @@ def divide(N: int, B: int, threads: int) -> Division:
 
 
 def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
-    """Steps between two kept states when the user does not say: T, which keeps everything, if that fits the memory at hand.
+    """The default number of steps between two kept states: T, which keeps everything, if the memory suffices.
 
     The tape of a cell with memory is kept in any case.
 
@@ -201,7 +201,7 @@ def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
     """
     state = len(cell.state)
     step = (len(cell.gates) + state + (0 if cell.memory is None else 2)) * part_bytes
-    # To ask the system takes a twentieth of a small step.
+    # Asking the system takes a twentieth of a small step.
     if T * step <= LITTLE_BYTES or T * step <= min(MEMORY_BYTES, available_bytes() // 8):
         return T
     # k steps of everything and T / k states: their sum is least at this k.
@@ -209,48 +209,48 @@ def default_segment(cell: Cell, part_bytes: int, T: int) -> int:
 
 
 def segment_of(cell: Cell, division: Division, part_bytes: int, T: int, every: int | None, save: bool) -> int:
-    """Steps between two kept states: what was asked for or `default_segment`, in whole chunks; T where nothing is kept."""
+    """Steps between two kept states: those requested or `default_segment`, in whole chunks; T where nothing is kept."""
     steps = every or (default_segment(cell, part_bytes, T) if save else T)
     return min(T, math.ceil(steps / division.chunk) * division.chunk)
 
 
 class MemoryPool:
-    """Blocks of memory that are used again: a step takes what the step before gave back, and nothing is mapped again.
+    """Blocks of memory for reuse: a step takes the blocks that the previous step released, so that no memory is mapped again.
 
-    Blocks are given back when their `Lease` is deleted. What waits and what is in use together are at most twice what was in use at
-    one time; the size that was not asked for for longest is freed first. Any thread may take and give back, and a lease may be
-    deleted at any point of it, even by the garbage collector within `take`: what is done for every call is one step to Python, and
-    the lock is for new blocks only.
+    Blocks are released when their `Lease` is deleted. All blocks together take at most twice the memory that was in use at
+    one time; the least recently used size is freed first. Any thread may take and release blocks, and a lease may be
+    deleted at any point, even by the garbage collector within `take`: the operations of every call are atomic in Python, and
+    the lock protects only new blocks.
     """
 
     def __init__(self, most: int = 64) -> None:
         """Args:
-        most: blocks that wait.
+        most: the maximum number of free blocks.
         """
         self.most = most
         self._waiting: dict[int, list[Tensor]] = {}  # by bytes
-        self._asked: dict[int, int] = {}  # when each size was asked for
+        self._asked: dict[int, int] = {}  # when each size was last requested
         self._clock = itertools.count()
         self._size = self._most_used = 0
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Another thread of the parent process may have held the lock."""
+        """Replaces the lock, which another thread of the parent process may have held."""
         self._lock = threading.Lock()
 
     @property
     def size(self) -> int:
-        """Bytes of all blocks, those in use and those that wait."""
+        """Bytes of all blocks, used and free."""
         return self._size
 
     def take(self, numbers: int, dtype: torch.dtype) -> "Lease":
-        """A block of at least so many numbers, with anything in it."""
+        """An uninitialised block of at least this many numbers."""
         size = _rounded(numbers * dtype.itemsize + 64)
         self._asked[size] = next(self._clock)
         if self.most:
             try:
                 return Lease(self, size, self._waiting[size].pop())
-            except LookupError:  # none waits
+            except LookupError:  # no free block
                 pass
         return self._other(size)
 
@@ -262,12 +262,12 @@ class MemoryPool:
             self._waiting.setdefault(size, []).append(block)
 
     def clear(self) -> None:
-        """Frees what waits."""
+        """Frees all blocks that are not in use."""
         with self._lock:
             self._free(lambda waiting: waiting > 0)
 
     def _other(self, size: int) -> "Lease":
-        """A block that is not much larger, or a new one."""
+        """A free block that is not much larger, or a new one."""
         with self._lock:
             for larger in sorted(other for other in list(self._waiting) if size < other <= size + size // 2 and self.most):
                 try:
@@ -284,27 +284,27 @@ class MemoryPool:
         return sum(size * len(blocks) for size, blocks in list(self._waiting.items()))
 
     def _free(self, more: Callable[[int], bool]) -> None:
-        """Frees blocks as long as more must be; `more` is given how many wait."""
+        """Frees blocks while `more`, called with the number of free blocks, returns true."""
         for size in sorted(self._waiting, key=lambda size: self._asked.get(size, -1)):
             blocks = self._waiting[size]
             while blocks and more(sum(map(len, list(self._waiting.values())))):
                 try:
                     blocks.pop(0)
-                except IndexError:  # another thread took it
+                except IndexError:  # another thread took it first first
                     break
                 self._size -= size
 
 
 def _rounded(size: int) -> int:
-    """One of four sizes between powers of two, so that those of similar lengths fit each other."""
+    """Rounds up to one of four sizes between powers of two, so that similar requests share blocks."""
     step = 1 << max(6, size.bit_length() - 3)
     return (size + step - 1) // step * step
 
 
 class Lease:
-    """A block of memory as long as this lives; aligned to 64 bytes."""
+    """Holds a block of memory, aligned to 64 bytes, as long as it lives."""
 
-    _block: Tensor | None = None  # of one whose making a signal broke off
+    _block: Tensor | None = None  # if a signal interrupted the constructor
 
     def __init__(self, pool: MemoryPool, size: int, block: Tensor) -> None:
         self._pool, self._size, self._block = pool, size, block

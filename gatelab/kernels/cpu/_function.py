@@ -1,4 +1,4 @@
-"""The compiled loop as a function that autograd knows."""
+"""The compiled loop as an autograd function."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -14,7 +14,7 @@ from gatelab.kernels.cpu._call import POOL, ArgumentBlock, Form, Library
 
 
 class LoopCall(NamedTuple):
-    """What a call computes with, besides tensors that have gradients.
+    """The settings of a call: everything but the tensors that have gradients.
 
     Attributes:
         library: the compiled loop.
@@ -22,7 +22,7 @@ class LoopCall(NamedTuple):
         form: its sizes, and how it is divided.
         lengths: valid steps of each row (B,), or None.
         resets: steps that read `Inputs.restart` in place of the state before them (T, B), or None.
-        record: whether to put out what `step` was given.
+        record: whether to return what `step` was given.
         save: whether there will be a backward pass.
         flow: where the backward pass leaves the cotangents of the states, or None.
     """
@@ -43,7 +43,7 @@ class LoopCall(NamedTuple):
 
 
 class Memory(Protocol):
-    """A block of numbers."""
+    """A block of reals."""
 
     def data_ptr(self) -> int: ...
 
@@ -52,9 +52,9 @@ M = TypeVar("M", bound=Memory)
 
 
 def _like_input(x: Tensor, H: int) -> Tensor:
-    """An empty (N, T, B, H) whose rows lie as those of x: the output of a batch-first input is batch-first, too.
+    """An empty (N, T, B, H) with the memory order of x: for a batch-first input the output is batch-first, too.
 
-    It is not a view: autograd forbids to modify a view in place when a function has returned it.
+    It is not a view, because autograd forbids modifying a returned view in place.
     """
     N, T, B, _ = x.shape
     _, t, b, _ = x.stride()
@@ -84,7 +84,7 @@ def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any
 
 
 def results(call: LoopCall, inputs: Inputs) -> tuple[Tensor, ...]:
-    """Where output, last states and, on request, records will stand."""
+    """Memory for output, last states and, on request, records."""
     out = _like_input(inputs.x, inputs.s0[0].shape[-1])
     made = [out, *[torch.empty_like(part, memory_format=torch.contiguous_format) for part in inputs.s0]]
     if call.record:
@@ -94,7 +94,7 @@ def results(call: LoopCall, inputs: Inputs) -> tuple[Tensor, ...]:
 
 
 def held_sizes(call: LoopCall) -> dict[str, int]:
-    """What the backward pass needs besides, in numbers: everything, or a state for each segment; and the tape."""
+    """The sizes of what else the backward pass needs: everything, or a state for each segment; and the tape."""
     if not call.save:
         return {}
     names = ["saved" if call.form.segment >= call.form.sizes[1] else "kept", *(["tape"] if call.cell.memory is not None else [])]
@@ -102,7 +102,7 @@ def held_sizes(call: LoopCall) -> dict[str, int]:
 
 
 def forward(call: LoopCall, inputs: Inputs, take: Callable[[int, torch.dtype], M]) -> tuple[tuple[Tensor, ...], dict[str, M]]:
-    """Output, last states and records; then what the backward pass needs, in memory that is taken as `take` does it."""
+    """Output, last states and records; then what the backward pass needs, in memory from `take`."""
     out, *others = made = results(call, inputs)
     parts = len(call.cell.state)
     records = dict(zip(("record_a", "record_s"), others[parts:], strict=False))
@@ -120,7 +120,7 @@ def adjoint(
     cotangents: Sequence[Tensor | None],
     wanted: Sequence[bool],
 ) -> list[Tensor | None]:
-    """The gradients of the tensors of `inputs` that are wanted, in the order of `Inputs.flat`."""
+    """The gradients of the wanted tensors of `inputs`, in the order of `Inputs.flat`."""
     made = [_empty(value, wish) for value, wish in zip(inputs.flat(), wanted, strict=True)]
     if inputs.W is None and call.cell.memory is None:  # no equation reads the input
         made[0] = None
@@ -128,7 +128,7 @@ def adjoint(
     values: dict[str, Any] = {**held, "dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
     values |= {"drestart": of.restart}
     values |= {f"d{name}": value for name, value in zip(read_weights(call.cell), of.memory, strict=True)}
-    # Kept by name until the call is over: the argument block holds addresses only.
+    # Kept by name until the call is over: the argument block holds only addresses.
     d_out, *others = cotangents
     if d_out is not None:
         d_out = rows(d_out)
@@ -160,7 +160,7 @@ class TimeLoop(torch.autograd.Function):
         made, ctx.held = forward(call, Inputs.back(call.cell, tensors), POOL.take)
         ctx.call = call
         ctx.save_for_backward(*tensors)
-        # The adjoint reads the output, but the user may do with it what they like: `_output` finds out whether they did.
+        # The adjoint reads the output, but the user may modify it: `_output` detects that.
         ctx.out = made[0].detach()
         ctx.version = ctx.out._version
         ctx.set_materialize_grads(False)
@@ -174,7 +174,7 @@ class TimeLoop(torch.autograd.Function):
         if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
             return (None, *eagerly("cpu", call, tensors, wanted, cotangents))
         inputs = Inputs.back(call.cell, tensors)
-        # Hooks on saved tensors may give back anything.
+        # Hooks on saved tensors may return anything.
         check(call.cell, inputs.weights(call.cell), inputs.x, inputs.s0, restart=inputs.again)
         inputs = inputs.laid_out()
         made = adjoint(call, inputs, _output(ctx, inputs), ctx.held, cotangents, wanted)
@@ -184,7 +184,7 @@ class TimeLoop(torch.autograd.Function):
 
 
 def _output(ctx: Any, inputs: Inputs) -> Tensor:
-    """What the loop put out, computed again if it was modified in place since."""
+    """The output of the loop, computed again if it was modified in place."""
     if ctx.out._version == ctx.version:
         return ctx.out
     return forward(ctx.call._replace(save=False, record=False), inputs, POOL.take)[0][0]

@@ -1,4 +1,4 @@
-"""The compiled loop as an operator of torch: what a graph of torch.compile holds, which sees shapes and no Python."""
+"""The compiled loop as an operator of torch, for graphs of torch.compile, which see shapes and no Python."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +13,15 @@ from gatelab.kernels._scan import Record, Scan
 from gatelab.kernels.cpu._call import Division, divide, library, segment_of
 from gatelab.kernels.cpu._function import LoopCall, adjoint, forward, held_sizes, results
 
-_cells: dict[str, Cell] = {}  # a graph knows a cell by a text
+_cells: dict[str, Cell] = {}  # a graph refers to a cell by this text
 
 
 @constant
 def _settled(cell: Cell, sizes: tuple[int, ...], itemsize: int, every: int | None, save: bool) -> tuple[str, list[int]]:
-    """The text that stands for a cell; blocks, threads, chunk and segment, which the backward pass must share."""
+    """The text that stands for a cell, and the blocks, threads, chunk and segment that the backward pass must share."""
     N, T, B, H = sizes
     key = f"{type(cell).__module__}:{cell!r}"
-    while _cells.setdefault(key, cell) != cell:  # a notebook may define a class again, and a graph keeps the one that it captured
+    while _cells.setdefault(key, cell) != cell:  # a notebook may redefine a class, and a graph keeps the one that it captured
         key += "'"
     division = divide(N, B, torch.get_num_threads())
     segment = segment_of(cell, division, N * B * H * itemsize, T, every, save)
@@ -29,9 +29,9 @@ def _settled(cell: Cell, sizes: tuple[int, ...], itemsize: int, every: int | Non
 
 
 def captured(cell: Cell, inputs: Inputs, lengths: Tensor | None, resets: Tensor | None, record: bool, every: int | None) -> Scan:
-    """As `gatelab.kernels.scan`, as one node of the graph that is being captured; `resets` as of `LoopCall`."""
+    """Like `gatelab.kernels.scan`, as one node of the graph that is being captured; `resets` as in `LoopCall`."""
     N, T, B, _, H = inputs.sizes
-    # Only those that there are: autograd takes a list that holds a None for one without gradients.
+    # Without missing ones: autograd treats a list that contains None as one without gradients.
     tensors, there = [value for value in inputs.flat() if value is not None], [value is not None for value in inputs.flat()]
     save = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
     key, numbers = _settled(cell, (N, T, B, H), inputs.x.element_size(), every, save)
@@ -72,7 +72,7 @@ def _dense(resets: Tensor | None) -> Tensor | None:
 
 
 def _contiguous(value: Tensor) -> Tensor:
-    """In the order of its dimensions: the strides that the graph was told."""
+    """Contiguous: the strides that the graph expects."""
     return value.contiguous()
 
 

@@ -1,8 +1,8 @@
 """The printed equations of gatelab's own cells, kept in the kernel cache.
 
-To trace a cell, torch imports its compiler, which takes longer than all else that a kernel of the cache needs. What is printed
-follows from files of gatelab, the options of the cell and the version of torch, whose hash names the file. The equations of a
-user's cell may read anything, and are traced in every process.
+To trace a cell, torch imports its compiler, which takes longer than everything else that a cached kernel needs. The printed code
+depends on files of gatelab, the options of the cell and the version of torch; their hash names the file. The equations of a
+user's cell may depend on anything, and are traced in every process.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ from gatelab.process.identity import this_process
 
 @functools.cache
 def is_ours(kind: type[Cell]) -> bool:
-    """Whether the equations come with gatelab."""
+    """Whether the equations are gatelab's own."""
     return kind.__module__.split(".")[:2] == CELLS.package.split(".")
 
 
 def kept(cell: Cell, dtype: torch.dtype, printed: Callable[[], str]) -> str:
-    """What `printed` returns, from the cache if it is there.
+    """The result of `printed`, from the cache if it is there.
 
     Args:
-        cell: whose equations they are.
+        cell: the cell.
         dtype: the number format of the equations.
         printed: traces and prints them.
 
@@ -50,19 +50,19 @@ def kept(cell: Cell, dtype: torch.dtype, printed: Callable[[], str]) -> str:
     if head == _head(key, text):
         return text
     text = printed()
-    with contextlib.suppress(OSError):  # a cache that is full or read-only saves no time, and costs no run
+    with contextlib.suppress(OSError):  # a full or read-only cache only costs time
         _write(folder / name, f"{_head(key, text)}\n{text}")
     return text
 
 
 def _head(key: str, text: str) -> str:
-    """The first line of the file: what it is, and the hash of what follows, because it may have been cut off."""
+    """The first line of the file: its key, and the hash of the rest, because the file may have been cut off."""
     return f"// {key} {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 @functools.cache
 def _sources() -> str:
-    """The hash of all that a cell and its printed form are made by."""
+    """The hash of all sources that a printed cell depends on."""
     digest = hashlib.sha256()
     for room in ("cells", "kernels"):
         for path in sorted((Path(__file__).parents[2] / room).rglob("*.py")):

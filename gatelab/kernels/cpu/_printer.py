@@ -37,7 +37,7 @@ def print_equations(cell: Cell, equations: Equations) -> str:
     order = [*alone, *both, *recurrent]
     fed = cell.feedback if both or recurrent else ()
     reads = [name in equations.reads for name in cell.state]
-    # The first part of the state need not be stored: it is in the output that the user gets. What was read from a tape is nowhere.
+    # The first part of the state need not be stored, because it is the output. Values read from a tape are stored nowhere else.
     own = [
         cell.memory is not None or (index > 0 and (read or name in fed))
         for index, (name, read) in enumerate(zip(cell.state, reads, strict=True))
@@ -71,7 +71,7 @@ def print_equations(cell: Cell, equations: Equations) -> str:
 
 
 def print_nodes(equations: Equations) -> tuple[str, list[fx.Node]]:
-    """A C function that puts out every value of step and adjoint, to find which is wrong.
+    """A C function that returns every value of step and adjoint, to find the wrong one.
 
     Returns:
         `nodes(const real *given, real *made, long count)` for rows of `count` numbers, of the inputs in their order and of the

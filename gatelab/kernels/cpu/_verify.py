@@ -1,6 +1,6 @@
-"""A user's cell against the eager loop, once, before its kernel serves.
+"""Compares a user's cell with the eager loop, once, before its kernel is used.
 
-The tests of the package compare its cells. A cell from elsewhere has not been compared before, and a wrong number looks like any
+The tests of gatelab compare its own cells. A user's cell has not been compared before, and a wrong number looks like any
 other: a few steps forward and back on random data cost a few milliseconds.
 """
 
@@ -25,7 +25,7 @@ from gatelab.kernels.cpu._printer import print_nodes
 from gatelab.kernels.cpu._source import equations, part
 
 _N, _T, _B, _D, _H = 1, 3, 2, 3, 5
-# Of the largest number of a tensor. Three steps round a few dozen times; a cell may make a hundred times more of that.
+# Relative to the largest number of a tensor. Three steps round a few dozen times; a cell may amplify that a hundredfold.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
 
 
@@ -33,7 +33,7 @@ def difference(cell: Cell, dtype: torch.dtype) -> str | None:
     """Why a compiled cell must not be used: a sentence with the operator that differs, or None.
 
     Args:
-        cell: it has a library.
+        cell: a cell with a library.
         dtype: the number format of the library.
     """
     return None if is_ours(type(cell)) else _difference(cell, dtype)
@@ -41,7 +41,7 @@ def difference(cell: Cell, dtype: torch.dtype) -> str | None:
 
 @functools.cache
 def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
-    # Whatever mode the caller is in is not for this: the numbers are real, and so are their derivatives.
+    # The caller's modes must not affect this: it computes real numbers and real derivatives.
     with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.autocast("cpu", enabled=False):
         draw = torch.Generator().manual_seed(0)
 
@@ -57,7 +57,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
         compiled = _compiled(cell, inputs, cotangents)
         try:
             expected = _eager(cell, inputs, cotangents)
-        except Exception as error:  # the step is the user's; the eager loop will raise the same
+        except Exception as error:  # the step is the user's code; the eager loop will raise the same error
             return f"the eager loop cannot run {type(cell).__name__}: {type(error).__name__}: {error}"
         labels = ["the output", *(f"the last state '{name}'" for name in cell.state)]
         sources = ("x", "W", "R", "b", *cell.vectors, *read_weights(cell), *cell.state, *(f"restart {name}" for name in cell.state))
@@ -92,7 +92,7 @@ def _eager(cell: Cell, inputs: Inputs, cotangents: list[Tensor]) -> list[Tensor 
 
 
 def _apart(one: Tensor | None, other: Tensor | None) -> float:
-    """The largest difference as a part of the largest value, where the eager loop has finite ones; None is a gradient of zeros."""
+    """The largest difference relative to the largest value, where the eager loop is finite; None stands for a gradient of zeros."""
     if one is None or other is None:
         only = one if other is None else other
         return 0.0 if only is None else float(only.abs().max() > 0)
@@ -104,12 +104,12 @@ def _apart(one: Tensor | None, other: Tensor | None) -> float:
 
 
 def _suspect(cell: Cell, dtype: torch.dtype, random: Any) -> str:
-    """The first operator of the step or its derivative that gives another number than torch for the same operands."""
+    """The first operator of the step or its derivative whose result differs from torch's for the same operands."""
     traced = equations(cell, dtype)
     text, nodes = print_nodes(traced)
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
     compiled = build.load("\n".join([number + part("vector"), text]), "nodes")
-    count = 64  # of every vector a multiple
+    count = 64  # a multiple of every vector length
     given = random(len(traced.inputs), count)
     made = torch.empty(len(nodes), count, dtype=dtype)
     compiled.nodes(*(ctypes.c_void_p(value.data_ptr()) for value in (given, made)), ctypes.c_long(count))

@@ -1,9 +1,9 @@
-"""From C source to a loaded library: compiled once a machine, then taken from the user's cache.
+"""From C source to a loaded library: compiled once on each machine, then taken from the user's cache.
 
 A file of the cache is called `<name>-<key>-<content>.so`. The key is a hash of all that decides the machine code: source, flags,
-compiler, CPU features; so machines that share a home directory keep apart what each compiled. The content is a hash of the file
-itself, because a library that was cut off can kill the process that maps it: it is read and compared before it is loaded. With the
-hash in the name, one rename puts a file in place and nothing else has to agree with it.
+compiler, CPU features; so machines that share a home directory do not mix their libraries. The content is a hash of the file
+itself, because a truncated library can kill the process that maps it: it is read and compared before it is loaded. With the
+hash in the name, one rename is enough to put a file in place.
 
 `CC` names another compiler; for the folder, see `gatelab.process.cache`.
 """
@@ -40,10 +40,10 @@ from gatelab.process import cache
 from gatelab.process.cache import prepare, read_private, unsafe
 from gatelab.process.identity import process_alive, this_process
 
-FORMAT = 1  # enters the key: raise it when files written before must not be loaded any more
-WORK = "build-"  # folders of compilations under way, inside the cache so that a rename is atomic
-OWNER = "owner.json"  # in each of them: the process that compiles
-_OLD_SECONDS = 86400.0  # no compilation takes that long
+FORMAT = 1  # enters the key: increase it when older files must no longer be loaded
+WORK = "build-"  # folders of running compilations, inside the cache so that a rename is atomic
+OWNER = "owner.json"  # the file in each of them that records the compiling process
+_OLD_SECONDS = 86400.0  # longer than any compilation
 _OURS = re.compile(r"\w+-[0-9a-f]{16}(-[0-9a-f]{16}\.so|\.c|\.log|\.py)", re.ASCII)
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class CachedFile(NamedTuple):
     """A file of the cache: a library, the equations of a cell in C, or source and log of a failed compilation.
 
     Attributes:
-        path: where it is.
+        path: its path.
         size: bytes.
         modified: seconds since the epoch.
     """
@@ -82,11 +82,11 @@ def load(source: str, name: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
 
     Args:
         source: one C file. `const char gatelab_key[]` is added to it.
-        name: the beginning of the file name; characters that do not belong there become `_`.
-        flags: flags of the compiler behind `FLAGS`.
+        name: the beginning of the file name; unsuitable characters become `_`.
+        flags: further flags of the compiler, after `FLAGS`.
 
     Raises:
-        BuildError: there is no compiler, or it refuses the source. The same source is not tried again by this process.
+        BuildError: the compiler is missing or refuses the source. This process does not try the same source again.
     """
     program = require_compiler()
     parts = [FORMAT, source, FLAGS, NATIVE, LIBRARIES, flags, program, compiler_version(program), cpu_features()]
@@ -109,28 +109,28 @@ def cache_folder() -> Path:
 
 
 def cache_problem() -> str | None:
-    """What keeps libraries from being kept in the cache folder, in a few words, or None. Nothing is made or changed."""
+    """Why the cache folder cannot be used, in a few words, or None. Nothing is created or changed."""
     folder = cache_folder()
     if os.path.lexists(folder) or not folder.is_absolute():
         return unsafe(folder) or (None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written")
     above = next((parent for parent in folder.parents if os.path.lexists(parent)), folder)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
         return None
-    return f"it cannot be made below '{above}'"
+    return f"it cannot be created below '{above}'"
 
 
 def entries() -> list[CachedFile]:
-    """All files of ours in the cache folder, by name."""
+    """All files of gatelab in the cache folder, by name."""
     found = []
     for path in _files(cache_folder()):
-        with contextlib.suppress(OSError):  # another process removed it this moment
+        with contextlib.suppress(OSError):  # another process has just removed it
             status = path.lstat()
             found.append(CachedFile(path, status.st_size, status.st_mtime))
     return sorted(found)
 
 
 def clear() -> int:
-    """Removes all files of ours from the cache folder; other files stay. Loaded libraries keep working.
+    """Removes all files of gatelab from the cache folder; other files stay. Loaded libraries keep working.
 
     Returns:
         The number of files removed.
@@ -148,7 +148,7 @@ def clear() -> int:
 
 
 def trial() -> float:
-    """Compiles, loads and calls a function of two lines, away from the cache.
+    """Compiles, loads and calls a function of two lines, without the cache.
 
     Returns:
         Wall-clock seconds.
@@ -162,7 +162,7 @@ def trial() -> float:
     function = library.gatelab_trial
     function.argtypes, function.restype = [ctypes.c_double], ctypes.c_double
     if function(4.0) != 2.0:
-        raise BuildError(f"What '{compiler()}' compiles computes wrong numbers; install another compiler: {INSTALL}.")
+        raise BuildError(f"Code compiled by '{compiler()}' computes wrong numbers; install another compiler: {INSTALL}.")
     return time.perf_counter() - started
 
 
@@ -172,7 +172,7 @@ def _compilation(program: str, source: str, name: str, flags: tuple[str, ...], k
 
 
 def _obtain(compilation: _Compilation) -> ctypes.CDLL:
-    """From the cache, or compiled into it, or compiled for this process alone if the cache is of no use."""
+    """The library from the cache, or compiled into it, or compiled only for this process if the cache cannot be used."""
     folder = cache_folder()
     problem = prepare(folder)
     if problem is None:
@@ -181,20 +181,20 @@ def _obtain(compilation: _Compilation) -> ctypes.CDLL:
             return library
         try:
             return ctypes.CDLL(str(_compile(compilation, folder)))
-        except OSError as error:  # read-only, full, or mounted so that nothing in it may run
+        except OSError as error:  # read-only, full, or mounted with noexec
             problem = error.strerror or str(error)
-        except CompilerError as error:  # the source is wrong, or the disk was full: the other place will tell
+        except CompilerError as error:  # the source is wrong, or the disk was full: the temporary folder will show which
             problem = error.first
     library = _privately(compilation)
-    _say(f"The kernel cache '{folder}' is not used, each process compiles for itself: {problem}.")
+    _say(f"The kernel cache '{folder}' is not used; each process compiles for itself: {problem}.")
     return library
 
 
 def _privately(compilation: _Compilation) -> ctypes.CDLL:
-    """Compiles into a temporary folder that is gone afterwards; what is loaded stays.
+    """Compiles into a temporary folder, which is removed afterwards; the library stays loaded.
 
     Raises:
-        BuildError: that does not work either.
+        BuildError: this does not work either.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="gatelab-", ignore_cleanup_errors=True) as folder:
@@ -203,7 +203,7 @@ def _privately(compilation: _Compilation) -> ctypes.CDLL:
         reason = error.strerror or str(error)
         raise BuildError(
             f"The kernel '{compilation.stem}' can be kept neither in '{cache_folder()}' nor in a temporary folder ({reason}); "
-            "set GATELAB_CACHE or TMPDIR to a folder of yours that has room and whose files may be executed."
+            "set GATELAB_CACHE or TMPDIR to your own folder that has free space and allows executing files."
         ) from error
     except CompilerError as error:
         first = error.first.rstrip(".")
@@ -213,28 +213,28 @@ def _privately(compilation: _Compilation) -> ctypes.CDLL:
 
 
 def _from_cache(compilation: _Compilation, folder: Path) -> ctypes.CDLL | None:
-    """The library, if a file of the cache is whole, ours and the user's alone. Others of its name are removed."""
+    """The library, if the cached file is whole, belongs to the user and has our key. Other files of that name are removed."""
     for path in _listing(folder):
         if not (path.name.startswith(f"{compilation.stem}-") and _OURS.fullmatch(path.name)):
             continue
         content, reason = read_private(path)
         if not reason and not path.stem.endswith(hashlib.sha256(content).hexdigest()[:16]):
             reason = "it is damaged"
-        # Looked for in the bytes and not by loading: code of a foreign file must not run, not even to be asked who it is.
+        # Searched in the bytes, not by loading it: code of a foreign file must never run.
         if not reason and compilation.key.encode() not in content:
             reason = "it is another library"
         if not reason:
             with contextlib.suppress(OSError):
                 return ctypes.CDLL(str(path))
             reason = "it cannot be loaded"
-        _say(f"The kernel '{path}' is not used and compiled again: {reason}.")
+        _say(f"The kernel '{path}' is not used, but compiled again: {reason}.")
         with contextlib.suppress(OSError):
             path.unlink()
     return None
 
 
 def _compile(compilation: _Compilation, folder: Path) -> Path:
-    """Compiles beside the place where the library will lie, then renames it into place.
+    """Compiles in the cache folder, then renames the library into place.
 
     Raises:
         OSError: the folder cannot be written.
@@ -244,7 +244,7 @@ def _compile(compilation: _Compilation, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix=WORK, dir=folder, ignore_cleanup_errors=True) as work:
         Path(work, OWNER).write_text(json.dumps(this_process()))
         built = run_compiler(compilation.program, Path(work), compilation.stem, compilation.source, compilation.flags)
-        built.chmod(0o700)  # whatever the umask: what others may write would not be loaded
+        built.chmod(0o700)  # whatever the umask: a file that others may write would not be loaded
         path = folder / f"{compilation.stem}-{hashlib.sha256(built.read_bytes()).hexdigest()[:16]}.so"
         os.replace(built, path)
     return path
@@ -253,13 +253,13 @@ def _compile(compilation: _Compilation, folder: Path) -> Path:
 def _clear_abandoned(folder: Path) -> None:
     """Removes the folders of compilations whose process was killed.
 
-    Nothing is known about a process on another machine, or one that has not recorded itself yet: its folder is removed when it is
+    A process on another machine, or one that has not recorded itself yet, cannot be checked: its folder is removed when it is
     old.
     """
     for path in _listing(folder):
         if not path.name.startswith(WORK) or path.is_symlink():
             continue
-        with contextlib.suppress(OSError):  # it is just being removed
+        with contextlib.suppress(OSError):  # another process is removing it
             record = _owner(path)
             if time.time() - path.stat().st_mtime > _OLD_SECONDS or (record is not None and not process_alive(record)):
                 shutil.rmtree(path, ignore_errors=True)
@@ -274,7 +274,7 @@ def _owner(work: Path) -> dict[str, Any] | None:
 
 
 def _keep(compilation: _Compilation, output: str) -> str:
-    """Writes source and log of a failed compilation to where they can be read; says where, in a sentence."""
+    """Keeps source and log of a failed compilation for the user; returns a sentence that names the files."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
         for place in (folder if unsafe(folder) is None else None, None):
@@ -287,7 +287,7 @@ def _keep(compilation: _Compilation, output: str) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files of ours, those of compilations under way or broken off included."""
+    """All files of gatelab, including those of running or interrupted compilations."""
     for path in _listing(folder):
         if path.name.startswith(WORK) and path.is_dir() and not path.is_symlink():
             yield from _listing(path)
@@ -309,7 +309,7 @@ def _say(message: str) -> None:
 
 
 def _unlock() -> None:
-    """A thread of the parent may have held the lock when this process was forked, and it does not exist here."""
+    """Replaces the lock: a thread of the parent, which does not exist here, may have held it when this process was forked."""
     global _lock
     _lock = threading.Lock()
 

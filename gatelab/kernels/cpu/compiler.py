@@ -1,4 +1,4 @@
-"""The C compiler of this machine: which it is, what it compiles for, and one call of it."""
+"""The C compiler of this machine: its path, its target and how it is called."""
 
 import contextlib
 import functools
@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-pthread")
-NATIVE = ("-march=native", "-mcpu=native")  # the first that the compiler takes; clang on arm long knew only the second
-LIBRARIES = ("-lm",)  # behind the source, where linkers look for them
+NATIVE = ("-march=native", "-mcpu=native")  # the first that the compiler accepts; older clang on arm knows only the second
+LIBRARIES = ("-lm",)  # after the source, where linkers look for them
 
 INSTALL = "on Debian or Ubuntu apt-get install gcc libc6-dev, on Fedora dnf install gcc, on macOS xcode-select --install"
 
@@ -20,16 +20,16 @@ class BuildError(RuntimeError):
 
 
 class CompilerError(Exception):
-    """The compiler ended with an error. `log` is its command line and all that it said, `first` the first error."""
+    """The compiler ended with an error. `log` is its command line and its whole output, `first` the first error."""
 
     def __init__(self, log: str) -> None:
         super().__init__(log)
-        said = [line.strip() for line in log.splitlines()[1:] if line.strip() and "collect2:" not in line] or ["it said nothing"]
+        said = [line.strip() for line in log.splitlines()[1:] if line.strip() and "collect2:" not in line] or ["it printed nothing"]
         self.log, self.first = log, next((line for line in said if "error:" in line), said[-1])
 
 
 def compiler() -> str | None:
-    """The path of the C compiler: `CC`, which must be a single program, else the first of cc, gcc and clang on PATH."""
+    """The path of the C compiler: `CC`, which must be a single program, otherwise the first of cc, gcc and clang on PATH."""
     wanted = os.environ.get("CC")
     found = next(filter(None, map(shutil.which, (wanted,) if wanted else ("cc", "gcc", "clang"))), None)
     return None if found is None else os.path.abspath(found)  # it is called from another folder
@@ -39,7 +39,7 @@ def require_compiler() -> str:
     """The path of the C compiler.
 
     Raises:
-        BuildError: there is none; the message says how to get one.
+        BuildError: it is missing; the message says how to install one.
     """
     program = compiler()
     if program is not None:
@@ -54,7 +54,7 @@ def compiler_version(program: str) -> str:
     """The first line of `--version`.
 
     Raises:
-        BuildError: the program does not run; on macOS it may be a stub in place of the command line tools.
+        BuildError: the program does not run; on macOS it may be a stub for missing command line tools.
     """
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
@@ -68,7 +68,7 @@ def compiler_version(program: str) -> str:
 
 @functools.cache
 def cpu_features() -> str:
-    """What decides the code that `-march=native` gives: machine, model and feature flags, in a stable order."""
+    """What determines the code of `-march=native`: machine, model and feature flags, in a stable order."""
     if platform.system() == "Darwin":
         command = ["sysctl", "hw.optional", "machdep.cpu"]
         with contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ def cpu_features() -> str:
 
 
 def _features(cpuinfo: str) -> list[str]:
-    """The lines of the first processor that name its model and its features; not those with frequencies and numbers."""
+    """The lines of the first processor that name its model and its features, without frequencies and numbers."""
     lines = {}
     for line in cpuinfo.partition("\n\n")[0].splitlines():
         label, _, value = line.partition(":")
@@ -99,10 +99,10 @@ def run_compiler(program: str, work: Path, stem: str, source: str, flags: tuple[
 
     Args:
         program: the compiler.
-        work: an empty folder, for all files.
-        stem: what they are called.
+        work: an empty folder for all files.
+        stem: the stem of their names.
         source: the C.
-        flags: flags behind `FLAGS`.
+        flags: further flags, after `FLAGS`.
 
     Returns:
         The library, in `work`.
@@ -111,10 +111,10 @@ def run_compiler(program: str, work: Path, stem: str, source: str, flags: tuple[
         OSError: the folder cannot be written, or the program is gone.
         CompilerError: the compiler ended with an error.
     """
-    # Relative names: the library must not depend on the folder, so that all who compile it write the same bytes.
+    # Relative names: the library must not depend on the folder, so that every process that compiles it writes the same bytes.
     (work / f"{stem}.c").write_text(source, encoding="utf-8")
     command = [program, *FLAGS, *_native(program), *flags, f"{stem}.c", "-o", f"{stem}.so", *LIBRARIES]
-    # Messages in English for `CompilerError.first`; intermediate files go where the result must find room, too.
+    # English messages for `CompilerError.first`; intermediate files go to the folder that must have room for the result, too.
     environment = os.environ | {"LC_ALL": "C", "TMPDIR": str(work)}
     done = subprocess.run(
         command, cwd=work, env=environment, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
@@ -126,7 +126,7 @@ def run_compiler(program: str, work: Path, stem: str, source: str, flags: tuple[
 
 @functools.cache
 def _native(program: str) -> tuple[str, ...]:
-    """The flag for code of this very machine, or none if the compiler has no such flag."""
+    """The flag for code of this machine, or nothing if the compiler has no such flag."""
     for flag in NATIVE:
         command = [program, flag, "-fsyntax-only", "-x", "c", os.devnull]
         if not subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode:

@@ -15,12 +15,12 @@ from gatelab.cells import Cell
 from gatelab.kernels.gpu._products import Packed
 from gatelab.kernels.gpu._source import COMPUTES, LAUNCH, Kernels, kernels
 
-STEPS = 64  # of a chunk: a power of two
-_PLANS = 16  # shapes whose buffers and graphs are kept
+STEPS = 64  # steps of a chunk: a power of two
+_PLANS = 16  # the number of shapes whose buffers and graphs are kept
 
 
 class Shape(NamedTuple):
-    """What the buffers and graphs of a chunk are made for."""
+    """The properties of a call that buffers and graphs of a chunk depend on."""
 
     N: int
     B: int
@@ -36,15 +36,15 @@ class Shape(NamedTuple):
 
 
 class Chunk:
-    """Buffers of some steps, and how they are run.
+    """Buffers of some steps, and methods that run these steps.
 
-    Buffers of what a shape does not ask for are empty.
+    Buffers that a shape does not need are empty.
 
     Everything that is kept over time lies as (N, K, B, columns). Nothing in a chunk survives the call that filled it.
 
     Args:
-        kernels: of the cell.
-        shape: for which calls.
+        kernels: the kernels of the cell.
+        shape: the shape of the calls.
     """
 
     def __init__(self, kernels: Kernels, shape: Shape) -> None:
@@ -104,7 +104,7 @@ class Forward(Chunk):
 
     Attributes:
         x: W x + b.
-        fed: what entered the recurrent product of a step, and of the one behind the last.
+        fed: the inputs of the recurrent product of each step, and of the step after the last.
         out: the output.
         R: the transposed recurrent weights.
     """
@@ -155,14 +155,14 @@ class Backward(Chunk):
     """Steps backward in time.
 
     Attributes:
-        d_out: derivatives by the output.
-        d_fed: derivatives by what enters the recurrent product behind the last step of the chunk, then before the first.
-        state: derivatives by the state, apart from the way through the product.
-        da: derivatives by the pre-activations.
-        dp: derivatives by the vectors, summed over time.
-        restart: derivatives by the state of rows that start again.
-        record_a, record_s: derivatives by what was recorded.
-        flow: derivatives by the state that each step hands on.
+        d_out: derivatives with respect to the output.
+        d_fed: derivatives with respect to the inputs of the product, after the last step of the chunk, then before the first.
+        state: derivatives with respect to the state, without the path through the product.
+        da: derivatives with respect to the pre-activations.
+        dp: derivatives with respect to the vectors, summed over time.
+        restart: derivatives with respect to the state of rows that start again.
+        record_a, record_s: derivatives with respect to the records.
+        flow: derivatives with respect to the state after each step.
         R: the recurrent weights.
     """
 
@@ -226,7 +226,7 @@ def pieces(T: int) -> Iterator[tuple[int, int]]:
 
 @functools.cache
 def _side_stream(device: torch.device, stream: int) -> tuple[Any, Any]:  # noqa: ARG001 - one for each stream
-    """A stream to capture on and the memory of what is captured: products share one workspace, which is tens of megabytes."""
+    """A stream for captures and the memory of the graphs: products share one workspace, which takes tens of megabytes."""
     return torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
 
 
@@ -236,7 +236,7 @@ def _capture(steps: Callable[[], None], device: torch.device) -> Any:
     stream, pool = _side_stream(device, current.cuda_stream)
     stream.wait_stream(current)
     with torch.cuda.stream(stream):
-        # Other threads of this process may allocate and copy meanwhile.
+        # Other threads of this process may allocate and copy at the same time.
         graph.capture_begin(pool, capture_error_mode="thread_local")
         try:
             steps()
@@ -251,7 +251,7 @@ _lock = threading.Lock()
 
 
 def chunk_of(kind: type[Any], cell: Cell, shape: Shape) -> Any:
-    """The chunk for a cell and a shape on the current stream; that of the shape not used for longest goes if there are many."""
+    """The chunk for a cell and a shape on the current stream; if there are many, the least recently used one is dropped."""
     stream = torch.cuda.current_stream(shape.device).cuda_stream if shape.device.type == "cuda" else 0
     key = (kind, cell, shape, stream)
     with _lock:

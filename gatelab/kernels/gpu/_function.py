@@ -1,4 +1,4 @@
-"""The time loop on the device as functions that autograd knows."""
+"""The time loop on the device as autograd functions."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -16,7 +16,7 @@ _PATHS: dict[str, ModuleType] = {"loops": _loops, "stepwise": _stepwise}
 
 
 def forward(call: Call, inputs: Inputs) -> tuple[Tensor, ...]:
-    """Output, last states and, on request, records, without a way back."""
+    """Output, last states and, on request, records, without a backward pass."""
     if call.path == "peer":
         return _peer.forward(call.cell, inputs, train=False)
     return _PATHS[call.path].forward(call, inputs, save=False)[0]
@@ -51,7 +51,7 @@ class TimeLoop(torch.autograd.Function):
         if torch.is_grad_enabled() or special((*tensors, *cotangents)) is not None:
             return (None, *eagerly("gpu", call, tensors, wanted, cotangents))
         inputs = Inputs.back(call.cell, tensors)
-        # Hooks on saved tensors may give back anything.
+        # Hooks on saved tensors may return anything.
         check(call.cell, inputs.weights(call.cell), inputs.x, inputs.s0, restart=inputs.again)
         if call.path == "peer":
             made = _through_peer(ctx.held[0], ctx.held[1], wanted, cotangents)

@@ -18,7 +18,7 @@ from gatelab.kernels.gpu._printer import (
     recorded,
 )
 
-# One program: some rows and some units of one replica; all units where there is a recurrent product. What is kept over time lies
+# One program: some rows and some units of one replica; all units where there is a recurrent product. Values kept over time lie
 # as (N, T, B, columns).
 _PLACE = """
     SHAPE: tl.constexpr = (TILE, BLOCK)
@@ -90,7 +90,7 @@ def _forward(layout: Layout, equations: Equations) -> str:
             f"    tl.store(kept + at * {layout.saved} * H + {index} * H + column, {known[node]}, mask=inside)"
             for index, node in enumerate(equations.saved)
         ]
-    # What stands in for units behind the last must not reach the others through the product: 0 * NaN is NaN.
+    # The values of padded units must not reach the others through the product: 0 * NaN is NaN.
     body += [f"s_{name} = tl.where(inside, after_{name}, 0).to(REAL)" for name in layout.state]
     lines += ["for t in range(T):", *(f"    {line}" for line in body)]
     lines += [f"tl.store(last + {index} * N * B * H + flat, s_{name}, mask=inside)" for index, name in enumerate(layout.state)]
@@ -99,7 +99,7 @@ def _forward(layout: Layout, equations: Equations) -> str:
 
 
 def _kept_before(layout: Layout) -> list[str]:
-    """What is kept of the state before a step."""
+    """Stores the parts of the state before a step that are kept."""
     lines = [
         f"tl.store(fed + at * {len(layout.fed)} * H + {index} * H + column, fed_{name}, mask=inside)"
         for index, name in enumerate(layout.fed)
@@ -166,7 +166,7 @@ def _backward(layout: Layout, equations: Equations) -> str:
 
 
 def _at_restarts(layout: Layout) -> list[str]:
-    """Where a row starts again, what would reach the state before goes to the state that it starts with."""
+    """Where a row starts again, the gradient of the state before it goes to the state that it starts with."""
     lines = ["if RESETS:", f"    fresh = {_FRESH}"]
     for name in layout.state:
         value = f"earlier_{name}{f' + d_fed_{name}' if name in layout.fed else ''}"
@@ -179,7 +179,7 @@ def _at_restarts(layout: Layout) -> list[str]:
 
 
 def _stored_at_the_begin(layout: Layout) -> list[str]:
-    """The gradients of the first state, of the state of restarts and of the vectors, known when the loop is over."""
+    """Stores the gradients of the first state, of the state of restarts and of the vectors, after the loop."""
     lines: list[str] = []
     for index, name in enumerate(layout.state):
         value = f"earlier_{name}{f' + d_fed_{name}' if name in layout.fed else ''}"
@@ -214,5 +214,5 @@ def _vectors(layout: Layout) -> list[str]:
 
 
 def _prefetch(prefix: str, sources: Mapping[str, str]) -> list[str]:
-    """Loads of the next step, whose latency the current step hides. Behind the last step, the first is loaded for nothing."""
+    """Loads for the next step, whose latency the current step hides. After the last step this loads the first one, to no effect."""
     return [f"{prefix}_{name} = {load(place)}" for name, place in sources.items()]

@@ -12,7 +12,7 @@ from gatelab.kernels.gpu._printer import Layout
 from gatelab.kernels.gpu._products import Call, Held, Packed, flows, gradients, project, records
 from gatelab.kernels.gpu._source import COMPUTES, LAUNCH, Kernels, loops
 
-_ROWS = 16  # the least that a product of matrix units takes
+_ROWS = 16  # the smallest size for matrix units
 _ON_CHIP = 128 * 1024  # bytes of recurrent weights: half of the registers of a multiprocessor
 
 
@@ -23,7 +23,7 @@ def fits(layout: Layout, H: int, dtype: torch.dtype) -> bool:
 
 
 def forward(call: Call, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...], Held | None]:
-    """As `_stepwise.forward`."""
+    """Like `_stepwise.forward`."""
     x = inputs.x
     N, T, B, _, H = inputs.sizes
     real = COMPUTES[x.dtype]
@@ -46,7 +46,7 @@ def forward(call: Call, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...],
 def backward(
     call: Call, inputs: Inputs, held: Held, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """As `_stepwise.backward`."""
+    """Like `_stepwise.backward`."""
     x = inputs.x
     N, T, B, _, H = inputs.sizes
     real = COMPUTES[x.dtype]
@@ -80,7 +80,7 @@ def _flags(call: Call) -> dict[str, bool]:
 
 
 def _all(arguments: Sequence[Tensor | None], instead: Tensor) -> list[Tensor]:
-    """Arguments of a kernel; what is not read is another tensor, so that every argument is an address."""
+    """Arguments of a kernel; a missing one is replaced by any tensor, so that every argument is an address."""
     return [instead if value is None else value for value in arguments]
 
 

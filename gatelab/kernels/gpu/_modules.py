@@ -1,4 +1,4 @@
-"""From printed source to a module of kernels. Triton reads the source of its functions from a file: it lies in the kernel cache."""
+"""From printed source to a module of kernels. Triton reads the source of its functions from a file in the kernel cache."""
 
 import functools
 import hashlib
@@ -16,13 +16,13 @@ from gatelab.process.cache import prepare
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Writes no bytecode beside the file."""
+    """A loader that writes no bytecode."""
 
     def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
         pass
 
     def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002
-        """Compiled from the file that was just compared with what was printed, whatever bytecode lies about."""
+        """Compiles the file that was just compared with the printed source, and ignores existing bytecode."""
         return compile(self.get_data(self.path), self.path, "exec", dont_inherit=True)
 
 
@@ -31,7 +31,7 @@ def module_of(source: str, name: str) -> ModuleType:
     """The module of a source; Triton compiles its kernels when they are first launched.
 
     Args:
-        source: of the whole module.
+        source: the source of the whole module.
         name: the beginning of the file name.
     """
     key = hashlib.sha256(source.encode()).hexdigest()[:16]
@@ -46,7 +46,7 @@ def module_of(source: str, name: str) -> ModuleType:
 
 
 def _written(source: str, name: str) -> Path:
-    """A file with exactly this content: in the cache folder, or in a temporary one if that is of no use."""
+    """A file with exactly this content: in the cache folder, or in a temporary one if that cannot be used."""
     folder = cache_folder()
     if prepare(folder) is None:
         try:

@@ -1,4 +1,4 @@
-"""Cells that torch has, too: its own functions, which are cuDNN's on a CUDA device."""
+"""Cells that torch has, too, computed by torch's own functions: cuDNN on a CUDA device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,12 +22,12 @@ def has_peer(cell: Cell) -> bool:
 
 
 def forward(cell: Cell, inputs: Inputs, train: bool) -> tuple[Tensor, ...]:
-    """Output and last states of one replica of a cell that has a peer; autograd knows the way back."""
+    """Output and last states of one replica of a cell that has a peer; autograd computes the gradients."""
     assert cell.peer is not None and inputs.W is not None and inputs.R is not None
     parts = [inputs.W[0], inputs.R[0]]
     if inputs.b is not None:
         parts += [_bias(cell, inputs.b[0], cell.input_gates, ()), _bias(cell, inputs.b[0], cell.recurrent_gates, cell.input_gates)]
-    # In one piece, as cuDNN wants them: it would copy them itself and warn of it.
+    # In one piece, as cuDNN needs them: otherwise it copies them itself and warns about it.
     whole = torch.cat([part.reshape(-1) for part in parts])
     weights = [piece.view(part.shape) for piece, part in zip(whole.split([part.numel() for part in parts]), parts, strict=True)]
     hidden = inputs.s0 if len(cell.state) > 1 else inputs.s0[0]
@@ -36,6 +36,6 @@ def forward(cell: Cell, inputs: Inputs, train: bool) -> tuple[Tensor, ...]:
 
 
 def _bias(cell: Cell, b: Tensor, gates: tuple[str, ...], elsewhere: tuple[str, ...]) -> Tensor:
-    """The biases of some pre-activations: torch has one for each product, and 0 stands where the other has it."""
+    """The biases of some pre-activations: torch has one for each product, of which the other one is 0."""
     blocks = dict(zip(cell.gates, b.chunk(len(cell.gates)), strict=True))
     return torch.cat([torch.zeros_like(blocks[name]) if name in elsewhere else blocks[name] for name in gates])

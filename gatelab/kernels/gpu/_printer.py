@@ -37,8 +37,8 @@ class Layout(NamedTuple):
     """The blocks of columns in what the kernels read and write, each H wide.
 
     Attributes:
-        gates: pre-activations: those that the input alone feeds, both, the state alone.
-        shown: the same in the order of the cell, which is that of records.
+        gates: pre-activations: those fed by the input only, by both, by the state only.
+        shown: the same in the order of the cell, which records have.
         inputs: how many of them, from the first, have a part W x.
         recurrent: how many of them, to the last, have a part R h.
         state: the parts of the state.
@@ -85,7 +85,7 @@ from gatelab.kernels.gpu._vocabulary import (
 )
 '''
 
-# One program: some units of one row of one replica. All that is kept over time lies as (N, K, B, columns), K steps a chunk.
+# One program: some units of one row of one replica. Values kept over time lie as (N, K, B, columns), K steps a chunk.
 _PLACE = """
     SHAPE: tl.constexpr = (BLOCK,)
     row = tl.program_id(0).to(tl.int64)
@@ -162,7 +162,7 @@ def inputs_of_adjoint(layout: Layout, equations: Equations) -> dict[fx.Node, str
 
 
 def recorded(layout: Layout, rows: str) -> list[str]:
-    """Stores what `step` is given, as (parts, N, T, B, H) with so many `rows`; 0 behind the end of a row."""
+    """Stores what `step` is given, as (parts, N, T, B, H), with this number of `rows`; 0 after the end of a row."""
     lines = ["if RECORD:"]
     for kind, names in (("a", layout.shown), ("s", layout.state)):
         for index, name in enumerate(names):
@@ -181,7 +181,7 @@ def _pre_activations(layout: Layout) -> list[str]:
         if index >= first:
             parts.append(load(f"product + row * {layout.recurrent} * H + {index - first} * H + column"))
         lines.append(f"a_{name} = {' + '.join(parts)}")
-        if index >= layout.inputs:  # the others have it from the product with the input
+        if index >= layout.inputs:  # the others got it from the product with the input
             value = load(f"b + (n * {len(layout.gates)} + {index}) * H + column")
             lines += ["if BIAS:", f"    a_{name} += {value}"]
     return lines
@@ -230,7 +230,7 @@ def _adjoint(layout: Layout, equations: Equations) -> str:
 
 
 def flowing(layout: Layout, rows: str) -> list[str]:
-    """Stores the derivatives by the state that a step hands on, as `recorded`."""
+    """Stores the derivatives with respect to the state after a step, like `recorded`."""
     lines = ["if FLOW:"]
     for index, name in enumerate(layout.state):
         lines += [f"    shown_{name} = ds_{name}", "    if ENDS:", f"        shown_{name} = tl.where(alive, shown_{name}, 0)"]
@@ -239,7 +239,7 @@ def flowing(layout: Layout, rows: str) -> list[str]:
 
 
 def by_record(layout: Layout, rows: str) -> list[str]:
-    """Adds the derivatives by what was recorded."""
+    """Adds the derivatives with respect to the records."""
     lines = ["if RECORD:"]
     for kind, target, names in (("a", "da", layout.shown), ("s", "earlier", layout.state)):
         for index, name in enumerate(names):

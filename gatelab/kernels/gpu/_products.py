@@ -1,4 +1,4 @@
-"""What all paths on the device share: weights in the order of the kernels, and the products over all time steps."""
+"""Shared by all paths on the device: weights in the order of the kernels, and the products over all time steps."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from gatelab.kernels.gpu._printer import Layout
 
 
 class Call(NamedTuple):
-    """What a call computes with, besides tensors that have gradients.
+    """The settings of a call: everything but the tensors that have gradients.
 
     Attributes:
         cell: the equations.
         path: how it is computed: "peer", "loops" or "stepwise".
         lengths: valid steps of each row (B,), on the device, or None.
         resets: steps that read `Inputs.restart` in place of the state before them (T, B), or None.
-        record: whether to put out what `step` was given.
+        record: whether to return what `step` was given.
         flow: where the backward pass leaves the cotangents of the states, or None.
     """
 
@@ -38,7 +38,7 @@ class Held(NamedTuple):
     Attributes:
         kept: values that the step keeps.
         reads: parts of the state before a step that the adjoint reads.
-        fed: what entered the recurrent product.
+        fed: the inputs of the recurrent product.
     """
 
     kept: Tensor
@@ -47,7 +47,7 @@ class Held(NamedTuple):
 
     @classmethod
     def empty(cls, layout: Layout, x: Tensor, H: int, real: torch.dtype) -> "Held":
-        """To be filled by the forward pass over x."""
+        """Empty memory for the forward pass over x to fill."""
         N, T, B, _ = x.shape
         widths = (layout.saved, len(layout.reads), len(layout.fed))
         formats = (x.dtype, real, x.dtype)
@@ -60,7 +60,7 @@ class Packed(NamedTuple):
 
     Attributes:
         W: (N, I * H, D), or None.
-        bias: of the pre-activations that have an input part (N, 1, I * H), or None.
+        bias: the biases of the pre-activations that have an input part (N, 1, I * H), or None.
         R: (N, J * H, F * H), or None.
         b: all biases (N, G * H), or None.
         p: vectors (N, V * H).
@@ -84,13 +84,13 @@ class Packed(NamedTuple):
 
 
 def records(call: Call, layout: Layout, x: Tensor, H: int) -> tuple[Tensor, ...]:
-    """Where the records will stand, if they are asked for: (parts, N, T, B, H) in the order of the cell."""
+    """Memory for the records, if they are requested: (parts, N, T, B, H) in the order of the cell."""
     counts = (len(layout.gates), len(layout.state)) if call.record else ()
     return tuple(x.new_empty(count, *x.shape[:3], H) for count in counts)
 
 
 def flows(call: Call, layout: Layout, x: Tensor, H: int) -> Tensor | None:
-    """Where the derivatives by the states will stand, if they are asked for, and hands them out."""
+    """Memory for the derivatives with respect to the states, if they are requested; puts views of it into `flow`."""
     if call.flow is None:
         return None
     flow = x.new_empty(len(layout.state), *x.shape[:3], H)
@@ -120,7 +120,7 @@ def project(x: Tensor, packed: Packed, into: Tensor) -> None:
 def gradients(
     cell: Cell, layout: Layout, inputs: Inputs, fed: Tensor, da: Tensor, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """The derivatives by x, W, R and b from those by all pre-activations (N, T, B, G * H)."""
+    """The gradients of x, W, R and b from those of all pre-activations (N, T, B, G * H)."""
     N, T, B, D, H = inputs.sizes
     flat = da.view(N, T * B, -1)
     to_inputs = flat[..., : layout.inputs * H]

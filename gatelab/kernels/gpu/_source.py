@@ -12,7 +12,7 @@ from gatelab.kernels.gpu._loop_printer import print_loops
 from gatelab.kernels.gpu._modules import module_of
 from gatelab.kernels.gpu._printer import PRINTABLE, Layout, print_stepwise
 
-# What a cell computes in: half precision is for what lies in memory and for products.
+# The number format of the equations: half precision is only for memory and products.
 COMPUTES = {
     torch.float64: torch.float64,
     torch.float32: torch.float32,
@@ -20,14 +20,14 @@ COMPUTES = {
     torch.float16: torch.float32,
 }
 
-# At every launch a product and a sum become one operation. Triton 3.9 warns where neither this nor the opposite is asked for.
+# Lets a product and a sum become one operation. Triton 3.9 warns if a launch sets neither this nor the opposite.
 LAUNCH = {"enable_fp_fusion": True}
 
 
 class Kernels(NamedTuple):
     """Attributes:
-    layout: what lies where.
-    forward: a kernel of one or all time steps.
+    layout: the layout of memory.
+    forward: the kernel of one or of all time steps.
     backward: the kernel of its derivative.
     """
 

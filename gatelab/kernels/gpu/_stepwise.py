@@ -56,14 +56,14 @@ def forward(call: Call, inputs: Inputs, save: bool) -> tuple[tuple[Tensor, ...],
 def backward(
     call: Call, inputs: Inputs, held: Held, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """The derivatives by the inputs in the order of `Inputs.flat`.
+    """The gradients of the inputs in the order of `Inputs.flat`.
 
     Args:
-        call: what was asked for.
+        call: the settings of the call.
         inputs: as given to `forward`.
-        held: what it kept.
-        cotangents: derivatives by what `forward` put out.
-        wanted: by which inputs derivatives are wanted.
+        held: the values that `forward` kept.
+        cotangents: derivatives with respect to the results of `forward`.
+        wanted: which inputs need gradients.
     """
     x = inputs.x
     N, T, B, _, H = inputs.sizes
@@ -133,7 +133,7 @@ def _live(call: Call, T: int) -> Tensor | None:
 
 
 def _resets(call: Call) -> Tensor | None:
-    """Rows that start again (T + 1, B), none behind the last step; or None."""
+    """Rows that start again (T + 1, B), with none after the last step; or None."""
     if call.resets is None:
         return None
     return torch.cat((call.resets, torch.zeros_like(call.resets[:1]))).to(torch.uint8)

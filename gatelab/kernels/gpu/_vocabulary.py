@@ -1,4 +1,4 @@
-"""The functions that printed equations are made of, in Triton. Imported by generated modules alone: Triton may be absent."""
+"""The functions that printed equations call, in Triton. Only generated modules import this file, as Triton may be missing."""
 
 import triton  # pyright: ignore[reportMissingImports] - torch's CPU build has none
 import triton.language as tl  # pyright: ignore[reportMissingImports] - torch's CPU build has none
@@ -81,7 +81,7 @@ def sigmoid_of(x):
 
 @triton.jit
 def tanh_of(x):
-    # 1 - exp(-2|x|) loses digits where x is small: there a polynomial takes its place (float32: within 2 units of the last one).
+    # 1 - exp(-2|x|) loses digits where x is small; a polynomial replaces it there (float32: within 2 units in the last place).
     e = tl.exp(-2 * tl.abs(x))
     large = (1 - e) / (1 + e)
     q = x * x
