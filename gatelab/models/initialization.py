@@ -1,4 +1,4 @@
-"""How the biases of gates start, for every cell that has the gate."""
+"""Initial biases of gates, for every cell that has the gate."""
 
 import math
 from collections.abc import Callable
