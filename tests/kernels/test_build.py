@@ -183,13 +183,13 @@ def of_another_user(cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def below_a_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     cache.parent.write_text("a file")
-    return "cannot be made"
+    return "cannot be created"
 
 
 def a_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     cache.parent.mkdir()
     cache.write_text("a file")
-    return "cannot be made"
+    return "cannot be created"
 
 
 def without_home(cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
