@@ -34,7 +34,7 @@ class Entry:
     """One operator.
 
     Attributes:
-        form: the expression, with the operands by their position in the schema and `{zero}`; or a function that makes it from the arguments,
+        form: the expression, with the operands by their position in the schema and `{zero}`; or what makes it from the arguments,
             the operands and the language.
         masks: positions of operands that are masks. A mask elsewhere becomes 1 and 0; a real number here is compared with 0.
         scaled: the position of the operand that `alpha` multiplies.

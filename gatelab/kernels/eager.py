@@ -75,7 +75,7 @@ def _input_parts(
     """The parts of pre-activations that do not depend on the state, for all time steps in one product.
 
     Returns:
-        `alone`: input-only pre-activations by name, per step (N, B, H); `joint`: per step (N, B, J*H) the terms that the recurrent product
+        `alone`: input-only pre-activations by name, per step (N, B, H); `joint`: per step (N, B, J*H) what the recurrent product
         is added to, in the order of `cell.recurrent_gates`: W x + b, or only b where a pre-activation has no input part.
     """
     N, T, B, D = x.shape
