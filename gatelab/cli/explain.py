@@ -76,14 +76,6 @@ def _cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _matched(cell: Cell, reference: Cell) -> str:
-    """The hidden sizes of one layer that `model.match` would choose."""
-    D, H = EXAMPLE
-    size, off = nearest(lambda units: parameter_count(cell, D, units), parameter_count(reference, D, H))
-    costly, more = nearest(lambda units: flops_per_step(cell, D, units, TAPE), flops_per_step(reference, D, H, TAPE))
-    return f"at H={H}: H={size} in parameters ({100 * off:+.1f}%), H={costly} in FLOPs ({100 * more:+.1f}%)"
-
-
 _SHAPES = {"single": "scatter around one value", "any": "may lie in two clusters, solved and not solved"}
 
 
