@@ -44,6 +44,7 @@ class Row:
             gates, layers and runs.
         failed, running, preempted: numbers of runs without a result.
         difference: to the baseline.
+        tried: settings of its cell that were trained on its task, those included that a search ended early.
         note: why there is no difference, or what the baseline row is if its options are not the row's own.
     """
 
@@ -72,6 +73,7 @@ class Row:
     running: int = 0
     preempted: int = 0
     difference: Difference | None = None
+    tried: int = 1
     note: str = ""
 
     @property
@@ -132,6 +134,7 @@ def compare(runs: Iterable[Run], baseline: str | None = None, level: float | Non
     runs = list(runs)
     whole = [run for run in runs if run.state != "pruned"]
     variants, skipped = read_variants(whole)
+    tried = Counter(_cell_on_task(variant) for variant in (read_variants(runs)[0] if len(runs) > len(whole) else variants))
     cells = {variant.cell for variant in variants}
     if baseline is not None and baseline not in cells:
         raise UserError(unknown("baseline", baseline, cells))
@@ -147,12 +150,16 @@ def compare(runs: Iterable[Run], baseline: str | None = None, level: float | Non
         kept = dataclasses.replace(variant, runs=[run for run in variant.runs if run.path not in left_out])
         if kept.runs:
             own = next((result for result in results if result.metric is not None), levels.get(variant.task))
-            row = _row(kept, results, own, level)
+            row = dataclasses.replace(_row(kept, results, own, level), tried=tried[_cell_on_task(variant)])
             times, untimed = times_to_solve(results, own, row.solved, unit)
             skipped += untimed
             families[row.problem].append((row, times))
     rows = [row for family in families.values() for row in _backends_noted(_compared(_best_marked(_timed(family)), baseline))]
     return Comparison(sorted(rows, key=_rank), skipped, len(runs) - len(whole))
+
+
+def _cell_on_task(variant: Variant) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return variant.cell, tuple(sorted((key, value) for key, value in variant.config.items() if key.startswith("task.")))
 
 
 def _row(variant: Variant, results: list[Result], levels: Result | None, level: float | None) -> Row:

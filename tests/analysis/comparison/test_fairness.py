@@ -1,4 +1,4 @@
-"""What stands beside a table on the sizes of what it compares, and when it does not."""
+"""What stands beside a table on sizes and tuning budgets, and when it does not."""
 
 from typing import Any
 
@@ -43,3 +43,38 @@ def test_a_damaged_note_is_a_damaged_summary(make_run: Any, tmp_path: Any) -> No
     make_run("lstm", summary={"matched": {"by": "parameters"}})
     (skipped,) = compared(tmp_path / "runs").skipped
     assert skipped.reason == "summary.json lacks 'to'"
+
+
+def test_tuning_budgets_that_differ(make_run: Any, tmp_path: Any) -> None:
+    for number in range(6):
+        make_run("lstm", seed=0, **{"optimizer.lr": 1e-3 * (1 + number)})
+        make_run("gru", seed=number % 2, **{"optimizer.lr": 1e-3 * (1 + number // 2)})  # three settings, two seeds of each
+    text = printed(compared(tmp_path / "runs").rows, width=200)
+    assert "Tuning budgets differ (settings tried): lstm 6, gru 3; the best of more settings is better by chance alone." in text
+
+
+def test_trials_that_a_search_ended_early_belong_to_its_budget(make_run: Any, tmp_path: Any) -> None:
+    for number in range(6):
+        make_run("lstm", **{"optimizer.lr": 1e-3 * (1 + number)})
+        path = make_run("gru", **{"optimizer.lr": 1e-3 * (1 + number)})
+        if number > 2:
+            (path / "status.json").write_text((path / "status.json").read_text().replace('"finished"', '"pruned"'))
+    result = compared(tmp_path / "runs")
+    assert result.pruned == 3
+    assert "Tuning budgets" not in printed(result.rows, width=200)
+
+
+def test_a_few_settings_are_not_a_search(make_run: Any, tmp_path: Any) -> None:
+    make_run("gru")
+    for number in range(4):
+        make_run("lstm", **{"cell.forget_bias": float(number)})
+    assert "Tuning budgets" not in printed(compared(tmp_path / "runs").rows, width=200)
+
+
+def test_budgets_are_those_of_one_task(make_run: Any, tmp_path: Any) -> None:
+    for number in range(5):
+        for cell in ("lstm", "gru"):
+            make_run(cell, **{"optimizer.lr": 1e-3 * (1 + number)})
+    make_run("lstm", "copying")
+    make_run("lstm", **{"task.length": 50})
+    assert "Tuning budgets" not in printed(compared(tmp_path / "runs").rows, width=200)
