@@ -28,7 +28,7 @@ ROOMS = (
     "diagnostics",
     "training",
     "sweeps/jobs",
-)  # whose sources a description is made by
+)  # their sources make it
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 Descriptions = list[dict]  # of `gatelab.training.description`
