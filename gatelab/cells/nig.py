@@ -10,7 +10,7 @@ from gatelab.cells import OdysseyCell, bias_option
 
 @dataclass(frozen=True)
 class NIG(OdysseyCell):
-    """LSTM that always writes: i = 1.
+    """LSTM without an input gate, which always writes: i = 1.
 
     ```
     f = sigmoid(W_f x + R_f h + b_f)

@@ -72,8 +72,11 @@ def _memory(found: dict[str, Any], layers: list[str]) -> Table:
         "timescale, 90% quantile (steps)": lambda layer: keys.timescale(layer, "q90"),
         "timescale, longest of a unit (steps)": lambda layer: keys.timescale(layer, "max"),
         "half-life of the gradient (steps)": lambda layer: keys.flow(layer, "state", "half_life", end=True),
+        "R2 of an exponential fitted to it": lambda layer: keys.flow(layer, "state", "r2", end=True),
         "Omega": lambda layer: keys.flow(layer, "state", "omega", end=True),
         "largest Lyapunov exponent (nats/step)": lambda layer: keys.lyapunov(layer, "largest"),
+        "  its range over start directions": lambda layer: keys.lyapunov(layer, "largest_over_starts"),
+        "  its standard deviation over sequences": lambda layer: keys.lyapunov(layer, "largest_over_sequences"),
         "largest singular value of a step": lambda layer: keys.jacobian(layer, "largest"),
         "smallest": lambda layer: keys.jacobian(layer, "smallest"),
     }

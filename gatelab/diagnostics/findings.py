@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from gatelab.diagnostics import flow, gates, keys, states, timescales
+from gatelab.diagnostics import decay, flow, gates, keys, states, timescales
 from gatelab.diagnostics.observe import Flows, LayerRecord
 
 DIGITS = 4  # significant digits of an array
@@ -68,7 +68,7 @@ def of_layers(
                 for what, number in gates.at_events(steps, _in_scan_order(events, name, layer), layer.lengths).items():
                     found.scalar(keys.gate(name, gate, what), number)
             if gate == layer.retention and bounded:
-                _timescales(found, name, by_unit["mean"], layer)
+                _timescales(found, name, flat, layer)
         for part, values in layer.states.items():
             by_row = states.norms(values)
             positions = gates.profile(by_row, layer.lengths, layer.at, layer.length)
@@ -98,21 +98,23 @@ def _of_flows(flows: Flows, ends: Sequence[bool], per_step: bool) -> Findings:
             curve = flow.curve(by_row, lengths)
             at = timescales.lags(len(curve)).to(curve.device)
             ratios = flow.ratios(by_row, lengths)
-            slope = flow.slope(curve)
+            fit = decay.fit(curve.tolist())
+            half_life = decay.half_life(at.tolist(), curve[at].tolist())
             omega = flow.omega(ratios)
             for end in ends:
                 found.array(keys.flow(layer, part, "lags", end), at)
                 found.array(keys.flow(layer, part, "norm", end), curve[at])
-                found.scalar(keys.flow(layer, part, "slope", end), slope)
-                found.scalar(keys.flow(layer, part, "half_life", end), flow.half_life(slope))
+                found.scalar(keys.flow(layer, part, "half_life", end), half_life)
+                found.scalar(keys.flow(layer, part, "slope", end), fit.slope)
+                found.scalar(keys.flow(layer, part, "r2", end), fit.r2)
                 found.scalar(keys.flow(layer, part, "omega", end), omega)
                 if per_step and len(ratios):
                     found.array(keys.flow(layer, part, "ratio", end), ratios.nanmean(1)[at[:-1]])
     return found
 
 
-def _timescales(found: Findings, name: str, mean: Tensor, layer: LayerRecord) -> None:
-    tau = timescales.timescale(mean)
+def _timescales(found: Findings, name: str, gate: Tensor, layer: LayerRecord) -> None:
+    tau = timescales.timescale(gate)
     found.array(keys.timescale(name, "units"), tau)
     for what, number in timescales.quantiles(tau).items():
         found.scalar(keys.timescale(name, what), number)

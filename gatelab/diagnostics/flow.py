@@ -35,25 +35,6 @@ def curve(by_row: Tensor, lengths: Tensor | None) -> Tensor:
     return torch.where(kept, by_row, 0).sum(1) / kept.sum(1)
 
 
-def slope(values: Tensor) -> float:
-    """Least-squares slope of ln values against the lag, per step; nan with less than two values above 0.
-
-    Args:
-        values: (T,), the curve at the lags 0 .. T-1; zeros (a part that is not read, an underflow) and nan are left out.
-    """
-    used = ((values > 0) & values.isfinite()).nonzero().squeeze(1)
-    if len(used) < 2:
-        return math.nan
-    lag, height = used.double(), values[used].double().log()
-    lag = lag - lag.mean()
-    return ((lag @ height) / (lag @ lag)).item()
-
-
-def half_life(slope: float) -> float:
-    """Steps in which an exponential of this slope halves; infinite if it does not decay."""
-    return -math.log(2) / slope if slope < 0 else math.nan if math.isnan(slope) else math.inf
-
-
 def ratios(by_row: Tensor, lengths: Tensor | None) -> Tensor:
     """||dL/ds(t)|| / ||dL/ds(t+1)||, (T-1, B); nan where there is no such step, or nothing to divide by.
 

@@ -37,7 +37,8 @@ def retention(layer: str, what: str) -> str:
 def flow(layer: str, part: str, what: str, end: bool = False) -> str:
     """`flow/0/h/norm` (K,) of the task's own loss, `flow_end/0/h/norm` of a loss at the last step only.
 
-    Beside it `lags` (K,), and the scalars `slope` (natural log per step), `half_life` (steps) and `omega`.
+    Beside it `lags` (K,), and the scalars `half_life` (steps, measured: the first crossing of half), `slope` (natural log per
+    step) and `r2` of the exponential that fits best, and `omega`.
     """
     return f"{'flow_end' if end else 'flow'}/{layer}/{part}/{what}"
 
@@ -48,7 +49,7 @@ def state(layer: str, part: str, what: str) -> str:
 
 
 def lyapunov(layer: str, what: str) -> str:
-    """`lyapunov/0/largest`, nats per step."""
+    """`lyapunov/0/largest`, nats per step; `largest_over_starts` and `largest_over_sequences`, its spread; `transient` (steps)."""
     return f"lyapunov/{layer}/{what}"
 
 

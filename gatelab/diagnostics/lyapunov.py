@@ -4,7 +4,9 @@ The stack has block-triangular Jacobians, so that its exponents are those of its
 earlier states does not map s(t-1) to s(t), so that this module does not apply to it.
 """
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from gatelab.cells import Cell, Parts
 from gatelab.kernels import Record, Weights
 
 Product = Callable[[Tensor], Tensor]  # maps tangents (..., k, n) to J times each of them
+AGREEMENT, AGREEMENT_FLOOR = 0.02, 1e-3  # start directions agree within 2% of an exponent, or 0.001 nats a step
 
 
 def exponents(steps: Iterable[Product], start: Tensor, transient: int = 0) -> Tensor:
@@ -36,6 +39,44 @@ def exponents(steps: Iterable[Product], start: Tensor, transient: int = 0) -> Te
         total += factors.R.diagonal(dim1=-2, dim2=-1).abs().log()
         count += 1
     return (total / count).sort(-1, descending=True).values
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Exponents and how far they can be trusted.
+
+    Attributes:
+        exponents: (k,), mean over start directions and sequences, descending.
+        over_starts: (k,), largest minus smallest value of the start directions on a sequence, mean over the sequences.
+        over_sequences: (k,), standard deviation over the sequences; nan for a single one.
+        transient: steps that only turned the directions.
+        agreed: how many of the exponents, from the largest on, the start directions agree about.
+    """
+
+    exponents: Tensor
+    over_starts: Tensor
+    over_sequences: Tensor
+    transient: int
+    agreed: int
+
+
+def spectrum(steps: Iterable[Product], start: Tensor, transient: int) -> Spectrum:
+    """The k largest exponents from several start directions.
+
+    All directions turn towards the same ones, at a rate that is the gap between two exponents. Where they have got there within the
+    transient, all starts give the same values; elsewhere the values still depend on the start.
+
+    Args:
+        steps: J(1) ... J(T) as maps of tangents.
+        start: independent tangents (S, B, k, n): S start directions for each of B sequences.
+        transient: first steps that are not counted.
+    """
+    found = exponents(steps, start, transient)
+    apart = (found.amax(0) - found.amin(0)).mean(0)
+    mean = found.mean((0, 1))
+    agreed = (apart <= torch.clamp(AGREEMENT * mean.abs(), min=AGREEMENT_FLOOR)).int().cumprod(0).sum().item()
+    over_sequences = found.mean(0).std(0) if found.shape[1] > 1 else torch.full_like(mean, math.nan)
+    return Spectrum(mean, apart, over_sequences, transient, int(agreed))
 
 
 def singular_values(step: Product, n: int, like: Tensor) -> Tensor:

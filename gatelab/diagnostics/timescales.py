@@ -7,14 +7,16 @@ QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9, "max": 1.0}  # a single unit ma
 
 
 def timescale(kept: Tensor) -> Tensor:
-    """Effective timescale 1 / (1 - f) in steps (Tallec & Ollivier 2018, arXiv 1804.11188, Sec. 2); infinite where f = 1.
+    """Timescale -1 / E ln f of every unit in steps, (H,): infinite where f = 1 throughout, 0 where it once is 0.
 
-    A leaky unit with the constant factor f loses 1/e of its state within about as many steps.
+    The product of n factors is about exp(n E ln f), so that 1/e of a state is left after one timescale. With a constant factor it
+    is the 1 / (1 - f) of a slow leaky unit (Tallec & Ollivier 2018, arXiv 1804.11188, Sec. 2), to half a step; 1 / (1 - E f) is
+    longer where f varies, as E ln f < ln E f.
 
     Args:
-        kept: f, the factor on the old state, in [0, 1], any shape: the mean over the steps of a unit.
+        kept: f, the factors on the old state at all valid steps, (steps, H). What rounding moves out of [0, 1] is moved back.
     """
-    return 1 / (1 - kept.double())
+    return 1 / kept.float().clamp(0, 1).log().mean(0).double().neg().abs()
 
 
 def quantiles(values: Tensor) -> dict[str, float]:

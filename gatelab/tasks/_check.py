@@ -78,6 +78,9 @@ def _check_declarations(watched: Watched) -> None:
             "are tokens",
             "input_size",
         )
+    lag = watched.value("lag")
+    if lag is not None and not (_is_finite(lag) and lag > 0):
+        raise watched.error(f"`lag` is {lag!r}, but it must be a number of steps greater than 0, or None", "lag")
     hashes = watched.value("data_hashes")()
     if not isinstance(hashes, Mapping) or not all(isinstance(value, str) and len(value) == DIGITS for value in hashes.values()):
         raise watched.error(f"data_hashes returns {hashes!r}, but it must be a dict from file names to SHA-256s", "data_hashes")

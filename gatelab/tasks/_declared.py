@@ -21,6 +21,7 @@ VALUES = (
     "input_size",
     "output_size",
     "vocabulary",
+    "lag",
     "chance",
     "solved",
     "metric",

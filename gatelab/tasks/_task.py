@@ -83,6 +83,11 @@ class Task(Options, ABC):
         return None
 
     @property
+    def lag(self) -> float | None:
+        """Steps over which the task asks to keep something, on average; None if there is no such number."""
+        return None
+
+    @property
     @abstractmethod
     def input_size(self) -> int:
         """D, features of one input step; equal to `vocabulary` where the inputs are tokens."""

@@ -64,6 +64,11 @@ class Adding(Task):
     def solved(self) -> float:
         return 0.01
 
+    @property
+    def lag(self) -> float:
+        """From one mark to the other: b - a is T/2 on average."""
+        return self.length / 2
+
     def size(self, split: Split) -> int | None:
         return {"train": None, "val": 512, "test": 1024}[split]
 

@@ -88,6 +88,11 @@ class Copying(Task):
         """The number of the first letter, and of the blank."""
         return (0, _LETTERS) if self.layout == "tallec" else (1, 0)
 
+    @property
+    def lag(self) -> float:
+        """From a letter to its repetition."""
+        return self.length + _RECALL
+
     def size(self, split: Split) -> int | None:
         return {"train": None, "val": 512, "test": 1024}[split]
 

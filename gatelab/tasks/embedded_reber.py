@@ -52,6 +52,11 @@ class EmbeddedReber(Reber):
     def solved(self) -> float:
         return 0.95
 
+    @property
+    def lag(self) -> float:
+        """From the first T or P to the step that asks for it: over an inner string, 8 symbols on average."""
+        return 8.0
+
     def batch(self, split: Split, seed: int, indices: np.ndarray) -> Batch:
         words = _stream.words("embedded_reber", split, seed, indices, 1)[:, 0]
         symbols, lengths = _reber.embedded(_reber.bits(words))

@@ -65,6 +65,11 @@ class VariableCopying(Task):
     def solved(self) -> float:
         return 0.1 * self.chance
 
+    @property
+    def lag(self) -> float:
+        """From a letter to its repetition, over the mean gap."""
+        return (self.length + 1) / 2 + _RECALL
+
     def size(self, split: Split) -> int | None:
         return {"train": None, "val": 512, "test": 1024}[split]
 

@@ -86,6 +86,11 @@ class Warp(Task):
             return (steps < self.factor).astype(float)
         return np.clip(1 - steps / self.factor, 0, 1)
 
+    @property
+    def lag(self) -> float:
+        """A letter is asked for as long as the next one lasts, which is this at most."""
+        return self.factor
+
     def size(self, split: Split) -> int | None:
         return {"train": None, "val": 512, "test": 1024}[split]
 

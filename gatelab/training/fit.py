@@ -92,4 +92,5 @@ def _train(attempt: Attempt) -> tuple[dict[str, Any], int]:
         trainer.fit(module, batches, validation, ckpt_path=attempt.resume, weights_only=True)
         step = trainer.global_step
         trainer.test(module, test, ckpt_path=best.best_model_path, weights_only=True, verbose=False)
-    return summarize(attempt, module.scores, best.best_model_path, meter.seconds_per_step(), step), step
+    scored = module.scores, module.test_error
+    return summarize(attempt, *scored, best.best_model_path, meter.seconds_per_step(), step), step

@@ -26,6 +26,7 @@ from gatelab.training.trained import check_data, trained_with
 
 EXPONENTS = 8  # the largest ones
 ROWS = 8  # whose exponents are averaged
+STARTS = 2  # start directions of each
 STEPS = 1000  # at most, of them
 JACOBIANS = 16  # whose singular values are averaged
 
@@ -113,34 +114,53 @@ def _scores(model: SequenceModel, task: Task, split: Split) -> dict[str, float]:
 
 
 def _dynamics(model: SequenceModel, batch: Batch) -> tuple[Findings, dict[str, str]]:
-    """Lyapunov exponents and singular values of every layer, along the steps that all rows have."""
+    """Lyapunov exponents and singular values of every layer, along the states that the batch visits, in scan order."""
     rnn, found = model.rnn, Findings()
     if rnn.cell.memory is not None and rnn.cell.memory.window != 1:
         reason = "a cell with a memory of earlier states is not a map from one state to the next"
         return found, dict.fromkeys((keys.lyapunov("*", "*"), keys.jacobian("*", "*")), reason)
     T = min(STEPS, batch.x.shape[1] if batch.lengths is None else int(batch.lengths.min()))
+    # In both directions a state depends on all steps of its row: without those behind T it would be another trajectory.
+    seen, lengths = (batch.x, batch.lengths) if rnn.bidirectional else (batch.x[:, :T], None)
     with torch.no_grad(), observe.recording(rnn):
-        rnn(model.encode(batch.x[:, :T]))
+        rnn(model.encode(seen), lengths=lengths)
         recorded = rnn.recorded
+    left_out = {}
     for name, (record, _) in recorded.items():
         weights = rnn.layers[name].weights()  # type: ignore[operator]
         n = len(rnn.cell.state) * rnn.hidden_size
         like = next(iter(record.s.values()))
         with torch.no_grad():
             steps = (lyapunov.jacobian(rnn.cell, weights, record, t) for t in range(T))
-            start = _tangents(len(batch.x), min(EXPONENTS, n), n, like)
-            exponents = lyapunov.exponents(steps, start, T // 10)
+            spectrum = lyapunov.spectrum(steps, _tangents(len(batch.x), min(EXPONENTS, n), n, like), T // 2)
             at = torch.linspace(0, T - 1, min(JACOBIANS, T)).long()
             values = lyapunov.singular_values(lyapunov.jacobian(rnn.cell, weights, record, at), n, like[0, at, ..., :1])[:, 0]
-        found.array(keys.lyapunov(name, "exponents"), exponents.mean(0))
-        found.scalar(keys.lyapunov(name, "largest"), exponents[:, 0].mean().item())
+        reason = _note_exponents(found, name, spectrum, T)
+        if reason:
+            left_out[keys.lyapunov(name, "*")] = reason
         found.array(keys.jacobian(name, "singular_values"), values.mean(0))
         found.scalar(keys.jacobian(name, "largest"), values[:, 0].mean().item())
         found.scalar(keys.jacobian(name, "smallest"), values[:, -1].mean().item())
-    return found, {}
+    return found, left_out
+
+
+def _note_exponents(found: Findings, name: str, spectrum: lyapunov.Spectrum, T: int) -> str:
+    """Adds the exponents that the start directions agree about; returns why there are none, or ""."""
+    if not spectrum.agreed:
+        return (
+            f"after {spectrum.transient} of {T} steps the largest exponent still depends on the start direction "
+            f"({spectrum.exponents[0].item():.3g} nats a step, the starts {spectrum.over_starts[0].item():.2g} apart); longer "
+            "sequences have more steps for the directions to settle"
+        )
+    found.array(keys.lyapunov(name, "exponents"), spectrum.exponents[: spectrum.agreed])
+    found.scalar(keys.lyapunov(name, "largest"), spectrum.exponents[0].item())
+    found.scalar(keys.lyapunov(name, "largest_over_starts"), spectrum.over_starts[0].item())
+    found.scalar(keys.lyapunov(name, "largest_over_sequences"), spectrum.over_sequences[0].item())
+    found.scalar(keys.lyapunov(name, "transient"), spectrum.transient)
+    return ""
 
 
 def _tangents(B: int, k: int, n: int, like: Tensor) -> Tensor:
-    """The same random directions for every model."""
+    """The same random directions for every model, (STARTS, B, k, n)."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(1, k, n, generator=generator).to(like).expand(B, -1, -1)
+    return torch.randn(STARTS, 1, k, n, generator=generator).to(like).expand(-1, B, -1, -1)

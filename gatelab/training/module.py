@@ -15,7 +15,7 @@ from gatelab.tasks import Batch, Watched
 from gatelab.training.failures import NonFiniteLossError
 from gatelab.training.optimizer import build_optimizer, rate_factor
 from gatelab.training.parallel import Team
-from gatelab.training.scores import Scores
+from gatelab.training.scores import PART, Error, Scatter, Scores
 from gatelab.training.spec import Spec
 
 UNREAD = 100  # losses at most that are left on a GPU
@@ -41,7 +41,8 @@ class SequenceModule(LightningModule):
         self._unread: list[tuple[int, Tensor]] = []  # steps made before, and losses that are still on a GPU
         self.scores: dict[str, float] = {}  # of the last evaluation, by key
         self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
-        self._scores = Scores()
+        self.test_error = Error(None, 0)  # of the task's metric on the test split
+        self._scores, self._scatter = Scores(), Scatter()
         # Where the rows of a task with `carried` states have come to, in training and in the evaluation under way.
         self._carried: dict[str, tuple[Tensor, ...]] = {}
 
@@ -124,7 +125,10 @@ class SequenceModule(LightningModule):
         self._evaluate(batch)
 
     def test_step(self, batch: Batch, index: int) -> None:
-        self._evaluate(batch)
+        output = self._evaluate(batch)
+        for first in range(0, len(batch.x), PART):
+            rows = slice(first, first + PART)
+            self._scatter.add(*self._watched.metrics(output[rows], batch.rows(rows))[self.task.metric])
 
     def on_validation_epoch_end(self) -> None:
         self.read_losses()
@@ -137,6 +141,7 @@ class SequenceModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._finish_evaluation("test")
+        self.test_error = self._scatter.error(self.team)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.read_losses()  # nothing is kept of a run that has diverged
@@ -157,9 +162,10 @@ class SequenceModule(LightningModule):
         self._carried[phase] = tuple(part.detach() for part in state)
         return output
 
-    def _evaluate(self, batch: Batch) -> None:
+    def _evaluate(self, batch: Batch) -> Tensor:
         output = self._outputs(batch, "evaluation")
         self._scores.add(self._watched.metrics(output, batch))
+        return output
 
     def _finish_evaluation(self, split: str) -> None:
         means = self._scores.means(self._watched.name, split, self.team)

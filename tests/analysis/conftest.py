@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from analysis.synthetic import LAST_STEP, TASKS, configuration, inside, records
+from analysis.synthetic import LAST_STEP, TASKS, configuration, inside, keeping_gate, records
 
 from gatelab.runs import RunWriter, identity, run_name
 
@@ -64,6 +64,8 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "val": {metric: score},
                 "test": {metric: score},
                 "gates": gates,
+                "about": f"What {cell} does",
+                "retention": keeping_gate(cell),
             }
             writer.finish(result | (summary or {}), LAST_STEP)
         elif state in ("failed", "diverged"):

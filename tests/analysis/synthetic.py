@@ -1,6 +1,7 @@
 """What a synthetic run holds: its configuration, its metrics and what a probe would have seen inside of it."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,9 @@ def keeping_gate(cell: str) -> str:
 def inside(cell: str, step: int, keeps: float = 0.9) -> tuple[dict[str, Any], dict[str, Any]]:
     """The scalars and the arrays of one probe: units that keep up to `keeps` of their state a step, gradients that halve."""
     means = [keeps * (unit + 1) / UNITS for unit in range(UNITS)]
-    scales = [1 / (1 - mean) for mean in means]
+    scales = [-1 / math.log(mean) for mean in means]
     lags = list(range(10))
-    scalars: dict[str, Any] = {"timescale/0/q50": (scales[3] + scales[4]) / 2}
+    scalars: dict[str, Any] = {"timescale/0/q50": scales[4], "timescale/0/max": scales[-1]}
     arrays: dict[str, Any] = {
         "step": step,
         "timescale/0/units": scales,
@@ -89,5 +90,7 @@ def inside(cell: str, step: int, keeps: float = 0.9) -> tuple[dict[str, Any], di
     for family in ("flow", "flow_end"):
         arrays |= {f"{family}/0/state/lags": lags, f"{family}/0/state/norm": [0.5 ** (lag / HALF_LIFE) for lag in lags]}
         arrays |= {f"{family}/0/c/lags": lags, f"{family}/0/c/norm": [0.0, *(0.25 ** (lag / HALF_LIFE) for lag in lags[1:])]}
-        scalars |= {f"{family}/0/state/half_life": HALF_LIFE, f"{family}/0/c/half_life": HALF_LIFE / 2}
+        for part, half_life in (("state", HALF_LIFE), ("c", HALF_LIFE / 2)):
+            of_fit = {"half_life": half_life, "slope": -math.log(2) / half_life, "r2": 1.0}
+            scalars |= {f"{family}/0/{part}/{what}": value for what, value in of_fit.items()}
     return scalars, arrays

@@ -12,7 +12,7 @@ from tolerances import FLOAT64
 from torch import Tensor
 
 from gatelab.cells import Cell
-from gatelab.diagnostics import flow, observe
+from gatelab.diagnostics import decay, flow, observe
 from gatelab.models import RNN, SequenceModel
 from gatelab.tasks import TASKS, Batch
 
@@ -52,28 +52,17 @@ def test_a_linear_recurrence(gain: float, lengths: list[int] | None) -> None:
     found = followed(linear(R), normal(3, 30, 2), lambda output, last: last.sum(), given)
     expected = torch.tensor([2 * gain**lag for lag in range(30)], dtype=torch.float64)  # the norm of four ones is 2
     torch.testing.assert_close(found, expected, rtol=FLOAT64, atol=FLOAT64)
-    slope = flow.slope(found)
-    assert slope == pytest.approx(math.log(gain), abs=FLOAT64)
+    fit = decay.fit(found.tolist())
+    assert fit.slope == pytest.approx(math.log(gain), abs=FLOAT64)
     if gain < 1:
-        assert flow.half_life(slope) == pytest.approx(math.log(2) / math.log(1 / gain))
+        assert fit.half_life == pytest.approx(math.log(2) / math.log(1 / gain))
+        assert decay.half_life(range(30), found.tolist()) == pytest.approx(fit.half_life)
 
 
 def test_a_loss_at_every_step() -> None:
     """Each step adds its own share: with R = 1/2, dL/dh(T - k) = 1 + 1/2 + ... + 2^-k."""
     found = followed(linear(torch.eye(1, dtype=torch.float64) / 2), normal(3, 8, 2), lambda output, last: output.sum())
     torch.testing.assert_close(found, 2 - 0.5 ** torch.arange(8.0, dtype=torch.float64), rtol=FLOAT64, atol=FLOAT64)
-
-
-def test_half_life() -> None:
-    assert flow.half_life(-math.log(2) / 7) == pytest.approx(7)
-    assert flow.half_life(0.0) == flow.half_life(0.1) == math.inf
-    assert math.isnan(flow.half_life(math.nan))
-
-
-def test_slope_leaves_out_what_has_no_logarithm() -> None:
-    values = torch.tensor([0.0, math.e**-1, math.e**-3, 0.0, math.e**-7, math.nan], dtype=torch.float64)
-    assert flow.slope(values) == pytest.approx(-2)
-    assert math.isnan(flow.slope(torch.tensor([0.0, 1.0])))
 
 
 def test_norms_of_parts_make_up_that_of_the_state() -> None:

@@ -39,6 +39,23 @@ def test_exponents_of_the_henon_map() -> None:
     assert found[0].item() == pytest.approx(0.419, abs=0.01)
 
 
+def test_a_spectrum_says_how_far_its_starts_agree() -> None:
+    """Exponents ln 2, ln 1/2 and two that are close: directions settle at the rate of the gap to the next one."""
+    J = torch.diag(torch.tensor([2.0, 0.5, 0.101, 0.1], dtype=torch.float64))
+    J[0, 1:] = 1
+    starts = normal(2, 3, 4, 4)
+    found = lyapunov.spectrum([lambda tangents: tangents @ J.mT] * 60, starts, 30)
+    assert found.exponents[:2].tolist() == pytest.approx([math.log(2), math.log(0.5)], abs=1e-6)
+    assert found.over_starts[0] < 1e-6
+    assert found.over_sequences[0] < 1e-6
+    assert found.transient == 30
+    assert found.agreed >= 2
+    early = lyapunov.spectrum([lambda tangents: tangents @ J.mT] * 4, starts, 0)
+    assert early.agreed == 0
+    assert early.over_starts[0] > 0.02
+    assert lyapunov.spectrum([lambda tangents: tangents @ J.mT] * 4, starts[:, :1], 0).over_sequences.isnan().all()
+
+
 def recorded(rnn: RNN, x: torch.Tensor) -> tuple[Any, Any, Any]:
     rnn.recording = True
     rnn(x)

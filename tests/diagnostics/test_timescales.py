@@ -12,10 +12,19 @@ from gatelab.diagnostics import timescales
 
 
 def test_timescale() -> None:
-    """f = 0 keeps a step, f = 0.75 four, f = 1 for ever."""
-    assert timescales.timescale(torch.tensor([0.0, 0.5, 0.75, 1.0])).tolist() == [1, 2, 4, math.inf]
-    # The initial forget bias of 1: 3.72 steps.
-    assert timescales.timescale(torch.sigmoid(torch.tensor(1.0, dtype=torch.float64))).item() == pytest.approx(1 + math.e)
+    """A constant f keeps 1/e of a state over -1 / ln f steps: nothing, a step, nine and a half, for ever."""
+    constant = torch.tensor([0.0, 1 / math.e, 0.9, 1.0]).expand(5, -1)
+    assert timescales.timescale(constant).tolist() == pytest.approx([0, 1, -1 / math.log(0.9), math.inf])
+    assert timescales.timescale(torch.tensor([[1 + 1e-6], [-1e-7], [1.0]])).tolist() == [0]  # rounding leaves the range
+
+
+def test_a_timescale_says_what_is_retained() -> None:
+    """Where f varies, 1/e of a state is left after the timescale; 1 / (1 - E f) overstates that."""
+    kept = torch.sigmoid(2 + 2 * normal(20_000, 1, 1, dtype=torch.float64))
+    tau = timescales.timescale(kept[:, 0]).item()
+    left = kept[: round(100 * tau)].prod().item()  # over a hundred timescales, where the mean over the steps is close
+    assert math.log(left) / -100 == pytest.approx(1, abs=0.1)
+    assert 1 / (1 - kept.mean().item()) > 1.2 * tau
 
 
 def test_quantiles_are_values_of_units() -> None:

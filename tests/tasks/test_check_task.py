@@ -256,6 +256,7 @@ BROKEN: dict[str, tuple[Task, str]] = {
         changed(scale="logit", solved=1.0),
         r"`solved` is 1, but on the scale 'logit' it must be between 0 and 1",
     ),
+    "lag is 0": (changed(lag=0), r"`lag` is 0, but it must be a number of steps greater than 0, or None"),
     "metric is empty": (changed(metric=""), r"`metric` is '', but it must be a string"),
     "derivation is a number": (changed(chance_derivation=3), r"`chance_derivation` is 3, but it must be a string"),
     "direction is a string": (changed(higher_is_better="yes"), r"`higher_is_better` is 'yes', but it must be True or False"),

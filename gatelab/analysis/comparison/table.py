@@ -4,12 +4,12 @@ import dataclasses
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gatelab.analysis.comparison.solving import Solving, check_level, solving
 from gatelab.analysis.reading.option_values import OptionValues
-from gatelab.analysis.reading.results import Result, read_results
+from gatelab.analysis.reading.results import About, Result, read_results
 from gatelab.analysis.reading.saturation import ABOVE, BELOW, limits_of
 from gatelab.analysis.reading.solving import TimesToSolve, TimeUnit, times_to_solve
 from gatelab.analysis.reading.variants import Variant, read_variants, seeds
@@ -45,6 +45,7 @@ class Row:
         failed, running, preempted: numbers of runs without a result.
         difference: to the baseline.
         tried: settings of its cell that were trained on its task, those included that a search ended early.
+        about: what its cell and task say of themselves.
         note: why there is no difference, or what the baseline row is if its options are not the row's own.
     """
 
@@ -75,6 +76,7 @@ class Row:
     difference: Difference | None = None
     tried: int = 1
     note: str = ""
+    about: About = field(default_factory=About)
 
     @property
     def cell(self) -> str:
@@ -199,6 +201,7 @@ def _row(variant: Variant, results: list[Result], levels: Result | None, level: 
         seconds_per_step=_mean(result.seconds_per_step for result in results),
         wall_seconds=_mean(result.wall_seconds for result in results),
         saturated=_mean(result.saturated for result in results),
+        about=next((result.about for result in results if result.metric is not None), About()),
     )
 
 

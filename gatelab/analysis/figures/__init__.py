@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from gatelab.analysis.figures import _gates, _memory, _overall, _results
 from gatelab.analysis.figures._gates import gates_of, natural
-from gatelab.analysis.figures._memory import flow_layers, layers_of, longest_lag, memory_gate, timescale_seeds
 from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series, plain
 from gatelab.analysis.figures._overall import together
 from gatelab.errors import UserError, unknown
@@ -60,13 +59,8 @@ __all__ = [
     "Problem",
     "Series",
     "figure",
-    "flow_layers",
     "gates_of",
-    "layers_of",
-    "longest_lag",
-    "memory_gate",
     "natural",
     "plain",
-    "timescale_seeds",
     "together",
 ]

@@ -1,91 +1,107 @@
 """How long the state is kept, and how far gradients reach back."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from gatelab.analysis.figures._gates import curve_panel, gates_of, natural, place
+from gatelab.analysis.figures._gates import curve_panel, natural, place
 from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series, spans
+from gatelab.analysis.figures.remembering import (
+    LONG,
+    LONGEST,
+    fitted,
+    flow_layers,
+    half_lives,
+    is_flow,
+    layers_of,
+    longest_lag,
+    measured_before,
+    retained,
+)
+from gatelab.analysis.figures.remembering import timescales as units
+from gatelab.analysis.reading.series import Recorded
 from gatelab.diagnostics import keys
 
 _SPECTRUM = 64  # points of a spectrum
 
 
-def layers_of(variants: Iterable[DrawnVariant]) -> list[str]:
-    """The layers that have timescales."""
-    found = {
-        key.split("/")[1] for variant in variants for key in variant.recorded.arrays if re.fullmatch(r"timescale/[^/]+/units", key)
-    }
-    return sorted(found, key=natural)
-
-
-def timescale_seeds(variant: DrawnVariant, layer: str, share: float = 0.5) -> list[float]:
-    """A quantile of the timescales of the layer's units, one value a seed."""
-    arrays = variant.recorded.arrays.get(keys.timescale(layer, "units"), [])
-    return [float(np.quantile(values, share)) for values in arrays if values.size and not np.isnan(values).any()]
-
-
-def memory_gate(variant: DrawnVariant, layer: str) -> str | None:
-    """The gate that the timescales 1 / (1 - mean) were read off."""
-    scales = variant.recorded.arrays.get(keys.timescale(layer, "units"), [])
-    for own, gate in gates_of([variant]):
-        means = variant.recorded.arrays.get(keys.gate_units(own, gate, "mean"), [])
-        if own == layer and scales and means and means[0].shape == scales[0].shape:
-            kept = means[0] < 0.99  # behind it the four digits of a mean say too little about 1 - mean
-            if kept.any() and np.allclose(1 / (1 - means[0][kept]), scales[0][kept], rtol=0.05):
-                return gate
-    return None
-
-
 def memory(problem: Problem) -> Figure | None:
-    """Timescales of the units and half-life of the gradient, the longest first."""
-    panels = []
-    several = len(layers_of(problem.variants)) > 1
-    for layer in layers_of(problem.variants):
-        found = []
-        for number in problem.few:
-            variant = problem.variants[number]
-            seeds = timescale_seeds(variant, layer)
-            if seeds:
-                low, high = (float(np.mean(timescale_seeds(variant, layer, share))) for share in (0.1, 0.9))
-                middle, gate = float(np.mean(seeds)), memory_gate(variant, layer)
-                found.append((middle, low, high, seeds, number, f"{middle:.3g}" + (f", {gate} gate" if gate else "")))
-        if found:
-            of = f", layer {layer}" if several else ""
-            panels.append(_ordered(problem, found, "timescale of the units (steps)", f"How long units keep their state{of}"))
-    for layer in flow_layers(problem.variants, end=True):
-        found, endless, reach = [], [], longest_lag(problem.variants, layer)
-        for number in problem.few:
-            variant = problem.variants[number]
-            seeds = variant.recorded.finals.get(keys.flow(layer, "state", "half_life", end=True), [])
-            seeds = [value for value in seeds if not np.isnan(value)]
-            finite = [value for value in seeds if np.isfinite(value)]
-            if len(finite) * 2 > len(seeds):  # the median is finite
-                middle = float(np.median(seeds))
-                note = f"> {reach:.0f}" if reach is not None and middle > reach else f"{middle:.3g}"
-                found.append((middle, min(finite), max(finite), finite, number, note))
-            elif seeds:
-                endless.append(number)
-        of = f", layer {layer}" if several else ""
-        title, label = f"How far the loss at the end reaches back{of}", "half-life of its gradient (steps)"
-        if found or endless:
-            panels.append(_ordered(problem, found, label, title, endless, reach))
+    """Longest units, what is left over the task's lag, and half-life of the gradient, the longest first."""
+    every = [variant.recorded for variant in problem.variants]
+    made = [function(problem, layer) for layer in layers_of(every) for function in (_longest, _left)]
+    made += [_reach(problem, layer) for layer in flow_layers(every, end=True)]
+    panels = [panel for panel in made if panel is not None]
     caption = (
-        "First effective timescale 1/(1 - f) of the units, f the mean of the gate that keeps the state; mark at the median "
-        "unit, bar from the "
-        "10% to the 90% quantile, small marks for single seeds. Then the lag in which the gradient of a loss at the last step "
-        "halves, median "
-        "of the seeds, bar from the smallest to the largest; where that is longer than the sequence it hardly decays. Last "
-        "record of training."
+        "First the timescale -1/E ln f of the units, f the gate that keeps the state, 1/e of which is left after it: mark at the "
+        "longest unit, bar from there to where the slowest tenth of the units begins, small marks for single seeds; medians over "
+        "the seeds. Then, where the task says over how many steps it asks to keep something, the share of the state that is left "
+        "over them, mean over the units. Then the lag at which the gradient of a loss at the last step first is at half of its "
+        "start, median of the seeds, bar from the smallest to the largest. Last record of training."
     )
-    return Figure("memory", "Memory", caption + problem.of_few, "ranges", panels, columns=2) if panels else None
+    older = ""
+    if any(map(measured_before, every)):
+        older = " Runs of an earlier version recorded timescales as 1/(1 - mean f), which is longer."
+    return Figure("memory", "Memory", caption + older + problem.of_few, "ranges", panels, columns=2) if panels else None
+
+
+def _longest(problem: Problem, layer: str) -> Panel | None:
+    """Timescales of the units: the longest, and from where on the slowest tenth is."""
+    found, endless = [], []
+    for number in problem.few:
+        variant = problem.variants[number]
+        seeds, low = (units(variant.recorded, layer, share) for share in (LONGEST, LONG))
+        finite = [value for value in seeds if np.isfinite(value)]
+        if len(finite) * 2 > len(seeds):  # the median is finite
+            middle = float(np.median(seeds))
+            gate = f", {variant.row.about.gate} gate" if variant.row.about.gate else ""
+            found.append(_Range(middle, float(np.median(low)), middle, finite, number, f"{middle:.3g}{gate}"))
+        elif seeds:
+            endless.append(number)
+    title = place(problem, layer, "How long the longest unit keeps its state")
+    return _ordered(problem, found, "timescale (steps)", title, endless, "keeps all") if found or endless else None
+
+
+def _left(problem: Problem, layer: str) -> Panel | None:
+    """The share of the state that is left over the lag of the task."""
+    lag = next((variant.row.about.lag for variant in problem.variants if variant.row.about.lag is not None), None)
+    if lag is None:
+        return None
+    found = []
+    for number in problem.few:
+        seeds = retained(problem.variants[number].recorded, layer, lag)
+        if seeds:
+            middle = float(np.median(seeds))
+            found.append(_Range(middle, min(seeds), max(seeds), seeds, number, f"{middle:.1%}"))
+    title = place(problem, layer, f"What is left over the task's lag of {lag:.3g} steps")
+    return _ordered(problem, found, "share of the state", title, log=False) if found else None
+
+
+def _reach(problem: Problem, layer: str) -> Panel | None:
+    """Half-lives of the gradient of a loss at the last step."""
+    reach = longest_lag([variant.recorded for variant in problem.variants], layer)
+    found, endless = [], []
+    for number in problem.few:
+        seeds = half_lives(problem.variants[number].recorded, layer)
+        finite = [value for value in seeds if np.isfinite(value)]
+        if len(finite) * 2 > len(seeds):  # the median is finite
+            middle = float(np.median(seeds))
+            found.append(_Range(middle, min(finite), max(finite), finite, number, f"{middle:.3g}"))
+        elif seeds:
+            endless.append(number)
+    several = len(layers_of([variant.recorded for variant in problem.variants])) > 1
+    title = "Where the gradient of a loss at the end halves" + (f", layer {layer}" if several else "")
+    levels = {} if reach is None else {"longest lag": reach}
+    note = f"over {reach:.0f}"
+    return _ordered(problem, found, "half-life (steps)", title, endless, note, levels) if found or endless else None
 
 
 def timescales(problem: Problem) -> Figure | None:
-    """The spectrum of timescales, and their median over training."""
+    """The spectrum of timescales, and the longest over training."""
     panels = []
-    for layer in layers_of(problem.variants):
+    for layer in layers_of(variant.recorded for variant in problem.variants):
         series = []
         for number, variant in enumerate(problem.variants):
             every = np.sort(
@@ -98,13 +114,13 @@ def timescales(problem: Problem) -> Figure | None:
         title = place(problem, layer, "share of units that keep their state longer")
         x, y = Axis("timescale (steps)", log=True), Axis("share of units", domain=(0, 1))
         panels.append(Panel(title, x, y, series))
-        axis = Axis("median timescale (steps)", log=True)
-        panels.append(curve_panel(problem, keys.timescale(layer, "q50"), place(problem, layer, "median over training"), axis))
+        axis = Axis("timescale of the longest unit (steps)", log=True)
+        panels.append(curve_panel(problem, keys.timescale(layer, "max"), place(problem, layer, "longest unit over training"), axis))
     panels = [panel for panel in panels if panel.series]
     caption = (
-        "Spectrum: the share of units whose timescale 1/(1 - f) is at least as long, units of all seeds in the last record; "
-        "beside it the median "
-        "unit over training, band over the seeds."
+        "Spectrum: the share of units whose timescale -1/E ln f is at least as long, units of all seeds in the last record; "
+        "beside it the "
+        "longest unit over training, band over the seeds."
     )
     return Figure("timescales", "Spectra of timescales", caption, "lines", panels) if panels else None
 
@@ -112,7 +128,7 @@ def timescales(problem: Problem) -> Figure | None:
 def retention(problem: Problem) -> Figure | None:
     """The share of a state that is left after each lag."""
     panels = []
-    for layer in layers_of(problem.variants):
+    for layer in layers_of(variant.recorded for variant in problem.variants):
         series = _against(problem, keys.retention(layer, "lags"), keys.retention(layer, "mean"))
         if series:
             title = place(problem, layer, "share of the state that is left")
@@ -130,7 +146,7 @@ def gradient_lag(problem: Problem) -> Figure | None:
     panels = []
     same = _same_at_the_end(problem.variants)
     for end in (True,) if same else (False, True):
-        for layer in flow_layers(problem.variants, end):
+        for layer in flow_layers([variant.recorded for variant in problem.variants], end):
             for part in _parts(problem.variants, layer, end):
                 series = []
                 lags, norm = (keys.flow(layer, part, what, end) for what in ("lags", "norm"))
@@ -139,10 +155,8 @@ def gradient_lag(problem: Problem) -> Figure | None:
                     first = variant.recorded.mean_array(keys.flow(layer, "state", "norm", end))
                     scale = first[0] if first is not None and first.size and first[0] > 0 else np.nan
                     y = np.asarray(item.y) / scale
-                    halves = variant.recorded.finals.get(keys.flow(layer, part, "half_life", end), [])
-                    series.append(
-                        Series(item.variant, item.x, np.where(y > 0, y, np.nan), note=_half_life(halves, np.ravel(item.x)[-1]))
-                    )
+                    note = _half_life(variant.recorded, layer, part, end, np.ravel(item.x)[-1])
+                    series.append(Series(item.variant, item.x, np.where(y > 0, y, np.nan), note=note))
                 series = [item for item in series if np.isfinite(item.y).any()]
                 if series:
                     loss = "" if same else ", loss at the end" if end else ", the task's loss"
@@ -152,8 +166,8 @@ def gradient_lag(problem: Problem) -> Figure | None:
     caption = loss + (
         "Norm of dL/ds(T - lag), mean over rows and seeds, relative to that of the whole state at the last step, in the last "
         "record; ½ is the "
-        "lag in which it halves (least-squares slope of the logarithm, median of the seeds). A level line is a gradient that "
-        "reaches back "
+        "lag at which it first is at half of its start, median of the seeds; behind it the half-life of the exponential that fits "
+        "best, where it explains 90% of the variance of the logarithm in every seed. A level line is a gradient that reaches back "
         "undiminished."
     )
     return Figure("gradient-lag", "Gradient against lag", caption, "lines", panels) if panels else None
@@ -258,23 +272,36 @@ def recall(problem: Problem) -> Figure | None:
     return Figure("recall", "Recall by slot", caption, "lines", [panel])
 
 
+class _Range(NamedTuple):
+    """A row of a panel: a mark at `middle`, a bar from `low` to `high`, small marks at `seeds`, of variant `number`."""
+
+    middle: float
+    low: float
+    high: float
+    seeds: list[float]
+    number: int
+    note: str
+
+
 def _ordered(
     problem: Problem,
-    found: list[tuple[float, float, float, list[float], int, str]],
+    found: Sequence[_Range],
     label: str,
     title: str,
-    endless: Iterable[int] = (),
-    longest_lag: float | None = None,
+    endless: Sequence[int] = (),
+    without_end: str = "",
+    levels: Mapping[str, float] = MappingProxyType({}),
+    log: bool = True,
 ) -> Panel:
-    """Intervals with the longest on top; above them what has no end."""
-    found = sorted(found, key=lambda item: -item[0])
-    rows = [*endless, *(item[4] for item in found)]
-    series = [Series(number, [np.inf], [at], note="does not decay") for at, number in enumerate(endless)]
-    for at, (middle, low, high, seeds, number, note) in enumerate(found, len(series)):
-        series.append(Series(number, [middle], [at], [low], [high], seeds, note))
-    x = Axis(label, log=all(item[1] > 0 for item in found))
-    levels = {} if longest_lag is None else {"longest lag": longest_lag}
-    return Panel(title, x, Axis("", categories=[problem.variants[number].name for number in rows]), series, levels)
+    """Intervals with the longest on top; above them what has no end, and its note. Names say which variant is at chance."""
+    found = sorted(found, key=lambda item: -item.middle)
+    rows = [*endless, *(item.number for item in found)]
+    series = [Series(number, [np.inf], [at], note=without_end) for at, number in enumerate(endless)]
+    for at, item in enumerate(found, len(series)):
+        series.append(Series(item.number, [item.middle], [at], [item.low], [item.high], item.seeds, item.note))
+    x = Axis(label, log=log and all(item.low > 0 for item in found), domain=None if log else (0, 1))
+    names = [problem.variants[number].name + (" (at chance)" if problem.variants[number].is_at_chance else "") for number in rows]
+    return Panel(title, x, Axis("", categories=names), series, dict(levels))
 
 
 def _against(problem: Problem, x_key: str, y_key: str) -> list[Series]:
@@ -287,41 +314,27 @@ def _against(problem: Problem, x_key: str, y_key: str) -> list[Series]:
     return series
 
 
-def flow_layers(variants: Iterable[DrawnVariant], end: bool) -> list[str]:
-    found = {key.split("/")[1] for variant in variants for key in variant.recorded.arrays if _is_flow(key, end)}
-    return sorted(found, key=natural)
-
-
 def _parts(variants: Iterable[DrawnVariant], layer: str, end: bool) -> list[str]:
     """The parts of the state, the whole of it first."""
     found = {
         key.split("/")[2]
         for variant in variants
         for key in variant.recorded.arrays
-        if _is_flow(key, end) and key.split("/")[1] == layer
+        if is_flow(key, end) and key.split("/")[1] == layer
     }
     return sorted(found, key=lambda part: (part != "state", part))
 
 
-def _is_flow(key: str, end: bool) -> bool:
-    return bool(re.fullmatch(rf"{'flow_end' if end else 'flow'}/[^/]+/[^/]+/norm", key))
-
-
-def _half_life(seeds: list[float], reach: float) -> str:
-    """The median of the seeds; beyond the longest lag it is extrapolated, and only that fact is shown."""
-    known = [value for value in seeds if not np.isnan(value)]
-    if not known:
+def _half_life(recorded: Recorded, layer: str, part: str, end: bool, reach: float) -> str:
+    """The median of the seeds, and that of a fitted exponential where it describes them; beyond the longest lag only that fact."""
+    seeds = half_lives(recorded, layer, part, end)
+    if not seeds:
         return ""
-    middle = float(np.median(known))
-    if not np.isfinite(middle):
-        return "does not decay"
-    return f"½: {middle:.3g} steps" if middle <= reach else f"½: over {reach:.0f} steps"
-
-
-def longest_lag(variants: Iterable[DrawnVariant], layer: str) -> float | None:
-    """Steps between the last one and the first that has a gradient."""
-    lags = [variant.recorded.mean_array(keys.flow(layer, "state", "lags", end=True)) for variant in variants]
-    return max((float(values[-1]) for values in lags if values is not None and values.size), default=None)
+    middle, found = float(np.median(seeds)), fitted(recorded, layer, part, end)
+    measured = f"½: {middle:.3g} steps" if np.isfinite(middle) else f"½: over {reach:.0f} steps"
+    if found is None:
+        return measured
+    return f"{measured} (fit {found.half_life:.3g}, R² {found.r2:.2f})" if np.isfinite(found.half_life) else measured
 
 
 def _same_at_the_end(variants: Iterable[DrawnVariant]) -> bool:
@@ -330,6 +343,6 @@ def _same_at_the_end(variants: Iterable[DrawnVariant]) -> bool:
         (values, variant.recorded.arrays.get(key.replace("flow/", "flow_end/", 1), []))
         for variant in variants
         for key, values in variant.recorded.arrays.items()
-        if _is_flow(key, end=False)
+        if is_flow(key, end=False)
     ]
     return all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairs)

@@ -22,17 +22,26 @@ class DrawnVariant:
 
     Attributes:
         name: what the reader knows it by: the cell, and the options that set it apart.
+        recorded: of all its runs; `learnt`: of those that have learnt their task, for sentences. `at_chance`: how many
+            finished or diverged runs have not.
         options: those options by their short names, "hidden_size" to "128".
         colour, symbol: indices into `looks.COLOURS` and `looks.SYMBOLS`, those of the cell; `dash`: into `looks.DASHES`.
     """
 
     row: Row
     recorded: Recorded
+    learnt: Recorded
+    at_chance: int
     name: str
     options: OptionValues
     colour: int
     symbol: int
     dash: int
+
+    @property
+    def is_at_chance(self) -> bool:
+        """Whether none of its runs with a result has learnt its task."""
+        return bool(self.at_chance) and not self.learnt.runs
 
     @property
     def config(self) -> dict[str, str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from gatelab.analysis.comparison.table import Comparison, Row
 from gatelab.analysis.figures import DrawnVariant, Problem, natural
 from gatelab.analysis.figures.looks import DASHES, look_of
+from gatelab.analysis.reading.learnt import learnt_runs
 from gatelab.analysis.reading.option_values import label, short_options
+from gatelab.analysis.reading.results import read_results
 from gatelab.analysis.reading.series import read_recorded
 from gatelab.runs import Skipped
 
@@ -52,10 +54,14 @@ def _read(rows: Sequence[Row], number: int, points: int) -> tuple[Problem, list[
             recorded, damaged = read_recorded(alive, points, pictures=not drawn[row.cell])
             skipped += damaged
             if recorded.runs:
+                results, _ = read_results(row.variant)
+                learnt = learnt_runs(results)
                 colour, symbol, dash = look_of(row.cell)
                 if len(options) > 1:  # the same options have the same dashes in all cells, if there are enough
                     dash = options.index(row.options) if len(options) <= len(DASHES) else drawn[row.cell]
-                variants.append(DrawnVariant(row, recorded, name, short[row.options], colour, symbol, dash))
+                inside = recorded if len(learnt) == recorded.runs else read_recorded(learnt, points)[0]
+                known = recorded, inside, len(results) - len(learnt)
+                variants.append(DrawnVariant(row, *known, name, short[row.options], colour, symbol, dash))
                 drawn[row.cell] += 1
     return Problem(number, label(rows[0].task, rows[0].task_options), variants, hidden, list(rows)), skipped
 

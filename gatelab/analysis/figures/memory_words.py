@@ -1,110 +1,230 @@
-"""What the figures show, in words: who remembers longest, through which gate, and whether the seeds bear it out."""
+"""What the figures show of memory, in words.
+
+Each sentence is made by one function of `SENTENCES`, which returns "" where the runs do not bear it out: no sentence is about a
+model that has not learnt its task, and none about a difference that the seeds do not show. Sentences compare the best variant of
+each cell.
+"""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from gatelab.analysis.comparison.conclusions import listed
-from gatelab.analysis.figures import (
-    DrawnVariant,
-    Problem,
-    flow_layers,
-    gates_of,
-    layers_of,
-    longest_lag,
-    memory_gate,
-    timescale_seeds,
-)
+from gatelab.analysis.figures import DrawnVariant, Problem, gates_of
+from gatelab.analysis.figures import remembering as of
 from gatelab.analysis.statistics.differences import welch_interval
+from gatelab.analysis.statistics.intervals import LEVEL, Interval, mean_interval
 from gatelab.diagnostics import keys
 
-
-def memory_words(problem: Problem) -> list[str]:
-    """Sentences on memory: timescales, their gate, what the gates tell apart, and the gradient. Empty if nothing was recorded.
-
-    They compare the best variant of each cell, and call it by the cell's name.
-    """
-    variants = [problem.variants[number] for number in problem.one_per_cell]
-    layers = layers_of(variants)
-    ranked = []
-    for variant in variants:
-        # A variant is as slow as its slowest layer.
-        of_layers = [(float(np.mean(seeds)), layer, seeds) for layer in layers if (seeds := timescale_seeds(variant, layer))]
-        if of_layers:
-            ranked.append((*max(of_layers, key=lambda item: item[0]), variant))
-    ranked.sort(key=lambda item: -item[0])
-    if not ranked:
-        return []
-    steps, layer, seeds, first = ranked[0]
-    gate = memory_gate(first, layer)
-    through = f", through its {gate} gate" if gate else ""
-    longest = " longest" if len(ranked) > 1 else ""
-    said = [f"{first.row.cell} keeps its state{longest}{through}: its median unit for {_short(steps)} steps."]
-    if len(ranked) > 1:
-        others = [f"{variant.row.cell} {_short(value)}" for value, _, _, variant in ranked[1:6]]
-        gates = {memory_gate(variant, own) for _, own, _, variant in ranked}
-        shared = f", all through the {gate} gate" if gates == {gate} and gate and len(ranked) > 2 else ""
-        said.append(f"It is followed by {listed(others)}{shared}. {_holds(first, seeds, ranked[1][3], ranked[1][2])}")
-    told = _events(first)
-    if len(problem.variants) > len(variants):
-        said.append("Each cell is represented by its best variant.")
-    return [*said, *([told] if told else []), *_gradient(variants)]
+IN_SHORT = "In short"  # the place at the beginning of a report; the others are chapters of it
+RELEVANT = 0.05  # of the range of a gate: a smaller difference is not worth a word, however sure it is
 
 
-def _holds(first: DrawnVariant, seeds: list[float], second: DrawnVariant, others: list[float]) -> str:
-    """Whether the difference of two medians is more than what seeds do; on logarithms, since timescales are ratios."""
-    if min(len(seeds), len(others)) < 2:
-        return "One seed cannot tell whether that is chance."
-    interval = welch_interval(np.log(seeds), np.log(others))
-    ratio = math.exp(interval.value)
-    if interval.low is None or interval.high is None:
+@dataclass(frozen=True)
+class _Measured:
+    """A number of each seed of a variant, and its median."""
+
+    variant: DrawnVariant
+    seeds: list[float]
+
+    @property
+    def middle(self) -> float:
+        return float(np.median(self.seeds))
+
+    @property
+    def name(self) -> str:
+        return self.variant.row.cell
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """A variant that is ahead of others beyond what seeds do."""
+
+    first: _Measured
+    behind: list[_Measured]
+
+
+def memory_words(problem: Problem, where: str) -> list[str]:
+    """The sentences that belong to a place of the report: `IN_SHORT`, or the title of a chapter."""
+    return [words for own, make in SENTENCES.values() if own == where and (words := make(problem))]
+
+
+def not_learnt(problem: Problem) -> str:
+    """What is left out because it has not learnt the task."""
+    best = [problem.variants[number] for number in problem.one_per_cell]
+    if not any(variant.at_chance for variant in best):
         return ""
-    bounds = f"a factor of {_short(ratio)}, 95% interval {_short(math.exp(interval.low))} to {_short(math.exp(interval.high))}"
-    if interval.low > 0 or interval.high < 0:
-        return f"The lead of {first.row.cell} over {second.row.cell} holds over the seeds ({bounds})."
-    return f"The lead of {first.row.cell} over {second.row.cell} may be chance ({bounds})."
+    if not any(variant.learnt.runs for variant in best):
+        return "No run has learnt this task, so the report makes no statement on memory."
+    parts = [variant.row.cell for variant in best if variant.is_at_chance]
+    parts += [
+        f"{variant.at_chance} of {variant.at_chance + variant.learnt.runs} runs of {variant.row.cell}"
+        for variant in best
+        if variant.at_chance and not variant.is_at_chance
+    ]
+    return f"At chance, and left out of the sentences on memory: {listed(parts)}."
 
 
-def _events(variant: DrawnVariant) -> str:
-    """The gate that tells the task's events from the other steps best."""
-    best = (0.0, "")
-    for layer, gate in gates_of([variant]):
-        there, elsewhere = (variant.recorded.finals.get(keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
-        if there and elsewhere:
-            a, b = float(np.nanmean(there)), float(np.nanmean(elsewhere))
-            words = f"Its {gate} gate discriminates most: {a:.2f} at the task's events, {b:.2f} elsewhere."
-            best = max(best, (abs(a - b), words))
+def longest_unit(problem: Problem) -> str:
+    """Whose longest unit keeps its state longest, or of a single cell how long it does."""
+    every = _by_layer(problem, lambda recorded, layer: of.timescales(recorded, layer, of.LONGEST))
+    found = [item for item in every if all(0 < value < math.inf for value in item.seeds)]
+    if len(found) == 1 and not _others(problem):
+        only = found[0]
+        return f"The longest unit of {only.name} keeps its state for {_number(only.middle)} steps{_through(only.variant)}."
+    lead = _lead(found, logarithm=True)
+    if lead is None:
+        return ""
+    steps = f"{_number(lead.first.middle)} steps{_through(lead.first.variant)}"
+    return f"The longest unit of {lead.first.name} keeps its state for {steps}, longer than that of {_with(lead.behind)}."
+
+
+def left_over_the_lag(problem: Problem) -> str:
+    """Whose state is kept best over the steps that the task asks for."""
+    lag = next((variant.row.about.lag for variant in problem.variants if variant.row.about.lag is not None), None)
+    if lag is None:
+        return ""
+    found = _by_layer(problem, lambda recorded, layer: of.retained(recorded, layer, lag))
+    if len(found) == 1 and not _others(problem):
+        return f"Over the {lag:.3g} steps that the task asks for, {found[0].name} keeps {found[0].middle:.1%} of its state."
+    lead = _lead(found)
+    if lead is None or lead.first.middle - max(item.middle for item in lead.behind) < RELEVANT:
+        return ""
+    kept = f"Over the {lag:.3g} steps that the task asks for, {lead.first.name} keeps {lead.first.middle:.0%} of its state"
+    return f"{kept}, more than {listed([f'{item.name} ({item.middle:.0%})' for item in lead.behind])}."
+
+
+def tape(problem: Problem) -> str:
+    """Which cells have another memory than their state."""
+    said = []
+    for variant in _learnt(problem):
+        if variant.row.about.tape and variant.row.about.window != 1:
+            over = "all earlier steps" if variant.row.about.window is None else f"the last {variant.row.about.window} steps"
+            said.append(f"{variant.row.cell} also reads its states of {over} back: a memory that no timescale of a gate measures.")
+    return " ".join(said)
+
+
+def gradient(problem: Problem) -> str:
+    """How far the gradient of a loss at the end reaches back."""
+    every = [variant.learnt for variant in _learnt(problem)]
+    layers = of.flow_layers(every, end=True)
+    lags = [lag for layer in layers if (lag := of.longest_lag(every, layer)) is not None]
+    if not lags:
+        return ""
+    reach = max(lags)
+    found = [
+        # What does not halve within the sequence counts as if it did behind it: a lead over it is then not claimed too easily.
+        _Measured(item.variant, [min(value, reach + 1) for value in item.seeds])
+        for item in _by_layer(problem, of.half_lives, layers)
+    ]
+    if len(found) == 1 and not _others(problem):
+        only = found[0]
+        if only.middle > reach:
+            return f"The gradient of a loss at the end does not halve within the {_number(reach)} steps before it in {only.name}."
+        return f"The gradient of a loss at the end halves within {_number(only.middle)} steps in {only.name}."
+    lead = _lead([item for item in found if min(item.seeds) > 0], logarithm=True)
+    if lead is None:
+        return ""
+    first = lead.first.middle
+    steps = f"more than {_number(reach)}" if first > reach else _number(first)
+    ahead = f"The gradient of a loss at the end halves within {steps} steps in {lead.first.name}"
+    return f"{ahead}, later than in {_with(lead.behind)}."
+
+
+def events(problem: Problem) -> str:
+    """The gate that tells the task's events from other steps best, of the best variant."""
+    variants = _learnt(problem)
+    if not variants:
+        return ""
+    variant = variants[0]
+    finals = variant.learnt.finals
+    pairs = {}
+    places = gates_of([variant])
+    several = len({layer for layer, _ in places}) > 1
+    for layer, gate in places:
+        there, elsewhere = (finals.get(keys.gate(layer, gate, what), []) for what in ("at_events", "elsewhere"))
+        if len(there) == len(elsewhere) > 1:
+            pairs[f"{gate} gate" + (f" of layer {layer}" if several else "")] = np.array(there), np.array(elsewhere)
+    best = (RELEVANT, "")
+    for gate, (there, elsewhere) in pairs.items():
+        interval = mean_interval(there - elsewhere, 1 - (1 - LEVEL) / len(pairs))
+        if _excludes_zero(interval):
+            words = (
+                f"In {variant.row.cell}, the {gate} tells the task's events from other steps: mean {there.mean():.2f} there, "
+                f"{elsewhere.mean():.2f} elsewhere."
+            )
+            best = max(best, (abs(interval.value), words))
     return best[1]
 
 
-def _gradient(variants: list[DrawnVariant]) -> list[str]:
-    """How far the gradient of a loss at the end reaches back; a half-life beyond the sequence is not quoted."""
-    halves: list[tuple[float, str]] = []
-    reach = 0.0
+# By name: the place in the report, and what makes the sentence.
+SENTENCES: Mapping[str, tuple[str, Callable[[Problem], str]]] = {
+    "not learnt": (IN_SHORT, not_learnt),
+    "longest unit": (IN_SHORT, longest_unit),
+    "left over the lag": (IN_SHORT, left_over_the_lag),
+    "tape": (IN_SHORT, tape),
+    "gradient": ("Memory and gradients", gradient),
+    "events": ("Gates", events),
+}
+
+
+def _learnt(problem: Problem) -> list[DrawnVariant]:
+    """The best variant of each cell, where it has learnt."""
+    return [problem.variants[number] for number in problem.one_per_cell if problem.variants[number].learnt.runs]
+
+
+def _others(problem: Problem) -> bool:
+    """Whether there are other cells that a sentence on one could be read against."""
+    return len(problem.one_per_cell) > 1
+
+
+def _by_layer(problem: Problem, seeds_of: Callable[..., list[float]], layers: Sequence[str] | None = None) -> list[_Measured]:
+    """A number of each seed of every variant, in the layer where it is largest: a variant remembers as long as that does."""
+    variants = _learnt(problem)
+    layers = of.layers_of(variant.learnt for variant in variants) if layers is None else layers
+    found = []
     for variant in variants:
-        of_layers = []
-        for layer in flow_layers([variant], end=True):
-            values = np.array(variant.recorded.finals.get(keys.flow(layer, "state", "half_life", end=True), []))
-            reach = max(reach, longest_lag([variant], layer) or 0.0)
-            if not np.isnan(values).all():
-                of_layers.append(float(np.median(values[~np.isnan(values)])))
+        of_layers = [_Measured(variant, seeds) for layer in layers if (seeds := seeds_of(variant.learnt, layer))]
         if of_layers:
-            halves.append((max(of_layers), variant.row.cell))
-    if not halves:
-        return []
-    hardly = [name for value, name in halves if value > reach]
-    decaying = sorted((value, name) for value, name in halves if value <= reach)
-    over = f"over the {_short(reach + 1)} steps of the sequence"
-    if not decaying:
-        return [
-            f"The gradient of a loss at the end loses less than half {over} in {'each of them' if len(hardly) > 1 else hardly[0]}."
-        ]
-    said = listed([f"{name} {_short(value)}" for value, name in decaying[:6]])
-    if not hardly:
-        return [f"The steps in which the gradient of a loss at the end halves: {said}."]
-    others = listed(hardly)
-    return [f"The steps in which the gradient of a loss at the end halves: {said}; {over} it hardly decays in {others}."]
+            found.append(max(of_layers, key=lambda item: item.middle))
+    return found
 
 
-def _short(value: float) -> str:
+def _lead(found: Sequence[_Measured], logarithm: bool = False) -> _Lead | None:
+    """The first, and those that it is ahead of by Welch's interval, Bonferroni-adjusted for how many there are; None if of none.
+
+    Args:
+        found: one for each cell.
+        logarithm: compare logarithms, as suits what is a ratio.
+    """
+    ranked = sorted((item for item in found if len(item.seeds) > 1), key=lambda item: -item.middle)
+    if len(ranked) < 2:
+        return None
+    first, behind = ranked[0], []
+    level = 1 - (1 - LEVEL) / (len(ranked) - 1)
+    a, *others = (np.log(item.seeds) if logarithm else np.array(item.seeds) for item in ranked)
+    for item, b in zip(ranked[1:], others, strict=True):
+        interval = welch_interval(a, b, level)
+        if interval.value > 0 and _excludes_zero(interval):
+            behind.append(item)
+    return _Lead(first, behind) if behind else None
+
+
+def _excludes_zero(interval: Interval) -> bool:
+    """Whether a difference is more than what seeds do. What is the same in all seeds has no variance, and decides nothing."""
+    low, high = interval.low, interval.high
+    return low is not None and high is not None and low < high and (low > 0 or high < 0)
+
+
+def _with(items: Sequence[_Measured]) -> str:
+    return listed([f"{item.name} ({_number(item.middle)})" for item in items])
+
+
+def _through(variant: DrawnVariant) -> str:
+    return f", through its {variant.row.about.gate} gate" if variant.row.about.gate else ""
+
+
+def _number(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

@@ -14,6 +14,24 @@ _Word = TypeVar("_Word", Scale, Shape)
 
 
 @dataclass(frozen=True)
+class About:
+    """What the words of a report need to know of a run's cell and task. Empty where a run does not say it.
+
+    Attributes:
+        cell: half a sentence on the cell.
+        gate: the gate that multiplies the old state: what timescales are read off.
+        tape: whether the cell reads earlier states back, besides keeping one; `window`: over how many steps, None for all.
+        lag: steps over which the task asks to keep something.
+    """
+
+    cell: str = ""
+    gate: str = ""
+    tape: bool = False
+    window: int | None = None
+    lag: float | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """What the comparison needs of a finished run, or of one that diverged: that one has the score nan and little else.
 
@@ -23,6 +41,8 @@ class Result:
         scale: on which scores are compared; "linear" of a run that an earlier version trained, whose summary does not name one.
         shape: how scores scatter over seeds, as the task declares it; "any", which assumes nothing, of such a run.
         test_size: number of test sequences.
+        test_error: standard error of the score that the sampling of the test split gives it, estimated from `test_parts` parts.
+        constant: score of the constant predictor on the same test split; `chance` is its expectation.
         matched: how its hidden size follows from another cell.
         flops_per_step: floating-point operations of one time step of one sequence, forward.
         sequence_length: T, time steps of a sequence; of padded ones, of a single validation sequence.
@@ -39,6 +59,9 @@ class Result:
     scale: Scale = "linear"
     shape: Shape = "any"
     test_size: int | None = None
+    test_error: float | None = None
+    test_parts: int | None = None
+    constant: float | None = None
     parameters: int | None = None
     matched: Matched | None = None
     flops_per_step: int | None = None
@@ -46,6 +69,7 @@ class Result:
     seconds_per_step: float | None = None
     wall_seconds: float | None = None
     saturated: float | None = None
+    about: About = About()
 
 
 def read_results(variant: Variant) -> tuple[list[Result], list[Skipped]]:
@@ -89,6 +113,9 @@ def _result(run: Run) -> Result:
             scale=_word(summary, "scale", get_args(Scale), "linear"),
             shape=_word(summary, "shape", get_args(Shape), "any"),
             test_size=int_or_none(summary.get("test_size")),
+            test_error=_optional(summary.get("test_error")),
+            test_parts=int_or_none(summary.get("test_parts")),
+            constant=_optional(summary.get("constant")),
             parameters=int_or_none(summary.get("parameters")),
             matched=Matched.read(summary.get("matched")),
             flops_per_step=int_or_none(summary.get("flops_per_step")),
@@ -96,11 +123,23 @@ def _result(run: Run) -> Result:
             seconds_per_step=_optional(summary.get("seconds_per_step")),
             wall_seconds=_optional(summary.get("wall_seconds")),
             saturated=_saturated(summary.get("gates") or {}),
+            about=_about(summary),
         )
     except KeyError as error:
         raise UserError(f"summary.json lacks {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"summary.json is damaged: {error}") from error
+
+
+def _about(summary: Mapping[str, Any]) -> About:
+    tape = summary.get("tape")
+    return About(
+        cell=str(summary.get("about") or ""),
+        gate=str(summary.get("retention") or ""),
+        tape=tape is not None,
+        window=None if tape is None else int_or_none(tape.get("window")),
+        lag=_optional(summary.get("lag")),
+    )
 
 
 def _optional(value: Any) -> float | None:

@@ -17,12 +17,13 @@ import jinja2
 from markupsafe import Markup
 
 from gatelab.analysis.comparison.conclusions import Conclusions, conclusions
+from gatelab.analysis.comparison.introductions import introductions
 from gatelab.analysis.comparison.sections import Section, caption, sections
 from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.figures import CHAPTERS, OVERALL, DrawnVariant, Figure, Problem, plain, together
 from gatelab.analysis.figures.from_runs import POINTS, missing, read_problems, states
 from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS
-from gatelab.analysis.figures.memory_words import memory_words
+from gatelab.analysis.figures.memory_words import IN_SHORT, memory_words
 from gatelab.analysis.reading.option_values import flat
 from gatelab.errors import UserError
 from gatelab.runs import Run, Skipped
@@ -80,6 +81,7 @@ def build_page(
         "total": len(every),
         "folders": sorted({str(run.path.parent) for run in every}),
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "cells": introductions(comparison.rows),
         "caption": caption(comparison.rows, baseline),
         "problems": [
             {**_problem(problem, section, conclusion), "table": section, "rows": _rows(problem, section)}
@@ -107,12 +109,12 @@ def _problem(problem: Problem, section: Section, conclusion: Conclusions) -> dic
     for title, functions in CHAPTERS.items():
         drawn = [figure for function in functions if problem.variants and (figure := function(problem)) is not None]
         if drawn:
-            chapters.append((title, [_figure(figure) for figure in drawn]))
+            chapters.append((title, " ".join(memory_words(problem, title)), [_figure(figure) for figure in drawn]))
     return {
         "number": problem.number,
         "title": problem.title,
         "subtitle": section.subtitle,
-        "words": [words for words in (memory_words(problem), conclusion.sentences if problem.scored.n else []) if words],
+        "words": [words for words in (conclusion.sentences if problem.scored.n else [], memory_words(problem, IN_SHORT)) if words],
         "chapters": chapters,
         "hidden": problem.hidden,
     }

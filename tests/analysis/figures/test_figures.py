@@ -10,7 +10,7 @@ import pytest
 from analysis.synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.figures import FIGURES, Figure, Problem, figure, memory_gate, plain, together
+from gatelab.analysis.figures import FIGURES, Figure, Problem, figure, plain, together
 from gatelab.analysis.figures._model import spans
 from gatelab.analysis.figures.from_runs import missing, read_problems
 from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS, look_of
@@ -37,10 +37,10 @@ def drawn(name: str, problem: Problem) -> Figure:
 
 @pytest.fixture
 def problem(make_run, tmp_path: Path) -> Problem:
-    """Two cells, three seeds: gru keeps its state longer, lstm is better."""
+    """Two cells, three seeds: gru keeps its state longer, lstm is better; gru is worse than chance."""
     for seed in range(3):
-        make_run("lstm", seed=seed, score=0.2 + 0.01 * seed, keeps=0.8, summary={"flops_per_step": 2004})
-        make_run("gru", seed=seed, score=0.4 + 0.01 * seed, keeps=0.9, summary={"flops_per_step": 2003})
+        make_run("lstm", seed=seed, score=0.1 + 0.01 * seed, keeps=0.8, summary={"flops_per_step": 2004, "lag": 4})
+        make_run("gru", seed=seed, score=0.4 + 0.01 * seed, keeps=0.9, summary={"flops_per_step": 2003, "lag": 4})
     (only,) = problems(tmp_path / "runs")
     return only
 
@@ -66,10 +66,10 @@ def test_ranking(problem: Problem):
     (panel,) = drawn("ranking", problem).panels
     assert panel.y.categories == ["lstm", "gru"]
     best = panel.series[0]
-    assert flat(best.x)[0] == pytest.approx(0.21)
+    assert flat(best.x)[0] == pytest.approx(0.11)
     half = 4.302652729911275 * 0.01 / math.sqrt(3)  # the 97.5% quantile of Student's t with two degrees of freedom
-    assert [flat(best.low)[0], flat(best.high)[0]] == pytest.approx([0.21 - half, 0.21 + half])
-    assert list(flat(best.points)) == pytest.approx([0.2, 0.21, 0.22])
+    assert [flat(best.low)[0], flat(best.high)[0]] == pytest.approx([0.11 - half, 0.11 + half])
+    assert list(flat(best.points)) == pytest.approx([0.1, 0.11, 0.12])
     assert panel.levels == {"chance": pytest.approx(1 / 6), "solved": 0.01}
     assert "lower is better" in panel.x.label
 
@@ -78,8 +78,8 @@ def test_learning_curves(problem: Problem):
     (panel,) = drawn("learning", problem).panels
     lstm = panel.series[0]
     assert flat(lstm.x).tolist() == [50, 100, 150, 200]
-    assert flat(lstm.y) == pytest.approx(0.21 * np.array([0.25, 0.5, 0.75, 1]))
-    assert (flat(lstm.low)[-1], flat(lstm.high)[-1]) == pytest.approx((0.2, 0.22))
+    assert flat(lstm.y) == pytest.approx(0.11 * np.array([0.25, 0.5, 0.75, 1]))
+    assert (flat(lstm.low)[-1], flat(lstm.high)[-1]) == pytest.approx((0.1, 0.12))
     assert panel.x.label == "optimiser steps"
 
 
@@ -107,27 +107,47 @@ def test_seconds_that_nobody_recorded():
 
 
 def test_memory(problem: Problem):
-    units, gradient = drawn("memory", problem).panels
-    assert units.y.categories == ["gru", "lstm"]  # the longest first, not the best
-    scales = 1 / (1 - 0.9 * np.arange(1, 9) / 8)
-    low, middle, high = np.quantile(scales, (0.1, 0.5, 0.9))
+    units, left, gradient = drawn("memory", problem).panels
+    assert units.y.categories == ["gru (at chance)", "lstm"]  # the longest first, not the best
     gru = units.series[0]
-    assert (flat(gru.low)[0], flat(gru.x)[0], flat(gru.high)[0]) == pytest.approx((low, middle, high))
-    assert gru.note.endswith(", update gate")
-    assert [flat(series.x)[0] for series in gradient.series] == [2.0, 2.0]
+    longest, long = (-1 / math.log(0.9 * unit / 8) for unit in (8, 7))
+    assert (flat(gru.low)[0], flat(gru.x)[0], flat(gru.high)[0]) == pytest.approx((long, longest, longest))
+    assert gru.note == "9.49, update gate"
+    assert "4 steps" in left.title
+    assert [flat(series.x)[0] for series in left.series] == pytest.approx([0.9**4, 0.8**4])
+    assert left.x.domain == (0, 1)
+    assert [flat(series.x)[0] for series in gradient.series] == pytest.approx([2.0, 2.0], abs=1e-3)
     assert gradient.levels == {"longest lag": 9.0}
 
 
-def test_what_does_not_decay_has_no_half_life(make_run, tmp_path: Path):
-    change_records(make_run("lstm") / "metrics.jsonl", **{"flow_end/0/state/half_life": "inf"})
+def test_a_task_without_a_lag_has_no_share_over_it(make_run, tmp_path: Path):
+    make_run("lstm")
+    assert [panel.x.label for panel in drawn("memory", problems(tmp_path / "runs")[0]).panels] == [
+        "timescale (steps)",
+        "half-life (steps)",
+    ]
+
+
+def test_what_does_not_halve_has_no_half_life(make_run, tmp_path: Path):
+    """The curve counts, not what a fit extrapolated from it."""
+    change_records(make_run("lstm") / "arrays.jsonl", **{"flow_end/0/state/norm": [1 - 0.01 * lag for lag in range(10)]})
     gradient = drawn("memory", problems(tmp_path / "runs")[0]).panels[1]
     (series,) = gradient.series
-    assert series.note == "does not decay"
+    assert series.note == "over 9"
     assert plain(drawn("memory", problems(tmp_path / "runs")[0]))["panels"][1]["series"][0]["x"] == [None]
 
 
-def test_the_gate_behind_the_timescales(problem: Problem):
-    assert {variant.name: memory_gate(variant, "0") for variant in problem.variants} == {"lstm": "forget", "gru": "update"}
+def test_runs_of_an_earlier_version_are_named_as_such(make_run, tmp_path: Path):
+    """They have no R2, and their `half_life` was fitted: it is measured again."""
+    path = make_run("lstm") / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    older = [{key: value for key, value in line.items() if not key.endswith("/r2")} for line in lines]
+    path.write_text("".join(json.dumps(line | {"flow_end/0/state/half_life": 70.0}) + "\n" for line in older))
+    (only,) = problems(tmp_path / "runs")
+    found = drawn("memory", only)
+    assert "earlier version recorded timescales as 1/(1 - mean f)" in found.caption
+    assert flat(found.panels[1].series[0].x)[0] == pytest.approx(2, abs=1e-3)
+    assert drawn("gradient-lag", only).panels[0].series[0].note == "½: 2 steps"
 
 
 def test_spectra(problem: Problem):
@@ -135,8 +155,8 @@ def test_spectra(problem: Problem):
     gru = next(series for series in spectrum.series if problem.variants[series.variant].name == "gru")
     x, y = flat(gru.x), flat(gru.y)
     assert y[0] == 1  # all units are at least as slow as the fastest
-    assert x[-1] == pytest.approx(10)  # 1 / (1 - 0.9)
-    assert y[x >= 9.999].max() == pytest.approx(3 / 24)  # a unit of each of three seeds
+    assert x[-1] == pytest.approx(-1 / math.log(0.9))
+    assert y[x >= 9.49].max() == pytest.approx(3 / 24)  # a unit of each of three seeds
     assert (spectrum.x.log, training.y.log) == (True, True)
 
 
@@ -146,7 +166,7 @@ def test_gradient_against_lag(problem: Problem):
     whole, c = found.panels
     assert flat(whole.series[0].y) == pytest.approx(0.5 ** (np.arange(10) / 2))
     assert np.isnan(flat(c.series[0].y)[0])  # zero has no place on a logarithmic axis
-    assert whole.series[0].note == "½: 2 steps"
+    assert whole.series[0].note == "½: 2 steps (fit 2, R² 1.00)"
     assert whole.y.log
 
 

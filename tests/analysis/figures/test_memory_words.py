@@ -1,69 +1,181 @@
-"""The sentences in front of the report: what they claim, and what they do not."""
+"""The sentences of a report: for each, runs of which it must be said, and runs of which it must not."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from analysis.synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.figures import CHAPTERS
 from gatelab.analysis.figures.from_runs import read_problems
-from gatelab.analysis.figures.memory_words import memory_words
+from gatelab.analysis.figures.memory_words import IN_SHORT, SENTENCES, memory_words
 from gatelab.runs import find_runs
 
-
-@pytest.fixture
-def said(tmp_path: Path):
-    def words() -> str:
-        (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
-        return " ".join(memory_words(problem))
-
-    return words
+CHANCE, LEARNT, SOLVED = 0.2, 0.1, 0.005  # of adding, where chance is 1/6
+Make = Callable[..., Path]
 
 
-def test_a_difference_that_holds(make_run, said):
+def three(make_run: Make, cell: str, keeps: float, score: float = SOLVED, spread: float = 0.01, **records: float) -> None:
+    """Three seeds that differ a little, on a task with a lag of four steps."""
     for seed in range(3):
-        make_run("lstm", seed=seed, keeps=0.80 + 0.01 * seed)
-        make_run("gru", seed=seed, keeps=0.95 + 0.001 * seed)
-    # The median of 1 / (1 - k unit / 8) over the units, mean over the seeds.
-    assert "gru keeps its state longest, through its update gate: its median unit for 2.19 steps." in said()
-    assert "It is followed by lstm 1.85." in said()
-    assert "The lead of gru over lstm holds over the seeds (a factor of 1.18, 95% interval" in said()
+        path = make_run(cell, seed=seed, score=score + 0.0001 * seed, keeps=keeps + spread * (seed - 1), summary={"lag": 4})
+        if records:
+            moved = {key: value + 0.001 * seed * place for place, (key, value) in enumerate(records.items())}
+            change_records(path / "metrics.jsonl", **moved)
 
 
-def test_a_difference_that_may_be_chance(make_run, said):
-    for seed in range(3):
-        make_run("lstm", seed=seed, keeps=0.5 + 0.2 * seed)
-        make_run("gru", seed=seed, keeps=0.55 + 0.2 * seed)
-    assert "The lead of gru over lstm may be chance" in said()
+def halving(make_run: Make, cell: str, *half_lives: float) -> None:
+    """A seed for each half-life of the gradient."""
+    for seed, steps in enumerate(half_lives):
+        path = make_run(cell, seed=seed, score=SOLVED)
+        change_records(path / "arrays.jsonl", **{"flow_end/0/state/norm": [0.5 ** (lag / steps) for lag in range(10)]})
 
 
-def test_one_seed(make_run, said):
-    make_run("lstm", keeps=0.8)
-    make_run("gru", keeps=0.9)
-    assert "One seed cannot tell whether that is chance." in said()
+def two_that_differ(make_run: Make, **options: float) -> None:
+    three(make_run, "lstm", 0.80, **options)
+    three(make_run, "gru", 0.95, **options)
 
 
-def test_the_gate_that_chooses(make_run, said):
-    make_run("lstm")
-    assert "Its input gate discriminates most: 0.75 at the task's events, 0.45 elsewhere." in said()
+def two_within_the_noise(make_run: Make) -> None:
+    three(make_run, "lstm", 0.80, spread=0.1)
+    three(make_run, "gru", 0.82, spread=0.1)
 
 
-def test_half_lives_within_the_sequence(make_run, said):
-    make_run("lstm")
-    assert "The steps in which the gradient of a loss at the end halves: lstm 2." in said()
+def a_tape(make_run: Make, score: float = SOLVED, window: int | None = 16) -> None:
+    make_run("attention", score=score, summary={"tape": {"window": window}})
 
 
-def test_a_half_life_beyond_the_sequence_is_no_number(make_run, said):
-    change_records(make_run("lstm") / "metrics.jsonl", **{"flow_end/0/state/half_life": 500.0})
-    assert "loses less than half over the 10 steps of the sequence in lstm." in said()
-    assert "500" not in said()
-    make_run("gru")
-    assert (
-        "in which the gradient of a loss at the end halves: gru 2; over the 10 steps of the sequence it hardly decays in lstm."
-        in said()
-    )
+def reading(make_run: Make, there: float, elsewhere: float) -> None:
+    three(make_run, "lstm", 0.8, **{"gate/0/input/at_events": there, "gate/0/input/elsewhere": elsewhere})
 
 
-def test_runs_without_probes_say_nothing(make_run, said):
-    (make_run("lstm") / "arrays.jsonl").unlink()
-    assert said() == ""
+def switching(make_run: Make, *there: float) -> None:
+    """Seeds whose input gate does not agree on what it does at events."""
+    for seed, value in enumerate(there):
+        path = make_run("lstm", seed=seed, score=SOLVED)
+        change_records(path / "metrics.jsonl", **{"gate/0/input/at_events": value, "gate/0/input/elsewhere": 0.45})
+
+
+def half_learnt(make_run: Make) -> None:
+    for seed, score in enumerate((SOLVED, SOLVED, CHANCE)):
+        make_run("lstm", seed=seed, score=score)
+    three(make_run, "gru", 0.9, CHANCE)
+
+
+# By name: runs of which the sentence must be said, with its words; runs of which it must not.
+SAID: dict[str, list[tuple[Callable[[Make], object], str]]] = {
+    "not learnt": [
+        (half_learnt, "At chance, and left out of the sentences on memory: gru and 1 of 3 runs of lstm."),
+        (
+            lambda make: make("lstm", score=CHANCE),
+            "No run has learnt this task, so the report makes no statement on memory.",
+        ),
+    ],
+    "longest unit": [
+        (
+            two_that_differ,
+            "The longest unit of gru keeps its state for 19.5 steps, through its update gate, longer than that of lstm (4.48).",
+        ),
+        (
+            lambda make: make("lstm", score=SOLVED),
+            "The longest unit of lstm keeps its state for 9.49 steps, through its forget",
+        ),
+    ],
+    "left over the lag": [
+        (two_that_differ, "Over the 4 steps that the task asks for, gru keeps 81% of its state, more than lstm (41%)."),
+        (lambda make: three(make, "lstm", 0.8), "Over the 4 steps that the task asks for, lstm keeps 41.0% of its state."),
+    ],
+    "tape": [
+        (a_tape, "attention also reads its states of the last 16 steps back: a memory that no timescale of a gate measures."),
+        (lambda make: a_tape(make, window=None), "attention also reads its states of all earlier steps back"),
+    ],
+    "gradient": [
+        (lambda make: make("lstm", score=SOLVED), "The gradient of a loss at the end halves within 2 steps in lstm."),
+        (lambda make: halving(make, "lstm", 99), "does not halve within the 9 steps before it in lstm."),
+        (
+            lambda make: (halving(make, "lstm", 1.5, 1.6, 1.7), halving(make, "gru", 5, 5.5, 6)),
+            "The gradient of a loss at the end halves within 5.5 steps in gru, later than in lstm (1.6).",
+        ),
+    ],
+    "events": [
+        (
+            lambda make: reading(make, 0.75, 0.45),
+            "In lstm, the input gate tells the task's events from other steps: mean 0.75 there, 0.45",
+        ),
+    ],
+}
+SILENT: dict[str, list[Callable[[Make], object]]] = {
+    "not learnt": [two_that_differ],
+    "longest unit": [
+        two_within_the_noise,
+        lambda make: two_that_differ(make, score=CHANCE),
+        lambda make: two_that_differ(make, spread=0.0),  # nothing is decided from zero variance
+        lambda make: (make("lstm", score=SOLVED, keeps=0.5), make("gru", score=SOLVED, keeps=0.95)),  # one seed each
+        lambda make: (three(make, "gru", 0.95), three(make, "lstm", 0.8, CHANCE)),  # nothing left to compare it with
+    ],
+    "left over the lag": [
+        two_within_the_noise,
+        lambda make: two_that_differ(make, score=CHANCE),
+        lambda make: make("lstm", score=SOLVED),  # a task without a lag
+    ],
+    "tape": [
+        lambda make: a_tape(make, CHANCE),
+        lambda make: a_tape(make, window=1),  # only the state itself
+        lambda make: make("lstm", score=SOLVED),
+    ],
+    "gradient": [
+        lambda make: make("lstm", score=CHANCE),
+        lambda make: (halving(make, "lstm", 1.5, 3, 6), halving(make, "gru", 2, 4, 7)),
+        # All beyond the sequence: their order is not known.
+        lambda make: (halving(make, "lstm", 20, 21, 22), halving(make, "gru", 90, 91, 92)),
+    ],
+    "events": [
+        lambda make: reading(make, 0.72, 0.71),  # sure, but too small
+        lambda make: switching(make, 0.9, 0.45, 0.5),  # large in one seed
+        lambda make: three(make, "lstm", 0.8, CHANCE),
+        lambda make: make("lstm", score=SOLVED),  # one seed
+    ],
+}
+
+
+def words_of(folder: Path) -> list[str]:
+    (problem,), _ = read_problems(compare(find_runs([folder / "runs"])[0]))
+    return [words for _, make in SENTENCES.values() if (words := make(problem))]
+
+
+def test_every_sentence_has_runs_for_and_against():
+    assert SAID.keys() == SILENT.keys() == SENTENCES.keys()
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name in SAID for case in range(len(SAID[name]))])
+def test_a_sentence_is_said(name: str, case: int, make_run, tmp_path: Path):
+    runs, words = SAID[name][case]
+    runs(make_run)
+    (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
+    place, make = SENTENCES[name]
+    assert words in make(problem)
+    assert make(problem) in memory_words(problem, place)
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name in SILENT for case in range(len(SILENT[name]))])
+def test_a_sentence_is_not_said(name: str, case: int, make_run, tmp_path: Path):
+    SILENT[name][case](make_run)
+    (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
+    assert SENTENCES[name][1](problem) == ""
+
+
+def test_sentences_stand_in_the_opening_or_in_a_chapter():
+    assert {place for place, _ in SENTENCES.values()} <= {IN_SHORT, *CHAPTERS}
+
+
+def test_runs_without_probes_say_nothing(make_run, tmp_path: Path):
+    (make_run("lstm", score=SOLVED) / "arrays.jsonl").unlink()
+    assert words_of(tmp_path) == []
+
+
+def test_words_are_about_the_runs_that_have_learnt(make_run, tmp_path: Path):
+    """The run at chance keeps nothing, and does not count."""
+    for seed, (score, keeps) in enumerate(((SOLVED, 0.9), (SOLVED, 0.9), (CHANCE, 0.1))):
+        make_run("lstm", seed=seed, score=score, keeps=keeps)
+    assert "The longest unit of lstm keeps its state for 9.49 steps" in " ".join(words_of(tmp_path))

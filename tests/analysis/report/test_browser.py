@@ -138,7 +138,7 @@ def test_the_report_opens_without_a_fault(watched: Watched, report: str):
 def test_the_first_screen_answers(watched: Watched, report: str):
     """Who remembers longest, and through which gate: in words and as a picture, without scrolling."""
     page = watched.open(report)
-    for wanted in (page.get_by_text("keeps its state longest, through its update gate").first, page.locator("#memory-0 svg").first):
+    for wanted in (page.get_by_text("The longest unit of gru keeps its state for").first, page.locator("#memory-0 svg").first):
         box = wanted.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= LAPTOP["height"]
@@ -247,7 +247,7 @@ def test_a_narrow_window(watched: Watched, report: str):
 def test_without_scripts_words_and_tables_remain(browser: "Browser", report: str):
     page = browser.new_page(java_script_enabled=False)
     page.goto(report)
-    assert page.get_by_text("keeps its state longest").first.is_visible()
+    assert page.get_by_text("The longest unit of gru keeps its state for").first.is_visible()
     assert page.locator("#problem-0 table").is_visible()
     page.close()
 

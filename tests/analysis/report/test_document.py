@@ -167,9 +167,19 @@ def test_filters(page: Page):
     assert page.variants[0][0]["tokens"] == ["cell:lstm", "hidden_size=128"]  # the best of the first task
 
 
-def test_the_words_in_front(page: Page):
-    front = page.text.partition("adding mse, lower is better")[0]
-    assert "keeps its state longest, through its" in front
+def test_the_words_in_front(make_run, tmp_path: Path):
+    """Each cell is introduced, conclusions come first, and memory is only spoken of where something was learnt."""
+    for seed in range(3):
+        make_run("lstm", "adding", seed, score=0.001 + 0.0001 * seed, keeps=0.80 + 0.01 * seed)
+        make_run("gru", "adding", seed, score=0.002 + 0.0001 * seed, keeps=0.95 + 0.01 * seed)
+        make_run("lstm", "copying", seed, score=0.1, keeps=0.9)
+    front, _, rest = reported(tmp_path / "runs", "lstm").text.partition("adding mse, lower is better")
+    assert "gru What gru does lstm What lstm does" in front
+    assert "The longest unit of gru keeps its state for" in front.partition("adding. ")[2]
+    assert "adding. The longest unit" not in front  # what differs comes before it
+    assert "No run has learnt this task" in front
+    assert "The gradient of a loss at the end" not in front  # it stands at the figures of gradients
+    assert "What gru does" not in rest
 
 
 def test_nothing_from_a_file_becomes_part_of_the_page(make_run, tmp_path: Path):

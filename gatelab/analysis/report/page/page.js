@@ -44,6 +44,7 @@
 
   function filter() {
     for (const element of document.querySelectorAll("[data-task]")) element.hidden = hidden.has(`task:${element.dataset.task}`);
+    for (const element of document.querySelectorAll("[data-cell]")) element.hidden = hidden.has(`cell:${element.dataset.cell}`);
     for (const row of document.querySelectorAll("tr[data-tokens]")) row.hidden = !visible({ tokens: JSON.parse(row.dataset.tokens) });
     for (const box of document.querySelectorAll("input[data-token]")) box.checked = !hidden.has(box.dataset.token);
     document.getElementById("reset").disabled = hidden.size === 0;
