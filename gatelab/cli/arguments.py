@@ -133,4 +133,7 @@ def report_command(options: argparse.Namespace) -> str:
     """The command that writes the report of these folders, as a shell reads it."""
     baseline = ["--baseline", options.baseline] if options.baseline else []
     out = ["--out", options.out] if options.out else []
-    return shlex.join(["gatelab", "report", *options.folders, *out, *baseline, "-o", getattr(options, "output", "report.html")])
+    level, unit = getattr(options, "level", None), getattr(options, "time", "steps")  # the dashboard has the defaults
+    solved = [*([f"--level={level}"] if level is not None else []), *(["--time", unit] if unit != "steps" else [])]
+    end = [*out, *baseline, *solved, "-o", getattr(options, "output", "report.html")]
+    return shlex.join(["gatelab", "report", *options.folders, *end])

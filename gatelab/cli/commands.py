@@ -125,6 +125,7 @@ def _resume(parser: Parser) -> None:
 def _report(parser: Parser) -> None:
     _runs(parser)
     _baseline(parser)
+    _solved(parser)
     parser.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default: report.html")
 
 
@@ -139,6 +140,7 @@ def _plot(parser: Parser) -> None:
     parser.add_argument("--figure", required=True, metavar="NAME", help="one of those below")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="its suffix decides the format: .pdf, .png or .svg")
     parser.add_argument("--task", metavar="TASK", help="this task only; default: all, one below the other")
+    _solved(parser)
     parser.more = _figures
 
 

@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(unknown("figure", options.figure, FIGURES))
     path = output_file(options.output, "--output")
     runs, skipped = find_runs(run_folders(options))
-    left_out = write_figure(runs, options.figure, path, options.task)
+    left_out = write_figure(runs, options.figure, path, options.task, options.level, options.time)
     print_skipped([*skipped, *left_out], Console(stderr=True))
     say(f"Figure {options.figure}: {path.resolve()}")
     return 0

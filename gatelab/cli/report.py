@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> int:
     """Writes the page and prints where it is."""
     path = output_file(options.output, "--output")
     runs, skipped = find_runs(run_folders(options))
-    left_out = write_report(runs, skipped, path, options.baseline, report_command(options))
+    left_out = write_report(runs, skipped, path, options.baseline, report_command(options), options.level, options.time)
     print_skipped(left_out, Console(stderr=True))
     say_changed(runs)
     say(f"Report over {len(runs)} runs: {path.resolve()}")

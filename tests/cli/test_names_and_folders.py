@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from gatelab.cli.arguments import report_command
+from gatelab.cli.commands import Parser
 from gatelab.cli.naming import cells_of, entries_of
 from gatelab.errors import UserError
 from gatelab.runs import RunWriter
@@ -80,3 +82,9 @@ def test_a_folder_stands_for_all_runs_in_it(swept, gatelab) -> None:
     status, _, err = gatelab("report", "mnie")
     assert status == 2
     assert "There is no folder and no sweep 'mnie'. Below runs there are: mine." in err
+
+
+def test_the_command_of_a_page_has_its_level_and_unit():
+    options = Parser("report").parse_args(["my runs", "--level", "-0.5", "--time", "flops", "-o", "a.html"])
+    assert report_command(options) == "gatelab report 'my runs' --level=-0.5 --time flops -o a.html"
+    assert report_command(Parser("dashboard").parse_args(["runs"])) == "gatelab report runs -o report.html"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gatelab.analysis.figures import _gates, _memory, _overall, _results
+from gatelab.analysis.figures import _gates, _memory, _overall, _results, _solving
 from gatelab.analysis.figures._gates import gates_of, natural
 from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series, plain
 from gatelab.analysis.figures._overall import together
@@ -11,7 +11,7 @@ from gatelab.errors import UserError, unknown
 # In the order of the page: a heading, and the figures below it.
 CHAPTERS: dict[str, tuple[Callable[[Problem], Figure | None], ...]] = {
     "At a glance": (_results.ranking, _memory.memory),
-    "Learning": (_results.learning, _results.wall_time),
+    "Learning": (_results.learning, _solving.time_to_solve, _results.wall_time),
     "Memory and gradients": (
         _memory.gradient_lag,
         _memory.timescales,

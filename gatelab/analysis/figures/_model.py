@@ -13,7 +13,7 @@ from gatelab.analysis.reading.option_values import OptionValues
 from gatelab.analysis.reading.series import Recorded
 
 _FEW = 10
-Kind = Literal["lines", "dots", "ranges", "heat"]
+Kind = Literal["lines", "steps", "dots", "ranges", "heat"]  # steps: lines that keep their value until the next point
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Series:
         variant: index into the problem's variants.
         x, y: (K,).
         low, high: (K,), the band about y, or of `ranges` the interval about x.
-        points: single values beside an interval, one a seed.
+        points: single values beside an interval, one a seed; of `steps` the x of what is marked on the line.
         note: said in words at the line.
     """
 

@@ -22,6 +22,7 @@ from gatelab.analysis.figures import (
 )
 from gatelab.analysis.figures.from_runs import read_problems
 from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS
+from gatelab.analysis.reading.solving import TimeUnit
 from gatelab.errors import UserError, unknown
 from gatelab.runs import Run, Skipped
 from gatelab.runs.files import replacing
@@ -46,7 +47,9 @@ _STYLE = {
 }
 
 
-def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = None) -> list[Skipped]:
+def write_figure(
+    runs: Iterable[Run], name: str, path: Path, task: str | None = None, level: float | None = None, unit: TimeUnit = "steps"
+) -> list[Skipped]:
     """Draws one figure of all problems, one below the other, into a file.
 
     Args:
@@ -54,6 +57,7 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
         name: of the figure, see `FIGURES`.
         path: its ending says the format.
         task: draw this task only.
+        level, unit: from which score on a task counts as solved, and the unit of the time to that, as for `compare`.
 
     Returns:
         What was left out because it is damaged.
@@ -65,7 +69,7 @@ def write_figure(runs: Iterable[Run], name: str, path: Path, task: str | None = 
     if name not in FIGURES:
         raise UserError(unknown("figure", name, FIGURES))
     check_ending(path)
-    comparison = compare(runs)
+    comparison = compare(runs, level=level, unit=unit)
     tasks = {row.task for row in comparison.rows}
     if task is not None and task not in tasks:
         raise UserError(unknown("task", task, tasks))
@@ -171,7 +175,7 @@ def _draw(axes: "Axes", found: Figure, panel: Panel, variants: Sequence[DrawnVar
     if found.kind == "heat":
         return _heat(axes, panel)
     for series in panel.series:
-        {"lines": _line, "dots": _dots, "ranges": _range}[found.kind](axes, series, variants[series.variant])
+        {"lines": _line, "steps": _steps, "dots": _dots, "ranges": _range}[found.kind](axes, series, variants[series.variant])
     for name, value in panel.levels.items():
         (axes.axvline if found.kind == "ranges" else axes.axhline)(value, color="0.5", linewidth=0.8, linestyle=":")
         if found.kind == "ranges":
@@ -204,6 +208,18 @@ def _line(axes: "Axes", series: Series, variant: DrawnVariant) -> None:
         )
     marker = _MARKERS[SYMBOLS[variant.symbol]] if x.size < 12 else ""
     axes.plot(x, y, color=COLOURS[variant.colour], linestyle=_dash(variant), marker=marker, markersize=3)
+
+
+def _steps(axes: "Axes", series: Series, variant: DrawnVariant) -> None:
+    x, y = np.asarray(series.x, float), np.asarray(series.y, float)
+    colour = COLOURS[variant.colour]
+    if series.low is not None and series.high is not None:
+        low, high = np.asarray(series.low, float), np.asarray(series.high, float)
+        axes.fill_between(x, low, high, color=colour, alpha=0.1, lw=0, step="post")
+    axes.plot(x, y, color=colour, linestyle=_dash(variant), drawstyle="steps-post")
+    if series.points is not None:
+        marks = np.ravel(series.points)
+        axes.plot(marks, y[np.searchsorted(x, marks, "right") - 1], linestyle="", marker="|", markersize=6, color=colour)
 
 
 def _dots(axes: "Axes", series: Series, variant: DrawnVariant) -> None:
@@ -274,8 +290,8 @@ def _legend(part: Any, found: Figure, variants: Sequence[DrawnVariant]) -> None:
             [],
             [],
             color=COLOURS[variants[number].colour],
-            linestyle=_dash(variants[number]) if found.kind == "lines" else "",
-            marker=_MARKERS[SYMBOLS[variants[number].symbol]],
+            linestyle=_dash(variants[number]) if found.kind in ("lines", "steps") else "",
+            marker="" if found.kind == "steps" else _MARKERS[SYMBOLS[variants[number].symbol]],
             markersize=3.5,
             label=literally(variants[number].name),
         )

@@ -25,6 +25,7 @@ from gatelab.analysis.figures.from_runs import POINTS, missing, read_problems, s
 from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS
 from gatelab.analysis.figures.memory_words import IN_SHORT, memory_words
 from gatelab.analysis.reading.option_values import flat
+from gatelab.analysis.reading.solving import TimeUnit
 from gatelab.errors import UserError
 from gatelab.runs import Run, Skipped
 from gatelab.runs.files import replacing
@@ -45,7 +46,13 @@ class Page:
 
 
 def write_report(
-    runs: Iterable[Run], skipped: Iterable[Skipped], path: Path, baseline: str | None = None, command: str = ""
+    runs: Iterable[Run],
+    skipped: Iterable[Skipped],
+    path: Path,
+    baseline: str | None = None,
+    command: str = "",
+    level: float | None = None,
+    unit: TimeUnit = "steps",
 ) -> list[Skipped]:
     """Writes the report on the runs.
 
@@ -54,6 +61,7 @@ def write_report(
         path: the file to write; an older one is replaced when the new one is complete.
         baseline: the cell that the others are compared with.
         command: what makes this page again.
+        level, unit: from which score on a task counts as solved, and the unit of the time to that, as for `compare`.
 
     Returns:
         All that was left out: `skipped` and what turned out to be damaged.
@@ -61,16 +69,22 @@ def write_report(
     Raises:
         UserError: there is no run of the baseline, or the file cannot be written.
     """
-    page = build_page(runs, skipped, baseline, command)
+    page = build_page(runs, skipped, baseline, command, level=level, unit=unit)
     _write(path, page.html)
     return page.skipped
 
 
 def build_page(
-    runs: Iterable[Run], skipped: Iterable[Skipped], baseline: str | None = None, command: str = "", live: bool = False
+    runs: Iterable[Run],
+    skipped: Iterable[Skipped],
+    baseline: str | None = None,
+    command: str = "",
+    live: bool = False,
+    level: float | None = None,
+    unit: TimeUnit = "steps",
 ) -> Page:
     """The page as text; `live`: it asks the server it came from for news. See `write_report`."""
-    comparison = compare(runs, baseline)
+    comparison = compare(runs, baseline, level, unit)
     points = max(_FEWEST_POINTS, min(POINTS, _POINTS_OF_ALL // max(len(comparison.rows), 1)))
     problems, own = read_problems(comparison, points)
     left_out = [*skipped, *own]

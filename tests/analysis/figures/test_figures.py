@@ -45,7 +45,7 @@ def problem(make_run, tmp_path: Path) -> Problem:
     return only
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options", "dynamics", "overall", "profiles"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options", "dynamics", "overall", "profiles", "time-to-solve"}))
 def test_every_figure_says_what_it_shows(problem: Problem, name: str):
     found = drawn(name, problem)
     assert found.name == name
@@ -81,6 +81,42 @@ def test_learning_curves(problem: Problem):
     assert flat(lstm.y) == pytest.approx(0.11 * np.array([0.25, 0.5, 0.75, 1]))
     assert (flat(lstm.low)[-1], flat(lstm.high)[-1]) == pytest.approx((0.1, 0.12))
     assert panel.x.label == "optimiser steps"
+
+
+def test_time_to_solve(make_run, tmp_path: Path):
+    # The synthetic accuracy rises in a straight line to its last value at step 200: 0.99 is reached at 150 and at 200.
+    for seed, score in enumerate((1.32, 0.99, 0.5)):
+        make_run("lstm", "copying", seed, score=score)
+        make_run("gru", "copying", seed, score=0.5)
+        make_run("cifg", "copying", seed, score=4.0)
+    (problem,) = problems(tmp_path / "runs")
+    found = drawn("time-to-solve", problem)
+    (panel,) = found.panels
+    assert (found.kind, panel.x.label, panel.x.log, panel.y.domain) == ("steps", "optimiser steps", False, (0, 1))
+    assert "has reached 0.99 " in found.caption
+    lines = {problem.variants[series.variant].name: series for series in panel.series}
+    assert flat(lines["lstm"].x).tolist() == [0, 150, 200, 200]
+    assert flat(lines["lstm"].y) == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3])
+    assert flat(lines["lstm"].points).tolist() == [200]
+    assert (flat(lines["gru"].x).tolist(), flat(lines["gru"].y).tolist()) == ([0, 200, 200], [0, 0, 0])
+    assert (flat(lines["cifg"].x).tolist(), flat(lines["cifg"].y).tolist()) == ([0, 50, 200], [0, 1, 1])  # to the end of the budget
+    assert flat(lines["cifg"].points).size == 0
+    assert np.isnan(flat(lines["lstm"].low)).tolist() == [True, False, False, False]  # no band before the first run
+    assert flat(lines["lstm"].low)[-1] == pytest.approx(0.0943, abs=1e-4)  # Clopper and Pearson's, of 2 of 3
+    assert flat(lines["lstm"].high)[-1] == pytest.approx(0.9916, abs=1e-4)
+
+
+def test_times_that_span_decades_have_a_logarithmic_axis(make_run, tmp_path: Path):
+    make_run("lstm", "copying", score=4.0)
+    path = make_run("gru", "copying", score=0.5, **{"trainer.max_steps": 5000}) / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"step": 5000, "val/accuracy": 1.0}\n')
+    (panel,) = drawn("time-to-solve", problems(tmp_path / "runs")[0]).panels
+    assert panel.x.log
+    assert [flat(series.x).tolist() for series in panel.series] == [[25, 50, 200], [25, 5000, 5000]]
+
+
+def test_no_time_to_solve_is_drawn_where_no_run_does(problem: Problem):
+    assert figure("time-to-solve", problem) is None
 
 
 def test_learning_curves_against_time(problem: Problem):

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="Matplotlib is not installed: pip install 'gatelab[plots]'")
 
-from gatelab.analysis.figures import FIGURES
-from gatelab.analysis.figures.mpl import write_figure
+from gatelab.analysis.comparison.table import compare
+from gatelab.analysis.figures import FIGURES, Series
+from gatelab.analysis.figures.from_runs import read_problems
+from gatelab.analysis.figures.mpl import _steps, canvas_of, write_figure
 from gatelab.errors import UserError
 from gatelab.runs import find_runs
 
@@ -23,7 +26,7 @@ def folder(make_run, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "dynamics", "overall", "profiles"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "dynamics", "overall", "profiles", "time-to-solve"}))
 def test_every_figure_can_be_drawn(folder: Path, tmp_path: Path, name: str):
     path = tmp_path / f"{name}.svg"
     assert write_figure(find_runs([folder])[0], name, path) == []
@@ -38,6 +41,22 @@ def test_words_and_names_of_a_figure(folder: Path, tmp_path: Path):
     text = path.read_text()
     for said in ("test mse (lower is better)", "test accuracy (higher is better)", "lstm, hidden_size=128", "$gru$", "solved"):
         assert said in text, said
+
+
+def test_steps_and_what_is_marked_on_them(make_run, tmp_path: Path):
+    make_run("lstm")
+    (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
+    with canvas_of(3, 2) as canvas:
+        axes = canvas.subplots()
+        _steps(axes, Series(0, [0, 50, 200], [0, 0.5, 1], [0, 0.1, 0.4], [0.5, 0.9, 1], [120, 200]), problem.variants[0])
+        line, marks = axes.lines
+    assert line.get_drawstyle() == "steps-post"
+    assert (np.ravel(marks.get_xdata()).tolist(), np.ravel(marks.get_ydata()).tolist(), marks.get_marker()) == (
+        [120, 200],
+        [0.5, 1],
+        "|",
+    )
+    assert len(axes.collections) == 1  # the band
 
 
 def test_all_tasks_together(make_run, tmp_path: Path):

@@ -55,7 +55,10 @@ const charts = (() => {
   const ACROSS = { labelAnchor: "center", labelArrow: "none" };
   const points = (series) => series.x.map((x, i) => ({ x, y: series.y[i], low: series.low?.[i], high: series.high?.[i] }));
 
-  function ofLines(panel, variants, { width, height, labels }) {
+  // What a line that keeps its value until the next point has at x.
+  const held = (series, x) => series.y[Math.max(d3.bisectRight(series.x, x) - 1, 0)];
+
+  function ofLines(panel, variants, { width, height, labels, stepped }) {
     const word = (value) => (panel.x.categories ? panel.x.categories[value] : value);
     const all = panel.series.flatMap((s) => points(s).map((p) => ({ ...p, x: word(p.x), variant: variants[s.variant] })));
     const levels = panel.levels.filter(([, value]) => !panel.y.log || value > 0);
@@ -66,17 +69,21 @@ const charts = (() => {
     const floor = panel.y.log ? y.domain[0] : -Infinity;
     const drawn = (value) => value !== null && value !== undefined && (!panel.y.log || value > 0);
     const marks = [];
+    const curve = stepped ? "step-after" : "linear";
     for (const s of panel.series) {
       const variant = variants[s.variant];
       const own = points(s).map((p) => ({ ...p, x: word(p.x) }));
-      const clear = panel.series.length > 8 ? 0.07 : 0.15;
+      const clear = panel.series.length > 8 ? 0.07 : stepped ? 0.1 : 0.15;
       if (s.low) {
         const band = own.filter((p) => drawn(p.high) && p.low !== null);
-        marks.push(Plot.areaY(band, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", fill: paint(variant), fillOpacity: clear, clip: true }));
+        marks.push(Plot.areaY(band, { x: "x", y1: (p) => Math.max(p.low, floor), y2: "high", curve, fill: paint(variant), fillOpacity: clear, clip: true }));
       }
       const line = own.map((p) => (drawn(p.y) ? p : { ...p, y: NaN }));
-      marks.push(Plot.line(line, { x: "x", y: "y", stroke: paint(variant), strokeWidth: 2, strokeDasharray: variant.dash || null }));
-      if (own.length < 12) marks.push(Plot.dot(line, { x: "x", y: "y", fill: paint(variant), symbol: SYMBOLS[variant.symbol], r: 3.5 }));
+      marks.push(Plot.line(line, { x: "x", y: "y", curve, stroke: paint(variant), strokeWidth: 2, strokeDasharray: variant.dash || null }));
+      const ends = (s.points ?? []).map((x) => ({ x, y: held(s, x) }));
+      const tall = (y.domain[1] - y.domain[0]) / 40;
+      if (stepped) marks.push(Plot.ruleX(ends, { x: "x", y1: (p) => p.y - tall, y2: (p) => p.y + tall, stroke: paint(variant), strokeWidth: 2 }));
+      else if (own.length < 12) marks.push(Plot.dot(line, { x: "x", y: "y", fill: paint(variant), symbol: SYMBOLS[variant.symbol], r: 3.5 }));
     }
     for (const [name, value] of levels) {
       marks.push(Plot.ruleY([value], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "1 3" }));
@@ -229,7 +236,7 @@ const charts = (() => {
     });
   }
 
-  const KINDS = { lines: ofLines, ranges: ofRanges, dots: ofDots, heat: ofHeat };
+  const KINDS = { lines: ofLines, steps: ofLines, ranges: ofRanges, dots: ofDots, heat: ofHeat };
 
   // Notes of the lines, such as half-lives, below a panel that is too small for them.
   function key(panel, variants) {
@@ -265,7 +272,8 @@ const charts = (() => {
     panels.forEach((panel, i) => {
       const width = Math.max(Math.floor(cells[i].clientWidth), 220);
       const large = figure.wide && panels.length === 1;
-      const size = { width, height: large ? 340 : figure.kind === "heat" ? 150 : 250, labels: large };
+      const height = large ? 340 : figure.kind === "heat" ? 150 : 250;
+      const size = { width, height, labels: large, stepped: figure.kind === "steps" };
       const svg = KINDS[figure.kind](panel, variants, size);
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", [figure.title, panel.title].filter(Boolean).join(": "));
@@ -290,7 +298,7 @@ const charts = (() => {
         const line = (x, y, low, high, value) => lines.push([panel.title, variants[s.variant].name, panel.x.label, word(panel.x, x), panel.y.label, word(panel.y, y), low, high, value]);
         if (panel.z) panel.z.forEach((row, r) => row.forEach((value, c) => line(s.x[c], s.y[r], null, null, value)));
         else s.x.forEach((x, i) => line(x, s.y[i], s.low?.[i], s.high?.[i], null));
-        for (const point of s.points ?? []) line(point, s.y[0], null, null, null);
+        for (const point of s.points ?? []) line(point, figure.kind === "steps" ? held(s, point) : s.y[0], null, null, null);
       }
     }
     return `${lines.map((line) => line.map(quoted).join(",")).join("\n")}\n`;
