@@ -108,6 +108,16 @@ def gatelab(
 
 
 @pytest.fixture
+def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of this test share what Hydra makes of their choices, as the jobs of one command do."""
+    from gatelab.sweeps.jobs import compose
+
+    compose.register_schemas()
+    monkeypatch.setattr(compose, "register_schemas", lambda: None)
+    monkeypatch.setattr(compose.Composer, "_compositions", compose.Composer()._compositions)
+
+
+@pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Calls the installed command in a process of its own, in an empty folder and without any account."""
     # WANDB_SERVICE among them: W&B sets it in a process that used it, and a child would join a service that is about to end.

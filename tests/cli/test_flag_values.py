@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gatelab.analysis.papers.paper import SCALES, find_papers
 from gatelab.cli.commands import COMMANDS, Parser
 from gatelab.cli.main import main
+from gatelab.cli.reproduce import papers_folder
 from gatelab.cli.train import train
-from gatelab.sweeps.jobs import compose
 
 VALUES = ["0", "-1", "1.5", "99999999999999999999", "nan", "", "abc", "x" * 300, "\x1b[31m", "/proc/none/x", "."]
 RUN = ["logger=none", "trainer.max_steps=2", "task.length=5", "model.hidden_size=4", "machine.progress=false"]
@@ -25,7 +26,7 @@ ESSENTIAL = {
     "list": ["cells"],
     "plot": ["--figure", "gradient-lag", "-o", "figure.svg"],
     "report": ["-o", "page.html"],
-    "reproduce": ["forget2000"],
+    "reproduce": [find_papers(papers_folder())[0], "--scale", SCALES[0]],
     "resume": ["sweep"],
     "wandb": ["workspace", "project", "--format", "json"],
 }
@@ -65,16 +66,13 @@ def contents(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"train", "doctor"}))  # `doctor` has no arguments
-def test_every_value_of_every_argument_is_taken_or_refused(command, trained, gatelab, monkeypatch, tmp_path) -> None:
+def test_every_value_of_every_argument_is_taken_or_refused(command, trained, gatelab, composed_once, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(trained / "runs", tmp_path / "runs")
     for name, answer in STUBS.get(command, {}).items():
         monkeypatch.setattr(name, lambda *_, answer=answer, **__: answer)
     if command == "reproduce":
         monkeypatch.setattr("gatelab.cli.train.train", lambda given: train([*given, "--dry-run"]))
-    # Hydra is told of the schemas once, so that what was composed before serves again.
-    compose.register_schemas()
-    monkeypatch.setattr(compose, "register_schemas", lambda: None)
     failures = []
     for arguments in calls(command):
         before = contents(tmp_path)

@@ -88,7 +88,7 @@ def problem(status: object, out: str, err: str, before: list[str], after: list[s
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES])
-def test_every_value_of_every_option_is_taken_or_refused(case: str, gatelab, tmp_path, monkeypatch) -> None:
+def test_every_value_of_every_option_is_taken_or_refused(case: str, gatelab, composed_once, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     before = contents(tmp_path)
