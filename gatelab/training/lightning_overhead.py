@@ -34,10 +34,19 @@ class StepLoop(_TrainingEpochLoop):
             and type(trainer.precision_plugin) in (Precision, DoublePrecision)
         )
         self._hooks: dict[str, list[Callable[..., Any]]] = {name: _defined(trainer, name) for name in _HOOKS}
+        # Each of these is a property behind properties of the trainer.
+        self._module: Any = trainer.lightning_module
+        self._precision, self._device = trainer.precision_plugin, trainer.strategy.root_device
 
     @property
     def global_step(self) -> int:
         return self.automatic_optimization.optim_progress.optimizer_steps
+
+    @property
+    def done(self) -> bool:
+        trainer = self.trainer
+        ended = trainer.should_stop or self.batch_progress.is_last_batch or self.global_step >= trainer.max_steps
+        return super().done if ended or not self._known else False
 
     def advance(self, data_fetcher: Any) -> None:
         if self.restarting or not self._known:
@@ -47,22 +56,23 @@ class StepLoop(_TrainingEpochLoop):
             self._step(data_fetcher)
 
     def _step(self, data_fetcher: Any) -> None:
-        trainer, progress = self.trainer, self.batch_progress
-        module, precision, optimizer = trainer.lightning_module, trainer.precision_plugin, trainer.optimizers[0]
+        trainer, progress, module = self.trainer, self.batch_progress, self._module
+        optimizer = trainer.optimizers[0]
         done = self.automatic_optimization.optim_progress.optimizer
         batch, _, _ = next(data_fetcher)
         number = self.batch_idx + 1
         progress.is_last_batch = data_fetcher.done
-        batch = module.transfer_batch_to_device(precision.convert_input(batch), trainer.strategy.root_device, 0)
+        batch = module.transfer_batch_to_device(self._precision.convert_input(batch), self._device, 0)
         progress.increment_ready()
         self._call("on_train_batch_start", batch, number)
         progress.increment_started()
         done.step.increment_ready()
-        with precision.train_step_context():
+        with self._precision.train_step_context():
             loss: Any = module.training_step(batch, number)
         done.zero_grad.increment_ready()
         done.zero_grad.increment_started()
-        optimizer.zero_grad()
+        for weight in module.weights:  # all that zero_grad does, but for an entry for torch's profiler
+            weight.grad = None
         done.zero_grad.increment_completed()
         self._call("on_before_backward", loss)
         loss.backward()
@@ -88,9 +98,8 @@ class StepLoop(_TrainingEpochLoop):
             self._batches_that_stepped += 1
 
     def _call(self, hook: str, *args: Any) -> None:
-        hooks, trainer = self._hooks[hook], self.trainer
-        module = trainer.lightning_module
-        for call in hooks:
+        trainer, module = self.trainer, self._module
+        for call in self._hooks[hook]:
             call(trainer, module, *args)
 
 
@@ -102,7 +111,12 @@ def _defined(trainer: Trainer, hook: str) -> list[Callable[..., Any]]:
 
 # Lightning asks every callback for its key in each hook, only to name what a profiler would time.
 class LeanModelCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint whose key is worked out once, and whose directory may have moved since a checkpoint was written."""
+    """ModelCheckpoint whose key is worked out once, and whose directory may have moved since a checkpoint was written.
+
+    It saves after validations alone, so that it has nothing to look at behind a step.
+    """
+
+    on_train_batch_end = Callback.on_train_batch_end
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(relocated(state_dict, str(self.dirpath)))

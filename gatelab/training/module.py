@@ -6,14 +6,13 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from gatelab.diagnostics import keys
 from gatelab.models import SequenceModel
 from gatelab.tasks import Batch, Watched
 from gatelab.training.failures import NonFiniteLossError
-from gatelab.training.optimizer import build_optimizer, rate_factor
+from gatelab.training.optimizer import build_optimizer, clip_gradients, rate_factor
 from gatelab.training.parallel import Team
 from gatelab.training.scores import PART, Error, Scatter, Scores
 from gatelab.training.spec import Spec
@@ -30,12 +29,14 @@ class SequenceModule(LightningModule):
         team: the processes that train it, each on its rows of every batch.
 
     Attributes:
+        weights: the parameters of the model.
         share: of the rows of this process in the batch of the last step.
     """
 
     def __init__(self, model: SequenceModel, spec: Spec, team: Team | None = None) -> None:
         super().__init__()
         self.model, self.task, self.config, self.team = model, spec.task, spec.config, team or Team()
+        self.weights = [*model.parameters()]  # to ask for them in every step takes longer than to add up their squares
         self._watched = Watched(spec.task, spec.task_name)
         self._loss, self.share = math.nan, 1.0
         self._unread: list[tuple[int, Tensor]] = []  # steps made before, and losses that are still on a GPU
@@ -101,11 +102,11 @@ class SequenceModule(LightningModule):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_after_backward(self) -> None:
-        self.team.sum_gradients(self.model.parameters())
+        self.team.sum_gradients(self.weights)
 
     def configure_optimizers(self) -> Any:
         config = self.config
-        optimizer = build_optimizer(config.optimizer, self.model.parameters(), config.trainer.precision)
+        optimizer = build_optimizer(config.optimizer, self.weights, config.trainer.precision)
         if config.schedule.name == "constant" and not config.schedule.warmup_steps:
             return optimizer
         factor = rate_factor(config.schedule, config.trainer.max_steps)
@@ -116,10 +117,7 @@ class SequenceModule(LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         # Clipping computes the norm anyway; Lightning's own throws it away.
-        if gradient_clip_val is None:
-            self.gradient_norm = get_total_norm([value.grad for value in self.model.parameters() if value.grad is not None])
-        else:
-            self.gradient_norm = clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+        self.gradient_norm = clip_gradients(self.weights, gradient_clip_val)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self._evaluate(batch)

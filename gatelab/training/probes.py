@@ -28,15 +28,18 @@ class InsideProbe(Callback):
     def __init__(self, every: int, model: SequenceModel, task: Task, left: float, right: float) -> None:
         self.every, self.model, self.task, self.limits = every, model, task, (left, right)
         self._due = False
+        self._batch: Batch | None = None
         self._found = Findings()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         self._due = self.every > 0 and (trainer.global_step + 1) % self.every == 0
-        self._batch = batch if self._due else None
-        rnn = self.model.rnn
-        rnn.recording = rnn.following = self._due and observe.fits(rnn, batch)
+        if self._due:
+            self._batch, rnn = batch, self.model.rnn
+            rnn.recording = rnn.following = observe.fits(rnn, batch)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
+        if not self._due:
+            return
         rnn = self.model.rnn
         if rnn.recording:  # before the backward pass, which then has its memory back
             assert self._batch is not None
