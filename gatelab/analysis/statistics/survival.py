@@ -185,7 +185,8 @@ def restricted_mean(sample: Times, until: float | None = None, level: float = LE
     rng = np.random.default_rng(0)
     taken = rng.beta([0.5, *events], [times.size + 0.5, *(rest + 0.5)], size=(DRAWS, at.size + 1))
     low, high = np.quantile(np.cumprod(1 - taken, axis=1) @ lengths, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+    # As Jeffreys' interval is extended to 0 and 1: where all runs agree on an end, it belongs to the interval.
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def log_rank(strata: Sequence[tuple[Times, Times]]) -> LogRank:

@@ -131,6 +131,13 @@ def test_the_interval_of_a_restricted_mean_of_two_values_is_jeffreys():
     assert (low, high) == pytest.approx(stats.beta(3.5, 2.5).ppf([0.025, 0.975]), abs=0.01)
 
 
+def test_the_interval_of_a_restricted_mean_holds_it_where_all_runs_agree_on_an_end():
+    value, low, high = restricted_mean(Times([BUDGET] * 5, [False] * 5))
+    assert (value, high) == (BUDGET, BUDGET)
+    assert low == pytest.approx(BUDGET * stats.beta(5.5, 0.5).ppf(0.025), rel=0.02)
+    assert restricted_mean(Times([0.0] * 5, [True] * 5), BUDGET)[:2] == (0, 0)
+
+
 def test_shares_against_published_values():
     # Clopper & Pearson: 0 of 5 leaves up to 1 - 0.025^(1/5); Mehta & Senchaudhuri (2003), 7 of 15 and 12 of 15: Boschloo one-sided
     # 0.0355, as in SciPy's documentation of `boschloo_exact`, whose two-sided p is twice that at most.
