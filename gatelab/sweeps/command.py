@@ -1,4 +1,4 @@
-"""What `gatelab train` does with its overrides: from a command to runs that are trained, by way of Hydra."""
+"""What `gatelab train` does with its overrides: from a command to trained runs, by way of Hydra."""
 
 import dataclasses
 import os
@@ -32,12 +32,12 @@ class TrainCommand:
     """One call of `gatelab train`.
 
     Attributes:
-        arguments: as Hydra is to be given them: without passwords, plugins with absolute paths.
-        overrides: those of them that are overrides.
-        sweep: whether it trains several runs; `dry`: whether it is only looked at.
-        plugins: digests of the plugins that it names, by path.
-        passwords: that were taken out, by the URL without it.
-        planned: names of the only runs that it may consist of, when it is resumed; None: it may be any.
+        arguments: the arguments for Hydra: without passwords, with absolute paths of plugins.
+        overrides: the overrides among them.
+        sweep: whether it trains several runs; `dry`: whether it only shows what it would do.
+        plugins: digests of its plugins, by path.
+        passwords: the removed passwords, by the URL without it.
+        planned: the names of the only runs that a resumed command may train; None: any.
     """
 
     arguments: list[str]
@@ -56,17 +56,17 @@ def train(command: TrainCommand) -> int:
         The exit status: 0, or 1 if a run failed.
 
     Raises:
-        UserError: the overrides do not describe a run, or something that it needs is not there.
+        UserError: the overrides do not describe a run, or something that it needs is missing.
     """
     settings.check(command.overrides)
     if command.sweep and place.place() is not None:
-        raise UserError("torchrun trains one run in several processes, -m several runs: leave out one of the two.")
+        raise UserError("torchrun trains one run in several processes, -m trains several runs: use only one of them.")
     sweeper = sweeper_of(command.overrides) if command.sweep else None
     if sweeper is not None:
         command = _named(command, sweeper)
     launcher, session = launcher_of(command.overrides, command.sweep), Session()
     if not command.dry:
-        launcher.start_ahead()  # beside this process, which composes meanwhile
+        launcher.start_ahead()  # in parallel with this process, which composes the runs
     jobs = compose_jobs(command.overrides, command.sweep, session.composer)
     if command.planned is not None and not (sweeper and sweeper.searches):
         check_planned(jobs, command.planned)
@@ -87,7 +87,7 @@ def train(command: TrainCommand) -> int:
 
 
 def run_hydra(arguments: list[str], session: Session) -> int:
-    """Hands over to Hydra; 1 if it gave up, which it has explained, else 0."""
+    """Runs Hydra; returns 1 if it failed (it has printed why), otherwise 0."""
     argv = sys.argv
     sys.argv = [argv[0], *arguments]
     try:
@@ -102,12 +102,12 @@ def run_hydra(arguments: list[str], session: Session) -> int:
 
 
 def resume_command(out: str, sweep: str) -> str:
-    """The command that resumes a sweep, as a shell reads it."""
+    """The shell command that resumes a sweep."""
     return shlex.join(["gatelab", "resume", sweep if out == "runs" else str(Path(out) / "sweeps" / sweep)])
 
 
 def _named(command: TrainCommand, sweeper: Sweeper) -> TrainCommand:
-    """With the name of the sweep, where it was given none."""
+    """The command with a name for the sweep, if it had none."""
     if any(override.key_or_group == "sweep" for override in command.overrides):
         return command
     name = f"sweep={sweeper.name_of(command.overrides)}"
@@ -119,11 +119,11 @@ def _named(command: TrainCommand, sweeper: Sweeper) -> TrainCommand:
 def _watched(
     command: TrainCommand, jobs: Sequence[compose.Job], launcher: Launcher, sweeper: Sweeper | None, session: Session
 ) -> Progress:
-    """The progress bar of what is ahead, which it says (of a single run only where it is not all to train), and the search."""
+    """Prints what is ahead (for a single run only if it is not simply to be trained); returns the bar and the search."""
     ahead = preflight(jobs, launcher)
     show = all(item.config.machine.progress for item in jobs)
     paths = [item.path for item in jobs]
-    if sweeper is not None and sweeper.searches:  # these jobs only stood for its runs, which come batch by batch
+    if sweeper is not None and sweeper.searches:  # these jobs were only examples of its runs, which come batch by batch
 
         def on_batch(batch: list[compose.Job]) -> None:
             _plan(command, batch)
@@ -144,15 +144,15 @@ def _watched(
 
 
 def _watch(command: TrainCommand, jobs: Sequence[compose.Job], progress: Progress, session: Session) -> int:
-    """Hands over to Hydra, and watches.
+    """Runs Hydra and watches the runs.
 
     Returns:
-        1 if Hydra gave up, else 0.
+        1 if Hydra failed, otherwise 0.
 
     Raises:
-        UserError: what a launcher, or the single run, refused.
+        UserError: a launcher or the single run was refused.
     """
-    # One thread a process also for what is not torch; the configuration decides about torch itself.
+    # One thread for libraries other than torch as well; the configuration sets torch's own number.
     os.environ.setdefault("OMP_NUM_THREADS", str(jobs[0].config.machine.threads))
     try:
         with progress, stoppable():
@@ -170,7 +170,7 @@ def _watch(command: TrainCommand, jobs: Sequence[compose.Job], progress: Progres
 
 
 def _follow(command: TrainCommand) -> int:
-    """As `_watch` where another process leads, which writes and says everything; returns the exit status."""
+    """Like `_watch`, if another process leads, which does all writing and printing; returns the exit status."""
     session = Session()
     with stoppable():
         broken = run_hydra([*command.arguments, "hydra.output_subdir=null"], session)

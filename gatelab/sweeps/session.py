@@ -1,7 +1,7 @@
-"""What the functions of one command that Hydra separates have in common.
+"""The data shared by the functions of one command that Hydra separates.
 
-Hydra makes launchers, sweepers and the calls of a job itself. All of them get its task function, a
-`gatelab.sweeps.launch.job.JobFunction`, which has the session of the command; the process of a job has one of its own.
+Hydra itself makes launchers, sweepers and the calls of jobs. All of them get its task function, a
+`gatelab.sweeps.launch.job.JobFunction`, which has the session of the command; the process of a job has its own.
 """
 
 import functools
@@ -21,7 +21,7 @@ class Session:
     """One command, or one process of a job.
 
     Attributes:
-        search: that Hydra's sweeper is to run; None where the runs are known before the first one begins.
+        search: the search for Hydra's sweeper to run; None if all runs are known before the first one begins.
         refused: why jobs of this process were refused; Hydra would turn it into a traceback.
         failed: how jobs of this process failed.
         unusable: why the launcher cannot be used, or the disk is full.
@@ -34,5 +34,5 @@ class Session:
 
     @functools.cached_property
     def composer(self) -> Composer:
-        """What composes and remembers the jobs of the command."""
+        """Composes and remembers the jobs of the command."""
         return Composer()

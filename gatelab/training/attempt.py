@@ -1,4 +1,4 @@
-"""What surrounds the training of a run: a finished one is left alone, its directory is locked, begin and end are recorded."""
+"""An attempt at a run: leaves a finished run alone, locks its directory, and records begin and end."""
 
 import contextlib
 import logging
@@ -26,23 +26,23 @@ from gatelab.training.pruning import RunPrunedError
 from gatelab.training.spec import Spec
 from gatelab.training.wandb.mirror import build_loggers
 
-_SECONDS_BETWEEN_TRIES = 2.0  # to get a lock
+_SECONDS_BETWEEN_TRIES = 2.0  # to wait for a lock
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Attempt:
-    """Everything that an attempt at a run is made of.
+    """Everything that an attempt at a run needs.
 
     Attributes:
-        spec, model: what is trained.
-        writer: its directory.
+        spec, model: the run and its model.
+        writer: the writer of its directory.
         team: the processes that train it.
         watchers: callbacks in front of our own.
         device: Lightning's arguments for device and number format.
         resume: the checkpoint to resume from.
-        loggers: of this process, set by `record`; none but in the leader of the team.
+        loggers: the loggers of this process, set by `record`; only the leader of the team has any.
     """
 
     spec: Spec
@@ -65,7 +65,7 @@ def settled(spec: Spec, team: Team) -> Run | None:
     if ended is None:
         return None
     if ended.state == "finished":
-        _log.info("%s is finished already; delete it to train it again.", spec.path)
+        _log.info("%s is already finished; delete it to train it again.", spec.path)
         return ended
     if reason := left_alone(ended, spec.config.machine.retry):
         raise RunFailedError(reason)
@@ -100,11 +100,11 @@ def _writer(path: Path, seconds: float) -> RunWriter:
 def record(
     attempt: Attempt, origin: Mapping[str, Any], launcher: str | None, train: Callable[[Attempt], tuple[dict[str, Any], int]]
 ) -> None:
-    """Calls `train`, and records that the run begins, and its summary or what ended it.
+    """Calls `train`, and records the begin of the run and its summary or error.
 
     Args:
         origin: its provenance.
-        launcher: what started this process, of a sweep.
+        launcher: the launcher that started this process, in a sweep.
         train: returns the summary and the optimiser steps made.
 
     Raises:
@@ -129,7 +129,7 @@ def record(
 
 
 def _ended(path: Path) -> Run | None:
-    """The run if it has ended and can be read; logs what is damaged."""
+    """The run if it has ended and can be read; logs damage."""
     try:
         run = read_run(path)
         damage = run.damage()
@@ -145,7 +145,7 @@ def _ended(path: Path) -> Run | None:
 
 
 def _changed(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not as it was when the run began, for its provenance; logs it."""
+    """Differences of the setup since the run began, for its provenance; logs them."""
     try:
         before = read_formatted(path / "provenance.json")
     except UserError:
@@ -158,14 +158,14 @@ def _changed(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record_end(writer: Writer, error: BaseException) -> NoReturn:
-    """Records what ended a run that did not finish, and raises what the caller of `fit` is to get."""
+    """Records what ended an unfinished run, and raises the error for the caller of `fit`."""
     if isinstance(error, RunBusyError):  # another process continues it
         raise error
     if isinstance(error, Exception):
-        error = asked() or error  # a library may have made an error of its own of a signal
+        error = asked() or error  # a library may have turned a signal into another error
     if not isinstance(error, Exception):  # Ctrl-C or a signal
         writer.preempt("Interrupted; the same command resumes from the last checkpoint.")
-        # Lightning makes SystemExit(1) of Ctrl-C, which would end the process like a failure.
+        # Lightning turns Ctrl-C into SystemExit(1), which would look like a failure.
         raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
     if isinstance(error, PeerLostError):
         _log.warning("%s: %s", writer.path, error)

@@ -1,4 +1,4 @@
-"""Thin callbacks around a step: its metrics, and what lets a run end, resume and repeat itself."""
+"""Thin callbacks around a step: its metrics, the end of a run, and the random states that a resumed run needs."""
 
 import hashlib
 import math
@@ -29,8 +29,8 @@ def _log(trainer: Trainer, metrics: dict[str, float]) -> None:
 class TrainingMetrics(Callback):
     """Loss, learning rate and speed every `every` optimiser steps, and how far the run has come.
 
-    Speed is the median over steps, forward to update, without validation. A GPU is waited for where a line is written, and only
-    there: the steps since the line before have their mean.
+    Speed is the median over steps, forward to update, without validation. Only where a line is written does it wait for a GPU:
+    the steps since the previous line get their mean.
     """
 
     def __init__(self, every: int, writer: Writer) -> None:
@@ -41,7 +41,7 @@ class TrainingMetrics(Callback):
         self._rate = math.nan
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # behind the step the schedule has moved on
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # after the step the schedule has advanced
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -60,12 +60,12 @@ class TrainingMetrics(Callback):
         signals.check()
 
     def seconds_per_step(self) -> float:
-        """Median over the steps of this process; nan if it made none."""
+        """Median over the steps of this process; nan without steps."""
         return statistics.median(self.seconds) if self.seconds else float("nan")
 
 
 class LastValidation(Callback):
-    """Validates after the last step, too, when it is not a multiple of `val_every`."""
+    """Validates after the last step, too, if it is not a multiple of `val_every`."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if trainer.global_step == trainer.max_steps:
@@ -76,7 +76,7 @@ class RandomState(Callback):
     """Carries every random state through checkpoints, so that a resumed run draws what it would have drawn.
 
     Args:
-        team: each of its processes has its own states. A process without states in the checkpoint begins with fresh ones.
+        team: each of its processes has its own states. A process without states in the checkpoint begins with new ones.
     """
 
     def __init__(self, team: Team | None = None) -> None:
@@ -118,10 +118,10 @@ class TimeLimit(Timer):
 
 
 def seed_everything(seed: int, rank: int = 0) -> None:
-    """Seeds torch, Python and NumPy. Nothing of gatelab draws from the last two, but a task of the user's may.
+    """Seeds torch, Python and NumPy. Nothing in gatelab draws from the last two, but a user's task may.
 
     Args:
-        rank: of this process; each draws its own numbers, the first those of a run in one process.
+        rank: the rank of this process; each draws its own numbers, the first those of a run in one process.
     """
     if rank:
         seed = int.from_bytes(hashlib.sha256(f"{seed}/{rank}".encode()).digest()[:7])
@@ -134,7 +134,7 @@ def random_state() -> dict[str, Any]:
     """The state of every generator that `seed_everything` seeds, as `torch.load(weights_only=True)` reads it."""
     numpy_state: Any = np.random.get_state()
     kind, words, *rest = numpy_state
-    # Of the device that this process computes on. To ask would start CUDA, which takes memory on every GPU.
+    # Only of the device that this process computes on: asking others would start CUDA, which takes memory on every GPU.
     cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []
     found: dict[str, Any] = {"cpu": torch.get_rng_state(), "cuda": cuda}
     found |= {"python": random.getstate(), "numpy": [kind, torch.from_numpy(words.astype(np.int64)), *rest]}

@@ -1,11 +1,11 @@
-"""Checkpoints that are whole or not there: renamed into place, known by their hash, the one before the last kept.
+"""Checkpoints that are whole or absent: renamed into place, verified by their hash, with the previous one kept.
 
 ```
 checkpoints/
-    best.ckpt        of the best validation: what is tested
-    last.ckpt        what a run resumes from
-    previous.ckpt    the one before, should the last be damaged
-    sha256.json      the hashes of each, the newest first: a kill between two renames leaves the one before in place
+    best.ckpt        from the best validation; it is tested
+    last.ckpt        a run resumes from it
+    previous.ckpt    the previous one, in case the last is damaged
+    sha256.json      the hashes of each, the newest first: a kill between two renames leaves the previous one in place
 ```
 """
 
@@ -32,18 +32,18 @@ from gatelab.tasks import Batch
 from gatelab.training.parallel import CHECKPOINT, Team
 
 BEST, LAST, PREVIOUS, HASHES = "best.ckpt", "last.ckpt", "previous.ckpt", "sha256.json"
-_KEPT = 2  # hashes of a name
+_KEPT = 2  # hashes that are kept for a name
 
 _log = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints for Lightning: a reader, and a process that comes after a kill, sees the old one or the new one.
+    """Writes checkpoints for Lightning: a reader, or a process after a kill, sees the old one or the new one.
 
-    Nothing waits for the disk: after a loss of power, other than after a kill, the last may be damaged, which the hash shows.
+    Nothing waits for the disk: unlike a kill, a loss of power may damage the last one, which the hash shows.
 
     Args:
-        team: its leader alone writes and reads, and hands on what it read: another node may still see an older file.
+        team: only its leader writes and reads, and passes on the content: another node may still see an older file.
     """
 
     def __init__(self, team: Team | None = None) -> None:
@@ -58,11 +58,11 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().remove_checkpoint(path)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Raises OSError if it cannot be written, on a full disk for example; what was there then stays as it was."""
+        """Raises OSError if it cannot be written, for example on a full disk; then the old file stays."""
         if not self.team.leader:
             return
         path = Path(path)
-        buffer = io.BytesIO()  # torch's own writer turns every error of the disk into one that says nothing
+        buffer = io.BytesIO()  # torch's writer turns every disk error into one without a reason
         torch.save(checkpoint, buffer)
         content = buffer.getbuffer()
         hashes = _hashes(path.parent)
@@ -77,15 +77,15 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes the last checkpoint after every validation, and between two of them.
+    """Writes the last checkpoint after every validation, and in between.
 
     ModelCheckpoint's own `save_last` skips validations that were not the best so far. Lightning calls callbacks of this type
-    behind all others, in order, so that the state of the one that keeps the best is in the file.
+    after all others, in order, so that the file contains the state of the one that keeps the best.
 
     Args:
-        folder: where to.
-        steps: optimiser steps between two; None: only as the other settings say.
-        seconds: wall-clock seconds between two, by the clock of the team's leader; None: likewise.
+        folder: where they are written.
+        steps: optimiser steps between two; None: the other settings decide.
+        seconds: wall-clock seconds between two, by the clock of the team's leader; None: the other settings decide.
     """
 
     def __init__(self, folder: Path, steps: int | None = None, seconds: float | None = None, team: Team | None = None) -> None:
@@ -110,7 +110,7 @@ class LastCheckpoint(Checkpoint):
         checkpoint["gatelab_stopped"] = trainer.should_stop
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        # A run that had come to its end, by early stopping for example, only lacks its test.
+        # A run that has ended, for example by early stopping, only lacks its test.
         trainer.should_stop = checkpoint.get("gatelab_stopped", False)
 
     def _save(self, trainer: Trainer) -> None:
@@ -119,7 +119,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def resumable(folder: Path) -> Path | None:
-    """The checkpoint to resume from: the last, or the one before if that is damaged; None: from the start. Says what is damaged."""
+    """The checkpoint to resume from: the last, or the previous one if that is damaged; None: from the start. Logs damage."""
     for name in (LAST, PREVIOUS):
         path = folder / name
         if not path.exists():
@@ -137,7 +137,7 @@ def resumable(folder: Path) -> Path | None:
             hashes[name] = [_hash(path)]
             write_json(folder / HASHES, hashes)
             return path
-        following = "the one before is taken" if name == LAST and (folder / PREVIOUS).exists() else "the run begins again"
+        following = "the previous one is used" if name == LAST and (folder / PREVIOUS).exists() else "the run begins again"
         _log.warning("%s %s: %s.", path, reason, following)
         _set_aside(path)
     return None
@@ -148,8 +148,8 @@ def damage(path: Path) -> str | None:
     try:
         known = _hashes(path.parent).get(path.name)
         if known and _hash(path) not in known:
-            return "is damaged (its SHA-256 is not the one that was noted)"
-        if not known:  # the hashes are lost: torch's format has a sum for each of its parts
+            return "is damaged (its SHA-256 is not the recorded one)"
+        if not known:  # the hashes are lost, but torch's format has a checksum for each part
             with zipfile.ZipFile(path) as file:
                 if file.testzip() is not None:
                     return "is damaged (a checksum is wrong)"
@@ -162,7 +162,7 @@ def damage(path: Path) -> str | None:
 
 
 def relocated(state: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """The state of a ModelCheckpoint whose directory has moved: Lightning would forget the best score and keep its old path."""
+    """Corrects the state of a ModelCheckpoint in a moved directory: Lightning would keep the path and forget the best score."""
 
     def moved(path: str) -> str:
         return os.path.join(folder, os.path.basename(path)) if path else path
@@ -179,7 +179,7 @@ def _set_aside(path: Path) -> None:
 
 
 def _best(path: Path) -> Any:
-    """The best score that a checkpoint knows of; None if there was no validation before it."""
+    """The best score that a checkpoint records; None if there was no validation before it."""
     callbacks = torch.load(path, weights_only=True, map_location="cpu", mmap=True).get("callbacks", {})
     return next((state["best_model_score"] for state in callbacks.values() if "best_model_score" in state), None)
 
@@ -202,7 +202,7 @@ def _hash(path: Path) -> str:
 
 
 def _copy(source: Path, path: Path) -> None:
-    """Makes a second name for a file that will be replaced, or where there are no hard links a copy."""
+    """Makes a hard link to a file that will be replaced, or a copy where hard links do not exist."""
     with replacing(path) as temporary:
         try:
             temporary.unlink()

@@ -7,15 +7,15 @@ import numpy as np
 from gatelab.tasks import TASKS, Batch, Split, Task, Watched
 from gatelab.training.parallel import Team
 
-AHEAD = 10  # batches made in one go: between two steps a processor has forgotten how, and takes three times as long for one
-AHEAD_BYTES = 2**22  # at most, of them
+AHEAD = 10  # batches made at once: after a step the processor's caches are cold, and a single batch takes three times as long
+AHEAD_BYTES = 2**22  # the maximum size of these batches
 EVALUATION_BATCH = 256  # sequences; evaluation keeps no activations, so that larger batches cost little memory
 
 
 class TrainingStream:
-    """Endless batches; batch k is a function of (task, seed, k) alone, so that a run can resume anywhere.
+    """Endless batches; batch k is a function of only (task, seed, k), so that a run can resume anywhere.
 
-    Generated data is taken in order. Finite data is taken in epochs, each a permutation of its own; what does not fill the last
+    Generated data is taken in order. Finite data is taken in epochs, each a new permutation; what does not fill the last
     batch of an epoch is left out of that epoch.
 
     Args:
@@ -23,7 +23,7 @@ class TrainingStream:
         seed: the data seed.
         batch_size: B.
         start: called when iteration begins; the number of batches already seen.
-        team: whose rows; a batch has those of this process.
+        team: the processes that share the rows; a batch has those of this process.
     """
 
     def __init__(self, task: Task, seed: int, batch_size: int, start: Callable[[], int], team: Team | None = None) -> None:
@@ -44,7 +44,7 @@ class TrainingStream:
         return self.task.batch("train", self.seed, self.indices(number)[self.team.rows(self.batch_size)])
 
     def indices(self, number: int) -> np.ndarray:
-        """The sequences of batch `number`, those of all processes."""
+        """The sequences of batch `number`, for all processes."""
         if self.size is None:
             return np.arange(number * self.batch_size, (number + 1) * self.batch_size)
         epoch, place = divmod(number, self.size // self.batch_size)
@@ -59,7 +59,7 @@ class EvaluationBatches:
         self.task, self.team = _watched(task), team or Team()
         self.split: Split = split
         size = self.task.size(split)
-        assert size is not None  # of val and test, `Watched` refuses it
+        assert size is not None  # `Watched` refuses it for val and test
         self.size = size
 
     def __len__(self) -> int:

@@ -22,11 +22,11 @@ class NonFiniteLossError(ArithmeticError):
 
 
 class PeerLostError(RunFailedError):
-    """Another process that trained the same run was killed, or its node is lost."""
+    """Another process of the team was killed, or its node was lost."""
 
 
 class PeerFailedError(RunFailedError):
-    """An error in another process that trained the same run.
+    """An error in another process of the team.
 
     Args:
         text: one sentence.
@@ -41,7 +41,7 @@ class PeerFailedError(RunFailedError):
 
 
 def left_alone(run: Run, retry: str) -> str | None:
-    """Why a run that failed is not tried again; None if it is."""
+    """Why a failed run is not tried again; None if it is."""
     error = " ".join(str(run.status.get("error", "no error was recorded")).split())
     failed = f"{run.path} failed before, at step {run.step}: {error}"
     if run.diverged and retry != "all":
@@ -55,7 +55,7 @@ def explain(error: BaseException, path: Path) -> tuple[str, str]:
     """Cause and sentence.
 
     Args:
-        error: what ended the run, with what it came from.
+        error: the exception that ended the run, with its causes.
         path: its directory.
 
     Returns:

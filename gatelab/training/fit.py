@@ -26,15 +26,15 @@ from gatelab.training.trainer import build_trainer, quiet
 def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None = None, lock_seconds: float = 0.0) -> Run:
     """Trains, validates and tests one run, and records it in its directory.
 
-    A finished run is returned as it is. A run that was cut off resumes from its last checkpoint and ends bit for bit where it would
-    have ended (same machine, same numbers of threads and processes). Several processes that torchrun or a launcher has started
-    together train it together (see `gatelab.training.parallel`), and return and raise the same.
+    A finished run is returned unchanged. An interrupted run resumes from its last checkpoint and ends bit for bit where it would
+    have ended (same machine, same numbers of threads and processes). Several processes started by torchrun or a launcher
+    train it together (see `gatelab.training.parallel`), and return and raise the same.
 
     Args:
         config: what to compute, checked.
         watchers: callbacks in front of our own. They are not part of the run's identity and must not change what is computed.
-        launcher: what started this process, if it is one of a sweep's; noted in the status.
-        lock_seconds: how long to wait for a process that has the run's lock, and may be dead.
+        launcher: the launcher that started this process, in a sweep; recorded in the status.
+        lock_seconds: how long to wait for a process that holds the run's lock and may be dead.
 
     Returns:
         The finished run.
@@ -42,7 +42,7 @@ def fit(config: Config, watchers: Sequence[Callback] = (), launcher: str | None 
     Raises:
         UserError: the configuration cannot be built.
         RunBusyError: another process is training this run.
-        RunFailedError: training broke down; the directory has state `failed`, the error and the last good checkpoint. Or it did so
+        RunFailedError: training failed; the directory has state `failed`, the error and the last good checkpoint. Or it failed
             before, and is left alone (machine.retry). Or a search ended it early: it has state `pruned`. Or one of several
             processes was killed: it has state `preempted`.
         KeyboardInterrupt: it was stopped, by Ctrl-C or (`Stopped`) a signal; the directory has state `preempted`.

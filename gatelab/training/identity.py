@@ -1,4 +1,4 @@
-"""What a run is: the one place that works out its identity, for the command line and for training alike."""
+"""The identity of a run: the one place that computes it, for the command line and for training."""
 
 import contextlib
 import json
@@ -23,11 +23,11 @@ class Identity:
     """What decides the result of a run.
 
     Attributes:
-        run_id: the hash of it.
-        name: of the run directory, which ends with the hash.
-        plugins: the files of the user that define what the run is made of, by role: "cell", "task", "match_to".
-        data_hashes: SHA-256 by data file, of a task that does not come with gatelab. Those of the others are fixed in gatelab.
-        left_out: the options of the cell that do not count, because they are derived from its declarations and at their default:
+        run_id: its hash.
+        name: the name of the run directory, which ends with the hash.
+        plugins: the user's files that the run uses, by role: "cell", "task", "match_to".
+        data_hashes: SHA-256 by data file, for a task that is not gatelab's own; the data of its own tasks are fixed.
+        left_out: the options of the cell that do not count, because they are derived from its declarations and have their default:
             runs of a version that did not derive them are the same runs.
     """
 
@@ -38,7 +38,7 @@ class Identity:
     left_out: Sequence[str] = ()
 
     def copies(self) -> dict[str, bytes]:
-        """What the run directory keeps of the plugins: contents by path."""
+        """The copies of plugins in the run directory: contents by path."""
         kept = {path: role for role, path in reversed([(role, plugin.path) for role, plugin in self.plugins.items()])}
         return {
             f"plugins/{role}/{name}": content
@@ -53,7 +53,7 @@ _remembered: list[dict[str, tuple[dict[str, Plugin], dict[str, str]]]] = []  # o
 
 @contextlib.contextmanager
 def remembering() -> Iterator[None]:
-    """Files are read and data are hashed once for all configurations that share them, until the end of the block."""
+    """Within the block, files are read and data are hashed once for all configurations that share them."""
     _remembered.append({})
     try:
         yield
@@ -62,13 +62,13 @@ def remembering() -> Iterator[None]:
 
 
 def identify(config: Mapping[str, Any]) -> Identity:
-    """Loads the plugins that a run is made of, and works out its identity; other plugins of its command are not touched.
+    """Loads the plugins that a run uses, and computes its identity; other plugins of its command are not loaded.
 
     Args:
         config: the resolved configuration, plain containers.
 
     Raises:
-        UserError: a plugin cannot be loaded, there is no such cell, or the task cannot hash its data.
+        UserError: a plugin cannot be loaded, the cell does not exist, or the task cannot hash its data.
     """
     plugins, data = _origin(config)
     left_out = derived_at_default(CELLS.get(config["cell"]["name"]), config["cell"])

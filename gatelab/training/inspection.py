@@ -1,4 +1,4 @@
-"""Everything that diagnostics know about a trained model: what `gatelab inspect` adds to a run."""
+"""Computes all diagnostics of a trained model: what `gatelab inspect` adds to a run."""
 
 from dataclasses import asdict
 from typing import Any
@@ -24,29 +24,29 @@ from gatelab.training.scores import Scores
 from gatelab.training.spec import Spec
 from gatelab.training.trained import check_data, trained_with
 
-EXPONENTS = 8  # the largest ones
-ROWS = 8  # whose exponents are averaged
+EXPONENTS = 8  # the number of Lyapunov exponents, the largest ones
+ROWS = 8  # rows whose exponents are averaged
 STARTS = 2  # start directions of each
-STEPS = 1000  # at most, of them
-JACOBIANS = 16  # whose singular values are averaged
+STEPS = 1000  # the most steps of these rows
+JACOBIANS = 16  # steps whose singular values are averaged
 
 
 def inspect(run: Run, checkpoint: str, split: Split, sequences: int, trust: bool = False) -> dict[str, Any]:
-    """Scores a trained model on a split and looks inside it, and writes that to `inspect.json`, beside what it holds already.
+    """Scores a trained model on a split, computes its diagnostics, and adds both to `inspect.json`.
 
     Args:
         run: the run.
         checkpoint: "best" or "last".
-        split: val or test. Scores are over all of it.
-        sequences: how many of its first sequences gates, states and gradients are taken from.
-        trust: whether plugins that the run names may be executed wherever they lie.
+        split: val or test. Scores are over the whole split.
+        sequences: the number of first sequences for gates, states and gradients.
+        trust: whether plugins that the run names may be executed wherever they are.
 
     Returns:
         What was added: `checkpoint`, `split`, `step`, `sequences`, `scores`, `scalars`, `histograms`, `arrays`, the files of
-        `plugins` and, for what is not defined for this cell, `left_out` with reasons.
+        `plugins`, and `left_out` with the reasons for statistics that are not defined for this cell.
 
     Raises:
-        UserError: there is no such checkpoint, it does not fit, data are missing, a plugin has changed or is not to be trusted,
+        UserError: the checkpoint is missing or does not fit, data are missing, a plugin has changed or is not trusted,
             or inspect.json cannot be read.
     """
     try:
@@ -75,7 +75,7 @@ def load(run: Run, checkpoint: str, trust: bool = False) -> tuple[SequenceModel,
     """The model of a checkpoint ("best" or "last"), its task and its optimiser step, on the CPU.
 
     Args:
-        run, checkpoint, trust: as for `inspect`.
+        run, checkpoint, trust: as in `inspect`.
 
     Raises:
         UserError: as `inspect`.
@@ -117,7 +117,7 @@ def _dynamics(model: SequenceModel, batch: Batch) -> tuple[Findings, dict[str, s
     """Lyapunov exponents and singular values of every layer, along the states that the batch visits, in scan order."""
     rnn, found = model.rnn, Findings()
     if rnn.cell.memory is not None and rnn.cell.memory.window != 1:
-        reason = "a cell with a memory of earlier states is not a map from one state to the next"
+        reason = "a cell with a memory of earlier states does not map one state to the next"
         return found, dict.fromkeys((keys.lyapunov("*", "*"), keys.jacobian("*", "*")), reason)
     T = min(STEPS, batch.x.shape[1] if batch.lengths is None else int(batch.lengths.min()))
     # In both directions a state depends on all steps of its row: without those behind T it would be another trajectory.

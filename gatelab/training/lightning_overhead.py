@@ -1,8 +1,8 @@
-"""Less of what Lightning does around every step: its loop without the hooks, logs and checks that no run uses.
+"""Lightning's loop over steps without the hooks, logs and checks that no run uses.
 
-`StepLoop` makes the calls of Lightning's own loop in the same order and counts the same, so that results and checkpoints are equal
-to the last bit (a test compares them). It uses classes that Lightning keeps private. With a version that it was not compared with,
-and where a device or number format needs more, Lightning's own code makes the steps, which is slower.
+`StepLoop` makes the calls of Lightning's own loop in the same order and counts alike, so that results and checkpoints are equal
+to the last bit (a test compares them). It uses private classes of Lightning. With a version that was not compared,
+and where a device or number format needs more, Lightning's own, slower code makes the steps.
 """
 
 import functools
@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from gatelab.training.checkpoints import relocated
 
-COMPARED = ("2.6",)  # versions of Lightning
+COMPARED = ("2.6",)  # the versions of Lightning that were compared
 _HOOKS = ("on_train_batch_start", "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_train_batch_end")
 
 
@@ -104,14 +104,14 @@ class StepLoop(_TrainingEpochLoop):
 
 
 def _defined(trainer: Trainer, hook: str) -> list[Callable[..., Any]]:
-    """A hook of those callbacks that define it, in their order."""
+    """Calls a hook of the callbacks that define it, in their order."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [getattr(each, hook) for each in callbacks if getattr(type(each), hook) is not getattr(Callback, hook)]
 
 
-# Lightning asks every callback for its key in each hook, only to name what a profiler would time.
+# In each hook Lightning computes the key of every callback, only to give a profiler a name.
 class LeanModelCheckpoint(ModelCheckpoint):
-    """ModelCheckpoint whose key is worked out once, and whose directory may have moved since a checkpoint was written.
+    """ModelCheckpoint that computes its key once, and whose directory may have moved since a checkpoint was written.
 
     It saves after validations alone, so that it has nothing to look at behind a step.
     """
@@ -120,7 +120,7 @@ class LeanModelCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(relocated(state_dict, str(self.dirpath)))
-        self.current_score = state_dict["current_score"]  # which Lightning keeps and then leaves out
+        self.current_score = state_dict["current_score"]  # Lightning saves it, but does not load it
 
     @functools.cached_property
     def state_key(self) -> str:  # type: ignore[override]
@@ -128,7 +128,7 @@ class LeanModelCheckpoint(ModelCheckpoint):
 
 
 class LeanEarlyStopping(EarlyStopping):
-    """EarlyStopping whose key is worked out once."""
+    """EarlyStopping that computes its key once."""
 
     @functools.cached_property
     def state_key(self) -> str:  # type: ignore[override]

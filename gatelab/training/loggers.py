@@ -1,4 +1,4 @@
-"""Where numbers go: the run's own metrics file, which is the truth, and mirrors of it that may fail."""
+"""Loggers: the run's own metrics file, which is the truth, and mirrors of it that may fail."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from gatelab.runs import Writer
 
 
 class MetricsLogger(Logger):
-    """Base of our loggers: histograms and arrays beside scalars, and an end with an exit code."""
+    """Base of gatelab's loggers: they take histograms and arrays as well, and end with an exit code."""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """The configuration is written once, when the run starts."""

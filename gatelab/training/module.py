@@ -1,4 +1,4 @@
-"""The LightningModule: it joins a model and a task and knows nothing of either."""
+"""The LightningModule: it joins a model and a task without knowing either."""
 
 import math
 from typing import Any
@@ -17,20 +17,20 @@ from gatelab.training.parallel import Team
 from gatelab.training.scores import PART, Error, Scatter, Scores
 from gatelab.training.spec import Spec
 
-UNREAD = 100  # losses at most that are left on a GPU
+UNREAD = 100  # the most losses that stay on a GPU
 
 
 class SequenceModule(LightningModule):
     """Trains a SequenceModel on a task.
 
     Args:
-        model: from inputs to outputs.
+        model: maps inputs to outputs.
         spec: loss and metrics, optimiser and schedule.
         team: the processes that train it, each on its rows of every batch.
 
     Attributes:
         weights: the parameters of the model.
-        share: of the rows of this process in the batch of the last step.
+        share: the share of this process in the rows of the last batch.
     """
 
     def __init__(self, model: SequenceModel, spec: Spec, team: Team | None = None) -> None:
@@ -39,18 +39,18 @@ class SequenceModule(LightningModule):
         self.weights = [*model.parameters()]  # to ask for them in every step takes longer than to add up their squares
         self._watched = Watched(spec.task, spec.task_name)
         self._loss, self.share = math.nan, 1.0
-        self._unread: list[tuple[int, Tensor]] = []  # steps made before, and losses that are still on a GPU
-        self.scores: dict[str, float] = {}  # of the last evaluation, by key
-        self.gradient_norm = torch.tensor(math.nan)  # global, of the last step before clipping
+        self._unread: list[tuple[int, Tensor]] = []  # steps whose loss was read, and losses that are still on a GPU
+        self.scores: dict[str, float] = {}  # scores of the last evaluation, by key
+        self.gradient_norm = torch.tensor(math.nan)  # the global gradient norm of the last step, before clipping
         self.test_error = Error(None, 0)  # of the task's metric on the test split
         self._scores, self._scatter = Scores(), Scatter()
-        # Where the rows of a task with `carried` states have come to, in training and in the evaluation under way.
+        # The states that a task with `carried` continues from, in training and in the running evaluation.
         self._carried: dict[str, tuple[Tensor, ...]] = {}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = self._watched.loss(self._outputs(batch, "train"), batch)
         if self.deferred:
-            self.team.mean(math.nan, 1.0)  # passes on what is wished
+            self.team.mean(math.nan, 1.0)  # passes on what the leader requests
             self._unread.append((self.global_step, loss.detach()))
             if len(self._unread) == UNREAD:
                 self.read_losses()
@@ -67,7 +67,7 @@ class SequenceModule(LightningModule):
 
     @property
     def loss(self) -> float:
-        """The loss of the whole batch in the last step; a GPU is waited for.
+        """The loss of the whole batch in the last step; waits for a GPU.
 
         Raises:
             NonFiniteLossError: as `read_losses`.
@@ -76,7 +76,7 @@ class SequenceModule(LightningModule):
         return self._loss
 
     def read_losses(self) -> None:
-        """Reads the losses of all steps that nothing has read, in one copy from the GPU: reading one in every step would make the
+        """Reads the unread losses of all steps, in one copy from the GPU: reading one in every step would make the
         CPU wait there, and the GPU wait for the next step.
 
         Raises:
@@ -93,10 +93,10 @@ class SequenceModule(LightningModule):
             raise NonFiniteLossError(f"The training loss is {self._loss} at step {step}.")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        # Batches are made on the CPU: there Lightning would only walk through them.
+        # Batches are made on the CPU, where Lightning has nothing to move.
         if device.type == "cpu":
             return batch
-        if device.type == "cuda":  # from pinned memory a copy needs no wait for what the device does meanwhile
+        if device.type == "cuda":  # a copy from pinned memory does not wait for the device
             # Contiguous: an expanded tensor cannot be pinned.
             batch = Batch(*(None if part is None else part.contiguous().pin_memory() for part in batch))  # type: ignore[arg-type]
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
@@ -132,7 +132,7 @@ class SequenceModule(LightningModule):
         self.read_losses()
         self._finish_evaluation("val")
         value = self.scores[keys.score("val", self.task.metric)]
-        # Before any checkpoint is written: a checkpoint is always of finite scores.
+        # Before any checkpoint is written: every checkpoint has finite scores.
         if not math.isfinite(value):
             raise NonFiniteLossError(f"The validation {self.task.metric} is {value} at step {self.global_step}.")
         self.log(keys.score("val", self.task.metric), value, logger=False)
@@ -142,9 +142,9 @@ class SequenceModule(LightningModule):
         self.test_error = self._scatter.error(self.team)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.read_losses()  # nothing is kept of a run that has diverged
+        self.read_losses()  # a diverged run keeps nothing
         checkpoint["gatelab_scores"] = {key.partition("/")[2]: value for key, value in self.scores.items()}
-        # Of all rows, whoever has them: another number of processes can go on.
+        # For all rows of all processes, so that another number of processes can continue.
         parts = zip(*self.team.gather([part.cpu() for part in self._carried.get("train", ())]), strict=True)
         checkpoint["gatelab_carried"] = [torch.cat(rows, 1) for rows in parts]
 

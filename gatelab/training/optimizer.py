@@ -61,9 +61,9 @@ def build_optimizer(
     """The torch optimiser that a configuration describes; one call for all parameters where torch has that.
 
     Args:
-        config: which, and its settings.
-        parameters: what it updates.
-        precision: of the run. In mixed precision Lightning clips no gradients of a fused optimiser.
+        config: the optimiser and its settings.
+        parameters: the parameters to update.
+        precision: the precision of the run. In mixed precision Lightning does not clip gradients of a fused optimiser.
     """
     fused = precision in ("f32", "f64")
     shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}

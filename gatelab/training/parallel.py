@@ -1,4 +1,4 @@
-"""Several processes that train one run: the rows of every batch are shared out, and all make the same step.
+"""Several processes train one run: they divide the rows of every batch, and all make the same step.
 
 ```
 rows       process r of n has the rows ceil(r B / n) .. ceil((r + 1) B / n) - 1 of every batch; batches are those of one process
@@ -7,11 +7,11 @@ gradient   dL = sum_r (w_r / w) dL_r            exact but for the order of the a
 scores     sums and weights of a split are added up over the processes
 ```
 
-Process 0 leads: it alone holds the lock, writes and decides by clocks and files. Each step begins with an exchange of a few numbers
+Process 0 leads: only it holds the lock, writes, and decides by clocks and files. Each step begins with an exchange of a few numbers
 through gloo, which notices when a process is gone; gradients go through nccl on a GPU.
 
-Whichever process ends, by an error or a signal, says why in the common store and closes its connections; that breaks off what the
-others wait for, and they end for the same reason. One that says nothing was killed.
+A process that ends by an error or a signal writes the reason to the common store and closes its connections; that interrupts the
+others, which end for the same reason. A process that gives no reason was killed.
 """
 
 import contextlib
@@ -44,22 +44,22 @@ from gatelab.training.spec import Spec
 
 T = TypeVar("T")
 
-JOIN_SECONDS = 300.0  # until all have come
-SILENT_SECONDS = 600.0  # that one may keep the others waiting, for a slow disk or the end of W&B, before it counts as gone
-LEADER_SECONDS = 120.0  # that the others wait for the leader to note the end: a process that exits may take all others with it
-FOLLOWER_SECONDS = 5.0  # that the leader then waits for the others
+JOIN_SECONDS = 300.0  # until all processes have joined
+SILENT_SECONDS = 600.0  # for which one may keep the others waiting (a slow disk, the end of W&B) before it counts as gone
+LEADER_SECONDS = 120.0  # for which the others wait until the leader has noted the end: one that exits may take all others with it
+FOLLOWER_SECONDS = 5.0  # for which the leader then waits for the others
 _LOOK_SECONDS = 0.05
-_TRY = timedelta(seconds=2)  # of one attempt to reach the store: a signal is seen in between
+_TRY = timedelta(seconds=2)  # of one attempt to reach the store; signals are handled in between
 
-CHECKPOINT, END = "checkpoint", "end"  # what the leader may wish, by its clock
+CHECKPOINT, END = "checkpoint", "end"  # what the leader may request, by its clock
 _WISHES = (CHECKPOINT, END)
 _REASON = "reason"
 
-_groups = itertools.count()  # every run has keys of its own in the store
+_groups = itertools.count()  # every run has its own keys in the store
 
 
 class Team:
-    """The processes of a run, here a single one; `together` gives what fits.
+    """The processes of a run: in this class a single one; `together` returns the suitable class.
 
     Attributes:
         rank, size, local_rank: as in `gatelab.process.place.Place`.
@@ -77,24 +77,24 @@ class Team:
         return self.rank == 0
 
     def rows(self, count: int) -> slice:
-        """The rows of this process in a batch of `count`; their numbers differ by one at most, process 0 has the most."""
+        """The rows of this process in a batch of `count`; the numbers of rows differ by at most one, process 0 has the most."""
         first, stop = (-(-place * count // self.size) for place in (self.rank, self.rank + 1))
         return slice(first, stop)
 
     def wish(self, what: str) -> None:
-        """Asks, as the leader, for CHECKPOINT or END at the end of the step that is about to begin."""
+        """Requests CHECKPOINT or END, as the leader, at the end of the step that is about to begin."""
         if self.leader:
             self._wished.add(what)
 
     def granted(self, what: str) -> bool:
-        """Whether all processes are to do it at the end of this step."""
+        """Whether it is requested from all processes at the end of this step."""
         return what in self._granted
 
     def mean(self, value: float, weight: float) -> tuple[float, float]:
-        """The mean of a value over all processes by weight, and the share of this one in it; passes on what is wished.
+        """The weighted mean of a value over all processes, and the share of this one in it; passes on requests.
 
         Raises:
-            RunFailedError, KeyboardInterrupt, UserError: another process has ended; so here and in all methods that exchange.
+            RunFailedError, KeyboardInterrupt, UserError: another process has ended. All methods that exchange raise them.
         """
         self._granted, self._wished = self._wished, set()
         return value, 1.0
@@ -103,14 +103,14 @@ class Team:
         """Replaces every gradient by its sum over all processes."""
 
     def equalise(self, module: nn.Module) -> None:
-        """Gives all processes the weights and buffers of the leader: initial values may differ by a bit between processors."""
+        """Copies the leader's weights and buffers to all: initial values may differ in the last bit between processors."""
 
     def gather(self, value: T) -> list[T]:
         """The values of all processes, by rank."""
         return [value]
 
     def from_leader(self, work: Callable[[], T]) -> T:
-        """What the leader gets from a function that only it calls."""
+        """The result of a function that only the leader calls."""
         return work()
 
 
@@ -169,14 +169,14 @@ class _Several(Team):
         return told[0]  # type: ignore[return-value]
 
     def tell(self, error: BaseException) -> None:
-        """Says in the store what ends this process; what was said first counts."""
+        """Writes to the store what ends this process; the first reason counts."""
         note = _note(error)
         if note is not None:
             with contextlib.suppress(RuntimeError):
                 self._store.compare_set(_REASON, "", json.dumps(note))
 
     def leave(self) -> None:
-        """Closes the connections. The leader, which may host the store, goes when the others have seen that it noted the end."""
+        """Closes the connections. The leader, which may host the store, waits until the others have seen that it noted the end."""
         if dist.is_initialized():
             dist.destroy_process_group()
         with contextlib.suppress(RuntimeError):  # the store is gone with the process that hosted it
@@ -188,7 +188,7 @@ class _Several(Team):
                 self._store.set(f"left/{self.rank}", "")
 
     def _wait_for(self, what: str, ranks: Iterable[int], seconds: float) -> list[int]:
-        """Waits for the marks of these processes and returns whose are missing. Not in one call, which no signal would end."""
+        """Waits for the marks of these processes and returns the missing ones; in several calls, so that signals are handled."""
         deadline = time.monotonic() + seconds
         missing = [*ranks]
         while missing := [rank for rank in missing if not self._store.check([f"{what}/{rank}"])]:
@@ -205,7 +205,7 @@ class _Several(Team):
             raise self._why() from error
 
     def _why(self) -> BaseException:
-        """What ended another process."""
+        """The error that ended another process."""
         try:
             note = json.loads(self._store.get(_REASON)) if self._store.check([_REASON]) else {}
         except RuntimeError:
@@ -227,11 +227,11 @@ class _Several(Team):
 
 @contextlib.contextmanager
 def together() -> Iterator[Team]:
-    """The processes of the run that this process is to train; all of them call it, and end together.
+    """The team of this process; all its processes call this, and end together.
 
     Raises:
-        UserError: not all have come.
-        RunFailedError, KeyboardInterrupt, UserError: what ended another one.
+        UserError: some processes did not join.
+        RunFailedError, KeyboardInterrupt, UserError: the error that ended another process.
     """
     here = processes.place()
     if here is None:
@@ -249,7 +249,7 @@ def together() -> Iterator[Team]:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Empties the frames that an error came through: those of torch hold the group, and others would wait for its connections."""
+    """Clears the frames that an error came through: those of torch hold the group, and others would wait for its connections."""
     found: list[BaseException | None] = [error]
     for one in found:  # it grows
         if one is not None:
@@ -258,17 +258,17 @@ def _let_go(error: BaseException | None) -> None:
 
 
 def check_shares(spec: Spec, size: int) -> None:
-    """Refuses to share out the batches of a run to so many processes where that cannot be done, or would be another run.
+    """Refuses this number of processes if they cannot divide a batch, or if the result would change.
 
     Raises:
-        UserError: a batch has fewer rows than there are processes, or the loss is not the mean that the task says it is.
+        UserError: a batch has fewer rows than there are processes, or the loss is not the mean that the task declares.
     """
     task, rows = spec.task, spec.config.trainer.batch_size
     available = task.size("train")
     rows = rows if available is None else min(rows, available)
     if rows < size:
         raise UserError(
-            f"A batch of {rows} rows cannot be shared out to {size} processes. Use trainer.batch_size={size} or more, or fewer "
+            f"A batch of {rows} rows cannot be divided among {size} processes. Use trainer.batch_size={size} or more, or fewer "
             "processes."
         )
     batch = task.batch("train", 0, np.arange(min(rows, 2 * size)))
@@ -279,7 +279,7 @@ def check_shares(spec: Spec, size: int) -> None:
     if not abs(mean - task.loss(output, batch).item()) <= 1e-6 * abs(mean):
         raise UserError(
             f"The loss of task '{spec.task_name}' is not the mean that its method `weight` says, so that its batches cannot "
-            f"be shared out to {size} processes. Have `weight` return what the loss of a batch is a mean over, or use one process."
+            f"be divided among {size} processes. Have `weight` return what the loss of a batch is a mean over, or use one process."
         )
 
 
@@ -292,7 +292,7 @@ def _cut(output: Tensor, batch: Batch, half: int) -> tuple[Tensor, Batch]:
 
 @functools.cache
 def _store(here: processes.Place) -> Store:
-    """The common store; process 0 keeps it until it exits, for those that still look for the reason of an end."""
+    """The common store; process 0 keeps it until it exits, for processes that still look for the reason of an end."""
     deadline = time.monotonic() + JOIN_SECONDS
     while True:
         try:
@@ -306,7 +306,7 @@ def _store(here: processes.Place) -> Store:
 
 
 def _note(error: BaseException) -> dict[str, Any] | None:
-    """What is sent to the other processes about an error; None if they need not know."""
+    """The message to the other processes about an error; None if they need none."""
     if isinstance(error, (PeerFailedError, PeerLostError)):
         return None
     if isinstance(error, KeyboardInterrupt):

@@ -1,5 +1,5 @@
-"""What is known of a run before it is trained: whether it can be, its model, its device. Without Lightning, which takes seconds to
-import: a sweep is looked at in a process that trains nothing.
+"""Prepares a run: checks it, builds its model, chooses its device. Does not import Lightning, which takes seconds,
+because the process that checks a sweep trains nothing.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ def check(spec: Spec) -> None:
     """Refuses what cannot be trained here, before anything is written.
 
     Raises:
-        UserError: an unknown cell, task, option or backend, a value that is not accepted, or data or a device that is not there.
+        UserError: an unknown cell, task, option or backend, a value that is not accepted, or missing data or device.
     """
     _ = spec.cell  # runs its step, before anything that costs more
-    check_task(spec.task, spec.task_name)  # a data set that cannot be had is refused here, too
+    check_task(spec.task, spec.task_name)  # refuses an unavailable data set, too
     with torch.device("meta"):
         build_model(spec)
     check_backend(spec.config.model.backend)
@@ -67,7 +67,7 @@ def build_model(spec: Spec) -> SequenceModel:
         shape.num_layers,
         shape.bias,
         True,
-        shape.dropout if shape.num_layers > 1 else 0.0,  # of a single layer it acts in front of the head alone
+        shape.dropout if shape.num_layers > 1 else 0.0,  # with a single layer it acts only in front of the head
         shape.bidirectional,
         shape.backend,
         config.machine.checkpoint_every,
@@ -96,7 +96,7 @@ def accelerator(config: Config, team: Team | None = None) -> dict[str, Any]:
     """Lightning's arguments for device and number format. Each process of a node has one of its GPUs.
 
     Raises:
-        UserError: the device is not there, cannot compute in this format, or cannot be used by several processes.
+        UserError: the device is missing, does not support this format, or cannot be shared by several processes.
     """
     device = config.machine.device
     if device == "auto":

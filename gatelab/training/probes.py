@@ -1,4 +1,4 @@
-"""Callbacks that look inside the model while it trains: they ask `diagnostics` for numbers and hand them to the loggers."""
+"""Callbacks that look inside the model while it trains: they pass numbers from `diagnostics` to the loggers."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from gatelab.training.loggers import MetricsLogger
 class InsideProbe(Callback):
     """Gates, states and gradient flow every `every` optimiser steps, on the training batch and in its own two passes.
 
-    Where the task reads out at every step, a loss at the last one alone takes a pass more, of a few rows; and a batch that is too
-    large to be looked at whole is sampled (see `diagnostics.observe`). Weights, gradients and random state are left alone. Where
-    several processes share out the rows, it is the first one's that are looked at.
+    Where the task reads out at every step, a loss at the last step takes another pass over a few rows; a batch that is too
+    large is sampled (see `diagnostics.observe`). Weights, gradients and random state do not change. If
+    several processes divide the rows, only those of the first are observed.
 
     Args:
         every: optimiser steps; 0: never.
-        model, task: what is trained.
+        model, task: the model and the task in training.
         left, right: a gate below or above is saturated.
     """
 
@@ -41,7 +41,7 @@ class InsideProbe(Callback):
         if not self._due:
             return
         rnn = self.model.rnn
-        if rnn.recording:  # before the backward pass, which then has its memory back
+        if rnn.recording:  # before the backward pass, so that it gets its memory back
             assert self._batch is not None
             self._found = findings.of_layers(observe.recorded(rnn), self._batch.events, *self.limits)
             rnn.recording, rnn.recorded = False, {}
@@ -64,7 +64,7 @@ class InsideProbe(Callback):
             self._found = findings.of_layers(layers, rows.events, *self.limits)
         found = self._found | findings.of_flows(own, end)
         self._due, self._batch, self._found = False, None, Findings()
-        step = trainer.global_step + 1  # the step that this batch is of
+        step = trainer.global_step + 1  # the step of this batch
         for logger in trainer.loggers:
             logger.log_metrics(found.scalars, step)
             if isinstance(logger, MetricsLogger):
@@ -74,7 +74,7 @@ class InsideProbe(Callback):
 
 class GradientProbe(Callback):
     """Gradient norms before clipping: the global one and the share of clipped steps every `every` steps, of parameters and gates
-    every `probe_every`. They are of the whole batch, however many processes have its rows.
+    every `probe_every`. They belong to the whole batch, however many processes divide it.
 
     Args:
         clip_norm: the global norm that gradients are clipped at, or None.
@@ -124,6 +124,6 @@ class GradientProbe(Callback):
 
 
 def _loss_scale(trainer: Trainer) -> float:
-    """What the loss was multiplied by before its backward pass (float16 on a GPU), else 1."""
+    """The factor on the loss in its backward pass (float16 on a GPU), otherwise 1."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     return 1.0 if scaler is None else scaler.get_scale()

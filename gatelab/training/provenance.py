@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, commit, data, machine."""
+"""The provenance of a result: versions, commit, data, machine."""
 
 import functools
 import importlib.metadata
@@ -20,7 +20,7 @@ PACKAGES = ("gatelab", "torch", "lightning", "hydra-core", "omegaconf", "wandb",
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what enters a result; "absent" if a package is not installed."""
+    """Installed versions of packages that affect a result; "absent" if a package is not installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -42,10 +42,10 @@ def provenance(
 
     Args:
         data_hashes: SHA-256 by data file.
-        plugins: the user's files that the run is made of, by role.
-        processes: how many train the run together.
+        plugins: the user's files that the run uses, by role.
+        processes: the number of processes that train the run together.
         served: the backend of the time loop, and why an earlier one was skipped.
-        device: where the run computes: a GPU that it does not use decides nothing, and to ask for its name would start CUDA.
+        device: the device of the run. A GPU that it does not use is irrelevant, and asking for its name would start CUDA.
         left_out: options of the cell that its identity leaves out.
     """
     import torch  # in functions: `gatelab doctor` reads versions alone
@@ -65,12 +65,12 @@ def provenance(
     }
 
 
-# What decides the last bits of a result.
+# What determines the last bits of a result.
 _BITS = ("backend", "threads", "processes", "cpu", "gpu", "compiler", "versions.torch", "versions.numpy", "versions.gatelab")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What decides the last bits and is not what it was when the run began: "threads: 1 before, 2 now"."""
+    """What determines the last bits and has changed since the run began: "threads: 1 before, 2 now"."""
     said = []
     for key in _BITS:
         old, new = (_look_up(origin, key) for origin in (before, now))
@@ -87,7 +87,7 @@ def _look_up(origin: Mapping[str, Any], key: str) -> Any:
 
 
 def machine(gpu: bool = True) -> dict[str, Any]:
-    """Processor, GPU (None if it is not asked for) and system."""
+    """Processor, GPU (None if it is not requested) and system."""
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
@@ -119,7 +119,7 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # A folder may be anybody's: what it sets to watch its files is a program.
+    # The folder may belong to another user: its setting for watching files names a program.
     command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 

@@ -1,4 +1,4 @@
-"""A run that ends early because the search that trains it has seen enough."""
+"""Ends a run early when its search requests it."""
 
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ class PruneOnRequest(Callback):
     """Ends the run when its search asks for it, which follows the validation scores in the run's metrics.
 
     Args:
-        run: the run directory. What an earlier search asked is forgotten at the start.
+        run: the run directory. A request from an earlier search is removed at the start.
     """
 
     def __init__(self, run: Path) -> None:

@@ -63,7 +63,7 @@ class Scores:
             pair[1] += float(weight)
 
     def means(self, task: str, split: str, team: Team) -> dict[str, float]:
-        """The scores, of the rows of all processes; then the sums are 0 again.
+        """The scores over the rows of all processes; resets the sums.
 
         Args:
             task, split: names, for the message.
@@ -73,7 +73,7 @@ class Scores:
         """
         parts = team.gather(dict(self._sums))
         self._sums.clear()
-        # By the leader's names: of a small split the others may have no row.
+        # The leader's names: other processes may have no row of a small split.
         sums = {name: [sum(part[name][place] for part in parts if name in part) for place in (0, 1)] for name in parts[0]}
         for name, (_, weight) in sums.items():
             if not weight:

@@ -17,7 +17,7 @@ from gatelab.training.matching import matched
 
 
 class Spec:
-    """A run as it is configured. Each part is made once, when it is first used, so that a look at the cell loads no data.
+    """A configured run. Each part is built once, when it is first used, so that looking at the cell loads no data.
 
     Args:
         config: every value checked.
@@ -36,10 +36,10 @@ class Spec:
 
     @functools.cached_property
     def identity(self) -> Identity:
-        """What decides the result; loads the plugins that the run is made of.
+        """What determines the result; loads the plugins that the run uses.
 
         Raises:
-            UserError: as `identify`.
+            UserError: as in `identify`.
         """
         return identify(self.plain)
 

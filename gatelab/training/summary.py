@@ -22,7 +22,7 @@ _SENTENCE_END = re.compile(r"(?<!\s)(?<!\bal)(?<!e\.g)(?<!i\.e)\.(?:\s|$)|;\s")
 def summarize(
     attempt: Attempt, test: Mapping[str, float], error: Error, best: str, seconds_per_step: float, steps: int
 ) -> dict[str, Any]:
-    """The summary; empty where another process leads the team.
+    """The summary; empty if another process leads the team.
 
     Args:
         test: the scores of the test, by key.
@@ -58,7 +58,7 @@ def summarize(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "flops_per_step": model_flops_per_step(model, spec.length),
         "sequence_length": spec.length,
-        # From the file and not from the probe: the last record may be of the process before an interruption.
+        # From the file, not from the probe: the last record may come from the process before an interruption.
         "gates": {key: values[-1] for key, (_, values) in recorded.items() if key.startswith("gate/")},
         "seconds_per_step": seconds_per_step,
         "wall_seconds": writer.wall_seconds,

@@ -1,4 +1,4 @@
-"""The code that a run was trained with, found again: whether it is still the same, and whether it may be executed."""
+"""Finds the code that a run was trained with, and checks whether it is unchanged and may be executed."""
 
 import dataclasses
 import hashlib
@@ -17,17 +17,17 @@ TRUST = "--trust"
 
 
 def check_trust(plugins: Iterable[Plugin], trust: bool, whose: str) -> None:
-    """Refuses code that the user has not named and that lies anywhere but below the current folder.
+    """Refuses code that the user has not named and that does not lie below the current folder.
 
-    What lies in a run directory is refused as well, wherever that is: it came with the run.
+    Code in a run directory is refused as well, because it came with the run.
 
     Args:
         plugins: read, not executed yet.
         trust: whether the user has asked to execute it.
-        whose: what names the files, as in "runs/x/config.json".
+        whose: the file that names them, as in "runs/x/config.json".
 
     Raises:
-        UserError: it is to be confirmed.
+        UserError: the user must confirm it.
     """
     foreign = [file for plugin in plugins for file in plugin.files if not _is_here(file)]
     if foreign and not trust:
@@ -45,16 +45,16 @@ def _is_here(file: Path) -> bool:
 
 
 def trained_with(run: Run, trust: bool) -> dict[Path, Plugin]:
-    """The user's files that a run was trained with, as they were then; read, not executed.
+    """The user's files that a run was trained with, with the contents of that time; read, not executed.
 
-    The files themselves where they have not changed since; else, if `trust` is given, the copies in the run directory, which stand
-    for the files: what they read beside them is where it was.
+    The files themselves if they have not changed; otherwise, with `trust`, the copies in the run directory, which replace
+    the files: they read other files from the original folder.
 
     Returns:
         The plugins by the path that they were read from.
 
     Raises:
-        UserError: a file has changed or is gone, or it is to be confirmed that it may be executed.
+        UserError: a file has changed or is gone, or the user must confirm its execution.
     """
     found: dict[Path, tuple[Path, Plugin]] = {}
     for role, path, digest in _recorded(run):
@@ -71,10 +71,10 @@ def trained_with(run: Run, trust: bool) -> dict[Path, Plugin]:
 
 
 def check_data(run: Run, hashes: Mapping[str, str]) -> None:
-    """Refuses data that are not those that a run was trained with.
+    """Refuses data that differ from those that a run was trained with.
 
     Args:
-        hashes: of the data that are there now.
+        hashes: the hashes of the present data.
 
     Raises:
         UserError: with the name of the file.
@@ -85,11 +85,11 @@ def check_data(run: Run, hashes: Mapping[str, str]) -> None:
         return
     for name, digest in hashes.items():
         if isinstance(noted, Mapping) and noted.get(name, digest) != digest:
-            raise UserError(f"{run.path} was trained with data '{name}' that have changed since. Bring them back as they were.")
+            raise UserError(f"{run.path} was trained with data '{name}' that have changed since. Restore them.")
 
 
 def changed_since(runs: Iterable[Run]) -> dict[Path, int]:
-    """The user's files that are no longer what runs were trained with, and the number of those runs."""
+    """The user's files that have changed since runs were trained with them, and the number of those runs."""
     states: dict[tuple[Path, str | None], bool] = {}
     changed: Counter[Path] = Counter()
     for run in runs:
@@ -102,7 +102,7 @@ def changed_since(runs: Iterable[Run]) -> dict[Path, int]:
 
 
 def _recorded(run: Run) -> list[tuple[str, Path, str | None]]:
-    """Role, path and digest of every plugin that a run is made of; None for a digest that was not noted."""
+    """Role, path and digest of every plugin that a run uses; None for a digest that was not recorded."""
     try:
         origin = read_formatted(run.path / "provenance.json")
     except UserError:
@@ -121,10 +121,10 @@ def _recorded(run: Run) -> list[tuple[str, Path, str | None]]:
 
 
 def _unchanged(path: Path, digest: str | None) -> Plugin | None:
-    """The file, if it computes what it did then."""
+    """The file, if its digest is unchanged."""
     try:
         plugin = read_plugin(path)
-    except UserError:  # it is gone, or is not Python any more
+    except UserError:  # it is gone, or is no longer valid Python
         return None
     # Earlier versions hashed the bytes of the file.
     then = (None, plugin.digest, hashlib.sha256(plugin.sources[plugin.path.name]).hexdigest())
@@ -136,10 +136,10 @@ def _copy(run: Run, role: str, path: Path, digest: str | None, trust: bool) -> P
     copy = run.path / "plugins" / role / path.name
     begin = f"{run.path} was trained with '{path}', which {what}"
     if not copy.is_file():
-        raise UserError(f"{begin}, and the run has no copy of it. Bring the file back as it was.")
+        raise UserError(f"{begin}, and the run has no copy of it. Restore the file.")
     plugin = read_plugin(copy)
     if plugin.digest != digest:
-        raise UserError(f"{begin}, and its copy '{copy}' is another file as well. Bring one of them back as it was.")
+        raise UserError(f"{begin}, and its copy '{copy}' has changed as well. Restore one of them.")
     if not trust:
-        raise UserError(f"{begin}. Bring it back as it was, or read the copy '{copy}', then add {TRUST} to execute that.")
+        raise UserError(f"{begin}. Restore it, or read the copy '{copy}', then add {TRUST} to execute that.")
     return plugin

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as runs use it, with its callbacks."""
+"""Lightning's Trainer for runs, with its callbacks."""
 
 import contextlib
 import logging
@@ -18,14 +18,14 @@ from gatelab.training.pruning import PruneOnRequest
 
 
 def build_trainer(attempt: Attempt) -> tuple[Trainer, LeanModelCheckpoint, TrainingMetrics]:
-    """The Trainer, and of its callbacks the one that keeps the best weights and the one that takes the time of the steps."""
+    """The Trainer, with its callbacks for the best weights and for the times of steps."""
     settings, task = attempt.spec.config.trainer, attempt.spec.task
     monitor, mode = keys.score("val", task.metric), "max" if task.higher_is_better else "min"
     folder = attempt.writer.path / "checkpoints"
     best = LeanModelCheckpoint(dirpath=folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     meter = TrainingMetrics(settings.log_every, attempt.writer)
     machine = attempt.spec.config.machine
-    # Behind the one that keeps the best, whose state it writes.
+    # After the one that keeps the best, whose state it writes.
     last = LastCheckpoint(folder, machine.checkpoint_steps, machine.checkpoint_seconds, attempt.team)
     callbacks = [*_callbacks(attempt, meter), best, last]
     if settings.patience is not None:
@@ -37,7 +37,7 @@ def build_trainer(attempt: Attempt) -> tuple[Trainer, LeanModelCheckpoint, Train
         gradient_clip_val=settings.clip_norm,
         logger=[*attempt.loggers],
         callbacks=callbacks,
-        # The second: Lightning would take a job of Slurm, or a process of torchrun, for a part of a larger training in its own way.
+        # The second: Lightning would treat a Slurm job or a process of torchrun as a part of its own distributed training.
         plugins=[WholeCheckpoints(attempt.team), LightningEnvironment()],
         default_root_dir=attempt.writer.path,
         num_sanity_val_steps=0,
@@ -51,7 +51,7 @@ def build_trainer(attempt: Attempt) -> tuple[Trainer, LeanModelCheckpoint, Train
 
 
 def _callbacks(attempt: Attempt, meter: TrainingMetrics) -> list[Callback]:
-    """In the order in which they are called; what only looks, or asks others, is the leader's."""
+    """Callbacks in the order of their calls; those that only observe or request run in the leader."""
     settings, team, model = attempt.spec.config.trainer, attempt.team, attempt.model
     inside = InsideProbe(settings.probe_every, model, attempt.spec.task, settings.saturated_below, settings.saturated_above)
     found = [
@@ -69,7 +69,7 @@ def _callbacks(attempt: Attempt, meter: TrainingMetrics) -> list[Callback]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps back Lightning's advice on workers and folders, which does not fit our loader, and what torch deprecates in it."""
+    """Suppresses Lightning's advice on workers and folders, which does not fit our loader, and deprecations by torch in it."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")

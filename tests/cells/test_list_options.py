@@ -84,7 +84,7 @@ def test_a_run_with_a_list_is_trained_resumed_and_compared(tmp_path: Path, capsy
     run += ["trainer.max_steps=4", "trainer.val_every=2", "model.hidden_size=4", "logger=none", "machine.progress=false"]
     for scales in ("[0.25,4.0]", "[1.0]"):
         assert main(["train", *run, f"cell.scales={scales}"]) == 0
-    assert main(["train", *run, "cell.scales=[1.0]"]) == 0  # finished already
+    assert main(["train", *run, "cell.scales=[1.0]"]) == 0  # already finished
     assert len(list(out.glob("*/summary.json"))) == 2
     for folder in out.iterdir():
         assert main(["inspect", str(folder), "--trust"]) == 0

@@ -45,7 +45,7 @@ BAD = {
     "longer than this machine": (["train", "task.length=100000000000"], ["of memory", "task.length=100000000000"]),
     "wider than this machine": (["train", "trainer.batch_size=100000000000"], ["of memory", "trainer.batch_size=100000000000"]),
     "more layers than anyone": (["train", "model.num_layers=1000000000"], ["num_layers", "at most 10000"]),
-    "empty range": (["train", "-m", "seed=range(0)"], ["seed=range(0)", "holds no value"]),
+    "empty range": (["train", "-m", "seed=range(0)"], ["seed=range(0)", "has no value"]),
     "range without a step": (["train", "-m", "seed=range(0,5,0)"], ["range(0,5,0)", "step"]),
     "more runs than a sweep has": (["train", "-m", "seed=range(100000000000)"], ["100,000,000,000 runs", "at most"]),
     "no trials": ([*RANDOM, "hydra.sweeper.trials=-1"], ["'trials' is -1", "at least 1"]),

@@ -34,7 +34,7 @@ def test_one_run(shell, gatelab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, _, err = gatelab("train", "cell=cifg", "cell.forget_bias=2", "task=adding", "task.length=6", "seed=3", *TINY)
     assert status == 0
-    assert "finished already" in err
+    assert "already finished" in err
 
 
 def test_a_sweep_with_a_plugin_of_which_one_job_fails(shell, gatelab, plugin, tmp_path, monkeypatch):

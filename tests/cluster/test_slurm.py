@@ -168,5 +168,5 @@ def test_a_batch_that_cannot_be_shared_out_is_not_submitted(slurm, tmp_path):
     sweep = start(tmp_path, "train", *ON_TWO_NODES, *RUN, "trainer.batch_size=1")
     assert sweep.wait(120) == 2
     said = (tmp_path / "said.txt").read_text()
-    assert "A batch of 1 rows cannot be shared out to 2 processes" in said
+    assert "A batch of 1 rows cannot be divided among 2 processes" in said
     assert "Traceback" not in said

@@ -100,7 +100,7 @@ def test_a_killed_job_costs_only_itself(sweep, tmp_path):
     assert "2 of 3 runs finished" in said
     status, said = ended(sweep(*RUN, *task, "trainer.max_steps=40", "seed=range(3)"))
     assert status == 0, said
-    assert "3 runs: 2 finished already, 1 failed before" in said
+    assert "3 runs: 2 already finished, 1 failed before" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])

@@ -45,9 +45,9 @@ BETWEEN = Machine(checkpoint_steps=3)
 @pytest.mark.parametrize(
     ("damaged", "said"),
     [
-        (("last",), "last.ckpt is damaged (its SHA-256 is not the one that was noted): the one before is taken."),
-        (("last", "previous"), "previous.ckpt is damaged (its SHA-256 is not the one that was noted): the run begins again."),
-        (("best",), "best.ckpt is damaged (its SHA-256 is not the one that was noted): the run begins again, since its best"),
+        (("last",), "last.ckpt is damaged (its SHA-256 is not the recorded one): the previous one is used."),
+        (("last", "previous"), "previous.ckpt is damaged (its SHA-256 is not the recorded one): the run begins again."),
+        (("best",), "best.ckpt is damaged (its SHA-256 is not the recorded one): the run begins again, since its best"),
     ],
     ids=["last", "both", "best"],
 )
@@ -75,7 +75,7 @@ def test_half_a_checkpoint_is_noticed_without_hashes_too(small: Make, caplog: py
         (folder / "sha256.json").write_text("{")
     assert_same(fit(config), whole)
     assert "last.ckpt " in caplog.text
-    assert "the one before is taken" in caplog.text
+    assert "the previous one is used" in caplog.text
 
 
 def test_checkpoints_of_an_earlier_version_are_taken_as_they_are(small: Make, caplog: pytest.LogCaptureFixture):
@@ -302,7 +302,7 @@ def test_wandb_never_ends_a_run(small: Make, tmp_path: Path, refusing: str, faul
     run = read_run(only_run(config.out))
     assert_same(run, whole)
     (said,) = (tmp_path / "log").read_text().splitlines()
-    assert said.startswith("W&B is left out of this run from here on" if fault == "killed" else "W&B cannot be reached (")
+    assert said.startswith("W&B is no longer used for this run" if fault == "killed" else "W&B cannot be reached (")
     assert len(list(run.path.glob("wandb/offline-run-*/*.wandb"))) == 1
 
 

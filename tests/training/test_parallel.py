@@ -145,7 +145,7 @@ def test_a_batch_that_is_too_small_is_refused(tmp_path: Path):
     team = Team(tmp_path, *NOISY, "trainer.batch_size=1")
     assert team.exits() == [2, 2]
     first, second = team.said()
-    assert first.startswith("gatelab: A batch of 1 rows cannot be shared out to 2 processes.")
+    assert first.startswith("gatelab: A batch of 1 rows cannot be divided among 2 processes.")
     assert first.count("\n") == 1
     assert second == ""
     assert not (tmp_path / "runs").exists()
@@ -239,7 +239,7 @@ def test_a_loss_that_is_no_such_mean_is_refused(small, monkeypatch: pytest.Monke
 def test_a_launcher_declares_its_processes(small):
     processes.declare(processes.Place(0, 99, 0, "nowhere", 1))
     try:
-        with pytest.raises(UserError, match="A batch of 8 rows cannot be shared out to 99 processes"):
+        with pytest.raises(UserError, match="A batch of 8 rows cannot be divided among 99 processes"):
             check(Spec(small()))
     finally:
         processes.declare(None)

@@ -123,7 +123,7 @@ def test_a_changed_plugin_is_refused_and_the_copy_used_if_trusted(run: Run, proj
         assert main(["inspect", str(run.path)]) == 2
         err = capsys.readouterr().err
         assert err == (
-            f"gatelab: {run.path} was trained with '{project / 'mine.py'}', which has changed since. Bring it back as it was, or "
+            f"gatelab: {run.path} was trained with '{project / 'mine.py'}', which has changed since. Restore it, or "
             f"read the copy '{copy}', then add --trust to execute that.\n"
         )
         assert not (project / "executed").exists()
@@ -132,7 +132,7 @@ def test_a_changed_plugin_is_refused_and_the_copy_used_if_trusted(run: Run, proj
         (project / name).write_text(CELL if name == "mine.py" else HELPER)
     for name in ("helper.py", "mine.py", "sums.py"):
         (project / name).unlink()
-    with pytest.raises(UserError, match=r"mine\.py', which is gone\. Bring it back"):
+    with pytest.raises(UserError, match=r"mine\.py', which is gone\. Restore it"):
         load(run, "best")
     assert main(["inspect", str(run.path), "--trust"]) == 0
     assert f"Computed with the run's copy of its plugin, {copy};" in "".join(capsys.readouterr().out.splitlines())
@@ -148,10 +148,10 @@ def test_a_changed_copy_is_refused(run: Run, project: Path):
     (project / "mine.py").unlink()
     copy = run.path / "plugins" / "cell" / "mine.py"
     copy.write_text(CELL + "\nX = 1\n")
-    with pytest.raises(UserError, match=r"which is gone, and its copy '.*' is another file as well\."):
+    with pytest.raises(UserError, match=r"which is gone, and its copy '.*' has changed as well\."):
         trained_with(run, trust=True)
     copy.unlink()
-    with pytest.raises(UserError, match=r"which is gone, and the run has no copy of it\. Bring the file back as it was\."):
+    with pytest.raises(UserError, match=r"which is gone, and the run has no copy of it\. Restore the file\."):
         trained_with(run, trust=True)
 
 
@@ -191,7 +191,7 @@ def test_a_run_from_elsewhere_does_not_bring_code(run: Run, tmp_path: Path, monk
 
 def test_the_data_are_compared(run: Run, project: Path):
     (project / "numbers").write_text("1 2 4 8")
-    with pytest.raises(UserError, match=r"was trained with data 'numbers' that have changed since\. Bring them back"):
+    with pytest.raises(UserError, match=r"was trained with data 'numbers' that have changed since\. Restore them"):
         load(run, "best")
 
 

@@ -13,13 +13,13 @@ __all__ += ["check_machine", "launcher_class", "start_ahead", "sweeper_class"]
 
 
 def launcher_class(name: str | None) -> type[Launcher]:
-    """What is known of a launcher.
+    """The declaration of a launcher.
 
     Args:
         name: Hydra's name for it; "" or None for a single run.
 
     Returns:
-        Its class; `launcher.Foreign` for a launcher that another package brings to Hydra and gatelab knows nothing of.
+        Its class; `launcher.Foreign` for a launcher that another package adds to Hydra, unknown to gatelab.
     """
     if not name:
         return Alone
@@ -27,12 +27,12 @@ def launcher_class(name: str | None) -> type[Launcher]:
 
 
 def sweeper_class(name: str) -> type[Sweeper]:
-    """What is known of a sweeper, by Hydra's name for it; `sweeper.Foreign` if another package brings it to Hydra."""
+    """The declaration of a sweeper, by Hydra's name for it; `sweeper.Foreign` if another package adds it to Hydra."""
     return SWEEPERS.get(name) if name in SWEEPERS else sweeper.Foreign
 
 
 def start_ahead(arguments: list[str], default: str) -> None:
-    """Has the launcher that a command asks for begin what takes seconds, before anything is imported to read the command.
+    """Lets the launcher of a command begin slow work, before anything is imported to read the command.
 
     Args:
         arguments: of `gatelab train`.
@@ -48,7 +48,7 @@ def start_ahead(arguments: list[str], default: str) -> None:
 
 
 def check_machine(name: str) -> None:
-    """Whether a launcher can be used from this machine, by what its declaration, and those that extend it, look at.
+    """Checks whether a launcher can be used from this machine, by its declaration and those that extend it.
 
     Raises:
         UserError: with what to do.

@@ -22,15 +22,15 @@ class Launcher(Options):
     before it imports either.
 
     Attributes:
-        here: runs are trained on this machine, so that each must fit in its memory.
+        here: runs are trained on this machine, and must fit in its memory.
         in_turn: they are trained in this process, one after another.
-        comes_back: a run that was stopped is begun again by the cluster, and may find the lock of its own past.
-        leaves_pruned: a run that a search ended early is left alone; else it is trained to its end.
-        logs_refusals: a run that is refused reaches the user through the log of its job alone.
-        package: a Python package that it needs, and that the extra of its name installs; None: nothing more.
-        extends: a configuration of Hydra's whose options it takes as well, unchecked.
-        hydras: Hydra has a configuration of this name itself.
-        repeatable: options, its own or of `extends`, that `gatelab resume` may repeat: they neither execute nor read anything.
+        comes_back: the cluster restarts a stopped run, which may find the lock of its own earlier process.
+        leaves_pruned: a run that a search ended early is left alone; otherwise it is trained to its end.
+        logs_refusals: the user learns of a refused run only through the log of its job.
+        package: the Python package that it needs, installed by the extra of its name; None: no further package.
+        extends: a configuration of Hydra whose options it also accepts, unchecked.
+        hydras: Hydra itself has a configuration of this name.
+        repeatable: options (also of `extends`) that `gatelab resume` may repeat: they neither execute nor read anything.
     """
 
     here: ClassVar[bool] = False
@@ -45,14 +45,14 @@ class Launcher(Options):
 
     @classmethod
     def start_ahead(cls) -> None:
-        """Begins what takes seconds while the command composes its runs; nothing here. It may be called twice."""
+        """Begins slow work while the command composes its runs. The default does nothing. It may be called twice."""
 
     @classmethod
     def check_machine(cls, name: str) -> None:
-        """Whether it can be used from this machine; nothing is looked at here.
+        """Checks whether it can be used from this machine. The default accepts all.
 
         Args:
-            name: that the user has given, for the message.
+            name: the name that the user has given, for the message.
 
         Raises:
             UserError: with what to do.
@@ -62,12 +62,12 @@ class Launcher(Options):
         """How many runs are trained at the same time; None if they are not trained on this machine.
 
         Args:
-            needs: of every run that is ahead.
+            needs: the needs of every run that is ahead.
         """
         return 1 if self.in_turn else None
 
     def train(self, batch: "JobBatch") -> None:
-        """Trains jobs, and returns when all of them have ended; what became of them is read from their directories.
+        """Trains jobs, and returns when all of them have ended; their directories record the results.
 
         Raises:
             UserError: it cannot be used now.
@@ -87,6 +87,6 @@ class Alone(Launcher):
 
 @dataclass(frozen=True)
 class Foreign(Launcher):
-    """A launcher that another package brings to Hydra."""
+    """A launcher that another package adds to Hydra."""
 
     leaves_pruned: ClassVar[bool] = False

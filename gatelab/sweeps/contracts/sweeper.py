@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     from gatelab.sweeps.jobs.compose import Composer, Job
 
-# Hydra's launchers: overrides of several jobs and the number of the first to what Hydra returns of each.
+# Hydra's launchers: from the overrides of several jobs and the number of the first to Hydra's result for each.
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[Any]]
 
 
 class Search(Protocol):
-    """What a sweeper makes that chooses runs by the results of others: its runs come batch by batch."""
+    """A search chooses runs by the results of others: its runs come batch by batch."""
 
     jobs_at_once: int
 
     def trials_left(self) -> int:
-        """How many runs there are still to be."""
+        """The number of runs still to train."""
         ...
 
     def lines(self) -> list[str]:
-        """For the terminal, before it begins."""
+        """Lines for the terminal, before it begins."""
         ...
 
     def run(self, launch: Launch) -> list[Any]:
@@ -37,7 +37,7 @@ class Search(Protocol):
         ...
 
     def report(self) -> None:
-        """Prints what was found."""
+        """Prints the results."""
         ...
 
 
@@ -46,10 +46,10 @@ class Sweeper(Options):
     """Makes runs from the overrides of a command: every combination of the values that are given.
 
     Attributes:
-        searches: runs are chosen by the results of others, so that `jobs` only stand for them.
-        draws: it takes interval(low, high).
-        package: a Python package that it needs, and that the extra of its name installs; None: nothing more.
-        hydras: Hydra has a configuration of this name itself.
+        searches: it chooses runs by the results of others, so that `jobs` are only examples of them.
+        draws: it accepts interval(low, high).
+        package: the Python package that it needs, installed by the extra of its name; None: no further package.
+        hydras: Hydra itself has a configuration of this name.
         repeatable: options that `gatelab resume` may repeat: they neither execute nor read anything.
     """
 
@@ -60,15 +60,15 @@ class Sweeper(Options):
     repeatable: ClassVar[tuple[str, ...]] = ()
 
     def name_of(self, overrides: "Sequence[Override]") -> str:  # noqa: ARG002 - of sweepers that go on by their name
-        """The name of a sweep that was given none."""
+        """The default name of a sweep."""
         return time.strftime("%Y%m%d-%H%M%S")
 
     def jobs(self, overrides: "list[Override]", composer: "Composer") -> list[list[str]]:  # noqa: ARG002 - of searches
-        """The overrides of every run, in Hydra's order; of a search those of runs that stand for all it may train.
+        """The overrides of every run, in Hydra's order; for a search those of representative runs.
 
         Raises:
             UserError: a value is not accepted.
-            HydraException: it does not know a sweep of this kind.
+            HydraException: it does not support a sweep of this kind.
         """
         from gatelab.sweeps.jobs.hydra_internals import combinations
 
@@ -82,13 +82,13 @@ class Sweeper(Options):
         passwords: Mapping[str, str],
         dry: bool,
     ) -> Search:
-        """The search that the overrides ask for; only where `searches`.
+        """The search that the overrides describe; only if `searches`.
 
         Args:
             composer: composes its runs.
             on_batch: called with the runs that are about to be trained.
-            passwords: that were taken out of the overrides, by the URL without them.
-            dry: it is only looked at, and nothing is made.
+            passwords: passwords that were removed from the overrides, by the URL without it.
+            dry: only show what would happen; nothing is created.
 
         Raises:
             UserError: an option, the space or the storage cannot be used.
@@ -98,4 +98,4 @@ class Sweeper(Options):
 
 @dataclass(frozen=True)
 class Foreign(Sweeper):
-    """A sweeper that another package brings to Hydra."""
+    """A sweeper that another package adds to Hydra."""

@@ -1,4 +1,4 @@
-"""What `gatelab train` chooses from, by group: cells, tasks, optimisers, launchers and all else. Registers them with Hydra."""
+"""The choices of `gatelab train` by group: cells, tasks, optimisers, launchers and others. Registers them with Hydra."""
 
 import importlib
 import sys
@@ -25,7 +25,7 @@ _REPLACE: dict[str, Any] = {} if hydra.__version__.startswith("1.3") else {"repl
 
 
 def _offer_hydra_plugins() -> None:
-    """Puts the folder of our own plugins where Hydra looks for them: in the namespace `hydra_plugins`."""
+    """Adds the folder of gatelab's plugins to the namespace `hydra_plugins`, where Hydra looks for them."""
     folder = str(Path(__file__).parents[1] / "plugins")
     if folder not in sys.path:
         sys.path.append(folder)
@@ -54,7 +54,7 @@ def store_choices() -> None:
 
 
 def _store(group: str | None, name: str, cls: type) -> None:
-    """Stores a dataclass, unless that is what Hydra has: a process may call many commands, and most know the same choices."""
+    """Stores a dataclass, unless Hydra has it: a process may call many commands, and most have the same choices."""
     store = ConfigStore.instance()
     entry: Any = store.repo
     for part in [*(group.split("/") if group else ()), f"{name}.yaml"]:
@@ -64,7 +64,7 @@ def _store(group: str | None, name: str, cls: type) -> None:
 
 
 def _node(cls: Any, target: str) -> dict[str, Any]:
-    """Hydra's configuration of a launcher or sweeper; values are checked by `settings.read`, before Hydra looks at them."""
+    """Hydra's configuration of a launcher or sweeper; `settings.read` checks values before Hydra does."""
     extends = getattr(cls, "extends", None)
     node: dict[str, Any] = {"defaults": [extends]} if extends else {}
     node["_target_"] = target
@@ -74,19 +74,19 @@ def _node(cls: Any, target: str) -> dict[str, Any]:
 
 
 def launcher_name(overrides: list[Override]) -> str:
-    """The name of Hydra's launcher of a sweep."""
+    """Hydra's name for the launcher of a sweep."""
     return str(given(overrides, "hydra/launcher", default_choice("hydra/launcher")))
 
 
 def sweeper_name(overrides: list[Override]) -> str:
-    """The name of Hydra's sweeper."""
+    """Hydra's name for the sweeper."""
     return str(given(overrides, "hydra/sweeper", default_choice("hydra/sweeper")))
 
 
 def groups() -> dict[str, list[str]]:
-    """What there is to choose from, by group."""
+    """The available choices by group."""
     found = own_choices()
-    Plugins.instance()  # has Hydra's own launchers and sweepers, and those of other packages, add themselves to the store
+    Plugins.instance()  # makes Hydra's own launchers and sweepers, and those of other packages, add themselves to the store
     for group in OF_HYDRA:
         others = [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
         found[group] = list(dict.fromkeys([*found[group], *others]))
@@ -94,16 +94,16 @@ def groups() -> dict[str, list[str]]:
 
 
 def check_groups(overrides: list[Override]) -> None:
-    """Names of groups (cell, task, trainer, ...) are checked here, because Hydra's message for them fills a screen.
+    """Checks names of groups (cell, task, trainer, ...), because Hydra's message for them fills a screen.
 
     Raises:
-        UserError: there is no such cell, task, ..., or it lacks an option that is given.
+        UserError: the cell, task, ... does not exist, or it lacks a given option.
     """
     known = groups()
     for override in overrides:
         key, text = override.key_or_group, override.input_line
         if override.is_delete():
-            raise UserError(f"'{text}' would delete what a run needs. Leave it out: every option has a default.")
+            raise UserError(f"'{text}' would delete something that a run needs. Leave it out: every option has a default.")
         if override.package is not None:
             raise UserError(f"'{text}' moves a part of the configuration, which is not accepted. Write {key}=VALUE.")
         if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
@@ -121,7 +121,7 @@ def check_groups(overrides: list[Override]) -> None:
 
 
 def options_of(group: str, choice: str) -> list[str] | None:
-    """The options of a cell, a task and other choices that are classes; None for those that are files."""
+    """The options of a choice that is a class, such as a cell or a task; None for one that is a file."""
     if group not in (*REGISTRIES, *GROUPS):
         return None
     cls: Any = REGISTRIES[group].get(choice) if group in REGISTRIES else GROUPS[group][choice]

@@ -1,4 +1,4 @@
-"""Configurations from overrides: schemas for Hydra, jobs of a sweep, and one clear message for whatever does not fit."""
+"""Configurations from overrides: schemas for Hydra, jobs of a sweep, and one clear message for anything that does not fit."""
 
 import contextlib
 import difflib
@@ -33,7 +33,7 @@ from gatelab.training.identity import identify
 # Hydra 1.3 asks for its defaults by name, which 1.4 deprecates; the OmegaConf of 1.4 renames the registration of resolvers.
 _HYDRA_13 = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, str] = {"version_base": "1.3"} if _HYDRA_13 else {}
-# What a configuration may name to be called; 1.4 warns of one that says nothing, 1.5 refuses it.
+# What a configuration may instantiate; Hydra 1.4 warns if this is missing, 1.5 refuses it.
 WHITELIST: dict[str, Any] = {} if _HYDRA_13 else {"execution_whitelist": ["gatelab.*", "hydra.*", "hydra_plugins.*", "logging.*"]}
 _register: Any = OmegaConf.register_new_resolver if _HYDRA_13 else OmegaConf.register_resolver
 
@@ -41,13 +41,13 @@ RUN_DIRECTORY = "${gatelab_run:${out}}"  # hydra.run.dir in conf/train.yaml
 
 
 def register_schemas() -> None:
-    """Tells Hydra the options of every choice, the shape of a whole run and where its directory is."""
+    """Tells Hydra the options of every choice, the schema of a run and the path of its directory."""
     register_resolver()
     store_choices()
 
 
 def register_resolver() -> None:
-    """`${gatelab_run:<folder>}`: the run directory, which follows from the configuration. Workers of a sweep need it, too."""
+    """Registers `${gatelab_run:<folder>}`: the run directory, computed from the configuration. Workers of a sweep need it, too."""
 
     def run_directory(folder: str | None, *, _root_: DictConfig) -> str:
         name = identify({field.name: plain(OmegaConf.select(_root_, field.name)) for field in fields(Config)}).name
@@ -67,7 +67,7 @@ def to_config(composed: DictConfig) -> Config:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: its configuration, its directory, and the overrides that Hydra knows it by."""
+    """One run of a sweep: its configuration, its directory, and the overrides by which Hydra identifies it."""
 
     config: Config
     path: Path
@@ -88,7 +88,7 @@ def plugins_of(override: Override) -> list[str]:
     """The files that an override names, if it is `plugins=[...]`.
 
     Raises:
-        UserError: it is, but not with a list.
+        UserError: the value is not a list.
     """
     if override.key_or_group != "plugins" or override.is_delete():
         return []
@@ -99,19 +99,21 @@ def plugins_of(override: Override) -> list[str]:
 
 
 def with_absolute_plugins(arguments: Sequence[str], folder: str | Path = "") -> list[str]:
-    """The arguments of a command with paths of plugins that hold in any folder: workers, and `gatelab resume`, may be elsewhere.
+    """The arguments of a command with absolute paths of plugins: workers and `gatelab resume` may run elsewhere.
 
     Args:
-        folder: where the command was given; by default here.
+        folder: the folder in which the command was given; by default the current one.
 
     Raises:
-        UserError: as `plugins_of`.
+        UserError: as in `plugins_of`.
     """
     found = []
     for item in arguments:
         key = item.partition("=")[0]
         if key.lstrip("+") == "plugins":
-            home = re.sub(r"([\[,]\s*)~(?=/)", lambda found: found[1] + os.path.expanduser("~"), item)  # Hydra wants quotes for ~
+            home = re.sub(
+                r"([\[,]\s*)~(?=/)", lambda found: found[1] + os.path.expanduser("~"), item
+            )  # Hydra requires quotes for ~
             files = [quoted(str(absolute(path, folder))) for override in parse([home]) for path in plugins_of(override)]
             item = f"{key}=[{','.join(files)}]"
         found.append(item)
@@ -119,7 +121,7 @@ def with_absolute_plugins(arguments: Sequence[str], folder: str | Path = "") -> 
 
 
 def quoted(text: str) -> str:
-    """A path as a value of Hydra's grammar, whatever is in it."""
+    """A path as a value of Hydra's grammar, whatever characters it has."""
     if re.fullmatch(r"/[\w./-]+", text, re.ASCII):
         return text
     return "'" + re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
@@ -127,7 +129,7 @@ def quoted(text: str) -> str:
 
 @contextlib.contextmanager
 def composing() -> Iterator[None]:
-    """Hydra over `conf/`, unless it is at work already: in a sweep its own."""
+    """Initialises Hydra with `conf/`, unless it is already initialised, as in a sweep."""
     if GlobalHydra.instance().is_initialized():
         yield
         return
@@ -136,21 +138,21 @@ def composing() -> Iterator[None]:
 
 
 class Composer:
-    """Composes and checks the jobs of a command, and remembers them. Hydra must have been told of the schemas before."""
+    """Composes and checks the jobs of a command, and remembers them. Hydra must know the schemas before."""
 
     def __init__(self) -> None:
         self._planned: dict[tuple[str, ...], Job] = {}
 
     @functools.cached_property
     def _compositions(self) -> Compositions:
-        """What composes many jobs, with all that it has composed before."""
+        """The object that composes many jobs, with everything that it has composed before."""
         return Compositions(_composed, groups(), RUN_DIRECTORY)
 
     def jobs(self, overrides: Sequence[Sequence[str]], here: bool) -> list[Job]:
         """Composes and checks every job before the first one starts, within `composing`.
 
         Args:
-            overrides: of every job. Those that differ in Hydra's own options alone are one job.
+            overrides: the overrides of every job. Jobs that differ only in Hydra's own options are the same.
             here: whether they are trained on this machine.
 
         Raises:
@@ -169,7 +171,7 @@ class Composer:
         return _key(overrides) in self._planned
 
     def job_of(self, overrides: Sequence[str], composed: Callable[[], DictConfig]) -> Job:
-        """The job of these overrides: as it was found before, or, where a sampler has thought of it meanwhile, composed now.
+        """The job of these overrides: the earlier one or, if a sampler has added it since, a new one.
 
         Raises:
             UserError: a value is out of bounds, or it cannot be trained here.
@@ -184,10 +186,10 @@ class Composer:
         return self._planned[key]
 
     def further_job(self, overrides: Sequence[str]) -> Job:
-        """The job of a trial, which a search has thought of after `jobs`.
+        """The job of a trial, which a search has added after `jobs`.
 
         Raises:
-            UserError: as `job_of`.
+            UserError: as in `job_of`.
         """
         with composing():
             return self._planned.setdefault(_key(overrides), self.job_of(overrides, lambda: self._compositions(overrides)))
@@ -196,13 +198,13 @@ class Composer:
         """The configuration of a single run, checked, without asking for its data.
 
         Raises:
-            UserError: as `jobs`.
+            UserError: as in `jobs`.
         """
         with composing():
             return self._read(_composed, overrides)[0]
 
     def composed(self, overrides: Sequence[str]) -> DictConfig:
-        """What Hydra composes for one run, not checked yet, within `composing`.
+        """Hydra's composition for one run, not checked yet, within `composing`.
 
         Raises:
             UserError: Hydra refuses it.
@@ -213,7 +215,7 @@ class Composer:
             raise self.refusal(error, overrides) from error
 
     def refusal(self, error: Exception, overrides: Sequence[str]) -> UserError:
-        """What Hydra or OmegaConf refused, in our words; what our own code refused meanwhile has them already."""
+        """Explains an error of Hydra or OmegaConf; errors of gatelab's own code are returned unchanged."""
         root = _root(error)
         return root if isinstance(root, UserError) else UserError(self._explain(error, [*overrides]))
 
@@ -225,7 +227,7 @@ class Composer:
             raise self.refusal(error, overrides) from error
 
     def _explain(self, error: Exception, overrides: list[str]) -> str:
-        """One sentence or two for what Hydra or OmegaConf refused."""
+        """One or two sentences for an error of Hydra or OmegaConf."""
         text, cause = str(error), error.__cause__
         while cause is not None:
             text, cause = f"{text}\n{cause}", cause.__cause__
@@ -242,7 +244,7 @@ class Composer:
         return f"{keys[key]} is not accepted: {sentence(_root(error))}"
 
     def _siblings(self, overrides: list[str], key: str) -> list[str]:
-        """The options beside a key in the configuration that the group choices alone make."""
+        """The options beside a key in the configuration of only the group choices."""
         choices = [item for item in overrides if item.partition("=")[0].split("@")[0] in (*REGISTRIES, *GROUPS, "plugins")]
         composed: Any = self._compositions.alone(choices)
         parent = key.rpartition(".")[0]
@@ -257,7 +259,7 @@ def single(overrides: list[Override]) -> list[str]:
     """The overrides of a single run.
 
     Raises:
-        UserError: several values are given, which takes -m.
+        UserError: several values are given without -m.
     """
     for override in overrides:
         if override.is_sweep_override():
@@ -269,19 +271,19 @@ def compose_job(overrides: list[Override]) -> Config:
     """The configuration of a single run, checked, without asking for its data.
 
     Raises:
-        UserError: as `Composer.jobs`.
+        UserError: as in `Composer.jobs`.
     """
     check_groups(overrides)
     return Composer().config(single(overrides))
 
 
 def directory(composed: DictConfig) -> Path:
-    """The run directory of what Hydra composed, its own node included."""
+    """The run directory of a configuration that includes Hydra's own node."""
     return Path(OmegaConf.select(composed, "hydra.run.dir"))
 
 
 def _key(overrides: Sequence[str]) -> tuple[str, ...]:
-    """What tells the jobs of a command apart. Hydra keeps its own options, the same for all of them, from its launchers."""
+    """What distinguishes the jobs of a command. Hydra withholds its own options, which all of them share, from its launchers."""
     return tuple(item for item in overrides if not item.lstrip("+~").startswith(("hydra.", "hydra/")))
 
 

@@ -1,6 +1,6 @@
-"""Many compositions that differ in values: Hydra composes once for all that share their choices, then sets the values.
+"""Many compositions that differ in values: Hydra composes once for each set of choices, then the values are set.
 
-Composing takes 0.1 s, which for a thousand jobs are minutes. Whatever is not plainly `key=value` is composed by Hydra alone.
+Composing takes 0.1 s, which adds up to minutes for a thousand jobs. Overrides other than `key=value` are left to Hydra.
 """
 
 import copy
@@ -33,7 +33,7 @@ class Compositions:
         self._bases: dict[tuple[tuple[str, ...], tuple[str, ...]], DictConfig | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """What Hydra makes of these overrides; to be read before the next call, which may change it in place.
+        """Hydra's composition of these overrides; the next call may change it in place.
 
         Raises:
             HydraException, OmegaConfBaseException: it refuses them.
@@ -43,7 +43,7 @@ class Compositions:
         choices = [item for item in parsed if not self._sets_a_value(item)]
         if not values or not all(map(self._chooses, choices)):
             return self._compose([*overrides])
-        # All jobs of a base set the same keys, so that none finds what another one left.
+        # All jobs of a base set the same keys, so that none keeps a value of another.
         key = tuple(str(item.input_line) for item in choices), tuple(item.key_or_group for item in values)
         if key not in self._bases:
             self._bases[key] = self._base(key[0])
@@ -55,12 +55,12 @@ class Compositions:
                 OmegaConf.update(base, item.key_or_group, item.value(), merge=True)
         except (HydraException, OmegaConfBaseException) as error:
             if getattr(error, "full_key", None) in key[1]:
-                raise  # of one value, for the reason that Hydra would repeat
+                raise  # a single value, so that Hydra's reason names it
             return self._compose([*overrides])  # refuses them as well, and says why in Hydra's words
         return base
 
     def alone(self, choices: Sequence[str]) -> DictConfig:
-        """What Hydra makes of these choices, without a value; to be read and not to be changed.
+        """Hydra's composition of these choices without values; it must not be changed.
 
         Raises:
             HydraException, OmegaConfBaseException: it refuses them.

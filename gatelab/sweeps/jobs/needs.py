@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from gatelab.process.memory import available_bytes
 from gatelab.runs.matched import Matched
 
-MOST_JOBS = 100_000  # at once: more than any machine or cluster starts
+MOST_JOBS = 100_000  # at once; more than any machine or cluster can run
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What one run needs, or what all runs on a machine may use together.
+    """The needs of one run, or the room of a machine for all runs together.
 
     Attributes:
-        threads: that compute.
+        threads: the number of computing threads.
         memory: bytes.
-        disk: bytes when it is finished, and while a checkpoint is being replaced.
-        seconds: of a whole run on an idle core.
+        disk: bytes of a finished run, including a checkpoint that is being replaced.
+        seconds: the time of a whole run on an idle core.
         matched: how its hidden size follows from another cell; None where it is given.
     """
 
@@ -28,7 +28,7 @@ class Needs:
 
 
 def room() -> Needs:
-    """What all runs together may use of this machine: its cores and its free memory."""
+    """The room of this machine for all runs together: its cores and its free memory."""
     from joblib import cpu_count  # here, because the server of a sweep's jobs starts before anything slow is imported
 
     return Needs(threads=cpu_count(), memory=available_bytes())

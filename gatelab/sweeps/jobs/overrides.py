@@ -1,4 +1,4 @@
-"""Overrides as they stand on the command line: read, or refused in one sentence, and how many runs they make."""
+"""Reads the overrides of a command line, refuses wrong ones in one sentence, and counts the runs that they make."""
 
 import math
 import re
@@ -12,13 +12,13 @@ from hydra.errors import HydraException
 from gatelab.errors import UserError, first_line, unknown
 from gatelab.options.bounds import LONGEST, shown
 
-MOST_RUNS = 10_000_000  # of a sweep; a million takes most of an hour and gigabytes to compose
+MOST_RUNS = 10_000_000  # runs of a sweep; composing a million takes most of an hour and gigabytes
 
 _ENDLESS_NUMBER = re.compile(r"\d{4000}")  # Python itself refuses to read more digits than that
 
 
 def parse(arguments: list[str]) -> list[Override]:
-    """Hydra's reading of the overrides.
+    """The overrides as Hydra parses them.
 
     Raises:
         UserError: an override is not of the form key=value.
@@ -56,15 +56,15 @@ def _unreadable(argument: str) -> str | None:
 
 
 def given(overrides: list[Override], key: str, default: Any) -> Any:
-    """What the overrides say of a key."""
+    """The overrides of a key."""
     return next((override.value() for override in reversed(overrides) if override.get_key_element().lstrip("+") == key), default)
 
 
 def count_runs(overrides: list[Override]) -> int:
-    """How many runs the lists and ranges among the overrides make, without making them.
+    """The number of runs that the lists and ranges among the overrides make, without making them.
 
     Raises:
-        UserError: one of them holds no value, or together they make more than a sweep can have.
+        UserError: one of them has no value, or together they make too many runs.
     """
     total = 1
     for override in overrides:
@@ -87,7 +87,7 @@ def _values_in(override: Override) -> int:
         raise UserError(f"'{text}': a range needs finite numbers and a step that is not 0.")
     count = math.ceil((stop - start) / step)
     if count < 1:
-        raise UserError(f"'{text}' holds no value, so that there is nothing to train. Give one at least, as in range(5).")
+        raise UserError(f"'{text}' has no value, so that there is nothing to train. Give at least one, as in range(5).")
     return count
 
 
@@ -102,10 +102,10 @@ def check_options(overrides: list[Override], options_of: Callable[[str, str], Co
 
     Args:
         overrides: with choices that exist.
-        options_of: the options of a choice of a group, `("task", "digits")`; None where the group is not made of classes.
+        options_of: the options of a choice of a group, `("task", "digits")`; None if the choices of the group are not classes.
 
     Raises:
-        UserError: the message names the choice, what it has, and which of the others have the option.
+        UserError: the message names the choice, its options, and other choices that have the option.
     """
     for override in overrides:
         group, _, rest = override.key_or_group.partition(".")
@@ -119,5 +119,5 @@ def check_options(overrides: list[Override], options_of: Callable[[str, str], Co
         for choice, known in options.items():
             if known is None or choice in having:
                 continue
-            hint = f" It is an option of {', '.join(having)}: train {choice} with a command of its own." if having else ""
+            hint = f" It is an option of {', '.join(having)}: train {choice} with a separate command." if having else ""
             raise UserError(unknown(f"option of {group} '{choice}'", option, known) + hint)

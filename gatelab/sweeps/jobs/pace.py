@@ -1,4 +1,4 @@
-"""Lines on how far a command is that looks at very many runs before it trains the first one."""
+"""Progress lines of a command that checks very many runs before it trains the first one."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,17 +7,17 @@ from typing import TypeVar
 from gatelab.analysis.reading.status import duration
 from gatelab.process.output import say
 
-SECONDS_BETWEEN = 5.0  # two lines
+SECONDS_BETWEEN = 5.0  # between two lines
 
 T = TypeVar("T")
 
 
 def paced(items: Sequence[T], verb: str) -> Iterator[T]:
-    """Hands out items one by one; where that takes long it says now and then how many are done and how long the others will take.
+    """Yields items one by one; if that takes long, it prints from time to time how many are done and how long the others will take.
 
     Args:
         items: one for each run.
-        verb: what is done to them, in the past tense.
+        verb: the action, in the past tense.
     """
     started = said = time.monotonic()
     for number, item in enumerate(items):

@@ -1,4 +1,4 @@
-"""Commands that a folder has recorded, looked at before they are given again: a folder may be anybody's."""
+"""Checks recorded commands before they are repeated: the folder may come from another user."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,22 +18,22 @@ _OWN = {field.name for field in fields(Config)} | {"experiment"}
 
 
 def check_command(command: Mapping[str, Any], trust: bool, plan: Path) -> list[str]:
-    """The arguments of a recorded command, if they can be given again; nothing is executed.
+    """The arguments of a recorded command, if it can be repeated; nothing is executed.
 
     Args:
         command: `arguments`, the `folder` that they were given in, and the digests of their `plugins`.
-        trust: whether the user has asked to execute what it names.
+        trust: whether the user has allowed to execute what it names.
         plan: the file, for messages.
 
     Returns:
         The arguments, with absolute paths of plugins.
 
     Raises:
-        UserError: they can execute code that is to be confirmed, or a plugin is not what it was.
+        UserError: they can execute code that the user must confirm, or a plugin has changed.
     """
     given = command.get("arguments")
     if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-        raise UserError(f"{plan} is damaged: the arguments of a command are not a list of texts. Repeat the command instead.")
+        raise UserError(f"{plan} is damaged: the arguments of a command are not a list of strings. Repeat the command instead.")
     doubtful = [item for item in given if not _is_harmless(item)]
     if doubtful and not trust:
         raise UserError(
@@ -49,16 +49,16 @@ def check_command(command: Mapping[str, Any], trust: bool, plan: Path) -> list[s
 
 
 def check_planned(jobs: Iterable[compose.Job], planned: Collection[str]) -> None:
-    """Refuses to train other runs than those that a sweep has planned.
+    """Refuses to train runs that a sweep has not planned.
 
     Raises:
-        UserError: something that decides the results has changed since.
+        UserError: something that determines the results has changed.
     """
     others = [job.path.name for job in jobs if job.path.name not in planned]
     if others:
         raise UserError(
             f"Resuming would train {len(others)} other runs than the sweep has planned, as {others[0]}: a default, its data or its "
-            "plugin have changed since. Bring them back as they were, or train what it is now with `gatelab train`."
+            "plugin has changed. Restore it, or train the present version with `gatelab train`."
         )
 
 
@@ -68,7 +68,7 @@ def overrides_of(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_harmless(argument: str) -> bool:
-    """Whether an argument of `gatelab train` only says what to train, how often and how large a machine it takes."""
+    """Whether an argument of `gatelab train` only tells what to train, how often, and how large a machine it needs."""
     if argument in ("-m", "--multirun"):
         return True
     key, _, value = argument.partition("=")
@@ -82,7 +82,7 @@ def _is_harmless(argument: str) -> bool:
 
 
 def _is_harmless_to_hydra(key: str, value: str) -> bool:
-    """All else of Hydra's own can name classes to call, files to read configurations from, shell commands or clusters."""
+    """Hydra's other options can name classes to call, configurations to read, shell commands or clusters."""
     for group, registry in OF_HYDRA.items():
         if key == group:
             return value in registry
@@ -98,6 +98,6 @@ def _check_unchanged(plugins: Sequence[Plugin], noted: Any, plan: Path) -> None:
     for plugin in plugins:
         if digests.get(str(plugin.path), plugin.digest) != plugin.digest:
             raise UserError(
-                f"'{plugin.path}' has changed since the sweep of {plan} began, so that resuming would train other runs. Bring it "
-                "back as it was (the run directories have a copy, in plugins), or train what it is now with `gatelab train`."
+                f"'{plugin.path}' has changed since the sweep of {plan} began, so that resuming would train other runs. Restore it "
+                "(the run directories have a copy, in plugins), or train the present version with `gatelab train`."
             )

@@ -20,12 +20,12 @@ from gatelab.tasks import TASKS
 from gatelab.training.prepare import build_model, check
 from gatelab.training.spec import Spec
 
-# Measured on x86-64 with torch 2.13 and one thread. What they are used for wants the right order of magnitude.
-PROCESS_BYTES = 200 * 2**20  # of its own, beside what it shares with the server that it was forked from
-SECONDS_A_RUN = 0.5  # start, first validation, test and end
+# Measured on x86-64 with torch 2.13 and one thread. Only the order of magnitude matters.
+PROCESS_BYTES = 200 * 2**20  # private memory, beside what it shares with the server that it was forked from
+SECONDS_A_RUN = 0.5  # of start, first validation, test and end
 SECONDS_A_STEP = 2e-3  # of training, whatever the model is
-FLOPS_A_SECOND = 20e9  # one core, products and pointwise work of small models together
-WANDB_BYTES = 1_500_000  # of an offline run
+FLOPS_A_SECOND = 20e9  # of one core, for products and pointwise work of small models
+WANDB_BYTES = 1_500_000  # of an offline W&B run
 LARGEST_MACHINE = 64 * 2**40  # bytes of memory of the largest node that a cluster may have
 
 
@@ -34,10 +34,10 @@ def needs_of(config: Config, here: bool = False) -> Needs:
 
     Args:
         config: the run.
-        here: whether it is trained on this machine, and so must fit in its memory; else in that of the largest node there may be.
+        here: whether it is trained on this machine and must fit in its memory; otherwise in that of the largest possible node.
 
     Raises:
-        UserError: as `gatelab.training.prepare.check`, or it needs more memory than there is.
+        UserError: as in `gatelab.training.prepare.check`, or it needs more memory than there is.
     """
     relevant = json.dumps(_relevant(config), sort_keys=True)
     _check_fits(relevant, _memory(config.machine.device) if here else LARGEST_MACHINE)
@@ -45,14 +45,14 @@ def needs_of(config: Config, here: bool = False) -> Needs:
 
 
 def _memory(device: str) -> int:
-    """Bytes of memory that the tensors of a run can ever have on this machine."""
+    """The maximum memory for the tensors of a run on this machine, in bytes."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return max(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     return total_bytes()
 
 
 def _check_fits(relevant: str, there: int) -> None:
-    """Refuses a run that is too large whatever is done to save memory, before any of its tensors is made."""
+    """Refuses a run that cannot fit in memory, before any of its tensors is made."""
     least = _least(relevant)
     if least <= there:
         return
@@ -61,16 +61,16 @@ def _check_fits(relevant: str, there: int) -> None:
     sizes |= {"trainer.batch_size": config["trainer"]["batch_size"]}
     sizes |= {f"task.{name}": value for name, (value, _) in _lengths(config["task"]).items()}
     raise UserError(
-        f"The run needs at least {decimal(least)} of memory, and there are {decimal(there)}: "
+        f"The run needs at least {decimal(least)} of memory, but there are {decimal(there)}: "
         f"{', '.join(f'{name}={value}' for name, value in sizes.items())}. Make the largest of them smaller."
     )
 
 
 @functools.cache
 def _least(relevant: str) -> int:
-    """Bytes that weights, gradients, one batch and the outputs of the top layer take at least.
+    """The least number of bytes for weights, gradients, one batch and the outputs of the top layer.
 
-    Without a tensor or a task: those would be made with the sizes that are in question.
+    It makes no tensor and no task, because these would have the questionable sizes.
     """
     spec = _spec(relevant)
     config, model, cell = spec.config, spec.config.model, spec.cell
@@ -84,7 +84,7 @@ def _least(relevant: str) -> int:
 
 
 def _lengths(task: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """The options of a task that make its sequences long, by name: the value, and how many steps each unit of it adds."""
+    """The options of a task that set the length of its sequences, by name: the value, and the steps that each unit adds."""
     given = {name: value for name, value in task.items() if name != "name"}
     found = {}
     for field in fields(TASKS.get(task["name"])):
@@ -95,14 +95,14 @@ def _lengths(task: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 def kind_of(config: Mapping[str, Any]) -> str:
-    """What decides how long a step takes: equal for runs that differ in seed, learning rate and the like."""
+    """What determines the time of a step: equal for runs that differ in seed, learning rate and the like."""
     parts = {name: config.get(name) for name in ("cell", "task", "model")}
     trainer = {name: config["trainer"].get(name) for name in ("batch_size", "precision", "val_every", "probe_every")}
     return json.dumps(parts | trainer, sort_keys=True)
 
 
 def _relevant(config: Config) -> dict[str, Any]:
-    """Without what can be neither refused nor costly: a sweep over a thousand seeds is looked at once."""
+    """The configuration without options that are never refused or costly: a sweep over a thousand seeds is checked once."""
     return config.plain() | {
         "seed": 0,
         "data_seed": None,
@@ -113,7 +113,7 @@ def _relevant(config: Config) -> dict[str, Any]:
     }
 
 
-@functools.lru_cache(maxsize=1)  # `_least` and `_needs` follow one another
+@functools.lru_cache(maxsize=1)  # `_least` and `_needs` are called in turn
 def _spec(relevant: str) -> Spec:
     return Spec(build_config(json.loads(relevant)))
 
@@ -134,7 +134,7 @@ def _needs(relevant: str) -> Needs:
     kept = directions * rnn.num_layers * rnn.hidden_size * (len(rnn.cell.gates) + len(rnn.cell.state) + 2)
     values = rows * length * (task.input_size + kept + (2 * task.output_size if model.readout == "all" else 2))
     states = 4 * parameters * size  # weights, gradients, two moments
-    checkpoints = 4 * 3 * parameters * size  # best, last, the one before and the one being written: weights and moments
+    checkpoints = 4 * 3 * parameters * size  # best, last, the previous one and the one being written: weights and moments
     lines = 300 * settings.max_steps // settings.log_every
     looks = settings.max_steps // settings.probe_every if settings.probe_every else 0
     units = directions * rnn.num_layers * rnn.hidden_size * (len(rnn.cell.gates) + len(rnn.cell.state))

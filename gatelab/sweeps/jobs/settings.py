@@ -1,6 +1,6 @@
 """The options of launchers and sweepers, `hydra.launcher.*` and `hydra.sweeper.*`, checked before Hydra takes them.
 
-Hydra knows their names, but no bounds; and it would first look at them when the sweep has begun.
+Hydra knows their names, but not their bounds, and would check them only after the sweep has begun.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from gatelab.sweeps.jobs.overrides import sentence
 
 T = TypeVar("T", bound=Options)
 
-# What Hydra would do with these is gatelab's to decide.
+# Options of Hydra that gatelab decides itself.
 _DECIDED = {
     "hydra.run": "The directory of a run follows from its configuration. Give the folder of the runs, as in out=runs",
     "hydra.sweep": "The directory of a run follows from its configuration. Give the folder of the runs, as in out=runs",
@@ -29,7 +29,7 @@ _DECIDED = {
 
 
 def read(overrides: Iterable[Override], kind: str, name: str, cls: type[T]) -> T:
-    """A launcher or a sweeper with the options that are given, checked.
+    """A launcher or a sweeper with the given options, checked.
 
     Args:
         overrides: of the command.
@@ -44,7 +44,7 @@ def read(overrides: Iterable[Override], kind: str, name: str, cls: type[T]) -> T
     if package is not None and importlib.util.find_spec(package) is None:
         raise UserError(f"hydra/{kind}={name} needs the package {package}: pip install 'gatelab[{name}]'.")
     known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    others = not known or getattr(cls, "extends", None) is not None  # it has options that are not checked here
+    others = not known or getattr(cls, "extends", None) is not None  # it has options that cannot be checked here
     given = {}
     prefix = f"hydra.{kind}."
     for override in overrides:
@@ -55,22 +55,22 @@ def read(overrides: Iterable[Override], kind: str, name: str, cls: type[T]) -> T
         if option_name not in known:
             if not others:
                 raise UserError(unknown(f"option of hydra.{kind}", option_name, known))
-        elif not inner:  # what is inside of an option is Hydra's to look at
+        elif not inner:  # Hydra checks the contents of an option
             if override.is_sweep_override() or override.is_delete():
                 raise UserError(f"'{key}' takes one value, the same for all runs of the sweep.")
             given[option_name] = override.value()
-    if others:  # what refers to the configuration is resolved with it, by Hydra
+    if others:  # Hydra resolves references to the configuration
         given = {key: value for key, value in given.items() if not (isinstance(value, str) and "${" in value)}
     return cls(**_resolved(cls, kind, given))
 
 
 def plain(value: Any) -> Any:
-    """A value of Hydra's without OmegaConf: what refers to others is resolved."""
+    """A value of Hydra as plain containers, with references resolved."""
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _resolved(cls: type, kind: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Values that may refer to each other, by name."""
+    """Resolves values that may refer to each other, by name."""
     defaults = {field.name: field.default for field in fields(cls) if field.default is not MISSING}
     try:
         values = OmegaConf.create(defaults | given)
@@ -80,10 +80,10 @@ def _resolved(cls: type, kind: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(overrides: Iterable[Override]) -> None:
-    """Refuses options of Hydra's own that gatelab decides, and those of launcher and sweeper in one dictionary.
+    """Refuses Hydra's own options that gatelab decides, and options of launcher and sweeper as one dictionary.
 
     Raises:
-        UserError: with what to give instead.
+        UserError: the message tells what to give instead.
     """
     for override in overrides:
         key = override.get_key_element().lstrip("+~").partition("@")[0]

@@ -1,4 +1,4 @@
-"""What all launchers of gatelab share: the jobs they are given, how one is run, what became of all of them."""
+"""What all launchers of gatelab share: the jobs they are given, how one is run, and the results of all."""
 
 import contextlib
 import functools
@@ -31,7 +31,7 @@ _SECONDS_BETWEEN_TRIES = 2.0
 
 @dataclass(frozen=True)
 class Work:
-    """Composes and trains one job, in a process of its own; it can be sent there.
+    """Composes and trains one job, in a separate process; it can be pickled.
 
     Attributes:
         context, config: Hydra's loader of configurations and its callbacks, and the configuration of the sweep.
@@ -46,7 +46,7 @@ class Work:
 
     @property
     def session(self) -> Session:
-        """The session of the process that the batch is in."""
+        """The session of the process that has the batch."""
         return self.task.session
 
     def __call__(self, number: int, overrides: Sequence[str], path: Path) -> JobReturn:
@@ -54,7 +54,7 @@ class Work:
 
         Args:
             number: its place in the sweep.
-            overrides: its own.
+            overrides: its overrides.
             path: the directory that the run had when the sweep began.
 
         Raises:
@@ -95,7 +95,7 @@ class JobBatch:
     task: JobFunction
 
     def queue(self) -> list[int]:
-        """Notes in the directories of runs that have not ended that they are waiting; called once they can be trained.
+        """Marks the unfinished runs as queued in their directories; called when they can be trained.
 
         Returns:
             Their places in `jobs`.
@@ -103,7 +103,7 @@ class JobBatch:
         return queue(self.jobs, self.launcher)
 
     def work(self) -> Work:
-        """What trains one of them, wherever it is sent."""
+        """The picklable function that trains one of them."""
         return Work(self.context, self.task, self.config, Singleton.get_state())
 
     def train_here(self, number: int) -> None:
@@ -121,14 +121,14 @@ def launch(
     task: JobFunction,
     config: DictConfig,
 ) -> list[JobReturn]:
-    """Trains the runs of these overrides, in the way of one launcher.
+    """Trains the runs of these overrides with a launcher.
 
     Args:
         launcher, settings, overrides, first, context, task, config: as in `JobBatch`.
 
     Returns:
-        What became of every job, in their order: its score, nan where there is none. Configurations are left out: a sampler wants
-        none, and those of a thousand jobs are a gigabyte.
+        The result of every job, in their order: its score, or nan without one. Configurations are left out: a sampler needs
+        none, and those of a thousand jobs take a gigabyte.
     """
     setup_globals()
     _configure_log(config)
@@ -144,7 +144,7 @@ def launch(
 
 @contextlib.contextmanager
 def _refusing(session: Session) -> Iterator[None]:
-    """Ends Hydra where the launcher cannot be used or the disk is full, and leaves the reason in the session."""
+    """Ends Hydra if the launcher cannot be used or the disk is full, and leaves the reason in the session."""
     try:
         yield
     except UserError as error:
@@ -169,7 +169,7 @@ def _load(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -
 def compose_again(
     context: HydraContext, config: DictConfig, singletons: Mapping[Any, Any], overrides: Sequence[str], path: Path
 ) -> DictConfig:
-    """The configuration of a job, in a process of its own; the arguments are those of `Work`.
+    """The configuration of a job, in its own process; the arguments are those of `Work`.
 
     Raises:
         UserError: it is no longer the run that it was when the sweep began.
@@ -187,7 +187,7 @@ def compose_again(
 
 
 def queue(jobs: Sequence[compose.Job], launcher: str) -> list[int]:
-    """As `JobBatch.queue`."""
+    """Like `JobBatch.queue`."""
     left = [number for number, job in enumerate(jobs) if outcome_of(job.path) not in ENDED_WELL]
     for number in left:
         enqueue(jobs[number].path, jobs[number].config.plain(), jobs[number].run_id, launcher)
@@ -195,14 +195,14 @@ def queue(jobs: Sequence[compose.Job], launcher: str) -> list[int]:
 
 
 def note(job: compose.Job, state: str, error: str, cause: str = "killed") -> None:
-    """As `mark`, for a process that was killed on another machine: waits until its lock is silent."""
+    """Like `mark`, for a process that was killed on another machine: waits until its lock is silent."""
     deadline = time.monotonic() + SECONDS_FOR_A_LOCK
     while not mark(job.path, state, error, cause) and outcome_of(job.path) == "running" and time.monotonic() < deadline:
         time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def outcome(overrides: Sequence[str], job: compose.Job) -> JobReturn:
-    """What Hydra gets for a job: its validation score as the directory has it, nan if there is none."""
+    """Hydra's result for a job: the validation score from its directory, nan if it has none."""
     done = JobReturn(overrides=[*overrides], status=JobStatus.COMPLETED)
     done.return_value = float("nan")
     with contextlib.suppress(UserError):

@@ -19,7 +19,7 @@ from gatelab.sweeps.session import Session
 from gatelab.training.failures import RunFailedError
 
 LEAN_IMPORTS = "gatelab.training.lean_imports"  # to be imported before gatelab.training.fit
-# A job that comes back from a node that is gone finds the lock of its own past, which counts as held until it is silent for long.
+# A job that restarts after its node died finds its own old lock, which counts as held until it has been silent for long.
 SECONDS_FOR_A_LOCK = 2 * LOCK_SILENT_SECONDS
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class JobFunction:
     """Hydra's task function: trains one run, and returns its validation score, or nan so that other runs of a sweep continue.
 
     Args:
-        session: of the command. It stays in its process: a copy that is sent to another one begins its own.
+        session: the session of the command. It stays in its process: a copy in another process begins its own.
     """
 
     def __init__(self, session: Session | None = None) -> None:
@@ -43,13 +43,13 @@ class JobFunction:
     def __call__(self, composed: DictConfig) -> float:
         leading = place.leads()
         if not leading:
-            logging.disable()  # what is to be said, and written to the log of the run, is the leader's
+            logging.disable()  # only the leader prints and writes the log of the run
         try:
             run = _fit_when_free(compose.to_config(composed), _launcher())
         except RunFailedError as error:
             self.session.failed.append(error)
             return float("nan")
-        except RunBusyError as error:  # it is another's, who says what becomes of it
+        except RunBusyError as error:  # another process trains it, and reports its result
             if HydraConfig.get().mode != RunMode.MULTIRUN:
                 self.session.refused.append(error)
             return float("nan")
@@ -58,20 +58,20 @@ class JobFunction:
             if launcher_class(_launcher()).logs_refusals:
                 _log.error("%s", error)
             return float("nan")
-        if not leading:  # on another node, where the result may not be seen yet
+        if not leading:  # on another node, where the result may not be visible yet
             return float("nan")
         summary = run.summary()
         return float(summary["val"][summary["metric"]])
 
 
 def _fit_when_free(config: Config, launcher: str | None) -> Run:
-    """As `fit`; on a cluster it waits until the lock of a process whose node died can be broken.
+    """Like `fit`; on a cluster it waits until the lock of a process whose node died can be broken.
 
     Raises:
         RunBusyError: a living process is training this run.
-        UserError, RunFailedError, KeyboardInterrupt: as `fit`.
+        UserError, RunFailedError, KeyboardInterrupt: as in `fit`.
     """
-    # With Lightning, which a process that only hands out jobs does not need.
+    # This imports Lightning, which a process that only launches jobs does not need.
     importlib.import_module(LEAN_IMPORTS)
     from gatelab.training.fit import fit
 

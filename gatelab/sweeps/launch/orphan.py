@@ -1,7 +1,7 @@
 """What the server of a sweep's jobs imports before everything else: it must not outlive its launcher while it imports the rest.
 
-multiprocessing's server looks whether its launcher is there only when it has imported everything, which takes many seconds. Until
-then a thread looks. It ends before the first job is forked: a process should not be forked beside threads.
+multiprocessing's server checks for its launcher only after it has imported everything, which takes many seconds. Until
+then a thread checks. It ends before the first job is forked, because a process with threads should not be forked.
 """
 
 import os
@@ -12,7 +12,7 @@ from types import TracebackType
 
 from gatelab.process.output import say
 
-LAUNCHER = "GATELAB_LAUNCHER"  # in the environment of the server: the process that started it
+LAUNCHER = "GATELAB_LAUNCHER"  # the variable of the server that names the process that started it
 SECONDS_BETWEEN_LOOKS = 0.1
 
 _imported = threading.Event()
@@ -36,7 +36,7 @@ def _watch(launcher: int) -> None:
 
 
 def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """In a job that is being started: what its launcher had not sent when it was killed is not worth a traceback."""
+    """The excepthook of a starting job: if its launcher was killed before it sent everything, no traceback is needed."""
     if isinstance(error, (EOFError, pickle.UnpicklingError)):
         say("gatelab: the command was killed while it started a job, which ends, too.", stderr=True)
     else:

@@ -1,8 +1,8 @@
-"""Processes for the jobs of a sweep: one each, made in milliseconds by a server that has imported everything.
+"""Processes for the jobs of a sweep: one each, started in milliseconds by a server that has imported everything.
 
 The server is that of multiprocessing's start method `forkserver`: a process without threads, from which jobs are forked. Where
-there is no fork, every job starts an interpreter of its own. A job ignores Ctrl-C, which a terminal sends to all processes: it is
-its launcher that ends it, with SIGTERM, and without its launcher it ends, too.
+there is no fork, every job starts its own interpreter. A job ignores Ctrl-C, which a terminal sends to all processes:
+its launcher ends it with SIGTERM, and without its launcher it ends, too.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from gatelab.process.signals import stoppable
 from gatelab.sweeps.jobs.needs import Needs
 from gatelab.sweeps.launch import orphan
 
-GRACE_SECONDS = 20.0  # for a job that was asked to end, to write its state
+GRACE_SECONDS = 20.0  # for a job to write its state after it was asked to end
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-LOST = 255  # what multiprocessing says of a process whose server was killed
-# What the jobs of a sweep import, in this order.
+LOST = 255  # multiprocessing's exit status for a process whose server was killed
+# The modules that jobs of a sweep import, in this order.
 MODULES = (
     "gatelab.training.lean_imports",
     "gatelab.sweeps.launch.batch",
@@ -44,10 +44,10 @@ class Ended:
     """How a process ended.
 
     Attributes:
-        index: the place of its call among those given.
-        exit_status: 0, or what it exited with; negative: the number of the signal that ended it.
+        index: the index of its call.
+        exit_status: its exit status; negative: the number of the signal that ended it.
         result: what the call returned; None if it returned nothing or did not return.
-        error: what it raised, in words; "" if it raised nothing.
+        error: its exception, in words; "" if it raised nothing.
     """
 
     index: int
@@ -57,14 +57,14 @@ class Ended:
 
 
 def start_server(modules: Sequence[str]) -> None:
-    """Has the server of this process begin to import, beside whatever this process does meanwhile; once for its life."""
+    """Starts the server of this process, which imports in parallel; once in its life."""
     if METHOD != "forkserver":
         return
     from multiprocessing import forkserver, resource_tracker
 
     _context.set_forkserver_preload([orphan.__name__, *modules])
     with _starting():
-        resource_tracker.ensure_running()  # by itself: it unblocks signals
+        resource_tracker.ensure_running()  # separately, because it unblocks signals
         # What is blocked here is blocked in the server: a signal to a group must not kill the server,
         # which reports the jobs' exit statuses.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
@@ -82,7 +82,7 @@ class _Running:
     received: tuple[Any, str] | None = None
 
     def receive(self) -> None:
-        """Takes the result from the pipe while the process lives: it may be larger than the pipe."""
+        """Reads the result from the pipe while the process lives: it may be larger than the pipe."""
         with contextlib.suppress(EOFError, OSError):
             if self.reader.poll():
                 self.received = pickle.loads(self.reader.recv_bytes())  # written by our own child
@@ -90,12 +90,12 @@ class _Running:
 
 
 class Pool:
-    """Runs calls in processes, as many at once as there is room for.
+    """Runs calls in processes, as many at once as the room allows.
 
     Args:
         modules: what the server imports.
         room: threads and memory of all processes together. A call that needs more than there is runs alone.
-        at_once: most processes at once; None: as many as there is room for.
+        at_once: the most processes at once; None: as many as the room allows.
     """
 
     def __init__(self, modules: Sequence[str], room: Needs, at_once: int | None = None) -> None:
@@ -103,10 +103,10 @@ class Pool:
         self._running: dict[int, _Running] = {}
 
     def run(self, function: Callable[..., Any], calls: Sequence[Sequence[Any]], needs: Sequence[Needs]) -> Generator[Ended]:
-        """Yields the ends of the calls `function(*arguments)` as they come.
+        """Yields the ends of the calls `function(*arguments)` as they finish.
 
         When the caller is interrupted (KeyboardInterrupt) or closes the iterator, all processes are asked to end and waited for;
-        interrupted once more meanwhile, they are killed.
+        at a second interruption they are killed.
         """
         shared = cloudpickle.dumps((function, dict(os.environ)))
         waiting = [*range(len(calls))][::-1]
@@ -127,7 +127,7 @@ class Pool:
         return not used or (threads + need.threads <= self._room.threads and memory + need.memory <= self._room.memory)
 
     def _start(self, index: int, shared: bytes, arguments: Sequence[Any], need: Needs) -> None:
-        start_server(self._modules)  # again, should somebody have killed it
+        start_server(self._modules)  # again, in case it was killed
         reader, writer = _context.Pipe(duplex=False)
         process = _context.Process(target=_child, args=(shared, cloudpickle.dumps(arguments), writer))
         with _starting():
@@ -165,7 +165,7 @@ class Pool:
 
 
 def _exit_status(process: Any) -> int:
-    """The status of a process whose sentinel shows that it ended, or that the server is gone; then it is ended here."""
+    """The exit status of a process whose sentinel shows that it ended or that the server is gone; in that case it is ended here."""
     process.join()
     status = process.exitcode
     if status == LOST and _there(process.pid):
@@ -193,7 +193,7 @@ def _kill(process: Any) -> None:
 
 
 def _child(shared: bytes, arguments: bytes, writer: Any) -> None:
-    """What a process does: the call, and its result or the error into the pipe."""
+    """The main function of a process: calls, and writes the result or the error into the pipe."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in _signals() - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
@@ -216,7 +216,7 @@ def _child(shared: bytes, arguments: bytes, writer: Any) -> None:
 
 
 def _signals() -> set[signal.Signals]:
-    """What ends a process of a terminal or of a service."""
+    """The signals that end a process of a terminal or of a service."""
     return {signal.SIGTERM, signal.SIGINT} | ({signal.SIGHUP} if os.name == "posix" else set())
 
 
@@ -230,7 +230,7 @@ def _end_with_launcher() -> None:
 
 
 def _become(environment: Mapping[str, str]) -> None:
-    """The environment of the launcher as it is now, not as it was when the server started."""
+    """Sets the present environment of the launcher, instead of that at the start of the server."""
     for name in set(os.environ) - set(environment):
         del os.environ[name]
     os.environ.update(environment)
@@ -238,9 +238,9 @@ def _become(environment: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _starting() -> Iterator[None]:
-    """For the start of an interpreter by multiprocessing: what it is not to do, and what it needs to know.
+    """Prepares the start of an interpreter by multiprocessing.
 
-    The main module is hidden, which multiprocessing would run again in every process: a script need not be written for that. The
+    The main module is hidden, because multiprocessing would run it again in every process, which a script may not expect. The
     current folder, where `python -c` looks for modules first, is not searched: a file there must not replace a module.
     """
     main = sys.modules["__main__"]

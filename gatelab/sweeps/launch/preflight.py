@@ -1,4 +1,4 @@
-"""What a command is about to do, and whether it can: before its first run begins."""
+"""Checks what a command is about to do, before its first run begins."""
 
 import dataclasses
 import os
@@ -28,9 +28,9 @@ from gatelab.sweeps.jobs.resources import SECONDS_A_RUN, kind_of, needs_of
 from gatelab.training import failures
 from gatelab.training.wandb.account import wandb_key, wandb_offline
 
-REASONS = 10  # why runs are left alone, that are named
-RUNS_READ = 2000  # of those in the folder, for the time that runs of a kind took
-WANDB_SECONDS = 5.0  # for an answer of its server
+REASONS = 10  # reasons why runs are left alone that are printed
+RUNS_READ = 2000  # runs in the folder that are read for the times of their kind
+WANDB_SECONDS = 5.0  # to wait for an answer of its server
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Preflight:
     """What is ahead.
 
     Attributes:
-        counts: runs by what is to be done with them, in the order in which they are printed.
-        seconds: until all are done, as many at once as `at_once`; `measured`: how many runs of the same kind that rests on.
-        disk, free: bytes needed and there; `memory`: of the largest run.
+        counts: the number of runs by what is to be done with them, in the order of printing.
+        seconds: the time until all are done, with `at_once` at a time; `measured`: the number of similar runs that it is based on.
+        disk, free: bytes needed and available; `memory`: bytes of the largest run.
         at_once: runs that are trained at the same time; None: not on this machine.
         matched: sentences on hidden sizes that follow from another cell (`model.match`).
         left_alone: a sentence for each run that failed before and is not tried again.
-        warnings: sentences on what will not fail, but is worth knowing.
+        warnings: sentences on things that will not fail, but are worth knowing.
     """
 
     counts: Mapping[str, int]
@@ -60,27 +60,27 @@ class Preflight:
 
     @property
     def runs_finished(self) -> int:
-        """Runs that there is nothing to do for."""
+        """The number of runs that need nothing."""
         return self.counts.get(FINISHED, 0)
 
     def lines(self) -> list[str]:
-        """For the terminal."""
+        """Lines for the terminal."""
         total = sum(self.counts.values())
         told = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
         lines = [f"{total:,} {'run' if total == 1 else 'runs'}: {told}."]
         lines += self.left_alone[:REASONS]
         if len(self.left_alone) > REASONS:
-            lines.append(f"... and {len(self.left_alone) - REASONS:,} more; `gatelab status` names all.")
+            lines.append(f"... and {len(self.left_alone) - REASONS:,} more; `gatelab status` lists all.")
         if any(what not in NOTHING_TO_DO for what in self.counts):
             basis = f"from {self.measured:,} like them here" if self.measured else "a guess from their operations"
             work = f"About {duration(self.seconds)}" if self.at_once else f"About {duration(self.seconds)} of one core"
             once = f", {self.at_once} at once" if self.at_once else ""
             memory = f"{decimal(self.memory)} of memory each"
-            lines.append(f"{work} ({basis}){once}, {memory}; {decimal(self.disk)} on disk, where {decimal(self.free)} are free.")
+            lines.append(f"{work} ({basis}){once}, {memory}; {decimal(self.disk)} on disk ({decimal(self.free)} free).")
         return [*lines, *self.matched, *self.warnings]
 
     def scaled(self, runs: int, at_once: int) -> "Preflight":
-        """The preflight of a search over this number of runs, each like those looked at.
+        """The preflight of a search over this number of runs, each like those that were checked.
 
         Raises:
             UserError: the disk is too small for them.
@@ -88,13 +88,13 @@ class Preflight:
         each = max(1, sum(self.counts.values()))
         disk = round(self.disk * runs / each)
         if disk > self.free:
-            raise UserError(f"{runs:,} runs need about {decimal(disk)} on disk, and {decimal(self.free)} are free.")
+            raise UserError(f"{runs:,} runs need about {decimal(disk)} on disk, but only {decimal(self.free)} are free.")
         at_once = min(self.at_once or at_once, at_once)
         seconds = self.seconds * (self.at_once or 1) * runs / each / max(1, min(at_once, runs))
         return dataclasses.replace(self, counts={NEW: runs}, seconds=seconds, disk=disk, at_once=at_once, left_alone=())
 
 
-FINISHED = "finished already"
+FINISHED = "already finished"
 ELSEWHERE = "being trained by another process"
 RETRIED = "failed before and tried again"
 LEFT = "failed before and left alone"
@@ -105,11 +105,11 @@ NOTHING_TO_DO = (FINISHED, ELSEWHERE, LEFT, PRUNED)
 
 
 def preflight(jobs: Sequence[Job], launcher: Launcher) -> Preflight:
-    """Looks at everything that would fail later.
+    """Checks everything that would fail later.
 
     Args:
         jobs: composed and checked.
-        launcher: that is to train them.
+        launcher: the launcher that will train them.
 
     Raises:
         UserError: the folder cannot be written to, its disk is too small, or W&B cannot be used.
@@ -124,7 +124,7 @@ def preflight(jobs: Sequence[Job], launcher: Launcher) -> Preflight:
     disk, free = sum(item.disk for item in needs.values()), shutil.disk_usage(folder).free
     if disk > free:
         raise UserError(
-            f"{len(ahead):,} runs need about {decimal(disk)} on disk, and '{folder}' has {decimal(free)} left. "
+            f"{len(ahead):,} runs need about {decimal(disk)} on disk, but '{folder}' has only {decimal(free)} left. "
             "Free some, or give another folder, as in out=/path/to/runs."
         )
     if ahead:
@@ -189,7 +189,7 @@ def _check_wandb(jobs: Iterable[Job]) -> None:
 
 
 def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int]:
-    """Seconds of all runs one after another, and how many runs of a kind among them that are measured."""
+    """The seconds of all runs one after another, and the number of measured runs that the estimate is based on."""
     kinds = {job.path: kind_of(job.config.plain()) for job in ahead}
     wanted = {*kinds.values()}
     took: dict[str, list[float]] = {}
@@ -207,12 +207,12 @@ def _time(ahead: Sequence[Job], needs: Mapping[Path, Needs]) -> tuple[float, int
 
 
 def _seconds_a_step(path: Path) -> tuple[str, float]:
-    """The kind of a finished run, and its seconds for each optimiser step, all else included."""
+    """The kind of a finished run, and its seconds per optimiser step, everything included."""
     try:
         run = read_run(path)
         summary = run.summary()
         return kind_of(run.config), float(summary["wall_seconds"]) / max(1, summary["steps"])
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):  # it cannot be read, or holds something else
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):  # it cannot be read, or has other contents
         return "", 0.0
 
 
@@ -227,7 +227,7 @@ def _warnings(largest: int, at_once: int | None) -> list[str]:
     there = room()
     if at_once is not None and at_once * largest > there.memory:
         return [
-            f"Warning: {at_once} at once may need {decimal(at_once * largest)} of memory, and {decimal(there.memory)} are free. "
+            f"Warning: {at_once} at once may need {decimal(at_once * largest)} of memory, but {decimal(there.memory)} are free. "
             "A run that does not fit is killed; the others continue."
         ]
     return []

@@ -17,7 +17,7 @@ from gatelab.runs import Run, read_run
 from gatelab.runs.lock import holder
 
 SECONDS_BETWEEN_LOOKS = 0.5
-SHARE_OF_TIME = 0.05  # of one core, that looking may take
+SHARE_OF_TIME = 0.05  # the share of one core that checking may take
 PARTS = 1000  # a run counts as this many units of the bar
 ENDS = ("finished", "failed", "preempted", "pruned")
 GOOD = ("finished", "pruned")
@@ -25,7 +25,7 @@ GOOD = ("finished", "pruned")
 
 @dataclass
 class _Watched:
-    """What was last seen of a run; `before`: of its status, when the command began."""
+    """The last known state of a run; `before`: its status when the command began."""
 
     before: tuple[int, int, int] | None
     seen: tuple[int, int, int] | None
@@ -36,13 +36,13 @@ class _Watched:
 class Progress:
     """Watches run directories from a thread while they are being written.
 
-    For a run that has not ended, only the times of its status file are looked at, and its content only when they change.
+    For a run that has not ended, the content of its status file is read only if its times change.
 
     Args:
         paths: the run directories, which need not exist yet.
         show: whether to draw the bar; the line for each ended run is printed anyway.
-        expected: how many runs there will be, of a search that names them with `add` as it goes.
-        requeued: whether a run that was stopped comes back by itself, as on a cluster.
+        expected: the number of runs of a search, which adds them with `add`.
+        requeued: whether a stopped run restarts by itself, as on a cluster.
     """
 
     def __init__(self, paths: Iterable[Path], show: bool = True, expected: int = 0, requeued: bool = False) -> None:
@@ -68,7 +68,7 @@ class Progress:
         )
 
     def add(self, paths: Iterable[Path]) -> None:
-        """Further runs, which are about to begin."""
+        """Adds runs that are about to begin."""
         for path in paths:
             if path not in self._watched:
                 mark = _mark(path)
@@ -94,10 +94,10 @@ class Progress:
         self._bar.stop()
 
     def summarise(self) -> int:
-        """Prints what became of the runs.
+        """Prints the results of the runs.
 
         Returns:
-            The exit status: 1 if one of them is neither finished nor being trained by another process, else 0.
+            The exit status: 1 if a run is neither finished nor being trained by another process, otherwise 0.
         """
         states = [watched.state for watched in self._watched.values()]
         finished, pruned, total = states.count("finished"), states.count("pruned"), len(states)
@@ -127,7 +127,7 @@ class Progress:
             if seen == watched.before or (seen == watched.seen and not everything):
                 continue
             run = _look(path)
-            if run is None:  # half of a run: its process was killed, or is about to write the rest
+            if run is None:  # an incomplete run: its process was killed, or is about to write the rest
                 continue
             watched.seen, watched.state = seen, run.outcome
             if run.outcome in self._ends:
@@ -150,7 +150,7 @@ class Progress:
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a status is replaced."""
+    """A value that changes when a status is replaced."""
     try:
         found = (path / "status.json").stat()
     except OSError:
@@ -162,11 +162,11 @@ def _look(path: Path) -> Run | None:
     try:
         return read_run(path)
     except UserError:
-        return None  # not begun, or being written this moment
+        return None  # not begun, or just being written
 
 
 def _line(run: Run) -> str:
-    """What a run came to, in one line."""
+    """The result of a run, in one line."""
     step = run.step
     if run.state == "pruned":
         return f"{run.path.name}  pruned at step {step}"
@@ -187,7 +187,7 @@ def _line(run: Run) -> str:
 
 
 def _formatted(value: Any, digits: str) -> str:
-    """A number of a summary; ? for what another program may have put there."""
+    """A number of a summary; ? if another program has replaced it."""
     try:
         return format(float(value), digits)
     except (TypeError, ValueError, OverflowError):

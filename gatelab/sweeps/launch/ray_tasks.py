@@ -1,6 +1,6 @@
-"""What the launcher `ray` does.
+"""The work of the launcher `ray`.
 
-hydra-ray-launcher is not used: its stable release wants a cloudpickle that joblib refuses, and one lost task ends its sweep.
+hydra-ray-launcher is not used: its stable release needs a cloudpickle that joblib refuses, and one lost task ends its sweep.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.jobs.resources import needs_of
 from gatelab.sweeps.launch.batch import JobBatch, note
 
-SECONDS_TO_JOIN = 40.0  # a cluster answers within two
-SECONDS_TO_STOP = 30.0  # for runs to note that they were stopped
+SECONDS_TO_JOIN = 40.0  # to join; a cluster answers within two
+SECONDS_TO_STOP = 30.0  # for runs to record that they were stopped
 HOME = Path(gatelab.__file__).parents[1]  # where gatelab is imported from
-OF_GATELAB = ("GATELAB_", "WANDB_")  # settings in the environment that a task takes over from here
+OF_GATELAB = ("GATELAB_", "WANDB_")  # variables of the environment that a task gets from here
 
 
 def train(batch: JobBatch) -> None:
     """Trains the jobs on the cluster; a task whose node dies is retried and resumes.
 
     Raises:
-        UserError: there is no cluster.
+        UserError: the cluster does not exist.
     """
     settings = batch.settings["ray"]
     connect(settings["init"])
@@ -60,7 +60,7 @@ def connect(options: Mapping[str, Any]) -> None:
     """Joins the cluster.
 
     Raises:
-        UserError: there is none, or it cannot be joined.
+        UserError: the cluster does not exist or cannot be joined.
     """
     if ray.is_initialized():
         return
@@ -69,10 +69,10 @@ def connect(options: Mapping[str, Any]) -> None:
         raise UserError(
             f"There is no Ray cluster at '{address}': {reason} Start one with `ray start --head --port=6379` and, on other nodes, "
             "`ray start --address=HEAD:6379`, with the same RAY_AUTH_MODE for all of them and here; or give "
-            "hydra.launcher.ray.init.address=null for this machine alone."
+            "hydra.launcher.ray.init.address=null for only this machine."
         )
     try:
-        with contextlib.chdir(HOME):  # from where it is called Ray's workers would import modules first
+        with contextlib.chdir(HOME):  # otherwise Ray's workers would import modules from the current folder first
             ray.init(**options)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         raise UserError(f"Ray does not start: {first_line(error)}.") from error
@@ -81,7 +81,7 @@ def connect(options: Mapping[str, Any]) -> None:
 def _refused(options: Mapping[str, Any]) -> str | None:
     """Why the cluster cannot be joined; None if it can.
 
-    Tried in a process of its own: if no cluster listens, or one with another RAY_AUTH_MODE, `ray.init` does not come back.
+    It is tried in a separate process: without a cluster, or with another RAY_AUTH_MODE, `ray.init` does not return.
     """
     command = [sys.executable, "-P", "-c", "import json, sys, ray; ray.init(**json.loads(sys.argv[1]))", json.dumps(options)]
     try:
@@ -95,7 +95,7 @@ def _refused(options: Mapping[str, Any]) -> str | None:
 
 
 def _train(shared: tuple[Any, ...], overrides: list[str], number: int, path: Path) -> None:
-    """One job, in a process of its own on some node."""
+    """Trains one job, in its own process on some node."""
     work, folder, environment = shared
     os.environ.update(environment)
     os.chdir(folder)
@@ -103,7 +103,7 @@ def _train(shared: tuple[Any, ...], overrides: list[str], number: int, path: Pat
 
 
 def _settle(job: compose.Job, reference: Any) -> None:
-    """Notes in the directory of a run how its task ended, unless it did so itself."""
+    """Records in the directory of a run how its task ended, unless the run did so itself."""
     try:
         ray.get(reference)
     except ray.exceptions.OutOfMemoryError as error:
@@ -115,7 +115,7 @@ def _settle(job: compose.Job, reference: Any) -> None:
 
 
 def _cancel(references: list[Any]) -> None:
-    """Takes tasks back; runs that are being trained are interrupted as by Ctrl-C, and can resume later."""
+    """Cancels tasks; runs that are being trained are interrupted as by Ctrl-C, and can resume later."""
     for reference in references:
         with contextlib.suppress(Exception):
             ray.cancel(reference)

@@ -1,7 +1,7 @@
-"""What the launcher `slurm` does, by way of hydra-submitit-launcher.
+"""The work of the launcher `slurm`, which uses hydra-submitit-launcher.
 
-What it adds to that: a job stops its run cleanly before submitit requeues it; the launching process asks `squeue` instead of the
-accounting, which calls a job COMPLETED whose Python raised and is not there on every cluster; one lost job does not end the sweep.
+It adds to that: a job stops its run cleanly before submitit requeues it; the launching process asks `squeue` instead of the
+accounting, which reports COMPLETED even if Python raised and which some clusters lack; one lost job does not end the sweep.
 """
 
 import contextlib
@@ -38,29 +38,29 @@ from gatelab.training.parallel import check_shares
 from gatelab.training.spec import Spec
 
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
-COME_BACK = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT")  # not the run's fault
-SUBMISSIONS = 5  # of a run whose job ended so and was not requeued by Slurm
-LOOKS_FOR_A_RESULT = 4  # at the result of a job that has ended: a shared file system shows it late
-SECONDS_BETWEEN_LOOKS = (1.0, 10.0)  # at first, and later
-SHARE_OF_MEMORY = 2.0  # asked for, as a multiple of the estimate: Slurm kills what takes more
+COME_BACK = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT")  # ends that are not the run's fault
+SUBMISSIONS = 5  # the most submissions of a run whose job ended so without being requeued
+LOOKS_FOR_A_RESULT = 4  # to wait for the result of an ended job: a shared file system shows it late
+SECONDS_BETWEEN_LOOKS = (1.0, 10.0)  # between two queries, at first and later
+SHARE_OF_MEMORY = 2.0  # the requested memory as a multiple of the estimate, because Slurm kills jobs that take more
 FIRST_PORT, PORTS = 10_000, 20_000  # where the tasks of a job meet
-PROCESS_GB = 1.0  # Python and torch, which here no other run has loaded already
+PROCESS_GB = 1.0  # for Python and torch, which on a node no other run has loaded
 
 
 class RunJob(SlurmLauncher):
-    """What a job of Slurm calls, unpickled from the submitting process.
+    """The function that a Slurm job calls, unpickled from the submitting process.
 
     Attributes:
-        planned: the directory that every run had when it was submitted, by its overrides.
+        planned: the directory of every run at its submission, by its overrides.
     """
 
     planned: Mapping[tuple[str, ...], Path]
 
     def __call__(self, *arguments: Any) -> JobReturn:
-        """Trains one run; at a signal it ends it cleanly, and only then has submitit requeue the job.
+        """Trains one run; at a signal it ends the run cleanly, and only then lets submitit requeue the job.
 
         SIGTERM (scancel, preemption by Slurm itself) ends the job with status 143; submitit's signal (USR2) requeues it. The tasks
-        of a job, where it has several, train its run together; when one of them is gone the others fail, and it is submitted again.
+        of a job train its run together; if one of them is gone, the others fail and the job is submitted again.
         """
         here = submitit.JobEnvironment()
         requeue_signal = here._usr_sig()
@@ -76,29 +76,29 @@ class RunJob(SlurmLauncher):
             with stoppable(requeue_signal):
                 done = super().__call__(overrides, *others)
         except Stopped as stopped:
-            for number in (requeue_signal, signal.SIGTERM):  # requeueing sends the latter
+            for number in (requeue_signal, signal.SIGTERM):  # requeueing sends SIGTERM
                 signal.signal(number, signal.SIG_IGN)
             if stopped.number == requeue_signal:
                 requeue(requeue_signal, None)
-                time.sleep(60)  # of several processes the first requeues the job, which ends the others
+                time.sleep(60)  # the first of several processes requeues the job, which ends the others
             sys.exit(128 + signal.SIGTERM)
         function: Any = self.task_function  # a JobFunction
         if any(isinstance(error, PeerLostError) for error in function.session.failed):
-            sys.exit(1)  # without a result, which would say that there is nothing left to do
+            sys.exit(1)  # without a result, which would mean that nothing is left to do
         return done
 
 
 def _place(here: submitit.JobEnvironment) -> place.Place:
-    """That of this task in its job. Jobs that share a node have ports of their own, below those that systems give to anybody."""
+    """The place of this task in its job. Jobs on one node have different ports, below those that systems assign automatically."""
     port = FIRST_PORT + int(here.raw_job_id) % PORTS
     return place.Place(here.global_rank, here.num_tasks, here.local_rank, here.hostnames[0], port)
 
 
 def train(batch: JobBatch) -> None:
-    """Trains the jobs on the cluster; what is finished already is not submitted.
+    """Trains the jobs on the cluster; finished runs are not submitted.
 
     Raises:
-        UserError: Slurm does not take the jobs.
+        UserError: Slurm does not accept the jobs.
     """
     jobs = batch.jobs
     work = RunJob(**batch.settings)
@@ -119,10 +119,10 @@ def train(batch: JobBatch) -> None:
 
 
 def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submitit.AutoExecutor:
-    """submitit's, with processors and memory from the runs where they are not given.
+    """submitit's settings, with processors and memory estimated from the runs if they are not given.
 
     Raises:
-        UserError: these are not settings of Slurm, or a batch cannot be shared out to the tasks of a job.
+        UserError: these are not settings of Slurm, or the tasks of a job cannot divide a batch.
     """
     given = dict(settings)
     needs = [needs_of(job.config) for job in jobs]
@@ -146,7 +146,7 @@ def _executor(settings: Mapping[str, Any], jobs: Sequence[compose.Job]) -> submi
 
 
 def _submit(executor: submitit.AutoExecutor, work: RunJob, calls: Sequence[tuple[Any, ...]]) -> list[submitit.Job[Any]]:
-    """Submits one job for each call, in arrays as large as this cluster takes."""
+    """Submits one job for each call, in arrays as large as this cluster allows."""
     state = Singleton.get_state()
     submitted: list[submitit.Job[Any]] = []
     largest = largest_array()
@@ -157,7 +157,7 @@ def _submit(executor: submitit.AutoExecutor, work: RunJob, calls: Sequence[tuple
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         _cancel(submitted)
         lines = [line for line in str(error).splitlines() if "error:" in line] or str(error).splitlines()[-1:]
-        raise UserError(f"Slurm does not take the jobs: {' '.join(lines)}") from error
+        raise UserError(f"Slurm does not accept the jobs: {' '.join(lines)}") from error
     except BaseException:
         _cancel(submitted)
         raise
@@ -168,7 +168,7 @@ def _submit(executor: submitit.AutoExecutor, work: RunJob, calls: Sequence[tuple
 
 
 def largest_array() -> int:
-    """How many jobs one array may have on this cluster."""
+    """The most jobs that one array may have on this cluster."""
     shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", shown.stdout, re.MULTILINE)
     return max(1, int(found.group(1)) - 1) if found else 1000
@@ -178,7 +178,7 @@ def _wait(submitted: Mapping[int, submitit.Job[Any]]) -> dict[int, str]:
     """Waits until every job has ended.
 
     Returns:
-        How each ended, in Slurm's word for it; COMPLETED if it left a result, "" if Slurm has forgotten it.
+        The end of each, in Slurm's word; COMPLETED if it left a result, "" if Slurm has forgotten it.
     """
     ends: dict[int, str] = {}
     looks: Counter[int] = Counter()
@@ -206,7 +206,7 @@ def _wait(submitted: Mapping[int, submitit.Job[Any]]) -> dict[int, str]:
 
 
 def states_of(numbers: set[str]) -> dict[str, str] | None:
-    """The state of every job of these arrays that Slurm still knows, by its id ("12_3"); None if Slurm cannot be asked now."""
+    """The state of every job of these arrays that Slurm still knows, by its id ("12_3"); None if Slurm does not answer."""
     command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T", f"--jobs={','.join(sorted(numbers))}"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -220,12 +220,12 @@ def states_of(numbers: set[str]) -> dict[str, str] | None:
 def _has_result(job: submitit.Job[Any]) -> bool:
     folder = job.paths.folder
     with contextlib.suppress(OSError):
-        folder.chmod(folder.stat().st_mode)  # has a network file system look again
+        folder.chmod(folder.stat().st_mode)  # refreshes the cache of a network file system
     return all(job.task(number).paths.result_pickle.exists() for number in range(job.num_tasks))
 
 
 def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
-    """Whether a run has come to its end, by its directory; where its process could not note it, that is done here."""
+    """Whether a run has ended, by its directory; if its process could not record the end, this does."""
     state = outcome_of(job.path)
     if state not in ENDED_WELL and (end in COME_BACK or (end == "FAILED" and state == "preempted")):
         return False
@@ -239,14 +239,14 @@ def _settled(job: compose.Job, submitted: submitit.Job[Any], end: str) -> bool:
             note(job, "failed", f"{(lines or [str(error)])[-1].strip()} ({where})", "error")
         return True
     if end == "CANCELLED":
-        note(job, "preempted", f"Slurm's job {submitted.job_id} was cancelled.")
+        note(job, "preempted", f"Slurm job {submitted.job_id} was cancelled.")
         return True
     cause = "memory" if end == "OUT_OF_MEMORY" else "killed"
-    note(job, "failed", f"Slurm's job {submitted.job_id} ended as {end or 'unknown'} without a result; {where}.", cause)
+    note(job, "failed", f"Slurm job {submitted.job_id} ended as {end or 'unknown'} without a result; {where}.", cause)
     return True
 
 
 def _cancel(jobs: Sequence[submitit.Job[Any]]) -> None:
-    """Takes jobs out of the queue; those that run get SIGTERM and half a minute, and their runs can resume later."""
+    """Cancels jobs; running ones get SIGTERM and half a minute, and their runs can resume later."""
     if jobs:
         subprocess.run(["scancel", *(job.job_id for job in jobs)], stderr=subprocess.DEVNULL)

@@ -8,7 +8,7 @@ from gatelab.sweeps.contracts import Launcher
 
 @dataclass(frozen=True)
 class Basic(Launcher):
-    """It is Hydra that calls the function of a job."""
+    """Hydra itself calls the function of each job."""
 
     here: ClassVar[bool] = True
     in_turn: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""The launcher `local`: every job of a sweep in a process of its own, as many at once as fit on this machine."""
+"""The launcher `local`: every job of a sweep in its own process, as many at once as fit on this machine."""
 
 import contextlib
 import functools
@@ -42,7 +42,7 @@ class Local(Launcher):
 
     @classmethod
     def start_ahead(cls) -> None:
-        """Has the server of the jobs begin to import."""
+        """Starts the server of the jobs, which begins to import."""
         start_server(MODULES)
 
     def at_once(self, needs: Sequence[Needs]) -> int | None:
@@ -57,7 +57,7 @@ class Local(Launcher):
     def train(self, batch: "JobBatch") -> None:
         from gatelab.sweeps.jobs.resources import needs_of
 
-        # Overrides that come to the same run are trained once.
+        # Overrides that make the same run are trained once.
         left = list({batch.jobs[number].path: number for number in batch.queue()}.values())
         needs = [needs_of(batch.jobs[number].config) for number in left]
         calls = [(batch.first + number, batch.overrides[number], batch.jobs[number].path) for number in left]
@@ -69,26 +69,26 @@ class Local(Launcher):
 
 
 def _mark(path: Path, end: Ended) -> None:
-    """Notes in the directory of a run how its process died, unless it did so itself."""
+    """Records in the directory of a run how its process died, unless the run did so itself."""
     from gatelab.runs.writer import mark
 
-    stopped = end.exit_status == 128 + signal.SIGTERM  # by somebody else: its directory says so
-    reason = end.error.partition("\n")[0] or f"Nothing is known of its end: {describe(end.exit_status)}."
+    stopped = end.exit_status == 128 + signal.SIGTERM  # another process trains it, as its directory shows
+    reason = end.error.partition("\n")[0] or f"It ended without a record: {describe(end.exit_status)}."
     if not mark(path, "failed", reason, "error" if end.error else "killed") and not stopped:
         _log.error("%s: %s", path.name, reason)
 
 
 def _train(work: "Work", number: int, overrides: Sequence[str], path: Path) -> float:
-    """One job, in its own process: its score.
+    """Trains one job, in its own process; returns its score.
 
     Raises:
-        UserError: it cannot be trained, or it is no longer the run that it was when the sweep began.
+        UserError: it cannot be trained, or its identity has changed since the sweep began.
     """
     from gatelab.runs.files import disk_is_full, full_disk
 
     try:
         done = work(number, overrides, path)
-    except OSError as error:  # of Hydra, which writes before the run begins
+    except OSError as error:  # raised by Hydra, which writes before the run begins
         if not disk_is_full(error):
             raise
         raise UserError(full_disk(error)) from error

@@ -17,7 +17,7 @@ WARNINGS = 30  # the level of the logs
 
 
 def _defaults() -> dict[str, dict[str, Any]]:
-    # What a dead node had is tried again; a process a run. num_cpus, memory: as estimated.
+    # Tasks of a dead node are retried; one process per run. num_cpus, memory: as estimated.
     remote = {"max_retries": 20, "max_calls": 1}
     return {"init": {"address": "auto", "log_to_driver": False, "logging_level": WARNINGS}, "remote": remote}
 

@@ -2,8 +2,8 @@
 
 gatelab train -m hydra/launcher=slurm hydra.launcher.partition=cpu cell=lstm,cifg 'seed=range(10)'
 
-At preemption and `signal_delay_s` before its time is up a job stops, is requeued and resumes from its last checkpoint.
-hydra.launcher.nodes=2 hydra.launcher.tasks_per_node=4: eight processes share out the rows of each batch of a run, as with torchrun.
+At preemption, and `signal_delay_s` before its time limit, a job stops, is requeued and resumes from its last checkpoint.
+hydra.launcher.nodes=2 hydra.launcher.tasks_per_node=4: eight processes divide the rows of each batch of a run, as with torchrun.
 """
 
 import shutil
@@ -20,16 +20,16 @@ from gatelab.sweeps.jobs.needs import MOST_JOBS
 if TYPE_CHECKING:
     from gatelab.sweeps.launch.batch import JobBatch
 
-SECONDS = 60.0  # for an answer of its controller, which can be busy
+SECONDS = 60.0  # to wait for an answer of its controller, which can be busy
 
 
 def _requeue() -> dict[str, Any]:
-    return {"requeue": True}  # a node that dies gives its jobs back
+    return {"requeue": True}  # jobs of a node that dies are requeued
 
 
 @dataclass(frozen=True)
 class Slurm(Launcher):
-    """Those options that count or measure; the others are hydra-submitit-launcher's own."""
+    """The numeric options; the others are those of hydra-submitit-launcher."""
 
     comes_back: ClassVar[bool] = True
     package: ClassVar[str | None] = "submitit"
@@ -59,7 +59,7 @@ class Slurm(Launcher):
     @classmethod
     def check_machine(cls, name: str) -> None:
         if shutil.which("sbatch") is None:
-            raise UserError(f"hydra/launcher={name} needs Slurm, and this machine's PATH has no `sbatch`. Use a login node.")
+            raise UserError(f"hydra/launcher={name} needs Slurm, but `sbatch` is not on this machine's PATH. Use a login node.")
         try:
             asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=SECONDS)
             reason = asked.stderr.strip() if asked.returncode else ""

@@ -17,10 +17,10 @@ EXAMPLE = "optimizer.lr='tag(log, interval(1e-4, 1e-2))'"
 
 @dataclass(frozen=True)
 class DrawInterval:
-    """What `interval(low, high)` and the words around it mean.
+    """The meaning of `interval(low, high)` and the words around it.
 
     Attributes:
-        whole: whole numbers, both ends among them; `log`: uniform in the logarithm; `one_minus`: the option is 1 minus the number.
+        whole: whole numbers, including both ends; `log`: uniform in the logarithm; `one_minus`: the option is 1 minus the number.
     """
 
     low: float
@@ -54,15 +54,15 @@ class DrawInterval:
         return cls(float(start), float(end), whole, "log" in tags, "one_minus" in tags)
 
     def at(self, u: float) -> float:
-        """The number at u in [0, 1) of the line on which the draw is uniform."""
-        top = self.high + 1 if self.whole else self.high  # every whole number is a bin of the line, of its own width
+        """The number at u in [0, 1), on the scale on which the draw is uniform."""
+        top = self.high + 1 if self.whole else self.high  # every whole number is a bin of this scale, with its own width
         value = (
             math.exp(math.log(self.low) + u * (math.log(top) - math.log(self.low))) if self.log else self.low + u * (top - self.low)
         )
         return min(math.floor(value), self.high) if self.whole else value
 
     def option(self, value: float) -> str:
-        """A number of the interval as the option is written."""
+        """A number of the interval in the notation of the option."""
         if self.one_minus:
             value = 1 - value
         return str(int(value)) if self.whole else f"{value:.6g}"
@@ -71,14 +71,14 @@ class DrawInterval:
 def split(overrides: list[Override], trials: int, seed: int) -> list[list[str]]:
     """The overrides of every job: for every trial its draws with every combination of all other values.
 
-    A draw follows from (seed, trial, key) alone. So variants share their draws, and more trials begin with those of fewer.
+    A draw depends only on (seed, trial, key). So variants share their draws, and a larger search begins with the same trials.
 
     Raises:
         UserError: nothing is an interval, or one cannot be drawn from.
     """
     drawn = [override for override in overrides if isinstance(override.value(), IntervalSweep)]
     if not drawn:
-        raise UserError(f"A random search draws from intervals, and none is given. Give one, as in {EXAMPLE}.")
+        raise UserError(f"A random search draws from intervals, but none is given. Give one, as in {EXAMPLE}.")
     grid = combinations([override for override in overrides if override not in drawn])
     jobs = []
     for trial in range(trials):
@@ -93,6 +93,6 @@ def _draw(override: Override, seed: int, trial: int) -> str:
 
 
 def unit_number(*parts: object) -> float:
-    """A number in [0, 1) that follows from the parts alone."""
+    """A number in [0, 1) that depends only on the parts."""
     word = hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8]
     return (int.from_bytes(word, "little") >> 11) * 2.0**-53

@@ -12,11 +12,11 @@ from gatelab.sweeps.jobs.compose import Composer, Job, composing, single
 from gatelab.sweeps.jobs.overrides import count_runs
 from gatelab.training.identity import remembering
 
-MANY_RUNS = 5000  # for which composing takes seconds
+MANY_RUNS = 5000  # from this number of runs on composing takes seconds
 
 
 def launcher_of(overrides: list[Override], sweep: bool) -> Launcher:
-    """The launcher that a command asks for, with its options.
+    """The launcher of a command, with its options.
 
     Raises:
         UserError: an option does not exist or a value is not accepted, or a package is missing.
@@ -26,10 +26,10 @@ def launcher_of(overrides: list[Override], sweep: bool) -> Launcher:
 
 
 def sweeper_of(overrides: list[Override]) -> Sweeper:
-    """The sweeper that a command asks for, with its options.
+    """The sweeper of a command, with its options.
 
     Raises:
-        UserError: as `launcher_of`.
+        UserError: as in `launcher_of`.
     """
     name = sweeper_name(overrides)
     return settings.read(overrides, "sweeper", name, sweeper_class(name))
@@ -39,10 +39,10 @@ def expand(overrides: list[Override], sweep: bool, composer: Composer | None = N
     """The overrides of every job, in Hydra's order.
 
     Args:
-        composer: of the command.
+        composer: the composer of the command.
 
     Raises:
-        UserError: several values are given without -m, or a sweep that the sweeper does not know.
+        UserError: several values are given without -m, or a sweep that the sweeper does not support.
     """
     if not sweep:
         return [single(overrides)]
@@ -57,7 +57,7 @@ def compose_jobs(overrides: list[Override], sweep: bool, composer: Composer | No
     """Composes and checks every job of a command before the first one starts.
 
     Args:
-        composer: what is to remember them.
+        composer: it remembers them.
 
     Raises:
         UserError: an unknown cell, task or option, a wrong type or a value out of bounds.

@@ -1,4 +1,4 @@
-"""What a search found: the best trial of each variant, what mattered, and the command that trains it over several seeds."""
+"""The results of a search: the best trial of each variant, what mattered, and the command that trains it with several seeds."""
 
 import math
 import shlex
@@ -15,7 +15,7 @@ from gatelab.process.console import Console
 from gatelab.runs import NOT_IDENTITY, read_run
 from gatelab.sweeps.search.studies import SearchedVariant
 
-SEEDS = 10  # of the command: with five, not even a paired exact test could find anything
+SEEDS = 10  # seeds of the command: with five, not even a paired exact test could be significant
 TRIALS_FOR_SHARES = 10
 
 
@@ -46,20 +46,20 @@ def print_found(variants: Sequence[SearchedVariant], studies: Sequence[Study], c
         commands.append(_command(variant, chosen))
     console.print(table)
     if commands:
-        console.print("The best of each over several seeds:", highlight=False)
+        console.print("To train the best of each with several seeds:", highlight=False)
     for command in commands:
         console.print(Text(command), soft_wrap=True)
 
 
 def _best(study: Study, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The best of the trials that are complete; of equals the first."""
+    """The best of the complete trials; the first of equal ones."""
     whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     sign = -1 if study.direction.name == "MAXIMIZE" else 1
     return min(whole, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
 
 
 def _counts(trials: Sequence[FrozenTrial]) -> str:
-    """How the trials ended; a failed one that was tried again counts once, as what became of it."""
+    """How the trials ended; a failed trial that was retried counts once, with its last result."""
     again = {trial.user_attrs.get("owner", {}).get("retries") for trial in trials}
     states = [
         "diverged" if trial.user_attrs.get("diverged") else trial.state.name.lower()
@@ -71,7 +71,7 @@ def _counts(trials: Sequence[FrozenTrial]) -> str:
 
 
 def _shares(variant: SearchedVariant, trials: Sequence[FrozenTrial]) -> dict[str, float]:
-    """The share of the variance of every option that all trials have; none where they are too few to say."""
+    """The share of the variance of every option that all trials have; empty if there are too few trials."""
     whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     search = {
         domain.key: domain.text for domain in variant.space.domains if whole and all(domain.key in trial.params for trial in whole)
@@ -80,13 +80,13 @@ def _shares(variant: SearchedVariant, trials: Sequence[FrozenTrial]) -> dict[str
         return {}
     try:
         found = variance_shares([read_run(variant.out / trial.user_attrs["run"]) for trial in whole], search)
-    except UserError:  # runs of another machine are not here
+    except UserError:  # runs of another machine are missing here
         return {}
     return {key: share for key, share in found.items() if math.isfinite(share)}
 
 
 def _command(variant: SearchedVariant, chosen: Mapping[str, str]) -> str:
-    """Trains the best trial of a variant again, as a sweep over seeds."""
+    """The command that trains the best trial of a variant again, as a sweep over seeds."""
     kept = [item for item in variant.overrides if item.split("=")[0].split(".")[0] not in ("seed", "sweep", *NOT_IDENTITY)]
     kept += [item for item in variant.overrides if item.split("=")[0] in ("plugins", "out")]
     return shlex.join(

@@ -1,11 +1,11 @@
-"""A search under way: trials are asked for in turn over the variants, trained in batches by any launcher of Hydra, and told.
+"""A running search: it asks for trials of all variants in turn, trains them in batches with any launcher, and reports the results.
 
-Optuna does all of the searching. A trial becomes the overrides of a run, and the state of that run becomes the trial's:
+Optuna does the searching. A trial becomes the overrides of a run, and the state of that run becomes the state of the trial:
 
     finished -> complete, with the best validation score     failed, stopped or lost -> failed; the same command tries it again
     pruned   -> pruned                                       diverged -> pruned, so that the sampler keeps away from there
 
-Only this process speaks to the storage: runs are watched through their directories, and asked to stop there.
+Only this process uses the storage: it watches runs through their directories, and asks them to stop there.
 """
 
 import contextlib
@@ -37,24 +37,24 @@ from gatelab.sweeps.search.trials import BEAT_SECONDS, Trials, sign
 if TYPE_CHECKING:
     from gatelab.sweeps.sweepers.optuna import Optuna
 
-LOOK_SECONDS = 1.0  # between two looks at the validation scores of the runs in training
+LOOK_SECONDS = 1.0  # between two reads of the validation scores of the runs in training
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Pending:
-    """A trial of this process whose end is not told yet."""
+    """A trial of this process that Optuna does not know the end of yet."""
 
     trial: Trial
     trials: Trials
     variant: SearchedVariant
     job: Job
     overrides: list[str]
-    reported: int = -1  # the step of the last score that Optuna was told
+    reported: int = -1  # the step of the last score that was reported to Optuna
 
     def run(self) -> Run | None:
-        """Its run as it stands; None before it has begun."""
+        """Its run in its present state; None before it has begun."""
         try:
             return read_run(self.job.path)
         except UserError:
@@ -65,12 +65,12 @@ class Search:
     """The search of one command.
 
     Args:
-        options: of the search.
-        variants: what has a study of its own each.
+        options: the options of the search.
+        variants: each has its own study.
         composer: composes its runs.
         on_batch: called with the runs that are about to be trained.
-        passwords: of storages, by the URL without it.
-        dry: it is only looked at: a file that does not exist is not made.
+        passwords: passwords of storages, by the URL without it.
+        dry: only show what would happen: a missing file is not created.
 
     Raises:
         UserError: the storage cannot be used.
@@ -92,14 +92,14 @@ class Search:
         self.studies: list[Study] = [open_study(variant, options, storage) for variant in variants]
         self._trials = [Trials(study, options.n_trials, owner) for study in self.studies]
         self._pending: list[Pending] = []
-        self._lock = threading.RLock()  # between the thread that watches and the one that tells
+        self._lock = threading.RLock()  # between the thread that watches and the one that reports
 
     def trials_left(self) -> int:
-        """How many trials there are still to be, over all variants."""
+        """The number of trials still to train, over all variants."""
         return sum(trials.left() for trials in self._trials)
 
     def lines(self) -> list[str]:
-        """For the terminal, before it begins."""
+        """Lines for the terminal, before it begins."""
         number, trials = len(self.variants), self.options.n_trials
         studies = f"1 study, {trials} trials" if number == 1 else f"{number} studies, one a variant, {trials} trials each"
         told = number * trials - self.trials_left()
@@ -107,7 +107,7 @@ class Search:
         return [f"{studies}{f' ({told} already reported)' if told else ''}: {where}"]
 
     def report(self) -> None:
-        """Prints what was found."""
+        """Prints the results."""
         from gatelab.sweeps.search.results import print_found
 
         print_found(self.variants, self.studies)
@@ -139,7 +139,7 @@ class Search:
         return returned
 
     def _batch(self) -> list[Pending]:
-        """The next trials, one of each variant in turn, until enough for a batch; empty when there are none left."""
+        """The next trials, one of each variant in turn, until a batch is full; empty if none is left."""
         while True:
             for variant, trials in zip(self.variants, self._trials, strict=True):
                 self._take_over(variant, trials)
@@ -158,7 +158,7 @@ class Search:
                         break
             if batch or all(trials.abandoned()[2] for trials in self._trials):
                 return batch
-            time.sleep(LOOK_SECONDS)  # whether another machine is still at work shows only in time
+            time.sleep(LOOK_SECONDS)  # only time shows whether another machine is still working
 
     def _begun(self, trial: Trial, variant: SearchedVariant, trials: Trials) -> Pending:
         """Chooses the options of a trial; a run that was trained before is reported at once, without being trained again."""
@@ -170,7 +170,7 @@ class Search:
         return item
 
     def _told(self, item: Pending) -> bool:
-        """Tells a trial whose run came to its end before."""
+        """Reports a trial whose run has already ended."""
         run = item.run()
         ended = run is not None and (run.outcome == "finished" or run.diverged or (run.state == "pruned" and self._prunes))
         if ended:
@@ -178,7 +178,7 @@ class Search:
         return ended
 
     def _settle(self, wait: bool = True) -> None:
-        """Tells what became of the trials of a batch; one whose run is being trained elsewhere is waited for."""
+        """Reports the trials of a batch; waits for those whose runs are being trained elsewhere."""
         for item in [*self._pending]:
             run = item.run()
             while wait and run is not None and live_state(run) == "running":
@@ -199,7 +199,7 @@ class Search:
             item.trials.study.tell(item.trial, value, state, skip_if_finished=True)
 
     def _take_over(self, variant: SearchedVariant, trials: Trials) -> None:
-        """Settles trials whose process is gone by what their runs came to."""
+        """Settles trials whose process is gone by the results of their runs."""
         for trial in trials.abandoned()[0]:
             path = variant.out / str(trial.user_attrs.get("run"))
             run = None
@@ -217,7 +217,7 @@ class Search:
 
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:
-        """While jobs are launched, a thread tells Optuna their scores, stops those that it prunes, and gives signs of life."""
+        """While jobs are being trained, a thread reports their scores to Optuna, stops pruned ones, and writes heartbeats."""
         end = threading.Event()
         thread = threading.Thread(target=self._watch, args=(end,), daemon=True)
         thread.start()
@@ -237,7 +237,7 @@ class Search:
                         trials.beat(count)
                 for item in [*self._pending]:
                     self._look(item)
-            except Exception as error:  # the runs go on; if it lasts, the main thread says so
+            except Exception as error:  # the runs continue; if the failure lasts, the main thread reports it
                 _log.info("The search's storage or a run could not be read: %s", error)
 
     def _look(self, item: Pending) -> None:
@@ -252,7 +252,7 @@ class Search:
                 ask_to_stop(item.job.path, reason)
 
     def _report(self, item: Pending, run: Run) -> bool:
-        """Tells Optuna the validation scores that are new; whether there were any."""
+        """Reports new validation scores to Optuna; returns whether there were any."""
         steps, values = run.metrics("val").get(keys.score("val", item.variant.metric), ([], []))
         new = [(step, value) for step, value in zip(steps, values, strict=True) if step > item.reported and math.isfinite(value)]
         for step, value in new:
@@ -262,7 +262,7 @@ class Search:
 
 
 def _outcome(run: Run | None, metric: str) -> tuple[TrialState, float | None]:
-    """What a run in its present state is as a trial."""
+    """The state and value of a trial from the state of its run."""
     if run is not None and run.outcome == "finished":
         return TrialState.COMPLETE, float(run.summary()["val"][metric])
     if run is not None and (run.state == "pruned" or run.diverged):

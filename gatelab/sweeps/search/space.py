@@ -1,4 +1,4 @@
-"""The space of a search: which options are searched over, between which values, and under which conditions.
+"""The space of a search: the options that are searched over, their values, and their conditions.
 
 ```yaml
 optimizer: choice(adamw, sgd)
@@ -7,7 +7,7 @@ optimizer.momentum: interval(0.5, 0.99) if optimizer=sgd
 cell.window: int(interval(5, 50)) if cell=attention
 ```
 
-A line is an option and Hydra's grammar for its values; what follows `if` says when the option is searched at all.
+A line has an option and its values in Hydra's grammar; a condition after `if` tells when the option is searched.
 """
 
 import re
@@ -36,9 +36,9 @@ class Domain:
     """One option of a space.
 
     Attributes:
-        key: the option; `text`: its values as they were written; `where`: the file or the command line.
-        values: an interval, or the values it may take, as Hydra writes them.
-        conditions: what must hold for it to be searched: (option, the values it may have), all of them.
+        key: the option; `text`: its values as written; `where`: the file or the command line.
+        values: an interval, or the possible values in Hydra's notation.
+        conditions: all must hold for it to be searched: (option, the values it may have).
     """
 
     key: str
@@ -48,11 +48,11 @@ class Domain:
     conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def holds(self, known: Mapping[str, str]) -> bool:
-        """Whether the conditions hold, given the values of options."""
+        """Whether the conditions hold for these values of options."""
         return all(known.get(key) in accepted for key, accepted in self.conditions)
 
     def suggest(self, trial: "Trial") -> str:
-        """What Optuna chooses for a trial, as the option is written."""
+        """Optuna's choice for a trial, in the notation of the option."""
         if not isinstance(self.values, DrawInterval):
             return self.values[0] if len(self.values) == 1 else str(trial.suggest_categorical(self.key, self.values))
         low, high, log = self.values.low, self.values.high, self.values.log
@@ -61,11 +61,11 @@ class Domain:
         return self.written(trial.suggest_float(self.key, low, high, log=log))
 
     def written(self, value: Any) -> str:
-        """A value that Optuna keeps, as the option is written."""
+        """A value that Optuna stores, in the notation of the option."""
         return self.values.option(value) if isinstance(self.values, DrawInterval) else str(value)
 
     def example(self, index: int) -> str:
-        """One of the values at the ends, in turn: what is accepted there is accepted between them."""
+        """One of the extreme values, in turn: if these are accepted, so are those between."""
         if isinstance(self.values, DrawInterval):
             return self.values.option((self.values.low, self.values.high)[index % 2])
         return self.values[index % len(self.values)]
@@ -73,20 +73,20 @@ class Domain:
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched over, in an order in which every condition is about what stands above it.
+    """The searched options, ordered so that every condition refers to options above it.
 
     Attributes:
-        given: values of options that conditions speak of and that are not searched.
+        given: values of options that are not searched, but appear in conditions.
     """
 
     domains: tuple[Domain, ...]
     given: Mapping[str, str]
 
     def active(self, chosen: Any) -> Iterator[tuple[Domain, str]]:
-        """The options searched in one trial with their values.
+        """The options that one trial searches, with their values.
 
         Args:
-            chosen: from a domain to its value, as it is written; called for those whose conditions hold, in order.
+            chosen: returns the value of a domain, in its notation; called in order, for those whose conditions hold.
         """
         known = dict(self.given)
         for domain in self.domains:
@@ -99,14 +99,14 @@ class Space:
         return [f"{domain.key}={value}" for domain, value in self.active(lambda domain: domain.suggest(trial))]
 
     def written(self, params: Mapping[str, Any]) -> dict[str, str]:
-        """The options of a trial with the parameters that Optuna keeps of it."""
+        """The options of a trial from the parameters that Optuna stores."""
         chosen = self.active(lambda item: item.written(params[item.key] if item.key in params else item.example(0)))
         return {domain.key: value for domain, value in chosen}
 
     def examples(self) -> list[list[str]]:
-        """Overrides that together show whether every option exists and takes the values at its ends.
+        """Overrides that together test whether every option exists and accepts its extreme values.
 
-        Every combination of what is chosen among groups (their options differ), and with each of them every other choice and
+        Every combination of group choices (whose options differ), and with each of them every other choice and
         both ends of every interval.
         """
         groups = [domain for domain in self.domains if "." not in domain.key and not isinstance(domain.values, DrawInterval)]
@@ -128,10 +128,10 @@ def searched(override: Override) -> bool:
 
 
 def read_domains(overrides: list[Override], file: Path | None) -> tuple[Domain, ...]:
-    """The domains of a YAML file, and those of the command line, which take the place of the file's.
+    """The domains of a YAML file and of the command line, which has precedence.
 
     Raises:
-        UserError: the file cannot be read, a line is none, or a condition speaks of an option further below.
+        UserError: the file cannot be read, a line is malformed, or a condition refers to an option further below.
     """
     found = {} if file is None else {key: _domain(key, text, str(file)) for key, text in _lines(file).items()}
     written = {override.get_key_element(): override for override in overrides if searched(override)}
@@ -141,7 +141,7 @@ def read_domains(overrides: list[Override], file: Path | None) -> tuple[Domain, 
         later = {item.key for item in domains[index:]}
         for key, accepted in domain.conditions:
             if key in later:
-                raise UserError(f"{domain.where}: the condition of {domain.key} is about {key}, which must then stand above it.")
+                raise UserError(f"{domain.where}: the condition of {domain.key} is about {key}, which must come before it.")
             about = next((item.values for item in domains if item.key == key and "." in key), None)
             for value in accepted:
                 if isinstance(about, tuple) and value not in about:
@@ -150,7 +150,7 @@ def read_domains(overrides: list[Override], file: Path | None) -> tuple[Domain, 
 
 
 class _Loader(yaml.BaseLoader):
-    """Every value as text; a key that is given twice is refused, of which YAML would keep the last."""
+    """Loads every value as text; refuses a duplicate key, of which YAML would keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         found = super().construct_mapping(node, deep)
@@ -167,7 +167,7 @@ def _lines(file: Path) -> dict[str, str]:
     except OSError as error:
         raise UserError(f"hydra.sweeper.space: {file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"hydra.sweeper.space: {file} is not a text in UTF-8 (byte {error.start}).") from error
+        raise UserError(f"hydra.sweeper.space: {file} is not valid UTF-8 (byte {error.start}).") from error
     except yaml.YAMLError as error:
         raise UserError(f"hydra.sweeper.space: {file} cannot be read as YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(raw, dict) or not all(isinstance(value, str) for value in raw.values()):
@@ -201,7 +201,7 @@ def _read(override: Override, where: str, conditions: tuple[tuple[str, tuple[str
         values = tuple(map(str, override.sweep_string_iterator()))
     elif isinstance(value, (ChoiceSweep, RangeSweep)):
         raise UserError(
-            f"{where}, {key}: '{text}' makes variants, which stand on the command line. To search over it, write choice(a, b)."
+            f"{where}, {key}: '{text}' makes variants, which belong on the command line. To search over it, write choice(a, b)."
         )
     else:
         values = (text,)  # fixed, perhaps under a condition

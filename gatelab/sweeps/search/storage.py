@@ -1,6 +1,6 @@
-"""Where the studies of a search are kept: SQLite, PostgreSQL or a journal file, opened or refused in one sentence.
+"""Opens the storage of the studies of a search (SQLite, PostgreSQL or a journal file), or refuses it in one sentence.
 
-A password in the URL is taken out of the command before anything else reads it: it is in no log, plan or configuration.
+A password in the URL is removed from the command before anything else reads it, so that no log, plan or configuration has it.
 """
 
 import functools
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 OPTION = "hydra.sweeper.storage"
 KINDS = "sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:///FILE"
-# To the last @ in front of the host: a password may hold any other character.
+# Up to the last @ before the host: a password may contain any other character.
 _PASSWORD = re.compile(r"(?P<before>://[^/@:\s]*):(?P<password>[^@\s]*(?:@[^/@\s]*)*?)@(?=[^@/\s]*(?:/|$|['\"\s]))")
-_SECRET = re.compile(r"(?P<key>[?&][^=&\s]*pass[^=&\s]*=)[^&\s'\"]*", re.IGNORECASE)  # of a query, as in ?sslpassword=
-_SECONDS_TO_WAIT = 60.0  # for another process that writes to the same SQLite file
+_SECRET = re.compile(r"(?P<key>[?&][^=&\s]*pass[^=&\s]*=)[^&\s'\"]*", re.IGNORECASE)  # in a query, as in ?sslpassword=
+_SECONDS_TO_WAIT = 60.0  # to wait for another process that writes to the same SQLite file
 
 
 def without_passwords(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments with no password in a storage URL, and the passwords by the URL without it.
+    """The arguments without the password of a storage URL, and the passwords by the URL without it.
 
     Raises:
-        UserError: a password stands in the query of a URL.
+        UserError: the query of a URL contains a password.
     """
     passwords: dict[str, str] = {}
     kept = [_hidden(item, passwords) if item.lstrip("+").startswith(f"{OPTION}=") else item for item in arguments]
@@ -38,7 +38,7 @@ def without_passwords(arguments: Sequence[str]) -> tuple[list[str], dict[str, st
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown."""
+    """A URL without its password."""
     return _SECRET.sub(r"\g<key>***", _PASSWORD.sub(r"\g<before>:***@", url))
 
 
@@ -59,13 +59,13 @@ def _refuse_secrets(url: str) -> None:
 
 
 def open_storage(url: str, passwords: Mapping[str, str], dry: bool = False) -> "BaseStorage":
-    """Opens or makes a storage.
+    """Opens or creates a storage.
 
     Args:
         url: see KINDS. As everywhere, three slashes are followed by a path from here and four by an absolute one. What PostgreSQL
-            needs besides may come from its own places: PGPASSWORD, ~/.pgpass, PGSERVICE.
-        passwords: by the URL without it.
-        dry: a file that does not exist is not made; what stands for it keeps nothing.
+            needs besides may come from its usual sources: PGPASSWORD, ~/.pgpass, PGSERVICE.
+        passwords: passwords by the URL without it.
+        dry: a missing file is not created; a storage in memory replaces it.
 
     Raises:
         UserError: it cannot be used; the sentence holds the reason and no password.
@@ -84,7 +84,7 @@ def open_storage(url: str, passwords: Mapping[str, str], dry: bool = False) -> "
         if url.startswith("journal:///"):
             path = _with_folder(url.removeprefix("journal:///"))
             _check_journal(Path(path))
-            # This lock holds on network file systems, too: it is made by O_EXCL.
+            # This lock also works on network file systems: it uses O_EXCL.
             return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
         address = make_url(url)
         if url in passwords:
@@ -97,7 +97,7 @@ def open_storage(url: str, passwords: Mapping[str, str], dry: bool = False) -> "
                 _with_folder(address.database)
                 connect = {"timeout": _SECONDS_TO_WAIT}
             case "sqlite":
-                raise refusal("it names no file, and a study in memory alone could not be continued")
+                raise refusal("it names no file, and a study in memory could not be resumed")
             case "postgresql":
                 connect = {"connect_timeout": 10}
             case other:
@@ -106,16 +106,16 @@ def open_storage(url: str, passwords: Mapping[str, str], dry: bool = False) -> "
         raise refusal(str(error)) from error
     except UserError:
         raise
-    except (ValueError, LookupError, TypeError) as error:  # of Optuna, which believes what it reads of a journal
+    except (ValueError, LookupError, TypeError) as error:  # raised by Optuna, which does not validate a journal
         raise refusal(f"it is not a journal of Optuna's ({type(error).__name__})") from error
     return _open(address.render_as_string(hide_password=False), connect, refusal)
 
 
 def _check_journal(file: Path) -> None:
-    """Looks at the first line: Optuna takes what it cannot read for a line that is being written, and writes behind it.
+    """Checks the first line: Optuna takes an unreadable line for one that is being written, and appends to the file.
 
     Raises:
-        ValueError: it is not of a journal.
+        ValueError: it is not a record of a journal.
     """
     if file.exists() and file.stat().st_size:
         with file.open("rb") as lines:
@@ -149,7 +149,7 @@ def _open(address: str, connect: dict[str, object], refusal: Callable[[str], Use
             made = re.search("already exists|duplicate key|UNIQUE constraint|locked", text)
             if made is None or attempt == 9:
                 raise refusal(text) from error
-            time.sleep(random.uniform(0.1, 0.5))  # another process makes the tables this moment
+            time.sleep(random.uniform(0.1, 0.5))  # another process is creating the tables
     raise AssertionError
 
 

@@ -1,7 +1,7 @@
 """The studies of a search: one for every variant, with the same budget, sampler, pruner and first draws.
 
-A variant is a combination of what the command line gives as `a,b` or `range(...)`; what it gives as `choice(...)` or
-`interval(...)`, and the file of the space, is searched over within each.
+A variant is a combination of the values that the command line gives as `a,b` or `range(...)`. Values given as `choice(...)` or
+`interval(...)`, and those in the file of the space, are searched over within each variant.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class SearchedVariant:
     """One combination of what is not searched over.
 
     Attributes:
-        overrides: of all its runs; `space`: what is searched over.
+        overrides: the overrides of all its runs; `space`: the options that are searched over.
         cell, task, seed: of its runs, as their directories are named; `metric`, `higher_is_better`: of the validation score.
         out, sweep: as in `Config`; `val_every`, `max_steps`: of the trainer.
         name: of its study: readable, and unique for what is computed and searched.
@@ -69,7 +69,7 @@ def variants(overrides: list[Override], options: "Optuna", composer: Composer) -
     domains = read_domains(overrides, _space_file(options.space))
     if not domains:
         raise UserError(
-            "A search is over interval(...) and choice(...), and none is given. Give one, as in "
+            "A search is over interval(...) and choice(...), but none is given. Give one, as in "
             "optimizer.lr='tag(log, interval(1e-4, 1e-2))', or a file of them: hydra.sweeper.space=optimizer."
         )
     keys = {domain.key for domain in domains}
@@ -106,7 +106,7 @@ def _space_file(space: str | None) -> Path | None:
 
 
 def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain], composer: Composer) -> list[dict[str, str]]:
-    """For every variant the values of those options that conditions speak of and that are not searched over."""
+    """For every variant, the values of options that are not searched over, but appear in conditions."""
     searched_over = {domain.key for domain in domains}
     found: list[dict[str, str]] = [{} for _ in jobs]
     for domain in domains:
@@ -123,7 +123,7 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain], composer: C
                 parent = OmegaConf.select(composed, key.rpartition(".")[0]) if "." in key else composed
                 siblings |= set(map(str, parent)) if OmegaConf.is_dict(parent) else set()
                 value = OmegaConf.select(composed, key)
-                # A group is spoken of by its choice; text is what overrides are made of.
+                # A condition names the choice of a group; overrides are text.
                 values[key] = str(value.get("name") if OmegaConf.is_dict(value) else value)
             if key.rpartition(".")[2] not in siblings:
                 raise UserError(f"{where}. {unknown('option', key.rpartition('.')[2], siblings or set(map(str, composed)))}")
@@ -133,7 +133,7 @@ def _given(jobs: Sequence[Sequence[str]], domains: Sequence[Domain], composer: C
 
 
 def _variant(job: Sequence[str], space: Space, composer: Composer) -> SearchedVariant:
-    """Reads off one composed run what all runs of a variant share."""
+    """The properties that all runs of a variant share, from one composed run."""
     example = space.examples()[0]
     if not example:
         raise UserError(f"Nothing is searched over for {' '.join(job)}: no condition of the space holds there.")
@@ -142,7 +142,7 @@ def _variant(job: Sequence[str], space: Space, composer: Composer) -> SearchedVa
     same = sorted(item for item in job if item.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY)
     what: list[Any] = [same, [[item.key, item.text, item.conditions] for item in space.domains]]
     own = spec.identity
-    if own.plugins or own.data_hashes:  # trials of other equations say nothing about these
+    if own.plugins or own.data_hashes:  # trials with other equations do not count
         what.append([sorted(plugin.digest for plugin in own.plugins.values()), own.data_hashes])
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
     cell, name, seed = config.cell["name"], config.task["name"], config.seed
@@ -163,12 +163,12 @@ def _variant(job: Sequence[str], space: Space, composer: Composer) -> SearchedVa
 
 
 def examples(variants: Iterable[SearchedVariant]) -> list[list[str]]:
-    """Overrides of runs that stand for all that a search may train: if these are accepted, so are the others."""
+    """Overrides of representative runs of a search: if these are accepted, so are the others."""
     return [[*variant.overrides, *example] for variant in variants for example in variant.space.examples()]
 
 
 def search_name(overrides: Iterable[Override]) -> str:
-    """The name of a sweep that was given none: the same for the same search, whatever its budget and its machine."""
+    """The default name of a sweep: the same for the same search, whatever its budget and its machine."""
     own = (override.input_line for override in overrides)
     kept = sorted(str(text) for text in own if str(text).lstrip("+").split("=")[0].split(".")[0] not in (*NOT_IDENTITY, "hydra"))
     space = [str(override.input_line) for override in overrides if override.get_key_element() == "hydra.sweeper.space"]
@@ -176,17 +176,17 @@ def search_name(overrides: Iterable[Override]) -> str:
 
 
 def storage_url(variant: SearchedVariant, options: "Optuna") -> str:
-    """Where the study of a variant is kept."""
+    """The URL of the storage for the study of a variant."""
     return options.storage or f"sqlite:///{variant.out / 'sweeps' / variant.sweep / 'study.db'}"
 
 
 def open_study(variant: SearchedVariant, options: "Optuna", storage: "BaseStorage") -> "Study":
-    """Opens the study of a variant, or makes it."""
+    """Opens or creates the study of a variant."""
     import optuna
 
     from gatelab.sweeps.search.trials import SharedDraws
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the progress bar and the table at the end say it better
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the progress bar and the final table replace these messages
     return optuna.create_study(
         storage=storage,
         sampler=SharedDraws(_sampler(options, variant.space), options.seed),
@@ -208,7 +208,7 @@ def _sampler(options: "Optuna", space: Space) -> "Callable[[int], BaseSampler]":
     def tpe(seed: int) -> "BaseSampler":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            # Jointly over the options that occur together; trials under way count as bad ones, so that a batch spreads out.
+            # Jointly over options that occur together; running trials count as bad ones, so that a batch spreads out.
             return TPESampler(seed=seed, multivariate=True, group=conditional, constant_liar=True)
 
     return tpe

@@ -1,14 +1,14 @@
 """The trials of one Optuna study that several processes may work on: exactly as many as asked for, none trained twice.
 
-A study is all that the processes share. A trial's number is given out once, in order, so that numbers decide which process may
+The processes share only the study. Numbers of trials are assigned once, in order, and decide which process may
 continue:
 
 - Trial k is granted if fewer than n trials with a lower number count; else it is surplus (two processes asked at once), is reported
   as failed at once and does not count.
-- A trial that failed in an earlier command is tried again, with its values, by one new trial that names it; of two that name the
+- A trial that failed in an earlier command is retried, with its values, by one new trial that names it; of two that name the
   same one the lower number is granted.
 - A trial records the process that trains it. If that process is gone, its trials are settled by what their run directories
-  say: by a look at the process table on this host, and from another host when its beat in the study stands still.
+  show. On this host the process table tells; on another host the process counts as gone when its beat in the study stands still.
 """
 
 import time
@@ -26,18 +26,18 @@ from gatelab.process.identity import process_alive, this_process
 from gatelab.sweeps.search.draws import unit_number
 
 BEAT_SECONDS = 10.0
-SILENT_SECONDS = 60.0  # a process on another host whose beat stands still for longer counts as gone
-_CLAIM_SECONDS = 10.0  # between a trial's number and the note of who trains it lie milliseconds, unless that process died there
+SILENT_SECONDS = 60.0  # a process on another host counts as gone if its beat stands still for longer
+_CLAIM_SECONDS = 10.0  # a trial records its process milliseconds after it gets its number, unless the process died in between
 
 
 class SharedDraws(BaseSampler):
-    """A sampler whose draws follow from the seed, the number of the trial, the option and the trials before alone.
+    """A sampler whose draws depend only on the seed, the number of the trial, the option and earlier trials.
 
-    So studies with one seed begin with the same draws, a continued search draws what it would have drawn, and two processes
+    So studies with the same seed begin with the same draws, a resumed search draws what it would have drawn, and two processes
     on one study never draw the same.
 
     Args:
-        make: from a seed to the sampler that does the work.
+        make: makes the underlying sampler from a seed.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
@@ -59,7 +59,7 @@ class SharedDraws(BaseSampler):
 
 
 def sign() -> dict[str, Any]:
-    """This process, as it is noted in its trials."""
+    """The record of this process in its trials."""
     return this_process() | {"token": uuid.uuid4().hex[:12]}
 
 
@@ -68,22 +68,22 @@ class Trials:
 
     Args:
         study: with the sampler that trials are drawn with.
-        n_trials: how many there are to be, over all processes, including those that failed in this command.
-        owner: `sign()` of this process.
+        n_trials: the number of trials over all processes, including those that failed in this command.
+        owner: the `sign()` of this process.
     """
 
     def __init__(self, study: Study, n_trials: int, owner: dict[str, Any]) -> None:
         self.study, self.n_trials, self.owner = study, n_trials, owner
         self._sampler = study.sampler
         self._failed_before = {trial.number for trial in self._all() if trial.state == TrialState.FAIL}
-        self._beats: dict[str, tuple[Any, float]] = {}  # of other processes: the last beat seen, and when it was first seen
+        self._beats: dict[str, tuple[Any, float]] = {}  # the last beat of other processes, and when it was first seen
 
     def left(self) -> int:
-        """How many are still to begin."""
+        """The number of trials still to begin."""
         return max(0, self.n_trials - len(self._counted(self._all())))
 
     def ask(self) -> Trial | None:
-        """The next trial to train, still without values; None when there is none left."""
+        """The next trial to train, still without values; None if none is left."""
         while len(self._counted(self._all())) < self.n_trials:
             failed = next(self._to_retry(), None)
             self.study.sampler = self._sampler if failed is None else _fixed(failed, self._sampler)
@@ -120,9 +120,9 @@ class Trials:
                 yield trial
 
     def abandoned(self) -> tuple[list[FrozenTrial], list[FrozenTrial], bool]:
-        """The running trials of others: those whose process is gone, those that are being trained, and whether that is certain.
+        """The running trials of other processes: those whose process is gone, those in training, and whether that is certain.
 
-        From another host a process is gone when its beat stood still for SILENT_SECONDS of this host's clock; until then it is
+        A process on another host is gone if its beat has stood still for SILENT_SECONDS of this host's clock; until then it is
         not certain, and the caller asks again later.
         """
         gone, alive, certain = [], [], True
@@ -147,12 +147,12 @@ class Trials:
         return gone, alive, certain
 
     def give_up(self, trial: FrozenTrial) -> None:
-        """A trial has failed now that its process is gone; it is tried again by this command."""
+        """Marks a trial as failed because its process is gone; this command retries it."""
         self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         self._failed_before.add(trial.number)
 
     def beat(self, count: int) -> None:
-        """Says that this process is there."""
+        """Writes the beat of this process."""
         self.study.set_user_attr(f"beat {self.owner['token']}", count)
 
     def _all(self) -> list[FrozenTrial]:
@@ -160,7 +160,7 @@ class Trials:
 
 
 def _fixed(trial: FrozenTrial, sampler: BaseSampler) -> BaseSampler:
-    """Draws what a trial had."""
+    """Samples the values of an earlier trial."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return PartialFixedSampler(trial.params, sampler)

@@ -8,6 +8,6 @@ from gatelab.sweeps.contracts import Sweeper
 
 @dataclass(frozen=True)
 class Basic(Sweeper):
-    """As `grid`, but that Hydra composes every run once more before it begins."""
+    """Like `grid`, but Hydra composes every run again before it begins."""
 
     hydras: ClassVar[bool] = True

@@ -9,7 +9,7 @@ from gatelab.sweeps.contracts import Sweeper
 
 @dataclass(frozen=True)
 class Grid(Sweeper):
-    """Hydra's own `basic`, but for what `gatelab train` has checked already."""
+    """Like Hydra's `basic`, without the checks that `gatelab train` has already made."""
 
     params: Any = option(None, "further overrides, by option")  # noqa: RUF009 - Hydra reads it
-    max_batch_size: int | None = option(None, "runs that the launcher is given at once; null: all", minimum=1)
+    max_batch_size: int | None = option(None, "runs that the launcher gets at once; null: all", minimum=1)

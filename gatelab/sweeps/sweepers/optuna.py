@@ -2,8 +2,8 @@
 
 a,b and range(...) make variants, each with a study and n_trials of its own. The same command continues a search, up to n_trials.
 
-It is our own, a translation between Hydra and Optuna and no more, because the published plugin binds Hydra 1.3 to Optuna 2, whose
-databases fail with today's SQLAlchemy, while the one for Optuna 5 needs Hydra 1.4, which is not released.
+It only translates between Hydra and Optuna. The published plugin is not used: the one for Hydra 1.3 needs Optuna 2, whose
+databases fail with current SQLAlchemy, and the one for Optuna 5 needs Hydra 1.4, which is not released.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optuna(Sweeper):
-    """A study of Optuna's for every variant; the search itself is in `gatelab.sweeps.search`."""
+    """One Optuna study for every variant; the search itself is in `gatelab.sweeps.search`."""
 
     searches: ClassVar[bool] = True
     draws: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class Optuna(Sweeper):
     )
 
     def name_of(self, overrides: "Sequence[Override]") -> str:
-        """It follows from what is searched: the same command continues a search."""
+        """It is computed from what is searched: the same command resumes a search."""
         from gatelab.sweeps.search.studies import search_name
 
         return search_name(overrides)

@@ -17,12 +17,12 @@ def wandb_offline(mode: str) -> bool:
 
 
 def wandb_disabled(mode: str) -> bool:
-    """Whether nothing is to be recorded for W&B at all: WANDB_MODE=disabled, where the configuration asks for nothing else."""
+    """Whether W&B is disabled: WANDB_MODE=disabled, and the configuration does not override it."""
     return mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"
 
 
 def wandb_key() -> bool:
-    """Whether there is a key for the server in use: WANDB_API_KEY, or what `wandb login` left."""
+    """Whether there is a key for the server: WANDB_API_KEY, or that of `wandb login`."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

@@ -48,7 +48,7 @@ def plots(run: Run) -> dict[str, Any]:
 
 
 def tables(run: Run) -> dict[str, Any]:
-    """The last probe unit by unit: mean and saturation of every gate, and the timescale."""
+    """The last probe by unit: mean and saturation of every gate, and the timescale."""
     import wandb
 
     arrays = run.last_arrays()

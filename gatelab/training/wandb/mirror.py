@@ -28,10 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class WandbMirror(MetricsLogger):
-    """Lightning's WandbLogger, kept from ending a run: at its first failure it says so once and stays silent.
+    """Lightning's WandbLogger, which cannot end a run: at its first failure it logs a message and stops.
 
-    What belongs to one step is sent as one row when the next step comes: a call costs the training 0.7 ms, however much is in it.
-    A W&B run that cannot be continued (offline) is started again with everything that the run's own files hold from before.
+    All values of a step are sent as one row when the next step comes: a call costs the training 0.7 ms, whatever its size.
+    A W&B run that cannot be resumed (offline) starts again with everything in the run's own files.
 
     Args:
         make: builds the WandbLogger; called at once, so that the W&B run exists from the start.
@@ -44,7 +44,7 @@ class WandbMirror(MetricsLogger):
         self._wandb: WandbLogger | None = None
         self._broken = self._said = False
         self._run, self._media_every = run, media_every
-        self._row: dict[str, Any] = {}  # of the step in it, not sent yet
+        self._row: dict[str, Any] = {}  # values of the current step, not sent yet
         self._begun = False
         self._probed = self._drawn = 0  # steps of the last arrays and of the last media
         self._guard(lambda: setattr(self, "_wandb", make()))
@@ -137,11 +137,11 @@ class WandbMirror(MetricsLogger):
             if self._said:  # its end fails, too
                 return
             self._said = True
-            _log.warning("W&B is left out of this run from here on: %s: %s", type(error).__name__, error)
+            _log.warning("W&B is no longer used for this run: %s: %s", type(error).__name__, error)
 
 
 def build_loggers(spec: Spec, writer: Writer) -> list[MetricsLogger]:
-    """The run's own logger first, then the mirror that the configuration names.
+    """The run's own logger, then the mirror that the configuration names.
 
     Args:
         spec: the run; its id becomes that of the W&B run.
@@ -202,12 +202,12 @@ def _begun(spec: Spec, own: Run, folder: Path, offline: bool) -> WandbLogger:
         notes=config.logger.notes,
         config=own.config,
         reinit="finish_previous",
-        # A server that goes away in mid-run would otherwise hold the run at its end for as long as it is away.
+        # Otherwise a server that becomes unreachable would block the end of the run until it is back.
         settings=wandb.Settings(
             silent=True, console="off", init_timeout=START_SECONDS, finish_timeout=UPLOAD_SECONDS, finish_timeout_raises=True
         ),
     )
-    for path in before:  # of an interrupted process; the new one holds all of it (see WandbMirror)
+    for path in before:  # left by an interrupted process; the new one contains all of it (see WandbMirror)
         shutil.rmtree(path, ignore_errors=True)
     run.define_metric(keys.STEP)
     run.define_metric("*", step_metric=keys.STEP, step_sync=True)

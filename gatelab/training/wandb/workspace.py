@@ -1,6 +1,6 @@
 """A saved W&B workspace and a report that compare variants: curves by cell, saturation, gradient flow, parallel coordinates, table.
 
-Needs the extra `gatelab[workspaces]`. What can be seen in them is what `logger=wandb` sends.
+Needs the extra `gatelab[workspaces]`. They show what `logger=wandb` sends.
 """
 
 import warnings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Report
 
 BY = "cell.name"  # the option that runs are grouped by
-INPUTS = ("optimizer.lr", "model.hidden_size", "model.num_layers")  # of the parallel coordinates, beside the cell
+INPUTS = ("optimizer.lr", "model.hidden_size", "model.num_layers")  # axes of the parallel coordinates, beside the cell
 
 
 def workspace(entity: str, project: str, metrics: Mapping[str, str], gates: Sequence[str], layers: int) -> "ws.Workspace":
@@ -26,7 +26,7 @@ def workspace(entity: str, project: str, metrics: Mapping[str, str], gates: Sequ
         project: W&B project.
         metrics: scores of the tasks, and which of their values is the best: "min" or "max".
         gates: names of gates; where a cell has no such gate its line is missing.
-        layers: of the models.
+        layers: the number of layers of the models.
 
     Raises:
         UserError: the extra is not installed.

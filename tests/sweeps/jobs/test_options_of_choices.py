@@ -29,12 +29,12 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             ["task=adding,copying,digits", "task.length=20"],
             "Unknown option of task 'digits' 'length'. Available: none. "
-            "It is an option of adding, copying: train digits with a command of its own.",
+            "It is an option of adding, copying: train digits with a separate command.",
         ),
         (
             ["cell=lstm,attention,gru", "cell.window=3"],
             "Unknown option of cell 'lstm' 'window'. Available: block_input_bias, forget_bias, input_bias, output_bias. "
-            "It is an option of attention: train lstm with a command of its own.",
+            "It is an option of attention: train lstm with a separate command.",
         ),
         (["cell=gru", "+cell.widow=3"], "Unknown option of cell 'gru' 'widow'. "),
         (["optimizer=adamw,sgd", "optimizer.momentum=0.5"], "Unknown option of optimizer 'adamw' 'momentum'. "),

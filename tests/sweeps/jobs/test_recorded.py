@@ -212,7 +212,7 @@ def test_what_can_execute_programs(argument: str):
 
 @pytest.mark.parametrize("arguments", ["seed=0", [3], None, {"seed": 0}])
 def test_a_damaged_plan(arguments: Any):
-    with pytest.raises(UserError, match=r"^plan\.json is damaged: the arguments of a command are not a list of texts"):
+    with pytest.raises(UserError, match=r"^plan\.json is damaged: the arguments of a command are not a list of strings"):
         check_command({"arguments": arguments}, True, Path("plan.json"))
 
 

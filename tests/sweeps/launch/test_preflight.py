@@ -62,7 +62,7 @@ def test_what_is_there_is_counted_and_the_rest_estimated_from_it(tmp_path):
     }
     assert found.measured == 2
     assert found.seconds == pytest.approx(10 * (0.25 + 1 + 2), rel=0.3)  # of 40 steps, 10 s a run; and the starts
-    assert "6 runs: 2 finished already, 1 resuming from a checkpoint, 1 failed before and tried again, 2 to train." in found.lines()
+    assert "6 runs: 2 already finished, 1 resuming from a checkpoint, 1 failed before and tried again, 2 to train." in found.lines()
     assert "from 2 like them here" in found.lines()[1]
 
 
@@ -154,7 +154,7 @@ def test_what_a_search_ended_is_not_called_finished(tmp_path):
 
 def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "total used free")(10, 10, 1000))
-    with pytest.raises(UserError, match=r"2 runs need about .* has 1.0 kB left"):
+    with pytest.raises(UserError, match=r"2 runs need about .* has only 1.0 kB left"):
         look(jobs_of(tmp_path, "seed=0,1"), Local())
 
 
@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_written_to():
 def test_slurm_is_asked_for_where_there_is_none(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     for launcher in ("slurm", "submitit_slurm"):
-        with pytest.raises(UserError, match=f"hydra/launcher={launcher} needs Slurm, .* no `sbatch`"):
+        with pytest.raises(UserError, match=f"hydra/launcher={launcher} needs Slurm, but `sbatch` is not on"):
             check_machine(launcher)
 
 

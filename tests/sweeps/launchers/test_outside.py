@@ -102,7 +102,7 @@ def test_it_trains_a_sweep_that_can_be_looked_at_and_resumed(installed: type, ga
     (runs[0].path / "status.json").write_text(json.dumps(runs[0].status | {"state": "preempted"}))
     status, _, err = gatelab("resume", "s")
     assert status == 0, err
-    assert "2 runs: 1 finished already" in err
+    assert "2 runs: 1 already finished" in err
     assert {outcome_of(run.path) for run in runs} == {"finished"}
 
 

@@ -61,7 +61,7 @@ def test_distributions() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimizer.lr=0.1,0.2", "draws from intervals, and none is given"),
+        ("optimizer.lr=0.1,0.2", "draws from intervals, but none is given"),
         ("optimizer.lr=interval(2, 1)", "a low and a higher number"),
         ("optimizer.lr=tag(log, interval(0, 1))", "begins above 0"),
         ("optimizer.lr=tag(logg, interval(1, 2))", "Did you mean 'log'"),

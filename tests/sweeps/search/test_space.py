@@ -122,7 +122,7 @@ def test_the_space_that_comes_with_gatelab_is_accepted_for_every_optimiser():
         ("optimizer.lr: interval(1, 2) if optimizer=sgdd", "Did you mean 'sgd'"),
         ("optimizer.lr: interval(1, 2) if optimiser=sgd", "Did you mean 'optimizer'"),
         ("optimizer.lr: interval(1, 2) if model.hiden_size=3", "Did you mean 'hidden_size'"),
-        ("optimizer.lr: interval(1, 2) if trainer.clip_norm=1\ntrainer.clip_norm: choice(1, 2)", "stand above it"),
+        ("optimizer.lr: interval(1, 2) if trainer.clip_norm=1\ntrainer.clip_norm: choice(1, 2)", "come before it"),
         ("optimizer: choice(sgd, adamw)\noptimizer.lr: interval(1, 2) if optimizer.nesterov=true", "depends on what is chosen"),
         ("schedule.name: choice(linear, cosine)\noptimizer.lr: interval(1, 2) if schedule.name=liner", "Did you mean 'linear'"),
         ("optimizer: choice(sgd, adam)", "Did you mean 'adamw'"),

@@ -1,7 +1,7 @@
-"""Every launcher and sweeper of gatelab's registries, as Hydra knows them.
+"""Makes every launcher and sweeper of gatelab's registries known to Hydra.
 
-Hydra takes plugins from the namespace `hydra_plugins` alone: `gatelab.sweeps.jobs.choices` puts the folder above on the path, and
-gives Hydra a class of this module for each name: `Launcher_local`, `Sweeper_grid`. They are made when they are asked for.
+Hydra takes plugins only from the namespace `hydra_plugins`: `gatelab.sweeps.jobs.choices` puts the parent folder on the path, and
+gives Hydra a class of this module for each name: `Launcher_local`, `Sweeper_grid`. They are made on request.
 """
 
 import functools
@@ -19,7 +19,7 @@ from gatelab.sweeps.jobs.hydra_internals import basic_sweeper
 
 
 class RegisteredLauncher(Launcher):
-    """A launcher of gatelab's.
+    """A launcher of gatelab.
 
     Args:
         options: as Hydra composed and resolved them.
@@ -41,10 +41,10 @@ class RegisteredLauncher(Launcher):
 
 
 class RegisteredSweeper(basic_sweeper()):  # type: ignore[misc]
-    """A sweeper of gatelab's; `gatelab train` has composed and checked its jobs, or prepared its search, already.
+    """A sweeper of gatelab; `gatelab train` has already composed and checked its jobs, or prepared its search.
 
     Args:
-        params, max_batch_size: as of Hydra's `basic`.
+        params, max_batch_size: as in Hydra's `basic`.
         options: the others, as Hydra composed and resolved them.
     """
 
