@@ -9,7 +9,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class AttentionLSTM(LSTM):
-    """LSTM that reads earlier states back, weighted by attention, in place of the last one; the LSTMN.
+    """LSTM that reads earlier states back, weighted by attention; the LSTMN.
 
     ```
     e_j = v . tanh(K h_j + Q x + P h~(t-1))     j = t-window ... t-1      (score=additive)

@@ -10,7 +10,7 @@ from gatelab.cells import OdysseyCell, bias_option
 
 @dataclass(frozen=True)
 class CIFG(OdysseyCell):
-    """LSTM that writes exactly what it forgets: the input gate is the complement of the forget gate.
+    """LSTM that writes as much as it forgets; its input gate is 1 - f.
 
     ```
     f = sigmoid(W_f x + R_f h + b_f)        i = 1 - f

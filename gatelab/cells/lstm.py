@@ -11,7 +11,7 @@ from gatelab.cells import Cell, bias_option
 
 @dataclass(frozen=True)
 class LSTM(Cell):
-    """Long short-term memory: gates decide what its cell state takes in, keeps and shows; the LSTM of `torch.nn.LSTM`.
+    """Long short-term memory: gates decide what it takes in, keeps and shows; the LSTM of `torch.nn.LSTM`.
 
     ```
     i = sigmoid(W_i x + R_i h + b_i)    input gate

@@ -10,7 +10,7 @@ from gatelab.cells import Cell, bias_option
 
 @dataclass(frozen=True)
 class Peephole(Cell):
-    """LSTM whose gates also see the cell state, each unit through weights of its own; "V", the vanilla LSTM of Greff et al.
+    """LSTM whose gates also see the cell state of their own unit; "V", the vanilla LSTM of Greff et al.
 
     ```
     i = sigmoid(W_i x + R_i h + p_i . c(t-1) + b_i)

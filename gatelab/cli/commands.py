@@ -97,6 +97,9 @@ def _compare(parser: Parser) -> None:
     _baseline(parser)
     _solved(parser)
     _format(parser, "csv", "json", "markdown")
+    parser.add_argument(
+        "--brief", action="store_true", help="what fits on a screen: the first columns, what they show, and what each cell is"
+    )
     parser.more = _statistics
 
 

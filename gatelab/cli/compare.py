@@ -5,7 +5,7 @@ import argparse
 from gatelab.analysis.comparison.export import render
 from gatelab.analysis.comparison.sparklines import validation_curves
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.comparison.terminal import print_skipped, print_table
+from gatelab.analysis.comparison.terminal import print_brief, print_skipped, print_table
 from gatelab.cli.arguments import run_folders, say_changed
 from gatelab.process.console import Console
 from gatelab.process.output import say
@@ -20,6 +20,9 @@ def run(options: argparse.Namespace) -> int:
     say_changed(runs)
     if result.pruned:
         say(f"{result.pruned} runs that a search ended early (pruned) are left out.", stderr=True)
+    if options.brief:
+        print_brief(result.rows, Console(), options.baseline)
+        return 0
     curves = validation_curves(result.rows) if options.format in ("table", "markdown") else None
     if options.format == "table":
         print_table(result.rows, Console(), options.baseline, curves)

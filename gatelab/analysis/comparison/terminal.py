@@ -1,5 +1,6 @@
 """A comparison in the terminal, whatever its width."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
@@ -7,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gatelab.analysis.comparison.conclusions import conclusions
+from gatelab.analysis.comparison.introductions import introductions
 from gatelab.analysis.comparison.numbers import NOTHING
 from gatelab.analysis.comparison.sections import Section, caption, overall_section, sections
 from gatelab.analysis.comparison.table import Row
@@ -44,9 +46,32 @@ def print_table(rows: Iterable[Row], console: Console, baseline: str | None = No
         console.print("Differences are tested against the cell given by --baseline.", style="dim", highlight=False)
 
 
-def _print_section(section: Section, console: Console) -> None:
+def print_brief(rows: Iterable[Row], console: Console, baseline: str | None = None) -> None:
+    """Prints what fits on a screen: half a sentence on each cell, and for each task the first columns and what they show.
+
+    Args:
+        rows, console, baseline: as for `print_table`.
+    """
+    rows = list(rows)
+    if not rows:
+        console.print("There are no runs to compare.")
+        return
+    cells = Table.grid(padding=(0, 2, 0, 0))
+    for cell, words in introductions(rows).items():
+        cells.add_row(Text(cell, style="bold"), Text(words))
+    console.print(cells)
+    for section, conclusion in zip(sections(rows), conclusions(rows, baseline), strict=True):
+        console.print()
+        _print_section(section, console, tables=1)
+        if conclusion.sentences:
+            console.print(Text(" ".join(conclusion.sentences)))
+    console.print(Text("\nWithout --brief, gatelab compare prints all columns and what they mean."), style="dim")
+
+
+def _print_section(section: Section, console: Console, tables: int | None = None) -> None:
+    """Prints a section; of one that is too wide only so many tables, if that is given."""
     console.print(Text.assemble((section.title, "bold"), f"  {section.subtitle}"))
-    for table in _tables(section, console.width):
+    for table in itertools.islice(_tables(section, console.width), tables):
         console.print(table, crop=False)
 
 

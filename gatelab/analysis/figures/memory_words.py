@@ -78,7 +78,8 @@ def longest_unit(problem: Problem) -> str:
     if lead is None:
         return ""
     steps = f"{_number(lead.first.middle)} steps{_through(lead.first.variant)}"
-    return f"The longest unit of {lead.first.name} keeps its state for {steps}, longer than that of {_with(lead.behind)}."
+    behind = listed([f"{item.name} ({_number(item.middle)})" for item in lead.behind])
+    return f"The longest unit of {lead.first.name} keeps its state for {steps}, longer than that of {behind}."
 
 
 def left_over_the_lag(problem: Problem) -> str:
@@ -88,16 +89,18 @@ def left_over_the_lag(problem: Problem) -> str:
         return ""
     found = _by_layer(problem, lambda recorded, layer: of.retained(recorded, layer, lag))
     if len(found) == 1 and not _others(problem):
-        return f"Over the {lag:.3g} steps that the task asks for, {found[0].name} keeps {found[0].middle:.1%} of its state."
+        return f"Over the {lag:.3g} steps that the task asks for, {found[0].name} keeps {_share(found[0].middle)} of its state."
     lead = _lead(found)
     if lead is None or lead.first.middle - max(item.middle for item in lead.behind) < RELEVANT:
         return ""
-    kept = f"Over the {lag:.3g} steps that the task asks for, {lead.first.name} keeps {lead.first.middle:.0%} of its state"
-    return f"{kept}, more than {listed([f'{item.name} ({item.middle:.0%})' for item in lead.behind])}."
+    kept = f"Over the {lag:.3g} steps that the task asks for, {lead.first.name} keeps {_share(lead.first.middle)} of its state"
+    return f"{kept}, more than {listed([f'{item.name} ({_share(item.middle)})' for item in lead.behind])}."
 
 
 def tape(problem: Problem) -> str:
-    """Which cells have another memory than their state."""
+    """Which cells have another memory than their state, beside a sentence on the state."""
+    if not (longest_unit(problem) or left_over_the_lag(problem)):
+        return ""
     said = []
     for variant in _learnt(problem):
         if variant.row.about.tape and variant.row.about.window != 1:
@@ -123,14 +126,14 @@ def gradient(problem: Problem) -> str:
         only = found[0]
         if only.middle > reach:
             return f"The gradient of a loss at the end does not halve within the {_number(reach)} steps before it in {only.name}."
-        return f"The gradient of a loss at the end halves within {_number(only.middle)} steps in {only.name}."
+        return f"The gradient of a loss at the end takes {_steps(only.middle)} steps to halve in {only.name}."
     lead = _lead([item for item in found if min(item.seeds) > 0], logarithm=True)
     if lead is None:
         return ""
     first = lead.first.middle
-    steps = f"more than {_number(reach)}" if first > reach else _number(first)
-    ahead = f"The gradient of a loss at the end halves within {steps} steps in {lead.first.name}"
-    return f"{ahead}, later than in {_with(lead.behind)}."
+    steps = f"more than {_number(reach)}" if first > reach else _steps(first)
+    behind = listed([f"{item.name} ({_steps(item.middle)})" for item in lead.behind])
+    return f"The gradient of a loss at the end takes {steps} steps to halve in {lead.first.name}, longer than in {behind}."
 
 
 def events(problem: Problem) -> str:
@@ -218,12 +221,17 @@ def _excludes_zero(interval: Interval) -> bool:
     return low is not None and high is not None and low < high and (low > 0 or high < 0)
 
 
-def _with(items: Sequence[_Measured]) -> str:
-    return listed([f"{item.name} ({_number(item.middle)})" for item in items])
-
-
 def _through(variant: DrawnVariant) -> str:
     return f", through its {variant.row.about.gate} gate" if variant.row.about.gate else ""
+
+
+def _steps(value: float) -> str:
+    """Of an interpolated lag: below one step its digits say nothing."""
+    return "under 1" if value < 1 else _number(value)
+
+
+def _share(value: float) -> str:
+    return "under 1%" if value < 0.01 else f"{value:.0%}"
 
 
 def _number(value: float) -> str:

@@ -84,18 +84,22 @@ SAID: dict[str, list[tuple[Callable[[Make], object], str]]] = {
     ],
     "left over the lag": [
         (two_that_differ, "Over the 4 steps that the task asks for, gru keeps 81% of its state, more than lstm (41%)."),
-        (lambda make: three(make, "lstm", 0.8), "Over the 4 steps that the task asks for, lstm keeps 41.0% of its state."),
+        (lambda make: three(make, "lstm", 0.8), "Over the 4 steps that the task asks for, lstm keeps 41% of its state."),
     ],
     "tape": [
         (a_tape, "attention also reads its states of the last 16 steps back: a memory that no timescale of a gate measures."),
         (lambda make: a_tape(make, window=None), "attention also reads its states of all earlier steps back"),
     ],
     "gradient": [
-        (lambda make: make("lstm", score=SOLVED), "The gradient of a loss at the end halves within 2 steps in lstm."),
+        (lambda make: make("lstm", score=SOLVED), "The gradient of a loss at the end takes 2 steps to halve in lstm."),
         (lambda make: halving(make, "lstm", 99), "does not halve within the 9 steps before it in lstm."),
         (
             lambda make: (halving(make, "lstm", 1.5, 1.6, 1.7), halving(make, "gru", 5, 5.5, 6)),
-            "The gradient of a loss at the end halves within 5.5 steps in gru, later than in lstm (1.6).",
+            "The gradient of a loss at the end takes 5.5 steps to halve in gru, longer than in lstm (1.6).",
+        ),
+        (
+            lambda make: (halving(make, "lstm", 0.5, 0.6, 0.7), halving(make, "gru", 99, 99, 99)),
+            "The gradient of a loss at the end takes more than 9 steps to halve in gru, longer than in lstm (under 1).",
         ),
     ],
     "events": [
@@ -123,6 +127,7 @@ SILENT: dict[str, list[Callable[[Make], object]]] = {
         lambda make: a_tape(make, CHANCE),
         lambda make: a_tape(make, window=1),  # only the state itself
         lambda make: make("lstm", score=SOLVED),
+        lambda make: (make("gru", score=SOLVED), a_tape(make)),  # without a sentence on the state it would stand alone
     ],
     "gradient": [
         lambda make: make("lstm", score=CHANCE),
