@@ -45,6 +45,7 @@ def test_a_finished_run_holds_everything(small):
     assert summary["parameters"] == sum(value.numel() for value in weights(run, "best").values())
     assert summary["chance"] == pytest.approx(1 / 6)
     assert (summary["scale"], summary["shape"], summary["test_size"]) == ("log", "any", 1024)
+    assert summary["sequence_length"] == run.config["task"]["length"]
     assert math.isfinite(summary["test"]["mse"])
     metrics = run.metrics()
     assert metrics["val/mse"][0] == [10, 20]
