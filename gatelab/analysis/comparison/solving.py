@@ -40,13 +40,14 @@ class Solving:
 
     @property
     def times(self) -> Times:
-        """What tests compare."""
-        return Times(self.read.times, self.read.solved)
+        """What tests compare: what has happened within the shortest budget, which all runs had."""
+        pairs = list(zip(self.read.times, self.read.solved, strict=True))
+        return Times([min(time, self.until) for time, _ in pairs], [solved and time <= self.until for time, solved in pairs])
 
     @property
     def curve(self) -> Survival:
-        """The share solved against time."""
-        return kaplan_meier(self.times)
+        """The share solved against time, to the end of the variant's own budget."""
+        return kaplan_meier(Times(self.read.times, self.read.solved))
 
 
 def solving(family: Sequence[TimesToSolve | None]) -> list[Solving | None]:

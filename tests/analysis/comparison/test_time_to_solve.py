@@ -67,6 +67,15 @@ def test_the_area_ends_with_the_shortest_budget(make_run, tmp_path: Path):
     assert (lstm.until, gru.until, lstm.read.budget, gru.read.budget) == (200, 200, 200, 300)
 
 
+def test_what_happens_behind_the_shortest_budget_is_drawn_and_not_compared(make_run, tmp_path: Path):
+    make_run("lstm", "copying", score=0.5)
+    path = make_run("gru", "copying", score=0.5, **{"trainer.max_steps": 300}) / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"step": 250, "val/accuracy": 1.0}\n')
+    gru = solving_of(only(compared(tmp_path).rows, cell="gru"))
+    assert gru.times == ([200], [False])
+    assert (gru.curve.times[-1], gru.curve.share[-1], gru.count) == (250, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("task", "level", "message"),
     [
