@@ -150,7 +150,9 @@ class Trainer(Options):
     max_steps: int = option(1000, "optimiser steps", minimum=1)
     batch_size: int = option(32, "B, sequences a step", minimum=1)
     val_every: int = option(50, "optimiser steps between two validations", minimum=1)
-    patience: int | None = option(10, "validations without improvement before the run ends; null: never", minimum=1)
+    patience: int | None = option(
+        10, "validations without improvement before the run ends, not counted on the task's plateau; null: never", minimum=1
+    )
     clip_norm: float | None = option(1.0, "global gradient norm to clip at; null: no clipping", above=0.0)
     precision: str = option("f32", "number format", choices=("f32", "f64", "bf16", "f16"))
     log_every: int = option(10, "optimiser steps between two lines of training metrics", minimum=1)

@@ -65,6 +65,9 @@ def _check_declarations(watched: Watched) -> None:
     for member in FLAGS:
         if not isinstance(value := watched.value(member), bool):
             raise watched.error(f"`{member}` is {value!r}, but it must be True or False", member)
+    plateau = watched.value("plateau")
+    if not isinstance(plateau, Integral) or isinstance(plateau, bool) or int(plateau) < 0:
+        raise watched.error(f"`plateau` is {plateau!r}, but it must be an int of at least 0: optimiser steps", "plateau")
     sizes = {member: watched.value(member) for member in ("input_size", "output_size", "vocabulary")}
     for member, value in sizes.items():
         if member == "vocabulary" and value is None:

@@ -31,6 +31,7 @@ VALUES = (
     "higher_is_better",
     "scale",
     "shape",
+    "plateau",
     "carried",
     "repeats",
 )

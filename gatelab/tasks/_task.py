@@ -60,6 +60,8 @@ class Task(Options, ABC):
         shape: how the scores of runs that differ only in their seed scatter. "single": around one value, so that the mean and
             Student's t describe them. "any": nothing is assumed. If a run either solves a task or does not, its scores lie in
             two clusters, their mean describes no run, and `gatelab compare` counts which runs solve it and when.
+        plateau: optimiser steps for which training may stay at chance before it learns; `trainer.patience` does not end a run
+            within them. 0 for a task whose score improves from the beginning.
         carried: row r of a batch continues where row r of the batch before ended: the state of the model is carried over, without
             its gradient. An evaluation begins with the initial state.
         repeats: why sequences occur more than once, even in several splits; empty if they do not.
@@ -86,6 +88,11 @@ class Task(Options, ABC):
     def lag(self) -> float | None:
         """Steps over which the task asks to keep something, on average; None if there is no such number."""
         return None
+
+    @property
+    def plateau(self) -> int:
+        """Optimiser steps for which training may stay at chance."""
+        return 0
 
     @property
     @abstractmethod

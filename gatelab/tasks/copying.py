@@ -64,6 +64,10 @@ class Copying(Task):
     )
 
     @property
+    def plateau(self) -> int:
+        return 100 * self.length  # seen: 55 T at T = 50 with the defaults, until the score is a tenth better than chance
+
+    @property
     def vocabulary(self) -> int | None:
         return _LETTERS + 2 if self.layout == "tallec" else None
 

@@ -45,6 +45,10 @@ class EmbeddedReber(Reber):
     solved_derivation = "our choice: one error in twenty"
 
     @property
+    def plateau(self) -> int:
+        return 1000  # seen: 150 steps with the defaults; smaller batches and plain gradient descent take longer
+
+    @property
     def chance(self) -> float:
         return 0.5
 

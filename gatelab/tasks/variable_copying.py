@@ -46,6 +46,10 @@ class VariableCopying(Task):
     solved_derivation = "our choice: 10% of chance, 0.21 nats a letter"
 
     @property
+    def plateau(self) -> int:
+        return 100 * self.length  # seen: more than 60 T at T = 50 with the defaults
+
+    @property
     def vocabulary(self) -> int | None:
         return _SIGNAL + 1
 

@@ -12,7 +12,8 @@ from gatelab.diagnostics import keys
 from gatelab.training.attempt import Attempt
 from gatelab.training.callbacks import LastValidation, RandomState, TimeLimit, TrainingMetrics
 from gatelab.training.checkpoints import LastCheckpoint, WholeCheckpoints
-from gatelab.training.lightning_overhead import LeanEarlyStopping, LeanModelCheckpoint, StepLoop
+from gatelab.training.lightning_overhead import LeanModelCheckpoint, StepLoop
+from gatelab.training.patience import Patience
 from gatelab.training.probes import GradientProbe, InsideProbe
 from gatelab.training.pruning import PruneOnRequest
 
@@ -29,7 +30,7 @@ def build_trainer(attempt: Attempt) -> tuple[Trainer, LeanModelCheckpoint, Train
     last = LastCheckpoint(folder, machine.checkpoint_steps, machine.checkpoint_seconds, attempt.team)
     callbacks = [*_callbacks(attempt, meter), best, last]
     if settings.patience is not None:
-        callbacks.append(LeanEarlyStopping(monitor, patience=settings.patience, mode=mode))
+        callbacks.append(Patience(monitor, settings.patience, task))
     trainer = Trainer(
         max_steps=settings.max_steps,
         val_check_interval=settings.val_every,

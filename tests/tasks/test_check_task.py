@@ -257,6 +257,7 @@ BROKEN: dict[str, tuple[Task, str]] = {
         r"`solved` is 1, but on the scale 'logit' it must be between 0 and 1",
     ),
     "lag is 0": (changed(lag=0), r"`lag` is 0, but it must be a number of steps greater than 0, or None"),
+    "a plateau that is a share": (changed(plateau=0.5), r"`plateau` is 0\.5, but it must be an int of at least 0: optimiser steps"),
     "metric is empty": (changed(metric=""), r"`metric` is '', but it must be a string"),
     "derivation is a number": (changed(chance_derivation=3), r"`chance_derivation` is 3, but it must be a string"),
     "direction is a string": (changed(higher_is_better="yes"), r"`higher_is_better` is 'yes', but it must be True or False"),

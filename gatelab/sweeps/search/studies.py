@@ -42,7 +42,7 @@ class SearchedVariant:
     Attributes:
         overrides: the overrides of all its runs; `space`: the options that are searched over.
         cell, task, seed: of its runs, as their directories are named; `metric`, `higher_is_better`: of the validation score.
-        out, sweep: as in `Config`; `val_every`, `max_steps`: of the trainer.
+        out, sweep: as in `Config`; `val_every`, `max_steps`: of the trainer; `plateau`: of the task, in which no trial is pruned.
         name: of its study: readable, and unique for what is computed and searched.
     """
 
@@ -57,6 +57,7 @@ class SearchedVariant:
     sweep: str
     val_every: int
     max_steps: int
+    plateau: int
     name: str
 
 
@@ -158,6 +159,7 @@ def _variant(job: Sequence[str], space: Space, composer: Composer) -> SearchedVa
         sweep=str(config.sweep),
         val_every=config.trainer.val_every,
         max_steps=config.trainer.max_steps,
+        plateau=spec.task.plateau,
         name=f"{config.sweep}/{cell}-{name}-s{seed}-{digest}",
     )
 
@@ -219,8 +221,9 @@ def _pruner(options: "Optuna", variant: SearchedVariant) -> "BasePruner":
 
     match options.pruner:
         case "median":
-            return MedianPruner()
+            return MedianPruner(n_warmup_steps=variant.plateau)
         case "hyperband":
-            return HyperbandPruner(min_resource=variant.val_every, max_resource=variant.max_steps)
+            least = min(max(variant.val_every, variant.plateau), variant.max_steps)
+            return HyperbandPruner(min_resource=least, max_resource=variant.max_steps)
         case _:
             return NopPruner()
