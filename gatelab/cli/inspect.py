@@ -1,17 +1,20 @@
 """`gatelab inspect`: a trained model from the inside, printed and added to its run directory."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from gatelab.cli.arguments import run_folders
-from gatelab.diagnostics import keys
+from gatelab.diagnostics import decay, keys
 from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.runs import Run, find_runs
 from gatelab.training.inspection import inspect
+
+NOTHING = "–"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,29 +69,45 @@ def _gates(found: dict[str, Any], layers: list[str]) -> Table:
 
 def _memory(found: dict[str, Any], layers: list[str]) -> Table:
     """One column a layer: how long it keeps, and how far its gradients reach."""
+
+    def scalar(key: str) -> str:
+        return _or_dash(found["scalars"].get(key))
+
     rows = {
-        "timescale, 10% quantile (steps)": lambda layer: keys.timescale(layer, "q10"),
-        "timescale, median (steps)": lambda layer: keys.timescale(layer, "q50"),
-        "timescale, 90% quantile (steps)": lambda layer: keys.timescale(layer, "q90"),
-        "timescale, longest of a unit (steps)": lambda layer: keys.timescale(layer, "max"),
-        "half-life of the gradient (steps)": lambda layer: keys.flow(layer, "state", "half_life", end=True),
-        "R2 of an exponential fitted to it": lambda layer: keys.flow(layer, "state", "r2", end=True),
-        "Omega": lambda layer: keys.flow(layer, "state", "omega", end=True),
-        "largest Lyapunov exponent (nats/step)": lambda layer: keys.lyapunov(layer, "largest"),
-        "  its range over start directions": lambda layer: keys.lyapunov(layer, "largest_over_starts"),
-        "  its standard deviation over sequences": lambda layer: keys.lyapunov(layer, "largest_over_sequences"),
-        "largest singular value of a step": lambda layer: keys.jacobian(layer, "largest"),
-        "smallest": lambda layer: keys.jacobian(layer, "smallest"),
+        "timescale, 10% quantile (steps)": lambda layer: scalar(keys.timescale(layer, "q10")),
+        "timescale, median (steps)": lambda layer: scalar(keys.timescale(layer, "q50")),
+        "timescale, 90% quantile (steps)": lambda layer: scalar(keys.timescale(layer, "q90")),
+        "timescale, longest of a unit (steps)": lambda layer: scalar(keys.timescale(layer, "max")),
+        "half-life of the gradient (steps)": lambda layer: _half_lives(found, layer)[0],
+        "  of an exponential fitted to it": lambda layer: _half_lives(found, layer)[1],
+        "Omega": lambda layer: scalar(keys.flow(layer, "state", "omega", end=True)),
+        "largest Lyapunov exponent (nats/step)": lambda layer: scalar(keys.lyapunov(layer, "largest")),
+        "  its range over start directions": lambda layer: scalar(keys.lyapunov(layer, "largest_over_starts")),
+        "  its standard deviation over sequences": lambda layer: scalar(keys.lyapunov(layer, "largest_over_sequences")),
+        "largest singular value of a step": lambda layer: scalar(keys.jacobian(layer, "largest")),
+        "smallest": lambda layer: scalar(keys.jacobian(layer, "smallest")),
     }
     table = Table("layer", box=None, header_style="bold", pad_edge=False)
     for layer in layers:
         table.add_column(layer, justify="right")
-    for heading, key in rows.items():
-        values = [found["scalars"].get(key(layer)) for layer in layers]
-        if any(value is not None for value in values):
-            table.add_row(heading, *map(_or_dash, values))
+    for heading, text_of in rows.items():
+        values = [text_of(layer) for layer in layers]
+        if any(value != NOTHING for value in values):
+            table.add_row(heading, *values)
     return table
 
 
+def _half_lives(found: dict[str, Any], layer: str) -> tuple[str, str]:
+    """How fast the gradient of a loss at the end decays: as measured, and by the exponential that describes it, with its R2."""
+    half_life, slope, r2 = (
+        found["scalars"].get(keys.flow(layer, "state", what, end=True)) for what in ("half_life", "slope", "r2")
+    )
+    lags = found["arrays"].get(keys.flow(layer, "state", "lags", end=True))
+    measured = f"over {lags[-1]:.0f}" if lags and half_life == math.inf else _or_dash(half_life)
+    if slope is None or r2 is None or r2 < decay.GOOD_FIT:
+        return measured, NOTHING
+    return measured, f"{decay.Fit(slope, r2).half_life:.3g} (R2 {r2:.2f})"
+
+
 def _or_dash(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    return NOTHING if value is None else f"{value:.3g}"

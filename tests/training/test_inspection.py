@@ -97,6 +97,8 @@ def test_exponents_are_printed_with_their_spread(small, capsys):
     assert found["scalars"]["lyapunov/0/largest_over_starts"] < 1e-3
     assert main(["inspect", str(run.path), "--split", "val", "--sequences", "4"]) == 0
     page = capsys.readouterr().out
+    assert "half-life of the gradient (steps)" in page
+    assert ("of an exponential fitted to it" in page) == (found["scalars"]["flow_end/0/state/r2"] >= 0.9)
     for word in ("largest Lyapunov exponent", "its range over start directions", "its standard deviation over sequences"):
         assert word in page
 

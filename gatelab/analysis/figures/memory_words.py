@@ -226,7 +226,7 @@ def _through(variant: DrawnVariant) -> str:
 
 
 def _steps(value: float) -> str:
-    """Of an interpolated lag: below one step its digits say nothing."""
+    """An interpolated lag; below one step its digits say nothing."""
     return "under 1" if value < 1 else _number(value)
 
 
