@@ -2,14 +2,16 @@
 
 usage: python scripts/english.py [PATH ...]    (default: everything but what NOT_YET lists; exit status 1 if something is found)
 
-It reads strings and docstrings of Python files, and the text of .md, .yaml and .yml files. The patterns are few and sharp: rewrite
-what they find.
+It reads strings, docstrings and comments of Python files, and the text of .md, .yaml and .yml files. The patterns are few and
+sharp: rewrite what they find.
 """
 
 import ast
+import io
 import os
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ PLAIN = {
     r"go(?:es|ing|ne)? on|went on": "continue, resume",
     r"anew": "again",
     r"nobody|somebody|whoever": "no user, a user, the process that ...; or the passive",
-    # "There is no X" is plain, and so is "no longer".
+    # "There is no X" is plain where X follows, and so is "no longer".
     r"(?<!there )(?:is|are) no (?!longer|more|less|such)[a-z]+": "is not a ...",
     r"(?:it is|is) said(?: which| so)?|is told|are told": "the message names ...; reports",
     r"as it comes": "unchanged, by default",
@@ -30,6 +32,9 @@ PLAIN = {
     r"is of an? (?:earlier|older|other)": "was written by ..., belongs to ...",
     r"for want of": "because ... is missing",
     r"is too much": "name the accepted arguments",
+    r"there (?:is|are) no such": "... does not exist",
+    r"there (?:is|are) no(?: [a-z]+|ne) any ?more": "... is gone, no longer exists",
+    r"where there (?:is|are) none": "without one",
 }
 _BEGINNING = r"(?:^|(?<=[.!?:#] ))Of [a-z]+"  # of a sentence, which then seldom has a verb
 PATTERN = re.compile("|".join([rf"(?i:\b(?:{'|'.join(PLAIN)})\b)", _BEGINNING]))
@@ -45,6 +50,9 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
             if not code or line.lstrip().startswith("#") or "  # " in line:
                 yield number, line
         return
+    for token in tokenize.generate_tokens(io.StringIO(content).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ")
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             for offset, line in enumerate(node.value.splitlines()):

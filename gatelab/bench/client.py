@@ -56,7 +56,7 @@ class Client:
         """The answer to a request (the methods of `gatelab.bench.worker.Worker`).
 
         Raises:
-            DiedError: there is no answer any more.
+            DiedError: the process has ended.
             WorkerError: the answer is that it cannot be done.
         """
         assert self._process.stdin is not None and self._process.stdout is not None  # both are pipes

@@ -9,7 +9,7 @@ from gatelab.errors import UserError
 from gatelab.runs.files import write_json
 
 PATH = Path(__file__).with_name("measured.json")
-AGAIN = "gatelab bench --keep"  # the command that measures them anew
+AGAIN = "gatelab bench --keep"  # the command that measures them again
 HEAD = ("date", "machine", "versions", "threads", "repeats", "dtype", "peak_gflops")
 ROW = ("cell", "options", "shape", "backend", "ratios", "gflops", "peak_share")
 

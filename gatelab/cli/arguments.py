@@ -51,7 +51,7 @@ def sweep_folder(given: str, out: str | None = None) -> Path:
         out: where a name is looked for; None: in `runs`, then in all folders here.
 
     Raises:
-        UserError: there is no such sweep, or there are several.
+        UserError: the sweep does not exist, or there are several.
     """
     if (own := sweeps_in(Path(given))) or is_sweep(Path(given)):
         if len(own) > 1:

@@ -19,7 +19,7 @@ from gatelab.process.console import Console
 from gatelab.process.output import say
 from gatelab.training.provenance import machine, versions
 
-WIDTH = 132  # characters of the tables where the output is no terminal
+WIDTH = 132  # characters of the tables if the output is not a terminal
 
 
 def run(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
         The exit status: 0, or 1 if a run failed, now or before.
 
     Raises:
-        UserError: there is no such sweep, it would train other runs than it planned, or what it names is not to be executed.
+        UserError: the sweep does not exist, it would train other runs than it planned, or it names code that must not be executed.
     """
     folder = sweep_folder(options.sweep, options.out).absolute()
     found = commands(folder)

@@ -36,7 +36,7 @@ def curve(by_row: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def ratios(by_row: Tensor, lengths: Tensor | None) -> Tensor:
-    """||dL/ds(t)|| / ||dL/ds(t+1)||, (T-1, B); nan where there is no such step, or nothing to divide by.
+    """||dL/ds(t)|| / ||dL/ds(t+1)||, (T-1, B); nan without such a step, or without a norm to divide by.
 
     For a loss at the end, the whole state and the top layer it is the ratio of Pascanu, Mikolov & Bengio 2013, eq. 9-10; elsewhere
     it includes what enters at step t itself, from the loss or the layer above.

@@ -98,7 +98,7 @@ def profile(steps: Tensor, lengths: Tensor | None, at: Tensor, length: int, bins
 
 
 def at_events(steps: Tensor, events: Tensor, lengths: Tensor | None) -> dict[str, float]:
-    """Mean at the task's events, `at_events`, and `elsewhere`; nan where there is no such step.
+    """Mean at the task's events, `at_events`, and `elsewhere`; nan without such steps.
 
     Args:
         steps: (T, B), one value a step and row.

@@ -23,7 +23,7 @@ _said: set[str] = set()
 
 
 def check_backend(name: str) -> None:
-    """Raises UserError if there is no backend of that name."""
+    """Raises UserError if no backend has that name."""
     if name != "auto" and name not in BACKENDS:
         raise UserError(unknown("backend", name, ["auto", *BACKENDS]))
 
@@ -31,7 +31,7 @@ def check_backend(name: str) -> None:
 class Served(NamedTuple):
     """Attributes:
     backend: the name of the backend that computes.
-    passed_over: why one that comes earlier in `BACKENDS` does not, in a sentence; empty if there is none.
+    passed_over: one sentence why an earlier one of `BACKENDS` does not; empty if there is none.
     """
 
     backend: str
@@ -42,7 +42,7 @@ def serving(cell: Cell, dtype: torch.dtype, device: torch.device | str = "cpu", 
     """The backend that an ordinary call with these equations, this number format and this device gets; compiles if it has to.
 
     Raises:
-        UserError: there is no such backend, or it cannot serve.
+        UserError: the backend does not exist or cannot serve.
     """
     return _choose(cell, dtype, torch.device(device), backend, None, True)
 

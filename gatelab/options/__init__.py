@@ -63,7 +63,7 @@ class Options:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # Only visible here: later the decorator adds an __init__ where there is none. With slots=True it makes the class again.
+        # Only visible here: later the decorator adds a missing __init__. With slots=True it makes the class again.
         if "__dataclass_params__" not in vars(cls):
             cls.own_init = "__init__" in vars(cls)
 

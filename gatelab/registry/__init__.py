@@ -53,7 +53,7 @@ class Registry(Generic[T]):
         """The class of that name.
 
         Raises:
-            UserError: there is no such name; the message names the nearest.
+            UserError: the name does not exist; the message names the nearest.
         """
         if not isinstance(name, str):
             what = f"the class {name.__name__}; call it" if inspect.isclass(name) else f"of type {type(name).__name__}"

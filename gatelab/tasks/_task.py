@@ -86,7 +86,7 @@ class Task(Options, ABC):
 
     @property
     def lag(self) -> float | None:
-        """Steps over which the task asks to keep something, on average; None if there is no such number."""
+        """Steps over which the task asks to keep something, on average; None if the task has none."""
         return None
 
     @property

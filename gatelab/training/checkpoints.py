@@ -102,7 +102,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
         step = trainer.global_step
         if trainer.should_stop or step % trainer.val_check_batch == 0:  # type: ignore[operator] - a number, see fit
-            return  # validation comes first: what goes on from here would leave it out
+            return  # validation comes first: a run that resumes from here would leave it out
         if self.team.granted(CHECKPOINT) or (self.steps is not None and step % self.steps == 0):
             self._save(trainer)
 

@@ -32,7 +32,7 @@ class _OfDynamo(type):
 
 
 class OptimizedModule(metaclass=_OfDynamo):
-    """Stands in Lightning for the class of what torch.compile returns. There is no such object without `torch._dynamo`."""
+    """Replaces, in Lightning, the class of compiled modules, which cannot exist without `torch._dynamo`."""
 
 
 def _counter_of_flops(*arguments: Any, **keywords: Any) -> Any:

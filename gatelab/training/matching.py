@@ -41,7 +41,7 @@ def matched(spec: "Spec") -> Matched | None:
         None where `match` asks for neither.
 
     Raises:
-        UserError: there is no such cell.
+        UserError: the cell does not exist.
     """
     shape = spec.config.model
     if shape.match == "units":

@@ -97,7 +97,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> T
         factor = limit / (norm + 1e-6)
         if not factor.is_cpu:  # to look at it would wait for the device
             _of_torch._foreach_mul_(gradients, factor.clamp(max=1.0))
-        elif not factor >= 1.0:  # nor if it is no number
+        elif not factor >= 1.0:  # nor if it is NaN
             _of_torch._foreach_mul_(gradients, factor)
         return norm
 

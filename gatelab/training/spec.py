@@ -77,7 +77,7 @@ class Spec:
         """How its hidden size follows from another cell; None where it is `model.hidden_size` itself.
 
         Raises:
-            UserError: there is no such cell.
+            UserError: the cell does not exist.
         """
         return matched(self)
 

@@ -87,7 +87,7 @@ def render(
         baseline: named in the caption of markdown; `curves`: its sparklines, one for each row.
 
     Raises:
-        UserError: there is no such format.
+        UserError: the format does not exist.
     """
     if format == "csv":
         return _csv(rows)

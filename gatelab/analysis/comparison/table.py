@@ -216,7 +216,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _badness(row: Row, score: Interval | None) -> float:
-    """A score, negative where higher is better; infinite where there is none."""
+    """A score, negative where higher is better; infinite without one."""
     if score is None or not math.isfinite(score.value):
         return math.inf
     return -score.value if row.higher_is_better else score.value

@@ -32,7 +32,7 @@ CHAPTERS: dict[str, tuple[Callable[[Problem], Figure | None], ...]] = {
     ),
     "Cost and options": (_results.cost, _results.options),
 }
-# Of all problems as one.
+# The figures of all problems as one.
 OVERALL = (_overall.overall, _overall.profiles)
 FIGURES = {function.__name__.replace("_", "-"): function for functions in (*CHAPTERS.values(), OVERALL) for function in functions}
 

@@ -104,7 +104,7 @@ def read_paper(folder: Path, name: str) -> Paper:
     """Reads `<folder>/<name>/paper.yaml`.
 
     Raises:
-        UserError: there is no such paper, or its file is not as it must be; the sentence says where.
+        UserError: the paper does not exist, or its file is malformed; the message names the place.
     """
     names = find_papers(folder)
     if name not in names:

@@ -13,7 +13,7 @@ from gatelab.runs import Run, Skipped, find_runs, read_run
 from gatelab.runs.files import float_or_none, int_or_none
 from gatelab.runs.sweep import Planned, live_state, read_plan, read_plans
 
-# In the order in which they are told. Done is what needs no further work, a diverged run included.
+# In the order of printing. Done runs need no further work; diverged ones are among them.
 STATES = ("done", "running", "queued", "stale", "interrupted", "preempted", "not begun", "pruned", "diverged", "failed")
 _SHOWN = {"finished": "done"}
 _STEPS_FOR_A_RATE = 10  # before them it is the start of the process that is measured

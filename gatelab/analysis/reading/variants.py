@@ -70,7 +70,7 @@ def seeds(run: Run) -> tuple[int, int]:
 
 def _preference(run: Run) -> tuple[int, float]:
     updated = run.status.get("updated")
-    # Of two copies of a run the one that has come further is kept.
+    # If a run has two copies, the one with more steps is kept.
     return STATES.index(run.state), updated if isinstance(updated, (int, float)) else 0.0
 
 

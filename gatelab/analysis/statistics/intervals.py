@@ -202,7 +202,7 @@ def small_n(counts: Sequence[int]) -> str:
 
 
 def moments(values: ArrayLike) -> tuple[float, float | None, int]:
-    """Mean, unbiased variance (None where there is none) and number of values.
+    """Mean, unbiased variance (None without one) and number of values.
 
     Raises:
         ValueError: the values are not of shape (n,) with n >= 1.

@@ -94,7 +94,7 @@ def kaplan_meier(sample: Times, level: float = LEVEL) -> Survival:
     at = np.unique(np.concatenate([[0.0], times]))
     events = np.array([np.count_nonzero(solved & (times == t)) for t in at])
     at_risk = np.array([np.count_nonzero(times >= t) for t in at])
-    beyond = np.append(at_risk[1:], at_risk[-1] - events[-1])  # until the next time; behind the last one nothing is said
+    beyond = np.append(at_risk[1:], at_risk[-1] - events[-1])  # until the next time; nothing is known after the last one
     found = stats.ecdf(stats.CensoredData(uncensored=times[solved], right=times[~solved]))
     tail = (1 - level) / 2
     # The first two moments of the product of independent beta variables up to each time.

@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sections", metavar="NAMES", help="with commas; default: all")
     parser.add_argument("--seconds", type=float, default=470.0, help="for everything; default: 470")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the time of each section; default: 1")
-    parser.add_argument("--device", default=None, help="default: cuda, or cpu where there is none")
+    parser.add_argument("--device", default=None, help="default: cuda, or cpu without one")
     parser.add_argument("--rounds", type=int, default=5, help="of every comparison; default: 5")
     parser.add_argument("--cells", metavar="NAMES", help="with commas; default: all")
     parser.add_argument("--small", action="store_true", help="a few numbers instead of real shapes, to try the script")
@@ -144,7 +144,7 @@ class _Share:
     """A process that measures a share of the rows of a section, and those that follow it where it dies.
 
     Attributes:
-        ended: why there is none any more; empty where all rows are measured, None before.
+        ended: why its process has ended; empty if all rows are measured, None before.
     """
 
     def __init__(self, name: str, number: int, processes: int, options: argparse.Namespace, folder: Path) -> None:

@@ -45,7 +45,7 @@ def require_compiler() -> str:
     if program is not None:
         return program
     if wanted := os.environ.get("CC"):
-        raise BuildError(f"CC is '{wanted}', but there is no such program; set it to the path of a C compiler or unset it.")
+        raise BuildError(f"CC is '{wanted}', but this program does not exist; set it to the path of a C compiler or unset it.")
     raise BuildError(f"There is no C compiler on PATH; install one: {INSTALL}.")
 
 

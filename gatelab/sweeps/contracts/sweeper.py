@@ -59,7 +59,7 @@ class Sweeper(Options):
     hydras: ClassVar[bool] = False
     repeatable: ClassVar[tuple[str, ...]] = ()
 
-    def name_of(self, overrides: "Sequence[Override]") -> str:  # noqa: ARG002 - of sweepers that go on by their name
+    def name_of(self, overrides: "Sequence[Override]") -> str:  # noqa: ARG002 - for sweepers that resume by their name
         """The default name of a sweep."""
         return time.strftime("%Y%m%d-%H%M%S")
 
