@@ -1,11 +1,9 @@
 """`gatelab bench`: how fast the kernels are, and what is around them in training costs."""
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,16 +11,30 @@ from gatelab.bench import cases, measured, overhead
 from gatelab.bench.rounds import Bench, flax_installed
 from gatelab.bench.tables import print_kernels, print_training
 from gatelab.cells import CELLS
-from gatelab.cli.naming import cells_of, plugins_of
 from gatelab.errors import UserError
 from gatelab.process.console import Console
-from gatelab.process.output import say
+from gatelab.process.output import say_json
+from gatelab.sweeps.jobs.naming import cells_of, plugins_of
 from gatelab.training.provenance import machine, versions
 
 WIDTH = 132  # characters of the tables if the output is not a terminal
 
 
-def run(options: argparse.Namespace) -> int:
+class Choices(NamedTuple):
+    """What is measured, as `gatelab bench` was asked for it."""
+
+    words: Sequence[str]
+    shapes: str | None
+    repeats: int | None
+    threads: int | None
+    dtype: str
+    baseline: str
+    keep: bool
+    quick: bool
+    training: bool
+
+
+def run(options: Choices, format: str) -> int:
     """Measures and prints on stdout; progress goes to stderr."""
     repeats = options.repeats or (3 if options.quick or options.training else 7)
     threads = options.threads or torch.get_num_threads()
@@ -46,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
         result, show = _kernels(measured_cases, threads, repeats, options, plugins), print_kernels
         if options.keep:
             measured.keep(result)
-    if options.format == "json":
-        say(json.dumps(result, indent=1))
+    if format == "json":
+        say_json(result)
     else:
         show(result, _console())
     return 0
@@ -74,7 +86,7 @@ def _console() -> Console:
 
 
 def _kernels(
-    measured_cases: Sequence[cases.Case], threads: int, repeats: int, options: argparse.Namespace, plugins: Sequence[str]
+    measured_cases: Sequence[cases.Case], threads: int, repeats: int, options: Choices, plugins: Sequence[str]
 ) -> dict[str, Any]:
     result = _head(threads, repeats) | {"dtype": options.dtype, "baseline": options.baseline, "rows": []}
     with Bench(threads, options.dtype, repeats, plugins, _say) as bench:

@@ -1,17 +1,18 @@
 """`gatelab check`: whether cells and tasks keep their contracts, for those who write them."""
 
-import argparse
+import builtins
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from gatelab.cells import CELLS, Cell
-from gatelab.cli.naming import apart, entries_of
 from gatelab.errors import UserError
 from gatelab.kernels import serving
 from gatelab.models import RNN
-from gatelab.process.output import say
+from gatelab.process.output import say, say_json
 from gatelab.registry import Registry
+from gatelab.sweeps.jobs.naming import apart, entries_of
 from gatelab.tasks import TASKS, Task, check_task
 
 REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TASKS)
@@ -19,20 +20,24 @@ SHAPE = (3, 5, 4)  # B, T, D of the data that a cell is run on
 HIDDEN = 8
 
 
-def run(options: argparse.Namespace) -> int:
+def run(words: Sequence[str], all: bool, format: str) -> int:
     """Prints a line for each cell and task; 2 if one of them breaks its contract."""
-    if not options.words and not options.all:
+    if not words and not all:
         raise UserError("check: name a cell, a task or a Python file, as in `gatelab check mycell.py`, or give --all.")
-    words = [*options.words, *(name for registry in REGISTRIES for name in registry.names() if options.all)]
-    status = 0
+    words = [*words, *(name for registry in REGISTRIES for name in registry.names() if all)]
+    found: list[dict[str, Any]] = []
     for named in apart(words):  # to the end, because an author wants to know of all that is broken
         try:
             for kind, name, entry in entries_of(named, "check"):
-                say(f"{kind} {name}: {_checked(entry, name)}")
+                found.append({"kind": kind, "name": name, "keeps": True, "checked": _checked(entry, name)})
+                if format == "table":
+                    say(f"{kind} {name}: {found[-1]['checked']}")
         except UserError as error:
-            status = 2
+            found.append({"words": named, "keeps": False, "problem": str(error)})
             say(f"gatelab: {error}", stderr=True)
-    return status
+    if format == "json":
+        say_json(found)
+    return 0 if builtins.all(one["keeps"] for one in found) else 2
 
 
 def _checked(entry: Any, name: str) -> str:

@@ -1,8 +1,8 @@
 """`gatelab doctor`: what is here, what is missing and how to get it."""
 
-import argparse
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from rich.table import Table
@@ -14,6 +14,7 @@ from gatelab.kernels import BACKEND_NAMES
 from gatelab.kernels.allocator import keep_memory
 from gatelab.kernels.cpu import build
 from gatelab.process.console import Console
+from gatelab.process.output import say_json
 from gatelab.sweeps.jobs.conf import conf_folder
 from gatelab.tasks import TASKS, data_status
 from gatelab.training.provenance import cpu_name, gpu_name, versions
@@ -22,7 +23,7 @@ from gatelab.training.wandb.account import wandb_offline
 Row = tuple[str, str, str]  # what, how it is, what to do
 
 
-def run(options: argparse.Namespace) -> int:  # noqa: ARG001
+def run(format: str) -> int:
     """Prints a table; nothing is downloaded or changed.
 
     Returns:
@@ -30,15 +31,22 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001
     """
     found = versions()
     rows = [*_versions(found), *_machine(), *_kernels(), *_data(), _wandb(found["wandb"]), *_plugins()]
+    if format == "json":
+        say_json([{"what": what, "state": state, "advice": advice or None} for what, state, advice in rows])
+    else:
+        _print(rows)
+    return 1 if "absent" in found.values() else 0
+
+
+def _print(rows: Sequence[Row]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for _ in range(2):
         table.add_column(overflow="fold")
-    for what, how, advice in rows:
-        table.add_row(what, how)
+    for what, state, advice in rows:
+        table.add_row(what, state)
         if advice:
             table.add_row("", Text(advice, "yellow"))
     Console().print(table)
-    return 1 if "absent" in found.values() else 0
 
 
 def _versions(found: dict[str, str]) -> list[Row]:

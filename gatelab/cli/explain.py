@@ -1,29 +1,29 @@
 """`gatelab explain`: what a cell or a task is, from its own declarations and docstring, and what was measured of it."""
 
-import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 
 from gatelab.bench.measured import figures
 from gatelab.bench.tables import print_speed
-from gatelab.cli.described import described
-from gatelab.cli.naming import apart
 from gatelab.process.console import Console
 from gatelab.process.output import say_json
+from gatelab.sweeps.jobs.described import described
+from gatelab.sweeps.jobs.naming import apart
 
 MATCHED = {"parameters": "parameters", "flops": "FLOPs"}
 
 
-def run(options: argparse.Namespace) -> int:
+def run(words: Sequence[str], format: str) -> int:
     """Prints one page for each cell or task named."""
-    found = [one for words in apart(options.words) for one in described(words, "explain")]
+    found = [one for named in apart(words) for one in described(named, "explain")]
     for one in found:
         if one["kind"] == "cell":
             defaults = {option["name"]: option["default"] for option in one["options"]}
             head, rows = figures(one["name"], one["values"], defaults)
             one["measured"] = head | {"rows": rows} if rows else None
-    if options.format == "json":
+    if format == "json":
         say_json(found)
         return 0
     console = Console()

@@ -1,7 +1,8 @@
 """`gatelab kernels`: the C that is generated from a cell, and the cache of what was compiled."""
 
-import argparse
+import dataclasses
 import time
+from collections.abc import Sequence
 
 from rich.table import Table
 
@@ -9,30 +10,38 @@ from gatelab.errors import UserError
 from gatelab.kernels import cpu
 from gatelab.kernels.cpu import build
 from gatelab.process.console import Console
-from gatelab.process.output import say
+from gatelab.process.output import say, say_json
 
 
-def run(options: argparse.Namespace) -> int:
+def run(action: str, words: Sequence[str], dtype: str, format: str) -> int:
     """Prints C on stdout, or a line for each file of the cache, or what was removed."""
-    if options.action == "show":
+    if action == "show":
         import torch
 
-        from gatelab.cli.naming import entries_of
+        from gatelab.sweeps.jobs.naming import entries_of
 
-        ((_, _, cell),) = entries_of(options.words, "kernels show", ("cell",))
-        say(cpu.source(cell, getattr(torch, options.dtype)).rstrip("\n"))
+        ((_, name, cell),) = entries_of(words, "kernels show", ("cell",))
+        source = cpu.source(cell, getattr(torch, dtype))
+        if format == "json":
+            say_json({"cell": name, "options": dataclasses.asdict(cell), "dtype": dtype, "source": source})
+        else:
+            say(source.rstrip("\n"))
         return 0
-    if options.words:
-        does = "lists" if options.action == "list" else "empties"
+    if words:
+        does = "lists" if action == "list" else "empties"
         raise UserError(
-            f"kernels {options.action}: '{options.words[0]}' is not accepted. `kernels {options.action}` takes no cell; it always "
-            f"{does} the whole cache."
+            f"kernels {action}: '{words[0]}' is not accepted. `kernels {action}` takes no cell; it always {does} the whole cache."
         )
-    if options.action == "list":
-        _list()
+    folder, found = build.cache_folder(), build.entries()
+    size = sum(entry.size for entry in found)
+    if action == "clear":
+        removed = build.clear()
+        said = f"{amount(removed, size)} removed from {folder}."
+        say_json({"folder": folder, "removed": removed, "bytes": size}) if format == "json" else say(said)
+    elif format == "json":
+        say_json({"folder": folder, "bytes": size, "files": [entry._asdict() for entry in found]})
     else:
-        size = sum(entry.size for entry in build.entries())
-        say(f"{amount(build.clear(), size)} removed from {build.cache_folder()}.")
+        _list(found)
     return 0
 
 
@@ -41,9 +50,8 @@ def amount(files: int, size: int) -> str:
     return f"{files} {'file' if files == 1 else 'files'}, {size / 1e6:.1f} MB"
 
 
-def _list() -> None:
+def _list(found: Sequence[build.CachedFile]) -> None:
     console = Console()
-    found = build.entries()
     if found:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for heading in ("file", "kB", "from"):

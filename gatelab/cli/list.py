@@ -1,26 +1,26 @@
 """`gatelab list`: what the registries hold."""
 
-import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.cli.described import described
 from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.process.output import say_json
 from gatelab.registry.plugins import load_plugin
 from gatelab.sweeps.jobs.conf import REGISTRIES
+from gatelab.sweeps.jobs.described import described
 
 
-def run(options: argparse.Namespace) -> int:
+def run(kind: str, plugins: Sequence[str], format: str) -> int:
     """Prints a name and a line for every entry."""
-    for path in options.plugins:
+    for path in plugins:
         load_plugin(path, REGISTRIES.values())
-    kind = options.kind.removesuffix("s")
+    kind = kind.removesuffix("s")
     found = [_described(kind, name) for name in REGISTRIES[kind].names()]
-    if options.format == "json":
+    if format == "json":
         say_json(found)
         return 0
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     for one in found:
         table.add_row(one["name"], one.get("problem") or one["identity"])
         if "problem" not in one:
-            table.add_row("", Text(_cell(one) if options.kind == "cells" else _task(one), "dim"))
+            table.add_row("", Text(_cell(one) if kind == "cell" else _task(one), "dim"))
     Console().print(table)
     return 0
 

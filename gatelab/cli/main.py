@@ -10,7 +10,8 @@ import sys
 import textwrap
 
 import gatelab
-from gatelab.cli.commands import COMMANDS, WIDTH, Parser
+from gatelab.cli.commands import COMMANDS, MORE
+from gatelab.cli.signature import WIDTH, Parser, summary
 from gatelab.errors import Stopped, UserError, unknown
 from gatelab.options.bounds import shown
 from gatelab.process import garbage, place
@@ -116,19 +117,17 @@ def _run(command: str, rest: list[str]) -> int:
         from gatelab.sweeps.jobs.conf import default_choice
 
         start_ahead(rest, default_choice("hydra/launcher"))  # beside this process, which is about to import for seconds itself
-        from gatelab.cli.train import train
-
-        return train(rest)
-    options = Parser(command).parse_intermixed_args(rest)  # options may stand between arguments: show cifg --dtype float64 ...
-    module = importlib.import_module(f"gatelab.cli.{command}")
+        return COMMANDS[command](tuple(rest))
+    values = Parser(command, COMMANDS[command], MORE.get(command)).values(rest)
+    importlib.import_module(f"gatelab.cli.{command}")  # what the function of the command imports
     garbage.settle()
-    return module.run(options)
+    return COMMANDS[command](**values)
 
 
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     form = textwrap.TextWrapper(WIDTH, subsequent_indent=" " * (width + 4))
-    lines = [form.fill(f"  {name:<{width}}  {command.summary}") for name, command in COMMANDS.items()]
+    lines = [form.fill(f"  {name:<{width}}  {summary(function)}") for name, function in COMMANDS.items()]
     return "\n".join(["gatelab compares gating variants of recurrent networks.", "", "usage: gatelab COMMAND ...", "", *lines])
 
 

@@ -1,16 +1,14 @@
 """The help of `gatelab train`, from the declarations of a run; Hydra's own takes seconds and a screen of groups."""
 
 import dataclasses
-import pkgutil
 import textwrap
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import gatelab
-from gatelab.cli.commands import WIDTH
+from gatelab.cli.signature import WIDTH
 from gatelab.config import GROUPS, Config
 from gatelab.options import describe
-from gatelab.sweeps.jobs.conf import conf_folder
+from gatelab.sweeps.jobs.conf import REGISTRIES, own_choices
 
 HEAD = """\
 usage: gatelab train [-m] [--dry-run] [OPTION=VALUE ...]
@@ -28,34 +26,25 @@ Trains one run; with -m, all combinations of the values given (a sweep).
 
 `gatelab explain NAME` shows the options of a cell or a task (cell.*, task.*).
 """
-FILES = ("trainer", "logger", "experiment")  # folders of conf/
-MODULES = {"cell": "cells", "task": "tasks", "hydra/launcher": "sweeps/launchers", "hydra/sweeper": "sweeps/sweepers"}
 
 
 def train_help() -> str:
     """The page."""
-    lines = [_line(name, known) for name, known in choices().items()]
-    return "\n".join([HEAD, "choices:", *lines, "", "options (default):", *(line for _, line in _options())])
+    lines = [_line(name, known) for name, known in own_choices().items()]
+    return "\n".join([HEAD, "choices:", *lines, "", "options (default):", *(_text(*option) for option in options())])
 
 
-def names(kind: str) -> list[str]:
-    """What a registry of gatelab's own holds, read off its files: to import them takes seconds."""
-    modules = pkgutil.iter_modules([str(Path(gatelab.__file__).parent / MODULES[kind])])
-    return sorted(module.name for module in modules if not module.name.startswith("_"))
-
-
-def choices() -> dict[str, list[str]]:
-    """The choices of every group."""
-    found = {kind: names(kind) for kind in MODULES} | {name: list(classes) for name, classes in GROUPS.items()}
-    for name in FILES:
-        files = (conf_folder() / name).rglob("*.yaml")
-        found[name] = sorted(str(file.relative_to(conf_folder() / name).with_suffix("")) for file in files)
-    return found
-
-
-def options() -> list[str]:
-    """The keys of all options that are not those of a cell or a task."""
-    return [key for key, _ in _options()]
+def options() -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Key and description of every option that no cell or task has, and the choice that has it, if it is one of several."""
+    for field in dataclasses.fields(Config):
+        if field.name in GROUPS:
+            for name, cls in GROUPS[field.name].items():
+                yield from ((f"{field.name}.{row['name']}", row, name) for row in describe(cls) if row["name"] != "name")
+        elif dataclasses.is_dataclass(field.default_factory):
+            yield from ((f"{field.name}.{row['name']}", row, "") for row in describe(field.default_factory))  # type: ignore[arg-type]
+    own = {field.name for field in dataclasses.fields(Config) if not dataclasses.is_dataclass(field.default_factory)}
+    own -= {*REGISTRIES, *GROUPS}
+    yield from ((row["name"], row, "") for row in describe(Config) if row["name"] in own)
 
 
 def _line(name: str, choices: list[str]) -> str:
@@ -63,22 +52,8 @@ def _line(name: str, choices: list[str]) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * 18, break_on_hyphens=False)
 
 
-def _options() -> Iterator[tuple[str, str]]:
-    for field in dataclasses.fields(Config):
-        if field.name in GROUPS:
-            for name, cls in GROUPS[field.name].items():
-                yield from _rows(cls, f"{field.name}.", f", {name}")
-        elif dataclasses.is_dataclass(field.default_factory):
-            yield from _rows(field.default_factory, f"{field.name}.")  # type: ignore[arg-type]
-    own = {field.name for field in dataclasses.fields(Config) if not dataclasses.is_dataclass(field.default_factory)}
-    yield from _rows(Config, "", only=own - {"cell", "task", *GROUPS})
-
-
-def _rows(cls: type, prefix: str, of: str = "", only: set[str] | None = None) -> Iterator[tuple[str, str]]:
-    for row in describe(cls):
-        if (row["name"] == "name" and of) or (only is not None and row["name"] not in only):
-            continue
-        default = "null" if row["default"] is None else str(row["default"]).lower() if row["type"] == "bool" else row["default"]
-        accepted = f": {', '.join(row['choices'])}" if row["choices"] else ""
-        text = f"  {prefix}{row['name']} ({default}{of})  {row['help']}{accepted}"
-        yield f"{prefix}{row['name']}", textwrap.fill(text, WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False)
+def _text(key: str, row: Mapping[str, Any], of: str) -> str:
+    default = "null" if row["default"] is None else str(row["default"]).lower() if row["type"] == "bool" else row["default"]
+    accepted = f": {', '.join(row['choices'])}" if row["choices"] else ""
+    text = f"  {key} ({default}{f', {of}' if of else ''})  {row['help']}{accepted}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False)

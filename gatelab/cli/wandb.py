@@ -1,7 +1,5 @@
 """`gatelab wandb`: a saved workspace or a report in a W&B project, for what `logger=wandb` sent there."""
 
-import argparse
-
 from gatelab.cells import CELLS
 from gatelab.config import Logger
 from gatelab.errors import UserError
@@ -13,33 +11,32 @@ from gatelab.training.wandb.account import wandb_key
 VIEWS = {"workspace": workspace.workspace, "report": workspace.report}
 
 
-def run(options: argparse.Namespace) -> int:
+def run(view: str, project: str, entity: str | None, layers: int, format: str) -> int:
     """Saves the view and prints its address."""
-    Logger(project=options.project, entity=options.entity)  # refuses names that W&B does not take
-    make = VIEWS[options.view]
+    Logger(project=project, entity=entity)  # refuses names that W&B does not take
+    make = VIEWS[view]
     metrics, gates = _metrics(), _gates()
-    if options.format == "json":
-        if options.view == "report":
+    if format == "json":
+        if view == "report":
             raise UserError("wandb: --format json goes with workspace; a report is built by asking the server for its runs.")
-        view = make(options.entity or "entity", options.project, metrics, gates, options.layers)
-        say(view._to_model().model_dump_json(by_alias=True, indent=1))
+        made = make(entity or "entity", project, metrics, gates, layers)
+        say(made._to_model().model_dump_json(by_alias=True, indent=1))
         return 0
     if not wandb_key():
         raise UserError(
-            f"wandb {options.view}: it is created on W&B's server, which requires an account. Run `wandb login`, or set "
+            f"wandb {view}: it is created on W&B's server, which requires an account. Run `wandb login`, or set "
             "WANDB_API_KEY (and WANDB_BASE_URL for a server of your own), then repeat the command."
         )
     try:
-        view = make(options.entity or _own_entity(), options.project, metrics, gates, options.layers).save()
+        made = make(entity or _own_entity(), project, metrics, gates, layers).save()
     except UserError:
         raise
     except Exception as error:  # of the network, the server or the library, each with classes of its own
         what = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UserError(
-            f"wandb {options.view}: the server refused: {what}. Check `wandb login --verify` and that the project "
-            f"'{options.project}' exists."
+            f"wandb {view}: the server refused: {what}. Check `wandb login --verify` and that the project '{project}' exists."
         ) from error
-    say(view.url)
+    say(made.url)
     return 0
 
 

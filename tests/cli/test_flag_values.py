@@ -1,7 +1,7 @@
 """Every argument of the commands beside `train` with every kind of value: taken, or refused in one message with nothing created.
 
-The arguments come from the parsers, so that a new one is tried without an edit here. A status of 70 is what gatelab says where it
-failed itself (see `main`), and so counts as a failure of these tests.
+The arguments come from the signatures, so that a new one is tried without an edit here. A status of 70 is what gatelab says
+where it failed itself (see `main`), and so counts as a failure of these tests.
 """
 
 import shutil
@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gatelab.analysis.papers.paper import SCALES, find_papers
-from gatelab.cli.commands import COMMANDS, Parser
+from gatelab.cli.commands import COMMANDS
 from gatelab.cli.main import main
-from gatelab.cli.reproduce import papers_folder
+from gatelab.cli.signature import parameters
 from gatelab.cli.train import train
+from gatelab.sweeps.papers import papers_folder
 
 VALUES = ["0", "-1", "1.5", "99999999999999999999", "nan", "", "abc", "x" * 300, "\x1b[31m", "/proc/none/x", "."]
 RUN = ["logger=none", "trainer.max_steps=2", "task.length=5", "model.hidden_size=4", "machine.progress=false"]
@@ -48,13 +49,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def calls(command: str) -> list[list[str]]:
     """The command with each value of each of its arguments; a positional one takes the place of the first that it needs."""
-    parser = Parser(command)
     essential, found = ESSENTIAL.get(command, []), []
     position = 0
-    for action in parser._actions:
-        if action.option_strings and action.nargs != 0:
-            found += [[command, *essential, action.option_strings[-1], value] for value in VALUES]
-        elif not action.option_strings:
+    for parameter in parameters(COMMANDS[command]):
+        if parameter.option and parameter.kind is not bool:
+            found += [[command, *essential, parameter.flags[-1], value] for value in VALUES]
+        elif not parameter.option:
             found += [[command, *essential[:position], value, *essential[position + 1 :]] for value in VALUES]
             position += 1
     return found

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from gatelab.cli.arguments import report_command
-from gatelab.cli.commands import Parser
-from gatelab.cli.naming import cells_of, entries_of
+from gatelab.cli.commands import COMMANDS
+from gatelab.cli.signature import Parser
 from gatelab.errors import UserError
 from gatelab.runs import RunWriter
+from gatelab.sweeps.jobs.naming import cells_of, entries_of
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,14 @@ def test_a_folder_stands_for_all_runs_in_it(swept, gatelab) -> None:
     assert "There is no folder and no sweep 'mnie'. Below runs there are: mine." in err
 
 
-def test_the_command_of_a_page_has_its_level_and_unit():
-    options = Parser("report").parse_args(["my runs", "--level", "-0.5", "--time", "flops", "-o", "a.html"])
-    assert report_command(options) == "gatelab report 'my runs' --level=-0.5 --time flops -o a.html"
-    assert report_command(Parser("dashboard").parse_args(["runs"])) == "gatelab report runs -o report.html"
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["my runs", "--level", "-0.5", "--time", "flops"], "gatelab report 'my runs' --level=-0.5 --time flops -o report.html"),
+        (["a", "b", "--baseline", "gru", "--out", "c"], "gatelab report a b --out c --baseline gru -o report.html"),
+        ([], "gatelab report runs -o report.html"),
+    ],
+)
+def test_the_command_of_a_page_has_its_options(options, line):
+    given = Parser("report", COMMANDS["report"]).values(options)
+    assert report_command(**given) == line

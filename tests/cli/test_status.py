@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from gatelab.analysis.reading.status import overview
-from gatelab.cli.status import _view
+from gatelab.analysis.reading.terminal import view
 from gatelab.runs import RunWriter
 from gatelab.runs.sweep import write_plan
 
@@ -85,7 +85,7 @@ def test_a_missing_folder(tmp_path: Path, gatelab):
 @pytest.mark.parametrize("width", [40, 80, 140])
 def test_it_fits_the_terminal(sweep: Path, width: int):
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    console.print(_view(overview([sweep]), width))
+    console.print(view(overview([sweep]), width))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= width
     assert re.search("[01] of 1,000", " ".join(lines))  # the first step is noted when the status is a second old

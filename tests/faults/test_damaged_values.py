@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gatelab.analysis.reading import terminal
 from gatelab.analysis.reading.status import overview
-from gatelab.cli import status
 from gatelab.errors import UserError
 from gatelab.runs import find_runs, outcome_of
 from gatelab.runs.sweep import failed_runs, write_plan
@@ -60,8 +60,8 @@ def look(job: compose.Job) -> None:
     outcome_of(job.path)
     failed_runs(job.path.parent / "sweeps" / "s")
     found = overview([job.path.parent])
-    status._view(found, 80)
-    status._json_ready(found)
+    terminal.view(found, 80)
+    terminal.json_ready(found)
     with Progress([job.path]) as bar:
         bar._watched[job.path].before = None  # as if it had been written meanwhile
         bar._open[job.path] = bar._watched[job.path]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gatelab.cli import arguments as folders
 from gatelab.cli import resume
+from gatelab.runs import folders
 from gatelab.runs.files import is_folder_name
 from gatelab.runs.sweep import commands, read_plan, write_plan
 from gatelab.sweeps import command

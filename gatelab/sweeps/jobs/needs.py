@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gatelab.process.memory import available_bytes
 from gatelab.runs.matched import Matched
 
+MOST_RUNS = 10_000_000  # runs of a sweep; composing a million takes most of an hour and gigabytes
 MOST_JOBS = 100_000  # at once; more than any machine or cluster can run
 
 

@@ -11,8 +11,7 @@ from hydra.errors import HydraException
 
 from gatelab.errors import UserError, first_line, unknown
 from gatelab.options.bounds import LONGEST, shown
-
-MOST_RUNS = 10_000_000  # runs of a sweep; composing a million takes most of an hour and gigabytes
+from gatelab.sweeps.jobs.needs import MOST_RUNS
 
 _ENDLESS_NUMBER = re.compile(r"\d{4000}")  # Python itself refuses to read more digits than that
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gatelab.cli import described
 from gatelab.errors import UserError
 from gatelab.registry.plugins import load_plugin
+from gatelab.sweeps.jobs import described
 from gatelab.sweeps.jobs.conf import REGISTRIES
 from gatelab.training import description
 
