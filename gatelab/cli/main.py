@@ -88,7 +88,7 @@ def _dispatch(given: list[str]) -> int:
         say(_usage())
         return 0
     if given[0] == "--complete":
-        from gatelab.cli.completion import complete
+        from gatelab.cli.candidates import complete
 
         say(*complete(" ".join(given[1:])))
         return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gatelab.cells import CELLS
-from gatelab.cli.completion import complete
+from gatelab.cli.candidates import complete
 from gatelab.tasks import TASKS
 
 
