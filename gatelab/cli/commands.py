@@ -56,15 +56,17 @@ def compare(
     time: Time = "steps",
     format: Annotated[Literal["table", "csv", "json", "markdown"], Argument("how the answer is printed")] = "table",
     brief: bool = False,
+    paired: bool = False,
 ) -> int:
     """A table over the runs in one or more folders.
 
     Args:
         brief: what fits on a screen: the first columns, what they show, and what each cell is
+        paired: compare the scores of equal seeds; the correlation is printed
     """
     from gatelab.cli.compare import run
 
-    return run(runs, out, baseline, level, time, format, brief)
+    return run(runs, out, baseline, level, time, format, brief, paired)
 
 
 def status(runs: Runs = ("runs",), *, out: Out = None, watch: bool = False, format: Format = "table") -> int:

@@ -22,10 +22,11 @@ def run(
     time: TimeUnit,
     format: str,
     brief: bool,
+    paired: bool,
 ) -> int:
     """Prints the comparison on stdout and what was skipped on stderr."""
     runs, skipped = find_runs(run_folders(folders, out))
-    result = compare(runs, baseline, level, time)
+    result = compare(runs, baseline, level, time, paired)
     print_skipped([*skipped, *result.skipped], Console(stderr=True))
     say_changed(runs)
     if result.pruned:

@@ -18,7 +18,8 @@ def make_run(tmp_path: Path) -> MakeRun:
     """Writes one run directory.
 
     `score` is the test score of a finished run; `state` may be failed, diverged, preempted or running; `keeps` says how much of its
-    state the slowest unit keeps; further options go into the configuration by dotted key ("model.hidden_size").
+    state the slowest unit keeps; `shape` is what its task declares of the scores; further options go into the configuration by
+    dotted key ("model.hidden_size").
     """
 
     def make(
@@ -32,6 +33,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         error: str = "The loss is nan.",
         summary: dict[str, Any] | None = None,
         keeps: float = 0.9,
+        shape: str = "single",
         **options: Any,
     ) -> Path:
         metric, higher_is_better, chance, solved = TASKS[task]
@@ -56,6 +58,9 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "task": task,
                 "metric": metric,
                 "higher_is_better": higher_is_better,
+                "scale": "linear",
+                "shape": shape,
+                "test_size": 300,
                 "chance": chance,
                 "solved": solved,
                 "parameters": 1000 + len(cell),
@@ -85,11 +90,12 @@ def make_run(tmp_path: Path) -> MakeRun:
 @pytest.fixture
 def messy(make_run: MakeRun, tmp_path: Path) -> Path:
     """A folder as it looks after a week: two cells, two tasks, two sizes, three seeds, and all that can go wrong."""
+    far = {"chance": 1.0}  # so that no run stays at chance
     for seed in range(3):
         for cell, shift in (("lstm", 0.0), ("gru", 0.1)):
-            make_run(cell, "adding", seed, score=0.2 + shift + 0.01 * seed)
+            make_run(cell, "adding", seed, score=0.2 + shift + 0.01 * seed, summary=far)
             make_run(cell, "copying", seed, score=0.5 + shift + 0.01 * seed)
-        make_run("lstm", "adding", seed, score=0.005 + 0.001 * seed, **{"model.hidden_size": 128})
+        make_run("lstm", "adding", seed, score=0.005 + 0.001 * seed, summary=far, **{"model.hidden_size": 128})
     make_run("gru", "copying", 3, state="failed")
     make_run("lstm", "copying", 3, state="running")
     make_run("cifg", "copying", 0, state="failed")
@@ -99,7 +105,7 @@ def messy(make_run: MakeRun, tmp_path: Path) -> Path:
     (half / "config.json").write_text(json.dumps(configuration("lstm", "adding", 9)))
     (make_run("lstm", "adding", 10) / "status.json").write_text('{"state": "fini')
     (make_run("lstm", "adding", 11) / "summary.json").unlink()
-    damaged = make_run("lstm", "adding", 12, score=0.21) / "metrics.jsonl"
+    damaged = make_run("lstm", "adding", 12, score=0.21, summary=far) / "metrics.jsonl"
     first, second, *rest = damaged.read_text().splitlines(keepends=True)
     damaged.write_text("".join([first, second.replace(":", "", 1), *rest]))
     (runs / "notes").mkdir()

@@ -133,8 +133,7 @@ def test_compare_in_every_format(runs, gatelab):
         "n": 2,
         "parameters": 5,
     }
-    assert row["mean"] == pytest.approx(0.02)
-    assert row["low"] < row["mean"] < row["high"]
+    assert (row["mean"], row["median"]) == (None, pytest.approx(0.02))  # nothing is declared of the shape of these scores
     assert "holiday pictures" in err
     for name in ("table", "csv", "markdown"):
         status, out, _ = gatelab("compare", str(runs), "--format", name)
@@ -190,11 +189,13 @@ def test_compare_explains_every_statistic_with_its_source(gatelab, capsys):
     out = " ".join(capsys.readouterr().out.split())
     for source in (
         "Student 1908",
-        "Welch's (1947)",
+        "Dunnett's (1955)",
+        "Mantel 1966",
+        "Mann & Whitney 1947",
+        "Thompson 1936",
         "Holm 1979",
         "Agarwal et al. 2021",
         "Newcombe 2006",
         "Hedges 1981",
-        "Cohen 1988",
     ):
         assert source in out

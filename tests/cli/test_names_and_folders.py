@@ -71,7 +71,7 @@ def test_a_sweep_stands_for_its_runs(given, swept, gatelab) -> None:
     status, out, err = gatelab("compare", *given, "--format", "json")
     assert status == 0, err
     (row,) = json.loads(out)["rows"]
-    assert (row["n"], row["mean"]) == (1, pytest.approx(1.1))
+    assert (row["n"], row["median"]) == (1, pytest.approx(1.1))
     status, out, _ = gatelab("status", *given, "--format", "json")
     assert len(json.loads(out)["runs"]) == 2
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatelab.analysis.comparison.numbers import number, probability, share
-from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.comparison.row import Row
+from gatelab.analysis.comparison.solving import TIME_WORDS
 from gatelab.analysis.reading.option_values import label, short_options
 from gatelab.analysis.statistics.differences import RANKS, Difference
-from gatelab.analysis.statistics.intervals import small_n
+from gatelab.analysis.statistics.intervals import LEVEL, small_n
+from gatelab.analysis.statistics.permutation import least_p
 
 _NAMED = 8  # names in one sentence
+_ALPHA = 1 - LEVEL
+_UNPAIRED = "pairs need the same seeds, each once, on both sides"
 Judgement = Literal["better", "worse", "undecided", "untested"]
 
 
@@ -75,35 +79,61 @@ def _conclusion(row: Row, name: str, baseline: str | None) -> Conclusion:
     if difference is None or not difference.test:
         return Conclusion(row, name, "untested", f"{name} was not compared with {baseline}: {_why_not(row)}.")
     if difference.better is None:
-        evidence = _evidence(difference, _signed_interval(difference))
+        size = _size(row, difference)
+        evidence = _evidence(difference, f"{difference.measure} {size}" if size else "")
         return Conclusion(row, name, "undecided", f"{name} does not differ significantly from {baseline} ({evidence}).")
     judgement: Judgement = "better" if difference.better else "worse"
-    size = "" if difference.test == RANKS else f" by {number(abs(difference.size.value))}"
-    evidence = _evidence(difference, _interval(difference))
-    return Conclusion(row, name, judgement, f"{name} is {judgement} than {baseline}{size} ({evidence}).")
+    said = f"{name} is {judgement} than {baseline}{_by(row, difference)}"
+    return Conclusion(row, name, judgement, f"{said} ({_evidence(difference, _interval(difference))}).")
 
 
 def _why_not(row: Row) -> str:
     if not row.n:
         return "no finished run"
-    return row.note if row.note and row.difference is None else "a test needs two seeds of each side"
+    if row.difference is None and row.note:
+        return row.note
+    few = row.difference is None or min(row.n, row.difference.baseline_n) < 2
+    return "a test needs two seeds of each side" if few else _UNPAIRED
 
 
-def _signed_interval(difference: Difference) -> str:
-    value, low, high = difference.size
+def _size(row: Row, difference: Difference) -> str:
+    """The size of a difference with its adjusted interval; empty without one."""
+    value, low, high = difference.simultaneous
     if low is None or high is None:
         return ""
-    value, low, high = (number(end, sign=True) for end in (value, low, high))
-    return f"difference {value}, 95% interval {low} to {high}"
+    sign = difference.measure == "difference"
+    return f"{number(value, sign)}{_unit(row, difference)}, 95% interval {number(low, sign)} to {number(high, sign)}"
+
+
+def _unit(row: Row, difference: Difference) -> str:
+    return f" {TIME_WORDS[row.solving.read.unit]}" if difference.on_time and row.solving is not None else ""
+
+
+def _by(row: Row, difference: Difference) -> str:
+    """By how much it is better or worse."""
+    value = difference.size.value
+    if difference.on_time and row.solving is not None:
+        solving = row.solving
+        return (
+            f": {solving.count} of {solving.n} runs solve the task, "
+            f"{number(abs(value))}{_unit(row, difference)} {'earlier' if value < 0 else 'later'} on average"
+        )
+    if difference.test == RANKS:
+        return ""
+    if difference.measure == "difference":
+        return f" by {number(abs(value))}"
+    of = row.metric if difference.measure == "ratio" else "odds"
+    return f": {number(value)} times the {of}"
 
 
 def _interval(difference: Difference) -> str:
-    """The interval of the size of a difference whose direction has been said."""
-    value, low, high = difference.size
-    if low is None or high is None:
+    """The adjusted interval of a difference whose direction has been said."""
+    value, low, high = difference.simultaneous
+    if low is None or high is None or difference.test == RANKS:
         return ""
-    direction = 1 if value > 0 else -1
-    low, high = sorted((direction * low, direction * high))
+    if difference.measure == "difference":
+        direction = 1 if value > 0 else -1
+        low, high = sorted((direction * low, direction * high))
     return f"95% interval {number(low)} to {number(high)}"
 
 
@@ -121,14 +151,15 @@ def _evidence(difference: Difference, interval: str) -> str:
 def _in_words(compared: Sequence[Conclusion], baseline: str | None, rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     if baseline is None:
         best = [name for row, name in zip(rows, names, strict=True) if row.best]
-        said = [f"The best mean is that of {listed(best)}."] if best else []
+        what = "time to solve" if rows[0].on_time else "median" if rows[0].mean is None else "mean"
+        said = [f"The best {what} is that of {listed(best)}."] if best else []
         return [*said, "No baseline was named, so that nothing was tested."] if len(rows) > 1 else said
     if not any(row.cell == baseline and row.n for row in rows):
         return [f"There is no finished run of {baseline}, so that nothing was tested."]
     said = [one.sentence for one in compared if one.judgement in ("better", "worse")]
     undecided = [one for one in compared if one.judgement == "undecided"]
     if undecided:
-        said.append(_not_significant(undecided, baseline))
+        said += _not_significant(undecided, baseline)
     reasons: dict[str, list[str]] = {}
     for one in compared:
         if one.judgement == "untested":
@@ -136,18 +167,29 @@ def _in_words(compared: Sequence[Conclusion], baseline: str | None, rows: Sequen
     return said + [f"Not compared with {baseline}: {listed(variants)} ({reason})." for reason, variants in reasons.items()]
 
 
-def _not_significant(undecided: Sequence[Conclusion], baseline: str) -> str:
-    """What does not differ, and how large a difference would have had to be."""
-    verb = "does" if len(undecided) == 1 else "do"
-    names = [one.name for one in undecided]
-    who = listed(names) if len(names) <= _NAMED else f"{len(names)} of the variants, {listed(names[:3])} among them,"
-    said = f"{who} {verb} not differ significantly from {baseline}"
-    known = (one.row.difference.detectable for one in undecided if one.row.difference is not None)
-    seen = sorted(size for size in known if size is not None)
-    if not seen:
-        return said + "."
-    span = number(seen[0]) if number(seen[0]) == number(seen[-1]) else f"{number(seen[0])} to {number(seen[-1])}"
-    return f"{said}; these seeds detect a difference of {span} with a probability of 80%."
+def _not_significant(undecided: Sequence[Conclusion], baseline: str) -> list[str]:
+    """What does not differ, and what so few seeds cannot show to differ."""
+    hopeless = [one for one in undecided if one.row.difference is not None and one.row.difference.least_adjusted >= _ALPHA]
+    open_ = [one for one in undecided if one not in hopeless]
+    said = []
+    if open_:
+        verb = "does" if len(open_) == 1 else "do"
+        said.append(f"{_who(open_)} {verb} not differ significantly from {baseline}.")
+    if hopeless:
+        found = [one.row.difference for one in hopeless if one.row.difference is not None]
+        fewest, best = min(min(item.n, item.baseline_n) for item in found), min(item.least_adjusted for item in found)
+        enough = next(n for n in range(2, 100) if len(hopeless) * least_p(n, n) < _ALPHA)
+        tests = listed(sorted({item.test for item in found}))
+        said.append(
+            f"Nothing can be concluded about {_who(hopeless)}: with {fewest} seeds the exact {tests} test has an adjusted p of "
+            f"{probability(best)} at best; {enough} seeds of each are needed to reach 0.05."
+        )
+    return said
+
+
+def _who(compared: Sequence[Conclusion]) -> str:
+    names = [one.name for one in compared]
+    return listed(names) if len(names) <= _NAMED else f"{len(names)} of the variants, {listed(names[:3])} among them,"
 
 
 def _warnings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
@@ -156,12 +198,12 @@ def _warnings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     for row, name in zip(rows, names, strict=True):
         if row.diverged:
             runs = "run" if row.n == 1 else "runs"
-            said.append(f"{row.diverged} of {row.n} {runs} of {name} diverged: the tests rank them last.")
+            said.append(f"{row.diverged} of {row.n} {runs} of {name} diverged and {'is' if row.n == 1 else 'are'} ranked last.")
     lacking = [f"{row.failed} of {name}" for row, name in zip(rows, names, strict=True) if row.failed]
     if lacking:
         said.append(f"Failed runs are not counted: {listed(lacking)}.")
-    warning = small_n([row.n for row in rows if row.n])
-    return [*said, warning] if warning else said
+    few = [row.n for row in rows if row.n == 1 or (row.n and row.mean is not None)]
+    return [*said, small_n(few)] if few and small_n(few) else said
 
 
 def listed(names: Sequence[str]) -> str:

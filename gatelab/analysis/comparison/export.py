@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gatelab.analysis.comparison.overall import overall
+from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.comparison.sections import caption, overall_section, sections
 from gatelab.analysis.comparison.solving import Solving
-from gatelab.analysis.comparison.table import Row
 from gatelab.analysis.reading.option_values import OptionValues
 from gatelab.analysis.reading.series import Curve
 from gatelab.analysis.reading.variants import Variant
+from gatelab.analysis.statistics.differences import Difference
 from gatelab.analysis.statistics.intervals import Interval
 from gatelab.errors import UserError, unknown
 from gatelab.process.output import visible, without_nan
@@ -28,25 +29,37 @@ _NO_ROW = Row(Variant("", "", {}, OptionValues(), OptionValues(), []), "", False
 def plain_row(row: Row) -> dict[str, Any]:
     """The fields of a row as other programs know them, in order; an interval is three of them."""
     of_variant = ("task", "task_options", "cell", "options")
-    of_runs = ("metric", "higher_is_better", "n", "diverged", "scores", "seeds")
+    of_runs = ("metric", "higher_is_better", "scale", "shape", "n", "diverged", "scores", "seeds")
     levels = ("best", "chance", "solved")
     costs = ("parameters", "flops_per_step", "seconds_per_step", "wall_seconds")
     states = ("saturated", "saturated_below", "saturated_above", "failed", "running", "preempted")
-    difference = row.difference
     return {
         **{name: getattr(row, name) for name in (*of_variant, *of_runs)},
         **_ends(row.mean, "mean", "low", "high"),
-        **_ends(row.iqm, "iqm", "iqm_low", "iqm_high"),
+        "odd": row.odd,
+        **_ends(row.median, "median", "median_low", "median_high"),
         **{name: getattr(row, name) for name in levels},
         **_time_to_solve(row.solving),
         **{name: getattr(row, name) for name in (*costs, *states)},
-        **_ends(difference and difference.size, "difference", "difference_low", "difference_high"),
-        "test": difference.test if difference else "",
-        **{name: difference and getattr(difference, name) for name in ("p", "p_adjusted", "better")},
-        **_ends(difference and _known(difference.improvement), "improvement", "improvement_low", "improvement_high"),
-        **_ends(difference and _known(difference.effect), "effect", "effect_low", "effect_high"),
-        **{name: difference and getattr(difference, name) for name in ("detectable", "power", "seeds_needed")},
+        **_difference(row.difference),
         "note": row.note,
+    }
+
+
+def _difference(found: Difference | None) -> dict[str, Any]:
+    """What compares a row with the baseline; `adjusted_low` and `adjusted_high` hold together with those of all other rows."""
+    return {
+        "compared": "" if found is None else "times" if found.on_time else "scores",
+        "measure": found.measure if found else "",
+        **_ends(found and found.size, "difference", "difference_low", "difference_high"),
+        "adjusted_low": found and found.simultaneous.low,
+        "adjusted_high": found and found.simultaneous.high,
+        **_ends(found and found.share, "share_difference", "share_difference_low", "share_difference_high"),
+        "test": found.test if found else "",
+        **{name: found and getattr(found, name) for name in ("statistic", "p", "p_adjusted", "least_adjusted", "better")},
+        **_ends(found and _known(found.improvement), "improvement", "improvement_low", "improvement_high"),
+        **_ends(found and _known(found.effect), "effect", "effect_low", "effect_high"),
+        "correlation": found and found.correlation,
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.comparison.row import Row
 from gatelab.runs.matched import matched_sentences
 
 LARGEST_RATIO = 1.05  # of parameters between two variants that need no word

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.comparison.row import Row
 
 
 def introductions(rows: Iterable[Row]) -> dict[str, str]:

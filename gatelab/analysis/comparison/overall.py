@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import NDArray
 
-from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.reading.option_values import OptionValues
-from gatelab.analysis.statistics.intervals import Interval, bootstrap_interval, normalised
+from gatelab.analysis.statistics.intervals import interquartile_mean, normalised
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Overall:
     Attributes:
         cell, options: as in `Row`.
         tasks: how many; `n`: their runs together, diverged ones as the worst.
-        iqm, mean: of the normalised scores, with stratified bootstrap intervals; the mean is -inf when a run diverged.
+        iqm, mean: of the normalised scores; the mean is -inf when a run diverged. Without intervals: a bootstrap of the seeds
+            within each task covers .68, .81 and .89 for 2, 3 and 5 seeds of two tasks with normal scores, where it says .95.
         scores: for each task the normalised scores of its runs, as `performance_profile` takes them.
     """
 
@@ -26,8 +28,8 @@ class Overall:
     options: OptionValues
     tasks: int
     n: int
-    iqm: Interval
-    mean: Interval
+    iqm: float
+    mean: float
     scores: tuple[NDArray, ...]
 
 
@@ -50,9 +52,10 @@ def overall(rows: Iterable[Row]) -> list[Overall]:
     for (cell, options), members in by_variant.items():
         if len(members) == len(problems) > 1:
             scores = tuple(_normalised(row) for row in members)
-            iqm, mean = bootstrap_interval(scores, "iqm"), bootstrap_interval(scores, "mean")
+            pooled = np.concatenate(scores)
+            iqm, mean = interquartile_mean(pooled), float(pooled.mean())
             made.append(Overall(cell, options, len(members), sum(row.n for row in members), iqm, mean, scores))
-    return sorted(made, key=lambda item: (-item.iqm.value, item.cell, item.options))
+    return sorted(made, key=lambda item: (-item.iqm, item.cell, item.options))
 
 
 def _normalised(row: Row) -> NDArray:

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gatelab.analysis.comparison.fairness import fairness_notes
-from gatelab.analysis.comparison.numbers import NOTHING, bounds, engineering, estimate, number, probability, share
+from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate, number, probability, share
 from gatelab.analysis.comparison.overall import Overall, overall
+from gatelab.analysis.comparison.row import Row
+from gatelab.analysis.comparison.solving import TIME_WORDS
 from gatelab.analysis.comparison.sparklines import WIDTH, sparklines
-from gatelab.analysis.comparison.table import Row
 from gatelab.analysis.reading.option_values import OptionValues, label, short_options
 from gatelab.analysis.reading.saturation import ABOVE, BELOW, limits_in_words
 from gatelab.analysis.reading.series import Curve
 from gatelab.analysis.reading.solving import TimeUnit
+from gatelab.analysis.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Section:
         columns: the headings; `text_columns` of them, from the left, hold words, the others numbers.
         cells: (rows, columns).
         best: (rows,), whether to emphasise the row.
-        better: (rows,), better (True) or worse (False) than the baseline, as in `Row.better`.
+        better: (rows,), better (True) or worse (False) than the baseline, as in `Row.better`; said in the column `judged`, if any.
         options: (rows,), what sets each row apart, by its short name; joined to one text under the heading "options".
         notes: one sentence each.
     """
@@ -38,6 +40,7 @@ class Section:
     better: list[bool | None]
     options: list[OptionValues]
     notes: list[str]
+    judged: str = ""
 
 
 def sections(rows: Iterable[Row], curves: Iterable[Curve] | None = None) -> list[Section]:
@@ -68,7 +71,12 @@ def _section(pairs: list[tuple[Row, Curve | None]]) -> Section:
         best=[row.best for row in rows],
         better=[row.better for row in rows],
         options=[short[row.options] for row in rows],
-        notes=[f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note] + fairness_notes(rows),
+        notes=[
+            *_why_no_mean(rows),
+            *(f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note),
+            *fairness_notes(rows),
+        ],
+        judged=_judged(rows),
     )
 
 
@@ -82,15 +90,15 @@ def overall_section(rows: Iterable[Row]) -> Section | None:
     if any(item.options for item in found):
         columns["options"] = lambda item: str(short[item.options]) or NOTHING
     columns["n"] = lambda item: str(item.n)
-    columns["IQM"] = lambda item: bounds(item.iqm)
-    columns["mean"] = lambda item: bounds(item.mean)
+    columns["IQM"] = lambda item: number(item.iqm)
+    columns["mean"] = lambda item: number(item.mean)
     return Section(
         title=f"all {found[0].tasks} tasks",
-        subtitle="score with 0 at chance and 1 where solved; 95% bootstrap intervals, seeds drawn within tasks",
+        subtitle="score with 0 at chance and 1 where solved; runs of all tasks together",
         columns=list(columns),
         text_columns=1 + ("options" in columns),
         cells=[[show(item) for show in columns.values()] for item in found],
-        best=[item.iqm.value == found[0].iqm.value for item in found],
+        best=[item.iqm == found[0].iqm for item in found],
         better=[None] * len(found),
         options=[short[item.options] for item in found],
         notes=[],
@@ -103,17 +111,16 @@ def _columns(rows: list[Row], short: Mapping[OptionValues, OptionValues]) -> dic
     if any(row.options for row in rows):
         columns["options"] = lambda row: str(short[row.options]) or NOTHING
     columns["n"] = lambda row: str(row.n)
-    columns[f"test {rows[0].metric}".strip()] = lambda row: estimate(row.mean)
-    if any(row.n >= 4 for row in rows):  # the interquartile mean of fewer is their mean
-        columns["IQM"] = lambda row: NOTHING if row.iqm is None else number(row.iqm.value)
+    own, of_time = _score(rows), _time_columns(rows)
+    leading, following = (of_time, own) if rows[0].on_time else (own, of_time)
+    columns |= leading
     if any(row.difference is not None or row.note for row in rows):
-        columns["difference"] = _difference
+        columns[_judged(rows)] = _difference
         columns["p"] = _p
         columns["P(better)"] = _improvement
-    if any(row.solving is not None for row in rows):
-        columns["solved"] = _solved
-    if (unit := _unit(rows)) is not None:
-        columns[f"{TIME_WORDS[unit]} to solve"] = _time_to_solve
+    if any(row.difference is not None and row.difference.correlation is not None for row in rows):
+        columns["r"] = _correlation
+    columns |= following
     columns["params"] = lambda row: NOTHING if row.parameters is None else f"{row.parameters:,}"
     if any(row.flops_per_step is not None for row in rows):
         columns["FLOPs"] = lambda row: NOTHING if row.flops_per_step is None else engineering(row.flops_per_step)
@@ -127,20 +134,66 @@ def _columns(rows: list[Row], short: Mapping[OptionValues, OptionValues]) -> dic
     return columns
 
 
-TIME_WORDS: dict[TimeUnit, str] = {"steps": "steps", "seconds": "seconds", "flops": "FLOPs"}
+def _score(rows: list[Row]) -> dict[str, Callable[[Row], str]]:
+    """The column of the score: means where they describe the runs, else medians, or both with a word beside the latter."""
+    metric = rows[0].metric
+    if all(row.mean is None for row in rows):
+        return {f"median {metric}".strip(): lambda row: _amounts(row.median)}
+    linear = rows[0].scale == "linear"
+
+    def shown(row: Row) -> str:
+        if row.mean is None and row.median is not None:
+            return f"median {_amounts(row.median)}"
+        return estimate(row.mean) if linear else _amounts(row.mean)
+
+    return {f"test {metric}".strip(): shown}
+
+
+def _time_columns(rows: list[Row]) -> dict[str, Callable[[Row], str]]:
+    columns: dict[str, Callable[[Row], str]] = {}
+    if any(row.solving is not None for row in rows):
+        columns["solved"] = _solved
+    if (unit := _unit(rows)) is not None:
+        columns[f"{TIME_WORDS[unit]} to solve"] = _time_to_solve
+    return columns
+
+
+def _judged(rows: list[Row]) -> str:
+    """The heading of the column that says what differs from the baseline, and how."""
+    return next((row.difference.measure for row in rows if row.difference is not None), "difference")
+
+
+def _row_notes(rows: list[Row], short: Mapping[OptionValues, OptionValues]) -> list[str]:
+    return [f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note]
+
+
+def _why_no_mean(rows: list[Row]) -> list[str]:
+    """Why medians are shown, in a line; and what makes up the ranks of a problem that is declared otherwise."""
+    if not any(row.n for row in rows):
+        return []
+    if rows[0].shape == "any":
+        return ["No mean: runs of this task may solve it or stay at chance, and no run lies near their mean."]
+    reasons = {row.odd: row.cell for row in rows if row.odd}
+    return [f"Medians and ranks in place of a mean ({cell}): {reason}." for reason, cell in reasons.items()]
+
 
 # What each statistic is and where it comes from, one line each: under the table and in `gatelab compare --help`.
 EXPLANATIONS = {
-    "test score": "mean over n seeds ± half the width of its 95% interval (Student 1908); none for a single seed",
-    "IQM": "interquartile mean: the best and the worst 25% of the seeds left out, diverged ones as the worst (Agarwal et al. 2021)",
-    "all tasks": "IQM and mean of (score - chance) / (solved - chance), stratified bootstrap (Agarwal et al. 2021)",
-    "difference": "to the baseline, ± half its 95% interval, not adjusted: paired t where both have the same seeds (Student 1908), "
-    "else Welch's (1947); Mann-Whitney's exact rank test (1947), without an interval, where a seed diverged",
-    "p": "two-sided, adjusted over the variants of a task (Holm 1979); better or worse where p < 0.05",
-    "P(better)": "probability that a run beats one of the baseline, with 95% interval (Mann & Whitney 1947; Newcombe 2006)",
-    "effect": "difference in pooled standard deviations, without bias (Hedges 1981); csv and json",
-    "detectable": "smallest difference that these seeds detect with a probability of 80% (noncentral t, Cohen 1988); csv and json",
-    "power, seeds_needed": "chance to show the difference as observed, and seeds for 80% (Cohen 1988); csv and json",
+    "test score": "mean over n seeds on the scale of the task (as it is, logarithm, log odds) with its 95% interval (Student "
+    "1908), where the task declares that scores scatter around one value",
+    "median": "else; its 95% interval, from the smallest to the largest of 5 seeds, the 2nd to the 9th of 10 (Thompson 1936); none "
+    "for fewer",
+    "all tasks": "IQM and mean of (score - chance) / (solved - chance) over the runs of all tasks (Agarwal et al. 2021); without "
+    "an interval: a bootstrap of so few seeds covers less than it says",
+    "difference, ratio": "to the baseline, with the interval that holds together with those of all other comparisons; a ratio of "
+    "scores on a log scale, of odds on a logit scale; of times the difference of the means",
+    "p": "two-sided, adjusted over all variants and tasks (Holm 1979); better or worse where p < 0.05. The test: Dunnett's (1955), "
+    "on the scale, where scores scatter around one value; else the exact log-rank test (Mantel 1966) of the times to solve, where "
+    "some but not all runs solve the task; else the exact rank test of the scores (Mann & Whitney 1947), diverged runs last",
+    "P(better)": "probability that a run beats one of the baseline, by what is compared; 95% interval from 4 seeds on (Newcombe "
+    "2006)",
+    "r": "--paired: correlation of the scores of equal seeds; Student's t or Wilcoxon's exact test on their differences",
+    "effect": "difference in pooled standard deviations on the scale, without bias (Hedges 1981); of Dunnett's test; csv and json",
     "solved": "runs whose validation score reaches the solved level (or --level) before their budget ends, with the exact 95% "
     "interval of their share (Clopper & Pearson 1934)",
     "steps to solve": "until that validation: mean of min(steps, shortest budget of the task), the restricted mean of Kaplan and "
@@ -164,13 +217,12 @@ def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
     total = sum(counts.values())
     shown = [f"{count} {state}" for state, count in counts.items() if count or state not in ("diverged", "preempted")]
     said = [f"{total} {'run' if total == 1 else 'runs'}: {', '.join(shown)}."]
-    said.append("Test score: mean over n seeds ± half the width of its 95% Student-t interval (none for a single seed).")
+    if any(row.mean is not None for row in rows):
+        said.append("Test score: mean over n seeds on the scale of the task, with its 95% Student-t interval.")
+    if any(row.mean is None and row.median is not None for row in rows):
+        said.append("Median: with a 95% interval from 5 seeds on.")
     if baseline is not None:
-        said.append(
-            f"Difference: to {baseline}, ± half its 95% interval, not adjusted; p: paired t where the seeds are the same, else "
-            "Welch's, adjusted over the variants after Holm; better or worse where p < 0.05. "
-            f"P(better): probability that a run beats one of {baseline}, with 95% interval."
-        )
+        said.append(_against(rows, baseline))
     if any(row.solving is not None for row in rows):
         said.append("Solved: runs whose validation score reaches the level, with the exact 95% interval of their share.")
     unit = _unit(rows)
@@ -189,11 +241,46 @@ def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
     return " ".join(said)
 
 
+def _against(rows: list[Row], baseline: str) -> str:
+    """What is compared with the baseline, and how."""
+    found = [row.difference for row in rows if row.difference is not None]
+    tests = ", ".join(sorted({item.test for item in found if item.test}))
+    tasks = len({row.problem for row in rows if row.difference is not None})
+    over = f"all variants of the {tasks} tasks, one family" if tasks > 1 else "all variants"
+    return (
+        f"{' and '.join(sorted({item.measure for item in found} or {'difference'})).capitalize()}: to {baseline}, with an interval "
+        f"adjusted over {over}; p: {f'{tests}, ' if tests else ''}adjusted likewise (Holm); better or worse where p < 0.05. "
+        f"P(better): probability that a run beats one of {baseline}, with 95% interval."
+    )
+
+
 def _difference(row: Row) -> str:
     if row.difference is None:
         return NOTHING
     direction = {True: " better", False: " worse", None: ""}[row.better]
-    return estimate(row.difference.size, sign=True) + direction
+    item = row.difference
+    if item.on_time and row.solving is not None:
+        ends = [None if end is None else _amount(end, row.solving.read.unit, sign=True) for end in item.simultaneous]
+        return _with_ends(*ends) + direction
+    if item.measure == "difference":
+        return estimate(item.simultaneous, sign=True) + direction
+    return _amounts(item.simultaneous) + direction
+
+
+def _with_ends(value: str | None, low: str | None, high: str | None) -> str:
+    return str(value) if low is None or high is None else f"{value} ({low} to {high})"
+
+
+def _amounts(interval: Interval | None) -> str:
+    """An estimate to three digits with its bounds."""
+    if interval is None:
+        return NOTHING
+    return _with_ends(*(None if end is None else number(end) for end in interval))
+
+
+def _correlation(row: Row) -> str:
+    r = None if row.difference is None else row.difference.correlation
+    return NOTHING if r is None else f"{r:.2f}"
 
 
 def _p(row: Row) -> str:
@@ -228,10 +315,11 @@ def _time_to_solve(row: Row) -> str:
     return str(value) if low is None or high is None else f"{value} ({low}–{high})"
 
 
-def _amount(value: float, unit: TimeUnit) -> str:
+def _amount(value: float, unit: TimeUnit, sign: bool = False) -> str:
+    plus = "+" if sign and value > 0 else ""
     if unit == "flops":
-        return engineering(value)
-    return f"{value:,.0f}" if value >= 100 else number(value)
+        return ("-" if value < 0 else plus) + engineering(abs(value))
+    return plus + (f"{value:,.0f}" if abs(value) >= 100 else number(value))
 
 
 def _unfinished(row: Row) -> str:
@@ -244,6 +332,7 @@ def _subtitle(rows: list[Row]) -> str:
     known = next((row for row in rows if row.n), None)
     if known is None:
         return "no finished run"
-    said = [f"{known.metric}, {'higher' if known.higher_is_better else 'lower'} is better"]
+    scale = "" if known.scale == "linear" else f" ({known.scale} scale)"
+    said = [f"{known.metric}{scale}, {'higher' if known.higher_is_better else 'lower'} is better"]
     said += [f"{name} {value:.4g}" for name, value in (("chance", known.chance), ("solved at", known.solved)) if value is not None]
     return "; ".join(said)

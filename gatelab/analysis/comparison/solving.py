@@ -5,10 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gatelab.analysis.reading.results import Result
-from gatelab.analysis.reading.solving import TimesToSolve
+from gatelab.analysis.reading.solving import TimesToSolve, TimeUnit
 from gatelab.analysis.statistics.intervals import Interval
 from gatelab.analysis.statistics.survival import Survival, Times, kaplan_meier, median_time, restricted_mean, share_interval
 from gatelab.errors import UserError
+
+TIME_WORDS: dict[TimeUnit, str] = {"steps": "steps", "seconds": "seconds", "flops": "FLOPs"}
 
 
 @dataclass(frozen=True)

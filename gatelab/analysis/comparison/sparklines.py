@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from gatelab.analysis.comparison.table import Row
+from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.reading.series import Curve, over_seeds
 from gatelab.diagnostics import keys
 from gatelab.errors import UserError

@@ -1,111 +1,22 @@
-"""The comparison: one row for each variant, with the mean of its runs and what it is compared with."""
+"""The comparison: one row for each variant, with what its runs came to and what it is compared with."""
 
 import dataclasses
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from gatelab.analysis.comparison.solving import Solving, check_level, solving
-from gatelab.analysis.reading.option_values import OptionValues
+from gatelab.analysis.comparison.against import compared, led, summarised
+from gatelab.analysis.comparison.row import ProblemKey, Row
+from gatelab.analysis.comparison.solving import check_level, solving
 from gatelab.analysis.reading.results import About, Result, read_results
-from gatelab.analysis.reading.saturation import ABOVE, BELOW, limits_of
+from gatelab.analysis.reading.saturation import limits_of
 from gatelab.analysis.reading.solving import TimesToSolve, TimeUnit, times_to_solve
 from gatelab.analysis.reading.variants import Variant, read_variants, seeds
-from gatelab.analysis.statistics.differences import Difference, Sample, differences
-from gatelab.analysis.statistics.intervals import Interval, bootstrap_interval, failures_last, mean_interval
+from gatelab.analysis.statistics.intervals import failures_last, median_interval
 from gatelab.errors import UserError, unknown
 from gatelab.runs import Run, Skipped
-from gatelab.runs.matched import Matched
-
-# What is compared with each other: one score on one task under one set of options.
-ProblemKey = tuple[str, OptionValues, str]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A variant with its results. None stands for what is missing: a finished run, an interval for a single one, a baseline.
-
-    Attributes:
-        variant: with all its runs that could be read.
-        metric: the task's score on the test set; `higher_is_better` its direction.
-        n: runs with a result: those that finished and those that diverged; `diverged`: how many of them did the latter.
-        scores, seeds: (n,), of each run; nan for a diverged one. A data seed of its own stands behind a slash: "0/7".
-        mean: of the scores, with its 95% interval (Student's t); nan when a run diverged.
-        iqm: interquartile mean and its 95% bootstrap interval, diverged runs as the worst.
-        best: no other mean on the same task is better.
-        chance, solved: the scores of a constant predictor and from which on the task counts as solved.
-        solving: how many runs reach `solved` in validation, and when.
-        parameters: number of trained parameters; `matched`: how the hidden size follows from another cell.
-        flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
-        seconds_per_step: wall-clock seconds an optimiser step takes; `wall_seconds`: a whole run; means over the runs.
-        saturated: share of gate activations below `saturated_below` or above `saturated_above`, options of the runs; mean over
-            gates, layers and runs.
-        failed, running, preempted: numbers of runs without a result.
-        difference: to the baseline.
-        tried: settings of its cell that were trained on its task, those included that a search ended early.
-        about: what its cell and task say of themselves.
-        note: why there is no difference, or what the baseline row is if its options are not the row's own.
-    """
-
-    variant: Variant
-    metric: str
-    higher_is_better: bool
-    n: int
-    diverged: int = 0
-    scores: tuple[float, ...] = ()
-    seeds: tuple[str, ...] = ()
-    mean: Interval | None = None
-    iqm: Interval | None = None
-    best: bool = False
-    chance: float | None = None
-    solved: float | None = None
-    solving: Solving | None = None
-    parameters: int | None = None
-    matched: Matched | None = None
-    flops_per_step: int | None = None
-    seconds_per_step: float | None = None
-    wall_seconds: float | None = None
-    saturated: float | None = None
-    saturated_below: float = BELOW
-    saturated_above: float = ABOVE
-    failed: int = 0
-    running: int = 0
-    preempted: int = 0
-    difference: Difference | None = None
-    tried: int = 1
-    note: str = ""
-    about: About = field(default_factory=About)
-
-    @property
-    def cell(self) -> str:
-        return self.variant.cell
-
-    @property
-    def options(self) -> OptionValues:
-        return self.variant.options
-
-    @property
-    def task(self) -> str:
-        return self.variant.task
-
-    @property
-    def task_options(self) -> OptionValues:
-        return self.variant.task_options
-
-    @property
-    def problem(self) -> ProblemKey:
-        return self.task, self.task_options, self.metric
-
-    @property
-    def sample(self) -> Sample:
-        return Sample(self.scores, self.seeds)
-
-    @property
-    def better(self) -> bool | None:
-        """Whether it is better (True) or worse (False) than the baseline; None if neither is known."""
-        return None if self.difference is None else self.difference.better
 
 
 @dataclass(frozen=True)
@@ -121,14 +32,21 @@ class Comparison:
     pruned: int = 0
 
 
-def compare(runs: Iterable[Run], baseline: str | None = None, level: float | None = None, unit: TimeUnit = "steps") -> Comparison:
-    """Compares runs on the same task by the mean test score over their seeds.
+def compare(
+    runs: Iterable[Run],
+    baseline: str | None = None,
+    level: float | None = None,
+    unit: TimeUnit = "steps",
+    paired: bool = False,
+) -> Comparison:
+    """Compares runs on the same task: by who solves it and when, or by the test score over their seeds.
 
     Args:
         runs: what `find_runs` found.
         baseline: the cell that the others are compared with.
         level: from which validation score on a task counts as solved; default: what each task declares.
         unit: of the time to solve.
+        paired: compare runs of equal seeds, and their scores in any case.
 
     Raises:
         UserError: there is no run of the baseline, or the level cannot be that of all runs.
@@ -156,7 +74,8 @@ def compare(runs: Iterable[Run], baseline: str | None = None, level: float | Non
             times, untimed = times_to_solve(results, own, row.solved, unit)
             skipped += untimed
             families[row.problem].append((row, times))
-    rows = [row for family in families.values() for row in _backends_noted(_compared(_best_marked(_timed(family)), baseline))]
+    problems = [_best_marked(led(summarised(_timed(family)), paired)) for family in families.values()]
+    rows = [row for family in compared(problems, baseline, paired) for row in _backends_noted(family)]
     return Comparison(sorted(rows, key=_rank), skipped, len(runs) - len(whole))
 
 
@@ -191,8 +110,10 @@ def _row(variant: Variant, results: list[Result], levels: Result | None, level: 
         diverged=sum(not math.isfinite(score) for score in scores),
         scores=scores,
         seeds=tuple(_seed(result.run) for result in results),
-        mean=mean_interval(scores),
-        iqm=bootstrap_interval([failures_last(scores, row.higher_is_better)]),
+        median=median_interval(failures_last(scores, row.higher_is_better)),
+        scale=levels.scale if levels else row.scale,
+        shape=levels.shape if levels else row.shape,
+        test_size=levels.test_size if levels else None,
         chance=levels.chance if levels else None,
         solved=levels.solved if levels and level is None else level,
         parameters=next((result.parameters for result in results if result.parameters is not None), None),
@@ -215,17 +136,16 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(there) / len(there) if there else None
 
 
-def _badness(row: Row, score: Interval | None) -> float:
-    """A score, negative where higher is better; infinite without one."""
-    if score is None or not math.isfinite(score.value):
-        return math.inf
-    return -score.value if row.higher_is_better else score.value
+def _badness(row: Row) -> tuple[float, float]:
+    """What orders the rows of a problem: the time to solve where that is compared, then the score; nothing last."""
+    sign = -1.0 if row.higher_is_better else 1.0
+    score = math.inf if row.centre is None or not math.isfinite(row.centre.value) else sign * row.centre.value
+    late = row.solving.mean.value if row.on_time and row.solving is not None else math.inf
+    return (late, score) if row.on_time else (score, math.inf)
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    """By mean; where a run diverged, behind all that have one, by interquartile mean."""
-    order = _badness(row, row.mean), row.mean is None, _badness(row, row.iqm)
-    return row.task, row.task_options, *order, row.cell, row.options
+    return row.task, row.task_options, *_badness(row), row.median is None, row.cell, row.options
 
 
 def _timed(family: list[tuple[Row, TimesToSolve | None]]) -> list[Row]:
@@ -235,37 +155,10 @@ def _timed(family: list[tuple[Row, TimesToSolve | None]]) -> list[Row]:
 
 
 def _best_marked(family: list[Row]) -> list[Row]:
-    badness = [_badness(row, row.mean) for row in family]
+    badness = [_badness(row) for row in family]
     best = min(badness)
-    return [dataclasses.replace(row, best=value == best < math.inf) for row, value in zip(family, badness, strict=True)]
-
-
-def _compared(family: list[Row], baseline: str | None) -> list[Row]:
-    """The rows of one problem, which are one family of tests, with what compares them with the baseline."""
-    if baseline is None:
-        return family
-    rivals = [row for row in family if row.cell == baseline and row.n]
-    choices = [_rival(row, rivals, baseline) if row.n and row.cell != baseline else (None, "") for row in family]
-    pairs = [(row.sample, rival.sample) for row, (rival, _) in zip(family, choices, strict=True) if rival is not None]
-    found = iter(differences(pairs, family[0].higher_is_better))
-    return [
-        dataclasses.replace(row, difference=None if rival is None else next(found), note=note)
-        for row, (rival, note) in zip(family, choices, strict=True)
-    ]
-
-
-def _rival(row: Row, rivals: list[Row], baseline: str) -> tuple[Row | None, str]:
-    """The row of the baseline that a row is compared with, or None; and what there is to say about the choice."""
-    same = [rival for rival in rivals if rival.variant.shared_options == row.variant.shared_options]
-    if len(same) == 1:
-        return same[0], ""
-    if same:
-        return None, f"{len(same)} variants of {baseline} have the same options, so the comparison is not unique"
-    if len(rivals) == 1:
-        return rivals[0], f"compared with {baseline}, {rivals[0].options}"
-    if rivals:
-        return None, f"none of the {len(rivals)} variants of {baseline} has the same options"
-    return None, f"no finished run of {baseline} on this task"
+    known = best != (math.inf, math.inf)
+    return [dataclasses.replace(row, best=known and value == best) for row, value in zip(family, badness, strict=True)]
 
 
 def _backends_noted(family: list[Row]) -> list[Row]:

@@ -10,8 +10,8 @@ from rich.text import Text
 from gatelab.analysis.comparison.conclusions import conclusions
 from gatelab.analysis.comparison.introductions import introductions
 from gatelab.analysis.comparison.numbers import NOTHING
+from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.comparison.sections import Section, caption, overall_section, sections
-from gatelab.analysis.comparison.table import Row
 from gatelab.analysis.reading.series import Curve
 from gatelab.process.console import Console
 from gatelab.runs import Skipped
@@ -116,7 +116,7 @@ def _text(section: Section, column: int, row: int) -> Text:
     heading, text = section.columns[column], Text(section.cells[row][column])
     if heading == "options":
         return Text("\n".join(section.options[row].written) or NOTHING)
-    if heading == "difference" and section.better[row] is not None:
+    if heading == section.judged and section.better[row] is not None:
         text.stylize("green" if section.better[row] else "red")
     return text
 

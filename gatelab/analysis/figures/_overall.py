@@ -27,15 +27,10 @@ def overall(problem: Problem) -> Figure | None:
     """Interquartile mean over all tasks; nothing for a single one."""
     series, names = [], []
     for number, item in _drawn(problem):
-        low, high = (item.iqm.value if end is None else end for end in (item.iqm.low, item.iqm.high))
-        series.append(Series(number, [item.iqm.value], [len(names)], [low], [high], note=f"{item.iqm.value:.2f}"))
+        series.append(Series(number, [item.iqm], [len(names)], [item.iqm], [item.iqm], note=f"{item.iqm:.2f}"))
         names.append(problem.variants[number].name)
     panel = Panel("", Axis(_SCALE), Axis("", categories=names), series, {"chance": 0.0, "solved": 1.0})
-    caption = (
-        "Interquartile mean of the runs of all tasks, each on the scale from chance to solved, with its 95% interval from "
-        "bootstrap resamples "
-        "of the seeds within each task (Agarwal et al. 2021)."
-    )
+    caption = "Interquartile mean of the runs of all tasks, each on the scale from chance to solved (Agarwal et al. 2021)."
     return Figure("overall", "Interquartile mean over the tasks", caption, "ranges", [panel], wide=True) if series else None
 
 

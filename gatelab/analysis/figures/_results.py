@@ -1,7 +1,8 @@
 """Scores: who is best, how they got there, at what cost, and which options matter."""
 
+import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,25 +19,26 @@ def metric_key(problem: Problem) -> str:
 
 
 def ranking(problem: Problem) -> Figure | None:
-    """The test score with its interval, the best first."""
+    """The test score with its interval, in the order of the comparison."""
     row = problem.scored
     series: list[Series] = []
     shown: list[int] = []
     every: list[float] = []
     for number, variant in enumerate(problem.variants):
-        if variant.row.mean is not None:
-            mean, low, high = variant.row.mean
-            ends = [mean if low is None else low], [mean if high is None else high]
-            series.append(Series(number, [mean], [len(shown)], *ends, variant.row.scores, f"n = {variant.row.n}"))
+        if variant.row.centre is not None and np.isfinite(variant.row.centre.value):
+            centre, low, high = variant.row.centre
+            low, high = (centre if end is None or not np.isfinite(end) else end for end in (low, high))
+            series.append(Series(number, [centre], [len(shown)], [low], [high], variant.row.scores, f"n = {variant.row.n}"))
             shown.append(number)
             every += variant.row.scores
     if not series:
         return None
-    log = spans([every]) and not row.higher_is_better
+    log = _is_log(problem, every)
     x = Axis(f"test {row.metric}{_direction(problem)}", log)
     panel = Panel("", x, _names(problem, shown), series, _levels(problem))
     caption = (
-        "Test score on the weights of the best validation: mean over the seeds with its 95% interval, small marks for single seeds."
+        "Test score on the weights of the best validation: mean over the seeds with its 95% interval, or the median where a mean "
+        "does not describe the runs (with an interval from 5 seeds on); small marks for single seeds."
     )
     if log:
         caption += " The axis is logarithmic: an interval that reaches below zero ends at its left edge."
@@ -90,16 +92,21 @@ def cost(problem: Problem) -> Figure | None:
         series = []
         for number, variant in enumerate(problem.variants):
             row, x = variant.row, of(variant)
-            if x is not None and row.mean is not None:
-                mean, low, high = row.mean
-                bounds = ([low], [high]) if low is not None and high is not None else (None, None)
-                series.append(Series(number, [x], [mean], *bounds))
+            if x is not None and row.centre is not None and np.isfinite(row.centre.value):
+                centre, low, high = row.centre
+                if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+                    series.append(Series(number, [x], [centre]))
+                else:
+                    series.append(Series(number, [x], [centre], [low], [high]))
         if series:
             y = [np.ravel(item.y)[0] for item in series]
-            log = spans([y]) and not problem.scored.higher_is_better
+            log = _is_log(problem, y)
             axis = Axis(f"test {problem.scored.metric}{_direction(problem)}", log)
             panels.append(Panel(label, Axis(label, spans([[np.ravel(s.x)[0] for s in series]], 5)), axis, series, _levels(problem)))
-    caption = "Mean test score and its 95% interval against parameters, floating-point operations and time of a training step."
+    caption = (
+        "Test score (mean or median, as in the table) and its 95% interval against parameters, floating-point operations and time "
+        "of a training step."
+    )
     return Figure("cost", "Cost and quality", caption, "dots", panels) if panels else None
 
 
@@ -156,6 +163,11 @@ def _learning(
     x = Axis(label, log=name == "wall-time" and spans([[np.nanmax(item.x) for item in series]], 5))
     y = Axis(f"validation {key.removeprefix('val/')}{_direction(problem)}", log)
     return Figure(name, title, caption, "lines", [Panel("", x, y, series, _levels(problem))], wide=True)
+
+
+def _is_log(problem: Problem, values: Sequence[float]) -> bool:
+    """Whether scores are drawn on a logarithmic axis: as their task declares, or losses that span decades."""
+    return problem.scored.scale == "log" or (spans([values]) and not problem.scored.higher_is_better)
 
 
 def _direction(problem: Problem) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 from gatelab.analysis.comparison.conclusions import listed
 from gatelab.analysis.figures import DrawnVariant, Problem, gates_of
 from gatelab.analysis.figures import remembering as of
-from gatelab.analysis.statistics.differences import welch_interval
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, mean_interval
+from gatelab.analysis.statistics.means import welch_interval
 from gatelab.diagnostics import keys
 
 IN_SHORT = "In short"  # the place at the beginning of a report; the others are chapters of it

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gatelab.analysis.statistics.differences import Sample, Spread, interval_of, spread_of
+from gatelab.analysis.statistics.differences import Sample
 from gatelab.analysis.statistics.effects import seeds_needed, smallest_difference
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, mean_interval, moments
+from gatelab.analysis.statistics.means import Spread, interval_of, spread_of
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 

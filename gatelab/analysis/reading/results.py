@@ -103,6 +103,9 @@ def _result(run: Run) -> Result:
         metric = summary["metric"]
         if not isinstance(metric, str):
             raise TypeError("the metric is not a name")
+        scale, test_size = _word(summary, "scale", get_args(Scale), "linear"), int_or_none(summary.get("test_size"))
+        if scale == "logit" and not test_size:
+            raise ValueError("scale is logit, but test_size is missing")
         return Result(
             run=run,
             metric=metric,
@@ -110,9 +113,9 @@ def _result(run: Run) -> Result:
             score=float(summary["test"][metric]),
             chance=_optional(summary.get("chance")),
             solved=_optional(summary.get("solved")),
-            scale=_word(summary, "scale", get_args(Scale), "linear"),
+            scale=scale,
             shape=_word(summary, "shape", get_args(Shape), "any"),
-            test_size=int_or_none(summary.get("test_size")),
+            test_size=test_size,
             test_error=_optional(summary.get("test_error")),
             test_parts=int_or_none(summary.get("test_parts")),
             constant=_optional(summary.get("constant")),

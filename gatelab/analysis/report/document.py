@@ -151,7 +151,7 @@ def _rows(problem: Problem, section: Section) -> list[dict[str, Any]]:
     for row, cells, best, better, options in members:
         judged = {True: "better", False: "worse", None: ""}[better]
         kinds = [
-            "words" if number < section.text_columns else judged if title == "difference" else ""
+            "words" if number < section.text_columns else judged if title == section.judged else ""
             for number, title in enumerate(section.columns)
         ]
         tokens = [f"cell:{row.cell}", *options.written]

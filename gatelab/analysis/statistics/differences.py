@@ -1,31 +1,60 @@
-"""What differs between two samples of scores, by how much, and what could have been seen: pure functions on arrays."""
+"""What differs between variants and their baseline, by how much, and how sure that is: pure functions on arrays.
+
+One policy, whatever the number of seeds. Samples are compared unpaired. Scores that scatter around one value are compared by
+Dunnett's test on the scale that their task declares; where nothing is assumed of them, the times at which runs solved the task by
+the exact log-rank test, or where these tell nothing, the scores by the exact rank test. All comparisons are one family of tests.
+"""
 
 import dataclasses
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from numpy.typing import NDArray
 
-from gatelab.analysis.statistics.effects import hedges_g, power, probability_of_improvement, seeds_needed, smallest_difference
-from gatelab.analysis.statistics.intervals import LEVEL, Interval, failures_last, moments, quantile, varies
+from gatelab.analysis.statistics.dunnett import Contrast, contrasts, critical_value
+from gatelab.analysis.statistics.effects import hedges_g, probability_of_improvement
+from gatelab.analysis.statistics.families import holm, over_families
+from gatelab.analysis.statistics.intervals import LEVEL, Interval, difference_of, median_interval, quantile
+from gatelab.analysis.statistics.means import interval_of, spread_of_pairs
+from gatelab.analysis.statistics.permutation import rank_test, shift_interval, signed_rank_test
+from gatelab.analysis.statistics.samples import Sample, paired_scores, scores_of
+from gatelab.analysis.statistics.scales import LINEAR, Axis
+from gatelab.analysis.statistics.shapes import clusters, degenerate
+from gatelab.analysis.statistics.survival import Times, log_rank, restricted_mean, share_interval
+from gatelab.runs import Shape
 
-PAIRED, WELCH, RANKS = "paired t", "Welch t", "Mann-Whitney"
+Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+DUNNETT, RANKS, LOG_RANK, PAIRED, SIGNED_RANKS = "Dunnett", "Mann-Whitney", "log-rank", "paired t", "Wilcoxon"
 
 
-class Sample(NamedTuple):
-    """The scores of one variant on one task.
+@dataclass(frozen=True)
+class Family:
+    """Variants that are compared with one and the same baseline on one task.
 
     Attributes:
-        scores: (n,), one a seed; nan or infinite for a diverged one.
-        seeds: (n,), what each run was seeded with; empty when that is not known.
+        baseline: what the others are compared with; `variants`: the others.
+        higher_is_better: the direction of the score.
+        axis: the scale on which scores are compared; `shape`: how they scatter over seeds, both as the task declares them.
+        chance, solved: the levels of the task, if they are known.
+        until: times to solve are compared in place of scores, and their means restricted to this time; None: scores are compared.
+            For a task of any shape, where all times are known until then and neither all runs solve the task nor none.
     """
 
-    scores: Sequence[float]
-    seeds: Sequence[Hashable] = ()
+    baseline: Sample
+    variants: Sequence[Sample]
+    higher_is_better: bool
+    axis: Axis = LINEAR
+    shape: Shape = "any"
+    chance: float | None = None
+    solved: float | None = None
+    until: float | None = None
+
+    @property
+    def on_time(self) -> bool:
+        """Whether times are compared; if they scatter around one value, scores are."""
+        return self.until is not None and self.shape == "any"
 
 
 @dataclass(frozen=True)
@@ -33,237 +62,298 @@ class Difference:
     """How a variant differs from a baseline on one task. None stands for what the data do not determine.
 
     Attributes:
-        size: mean(variant) - mean(baseline) in the unit of the score, and its interval, not adjusted.
-        test: "paired t", "Welch t", "Mann-Whitney", or "" when there is none (a single seed).
-        p: two-sided; `p_adjusted`: Holm's, over the comparisons with the same baseline.
+        measure: what `size` is: "difference" or "ratio" of scores, "odds ratio" of shares, or of times to solve the "difference" of
+            their restricted means, in the unit of the times.
+        on_time: whether times to solve were compared and not scores.
+        size: the variant against the baseline, and its interval; `simultaneous`: the same with an interval that holds together with
+            those of all other comparisons.
+        share: difference of the shares of runs that solve the task; None where scores were compared.
+        test: "Dunnett", "Mann-Whitney", "log-rank", on request "paired t" or "Wilcoxon"; "" when there is none (a single seed).
+        statistic: t, U, chi^2 or W.
+        p: two-sided, of this comparison alone; `p_adjusted`: over all comparisons.
+        least: the smallest p that an exact test of these runs can have, however they are divided; 0 of a t test.
+        least_adjusted: the same, adjusted like the smallest p of all.
         better: whether the variant is better (True) or worse (False); None when p_adjusted says neither.
         improvement: the probability that a run of the variant beats a run of the baseline.
-        effect: Hedges' g, with the sign of `size`.
-        detectable: the smallest difference that this many seeds show with a probability of 80%.
-        power: the probability that this many seeds show a difference as large as the one observed.
-        seeds_needed: seeds of each side that would show it with a probability of 80%.
+        effect: Hedges' g on the scale, with the sign of `size`; of Dunnett's comparisons.
+        correlation: of the pairs; None where samples were compared unpaired.
+        odd: why scores that should scatter around one value were ranked all the same, or "".
         n, baseline_n: seeds of each side; `failures`, `baseline_failures`: how many of them diverged.
     """
 
+    measure: str
+    on_time: bool
     size: Interval
+    simultaneous: Interval
+    share: Interval | None
     test: str
+    statistic: float | None
     p: float | None
     p_adjusted: float | None
+    least: float
+    least_adjusted: float
     better: bool | None
     improvement: Interval
     effect: Interval
-    detectable: float | None
-    power: float | None
-    seeds_needed: int | None
+    correlation: float | None
+    odd: str
     n: int
     baseline_n: int
     failures: int
     baseline_failures: int
 
 
-def differences(pairs: Sequence[tuple[Sample, Sample]], higher_is_better: bool, level: float = LEVEL) -> list[Difference]:
-    """Compares variants with their baseline on one task; p-values are adjusted over all of them after Holm.
+def differences(families: Sequence[Family], level: float = LEVEL, paired: bool = False) -> list[list[Difference]]:
+    """Compares variants with their baselines, on one task or many; all comparisons together are one family of tests.
 
-    Which test: Student's t on the differences of equal seeds when both sides have the same set of seeds, else Welch's. Where a seed
-    diverged, or nothing varies so that t is not defined, the exact Mann-Whitney test on ranks, with failures last.
-    `detectable`, `power` and `seeds_needed` are for p < (1 - level) / number of tests, the hardest of Holm's steps.
+    Which test, whatever the numbers of seeds: of `shape` "single" Dunnett's on the scale; by ranks where a sample of the comparison
+    has no variance, or where any of the family shows that scores lie in two clusters (`shapes`). Of `shape` "any" the exact
+    log-rank test on the times to solve where `on_time`, else the exact Mann-Whitney test on the scores, diverged runs last. Nothing
+    is tested with a single seed of a side. With `paired`, Student's t on the differences of equal seeds, or where ranks are called
+    for, or of `shape` "any", Wilcoxon's exact test on them.
+
+    p is adjusted within a family by Dunnett's distribution or after Holm; where a family has both kinds, k_1 of k tests of the
+    first, they are multiplied by k / k_1 and k / (k - k_1). Families are then adjusted by `over_families`. An exact test that can
+    reach no p below 1 - level, with fewer than four seeds of each side, can make no false finding and is not counted. Intervals
+    that hold together are Dunnett's or of the level that Bonferroni's share of alpha leaves, so that one may just hold 0 where
+    Holm's p is a finding.
 
     Args:
-        pairs: (variant, baseline) for each comparison, mostly with one and the same baseline.
-        higher_is_better: the direction of the score.
+        families: each with one baseline and its variants.
         level: confidence; a variant counts as different when its adjusted p is below 1 - level.
+        paired: compare the runs of equal seeds.
 
     Returns:
-        One difference for each pair, in order.
+        For each family a difference for each of its variants, in order.
 
     Raises:
-        ValueError: a sample has no scores, or another number of seeds than scores.
-    """
-    tests = sum(min(len(variant.scores), len(baseline.scores)) > 1 for variant, baseline in pairs)
-    alpha = (1 - level) / max(1, tests)
-    single = [_difference(variant, baseline, higher_is_better, level, alpha) for variant, baseline in pairs]
-    adjusted = holm([item.p for item in single])
-    return [
-        dataclasses.replace(item, p_adjusted=p, better=_better(item, p, higher_is_better, level))
-        for item, p in zip(single, adjusted, strict=True)
-    ]
-
-
-def welch_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
-    """The difference mean(a) - mean(b) and Welch's interval of it; the two variances may differ.
-
-    d +- t sqrt(v_a + v_b),  v = s^2 / n,  t with the degrees of freedom of Welch and Satterthwaite,
-    nu = (v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1)).
-
-    Args:
-        a: (n_a,), one value a seed.
-        b: (n_b,), one value a seed.
-        level: confidence, in (0, 1).
-
-    Returns:
-        The difference; no bounds when a side has a single value, or when a value is nan or infinite. Where neither side varies
-        the interval is the difference itself, its limit for vanishing variances.
-
-    Raises:
-        ValueError: a side has no values.
+        ValueError: a sample has no scores, or another number of seeds than scores; times are compared that are not known.
 
     References:
-        B. L. Welch, "The generalization of 'Student's' problem when several different population variances are involved",
-        Biometrika 34, 1947. F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
-        Biometrics Bulletin 2, 1946 (the degrees of freedom).
+        C. W. Dunnett, JASA 50, 1955. N. Mantel, Cancer Chemotherapy Reports 50, 1966. H. B. Mann, D. R. Whitney, Annals of
+        Mathematical Statistics 18, 1947. R. E. Tarone, "A modified Bonferroni method for discrete data", Biometrics 46, 1990 (which
+        tests need not be counted).
     """
-    return interval_of(_welch(a, b), level)
+    alpha = 1 - level
+    drafts = [tests_of(family, paired) for family in families]
+    adjusted = over_families([within_family(own, alpha) for own in drafts])
+    counted = max(1, sum(any(draft.counts(alpha) for draft in own) for own in drafts))
+    found = []
+    for family, own, ps in zip(families, drafts, adjusted, strict=True):
+        levels = _Levels(alpha, alpha / counted, *_kinds(own, alpha))
+        members = zip(family.variants, own, ps, strict=True)
+        found.append([_difference(family, sample, draft, p, levels, paired) for sample, draft, p in members])
+    return found
 
 
-def paired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
-    """The mean of a - b and Student's t interval of it: what the pairs share (the data of a seed) cancels.
+@dataclass(frozen=True)
+class Draft:
+    """The test of one comparison before the others are known.
 
-    Args:
-        a, b: (n,), of the same seeds in the same order.
-        level: confidence, in (0, 1).
-
-    Raises:
-        ValueError: the sides differ in number, or have no values.
-
-    References:
-        Student, Biometrika 6, 1908.
+    Attributes:
+        test, statistic, p, least, odd: as in `Difference`.
+        better: which way it points.
+        contrast: of Dunnett's test, with `critical`: the seeds of the baseline and those of all variants in the test.
     """
-    return interval_of(_paired(a, b), level)
+
+    test: str
+    statistic: float | None = None
+    p: float | None = None
+    least: float = 0.0
+    better: bool = False
+    contrast: Contrast | None = None
+    critical: tuple[int, tuple[int, ...]] | None = None
+    odd: str = ""
+
+    def counts(self, alpha: float) -> bool:
+        """Whether it can be a finding at all."""
+        return self.p is not None and self.least < alpha
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjustment: with adjusted p < alpha, at most alpha of all families hold a false finding.
-
-    p_(k) of m, in rising order, becomes max over j <= k of min(1, (m - j + 1) p_(j)). Valid for dependent tests, as those against
-    one baseline are. None (no test) stays None and is not counted.
-
-    References:
-        S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
-    """
-    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (p, index) in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p))
-        adjusted[index] = largest
-    return adjusted
-
-
-def rank_test(a: ArrayLike, b: ArrayLike, higher_is_better: bool) -> float:
-    """The two-sided p-value of the exact Mann-Whitney test, with failures last.
-
-    Up to 10,000 ways to divide the runs all are counted, ties included; beyond, 9,999 are drawn, always the same.
-
-    References:
-        H. B. Mann, D. R. Whitney, "On a test of whether one of two random variables is stochastically larger than the other",
-        Annals of Mathematical Statistics 18, 1947.
-    """
-    x, y = failures_last(a, higher_is_better), failures_last(b, higher_is_better)
-    method = stats.PermutationMethod(n_resamples=9_999, rng=np.random.default_rng(0))
-    return float(stats.mannwhitneyu(x, y, method=method).pvalue)  # type: ignore[arg-type] - SciPy documents it
+def tests_of(family: Family, paired: bool) -> list[Draft]:
+    """The tests of a family, whose p-values know nothing of other families; see `differences`."""
+    if paired:
+        return [_paired(family, sample) for sample in family.variants]
+    if family.shape == "any":
+        return [_exact(family, sample) for sample in family.variants]
+    odd = _oddities(family)
+    even = [place for place, words in enumerate(odd) if not words and min(_n(family.variants[place]), _n(family.baseline)) > 1]
+    found: list[Draft] = [_exact(family, sample, words) for sample, words in zip(family.variants, odd, strict=True)]
+    if even:
+        samples = [family.axis.forward(family.variants[place].scores) for place in even]
+        sizes = _n(family.baseline), tuple(x.size for x in samples)
+        for place, contrast in zip(even, contrasts(family.axis.forward(family.baseline.scores), samples), strict=True):
+            better = (contrast.value > 0) == family.higher_is_better
+            found[place] = Draft(DUNNETT, contrast.t, contrast.p, 0.0, better, contrast, sizes)
+    return found
 
 
-class Spread(NamedTuple):
-    """A difference with what a t test on it needs; no standard error when the data determine none."""
-
-    value: float
-    standard_error: float | None
-    degrees: float
-
-
-def spread_of(variant: Sample, baseline: Sample) -> Spread:
-    """mean(variant) - mean(baseline), of pairs where both have the same seeds, else after Welch."""
-    pair = _pair(variant, baseline)
-    return _welch(_scores(variant), _scores(baseline)) if pair is None else _paired(*pair)
+def _oddities(family: Family) -> list[str]:
+    """Why each comparison of scores that should scatter around one value is by ranks, or ""."""
+    scores = [scores_of(sample) for sample in (family.baseline, *family.variants)]
+    apart = clusters(scores, family.axis, family.higher_is_better, family.chance, family.solved)
+    if apart:
+        return [apart] * len(family.variants)
+    base, *own = (degenerate(x, family.axis) for x in scores)
+    return [f"of the baseline {base}" if base else words for words in own]
 
 
-def _difference(variant: Sample, baseline: Sample, higher_is_better: bool, level: float, alpha: float) -> Difference:
-    """One comparison, its p-value not yet adjusted; detectable differences at level alpha."""
-    a, b = _scores(variant), _scores(baseline)
-    failures = [int((~np.isfinite(x)).sum()) for x in (a, b)]
-    pair = _pair(variant, baseline)
-    spread = spread_of(variant, baseline)
-    value, error, degrees = spread
-    test, p, interval = "", None, Interval(value, None, None)
-    seen = found = needed = None
-    if error:
-        test, interval = WELCH if pair is None else PAIRED, interval_of(spread, level)
-        p = 2 * float(special.stdtr(degrees, -abs(value) / error))
-        seen = smallest_difference(error, degrees, alpha)
-        found = power(value, error, degrees, alpha)
-        needed = seeds_needed(value, error, degrees, min(a.size, b.size), alpha)
-    elif min(a.size, b.size) > 1:
-        test, p = RANKS, rank_test(a, b, higher_is_better)
+def _n(sample: Sample) -> int:
+    return len(sample.scores)
+
+
+def _exact(family: Family, sample: Sample, odd: str = "") -> Draft:
+    """The exact test: on times where they are compared, else on ranks."""
+    if min(_n(sample), _n(family.baseline)) < 2:
+        return Draft("", odd=odd)
+    if family.on_time:
+        found = log_rank([(_times(sample), _times(family.baseline))])
+        return Draft(LOG_RANK, found.chi_square, found.p, found.least, found.observed > found.expected, odd=odd)
+    x, y = _ranked(family, sample), _ranked(family, family.baseline)
+    found = rank_test(x, y)
+    return Draft(RANKS, found.statistic, found.p, found.least, _points(found.statistic - x.size * y.size / 2, family), odd=odd)
+
+
+def _paired(family: Family, sample: Sample) -> Draft:
+    """The test of equal seeds; none where the seeds are not the same."""
+    pair = paired_scores(sample, family.baseline)
+    if pair is None:
+        return Draft("")
+    (odd,) = _oddities(dataclasses.replace(family, variants=[sample])) if family.shape == "single" else ("",)
+    if family.shape == "single" and not odd:
+        spread = spread_of_pairs(*map(family.axis.forward, pair))
+        if spread.standard_error:
+            return Draft(PAIRED, spread.t, spread.p, 0.0, _points(spread.value, family))
+    found = signed_rank_test(_gaps(family, pair))
+    return Draft(SIGNED_RANKS, found.statistic, found.p, found.least, _points(found.statistic, family), odd=odd)
+
+
+def _points(value: float, family: Family) -> bool:
+    return (value > 0) == family.higher_is_better
+
+
+def _gaps(family: Family, pair: Pair) -> NDArray[np.float64]:
+    """The differences of pairs on the scale; two failures tie."""
+    x, y = (family.axis.ranked(side, family.higher_is_better) for side in pair)
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(x - y, nan=0.0, posinf=math.inf, neginf=-math.inf)
+
+
+def _ranked(family: Family, sample: Sample) -> NDArray[np.float64]:
+    return family.axis.ranked(scores_of(sample), family.higher_is_better)
+
+
+def _times(sample: Sample) -> Times:
+    if sample.times is None:
+        raise ValueError("Times to solve cannot be compared: they are not known for every sample.")
+    return sample.times
+
+
+def _kinds(drafts: Sequence[Draft], alpha: float) -> tuple[int, int]:
+    """How many comparisons of a family are Dunnett's, and how many others count."""
+    first = sum(draft.contrast is not None for draft in drafts)
+    return first, sum(draft.contrast is None and draft.counts(alpha) for draft in drafts)
+
+
+def within_family(drafts: Sequence[Draft], alpha: float) -> list[float | None]:
+    """The p-values of a family, adjusted within it; None of tests that do not count."""
+    first, others = _kinds(drafts, alpha)
+    exact = holm([draft.p if draft.contrast is None and draft.counts(alpha) else None for draft in drafts])
+    found: list[float | None] = []
+    for draft, p in zip(drafts, exact, strict=True):
+        if draft.contrast is not None:
+            found.append(min(1.0, draft.contrast.p_family * (first + others) / first))
+        else:
+            found.append(None if p is None else min(1.0, p * (first + others) / others))
+    return found
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """How sure intervals are: one alone, and all of a family together, with so many of Dunnett's and of other tests that count."""
+
+    alone: float
+    family: float
+    first: int
+    others: int
+
+    def together(self, draft: Draft) -> float | None:
+        """The part of alpha of Dunnett's comparisons, or of one other; None of a test that does not count."""
+        if draft.contrast is not None:
+            return self.family * self.first / (self.first + self.others)
+        return self.family / (self.first + self.others) if draft.counts(self.alone) else None
+
+
+def _difference(family: Family, sample: Sample, draft: Draft, p: float | None, levels: _Levels, paired: bool) -> Difference:
+    """One comparison with its adjusted p, or with p alone where its test does not count."""
+    on_time = family.on_time and not paired
+    alpha = levels.together(draft)
+    pair = paired_scores(sample, family.baseline) if paired else None
+    size = _size(family, sample, draft, pair, levels.alone)
+    simultaneous = Interval(size.value, None, None) if alpha is None else _size(family, sample, draft, pair, alpha, True)
+    p = draft.p if p is None else p
+    x, y = scores_of(sample), scores_of(family.baseline)
+    effect = Interval(math.nan, None, None)
+    if draft.contrast is not None:
+        effect = hedges_g(family.axis.forward(x), family.axis.forward(y), 1 - levels.alone)
     return Difference(
-        interval,
-        test=test,
-        p=p,
-        p_adjusted=None,
-        better=None,
-        improvement=probability_of_improvement(a, b, higher_is_better, level),
-        effect=hedges_g(a, b, level),
-        detectable=seen,
-        power=found,
-        seeds_needed=needed,
-        n=a.size,
-        baseline_n=b.size,
-        failures=failures[0],
-        baseline_failures=failures[1],
+        measure="difference" if on_time else family.axis.compares,
+        on_time=on_time,
+        size=size,
+        simultaneous=simultaneous,
+        share=_share(sample, family.baseline, 1 - levels.alone) if on_time else None,
+        test=draft.test,
+        statistic=draft.statistic,
+        p=draft.p,
+        p_adjusted=p,
+        least=draft.least,
+        least_adjusted=draft.least if alpha is None else min(1.0, draft.least * levels.alone / alpha),
+        better=draft.better if p is not None and p < levels.alone else None,
+        improvement=_improvement(family, sample, on_time, 1 - levels.alone),
+        effect=effect,
+        correlation=None if pair is None else _correlation(family, pair),
+        odd=draft.odd,
+        n=x.size,
+        baseline_n=y.size,
+        failures=int((~np.isfinite(x)).sum()),
+        baseline_failures=int((~np.isfinite(y)).sum()),
     )
 
 
-def _better(item: Difference, p: float | None, higher_is_better: bool, level: float) -> bool | None:
-    if p is None or p >= 1 - level:
+def _size(family: Family, sample: Sample, draft: Draft, pair: Pair | None, alpha: float, together: bool = False) -> Interval:
+    """The difference with an interval of its own, or one that holds together with others at this level."""
+    if pair is not None:
+        spread = spread_of_pairs(*map(family.axis.forward, pair))
+        interval = interval_of(spread, 1 - alpha) if draft.test == PAIRED else median_interval(_gaps(family, pair), 1 - alpha)
+        return family.axis.back_difference(interval)
+    if family.on_time:
+        return difference_of(*(restricted_mean(_times(side), family.until, 1 - alpha) for side in (sample, family.baseline)))
+    contrast = draft.contrast
+    if contrast is None:
+        return family.axis.back_difference(shift_interval(_ranked(family, sample), _ranked(family, family.baseline), 1 - alpha))
+    assert draft.critical is not None, "Dunnett's comparisons have it"
+    times = critical_value(*draft.critical, 1 - alpha) if together else quantile(contrast.degrees, 1 - alpha)
+    half = times * contrast.error
+    return family.axis.back_difference(Interval(contrast.value, contrast.value - half, contrast.value + half))
+
+
+def _share(sample: Sample, baseline: Sample, level: float) -> Interval:
+    """The difference of the shares of runs that solve the task."""
+    solved = [np.asarray(_times(side).solved, dtype=bool) for side in (sample, baseline)]
+    return difference_of(*(share_interval(int(flags.sum()), flags.size, level) for flags in solved))
+
+
+def _improvement(family: Family, sample: Sample, on_time: bool, level: float) -> Interval:
+    """The probability to win against the baseline: to solve the task earlier, or to score better."""
+    if not on_time:
+        return probability_of_improvement(sample.scores, family.baseline.scores, family.higher_is_better, level)
+    sides = (_times(side) for side in (sample, family.baseline))
+    x, y = (np.where(np.asarray(side.solved, dtype=bool), np.asarray(side.times, dtype=float), math.inf) for side in sides)
+    return probability_of_improvement(x, y, False, level)
+
+
+def _correlation(family: Family, pair: Pair) -> float | None:
+    x, y = map(family.axis.forward, pair)
+    if not (np.isfinite(x).all() and np.isfinite(y).all() and np.ptp(x) > 0 and np.ptp(y) > 0):
         return None
-    return item.improvement.value > 0.5 if item.test == RANKS else (item.size.value > 0) == higher_is_better
-
-
-def _scores(sample: Sample) -> NDArray[np.float64]:
-    x = np.asarray(sample.scores, dtype=float)
-    if x.ndim != 1 or not x.size:
-        raise ValueError(f"Scores of shape (n,) with n >= 1 are needed, but the shape is {x.shape}.")
-    if sample.seeds and len(sample.seeds) != x.size:
-        raise ValueError(f"There are {x.size} scores of {len(sample.seeds)} seeds.")
-    return x
-
-
-def _pair(variant: Sample, baseline: Sample) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """The scores of both in the order of the seeds, if these are the same set."""
-    a, b = dict(zip(variant.seeds, variant.scores, strict=False)), dict(zip(baseline.seeds, baseline.scores, strict=False))
-    repeated = len(a) < len(variant.scores) or len(b) < len(baseline.scores)
-    if repeated or a.keys() != b.keys() or len(a) < 2:
-        return None
-    return np.array([*a.values()], dtype=float), np.array([b[seed] for seed in a], dtype=float)
-
-
-def _welch(a: ArrayLike, b: ArrayLike) -> Spread:
-    (mean_a, variance_a, n_a), (mean_b, variance_b, n_b) = moments(a), moments(b)
-    with np.errstate(invalid="ignore"):
-        difference = mean_a - mean_b
-    if variance_a is None or variance_b is None:
-        return Spread(difference, None, math.nan)
-    v_a, v_b = variance_a / n_a, variance_b / n_b
-    if not varies(v_a + v_b, mean_a, mean_b):
-        return Spread(difference, 0.0, math.nan)
-    share = v_a / (v_a + v_b)  # nu from shares: the squares of tiny variances would vanish
-    return Spread(difference, math.sqrt(v_a + v_b), 1 / (share**2 / (n_a - 1) + (1 - share) ** 2 / (n_b - 1)))
-
-
-def _paired(a: ArrayLike, b: ArrayLike) -> Spread:
-    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    if x.shape != y.shape:
-        raise ValueError(f"Pairs need as many values on one side as on the other, but the shapes are {x.shape} and {y.shape}.")
-    with np.errstate(invalid="ignore"):
-        difference, variance, n = moments(x - y)
-    if variance is None:
-        return Spread(difference, None, math.nan)
-    spread = math.sqrt(variance / n) if varies(variance, *map(float, (*x, *y))) else 0.0
-    return Spread(difference, spread, n - 1)
-
-
-def interval_of(spread: Spread, level: float = LEVEL) -> Interval:
-    """Student's t interval of a difference; no bounds without a standard error."""
-    if spread.standard_error is None:
-        return Interval(spread.value, None, None)
-    half = quantile(spread.degrees, level) * spread.standard_error if spread.standard_error else 0.0
-    return Interval(spread.value, spread.value - half, spread.value + half)
+    return float(np.corrcoef(x, y)[0, 1])

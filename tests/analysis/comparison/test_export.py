@@ -33,10 +33,9 @@ def test_a_diverged_run_is_last_and_still_valid_json(make_run, tmp_path: Path):
     rows = compared(tmp_path, "lstm").rows
     assert [row.cell for row in rows] == ["lstm", "cifg", "gru"]
     assert [row.best for row in rows] == [True, False, False]
-    assert rows[2].mean is not None
-    assert math.isnan(rows[2].mean.value)
+    assert (rows[2].mean, rows[2].odd) == (None, "1 of 2 runs diverged")
     assert [row["mean"] for row in json.loads(render(rows, "json"))["rows"]] == [0.9, None, None]
-    assert re.search(r"gru +2 +nan", printed(rows))
+    assert re.search(r"gru +2 +median inf", printed(rows))
 
 
 # The names by which other programs know the fields of a row, in order.
@@ -47,6 +46,8 @@ FIELDS = [
     "options",
     "metric",
     "higher_is_better",
+    "scale",
+    "shape",
     "n",
     "diverged",
     "scores",
@@ -54,9 +55,10 @@ FIELDS = [
     "mean",
     "low",
     "high",
-    "iqm",
-    "iqm_low",
-    "iqm_high",
+    "odd",
+    "median",
+    "median_low",
+    "median_high",
     "best",
     "chance",
     "solved",
@@ -83,12 +85,21 @@ FIELDS = [
     "failed",
     "running",
     "preempted",
+    "compared",
+    "measure",
     "difference",
     "difference_low",
     "difference_high",
+    "adjusted_low",
+    "adjusted_high",
+    "share_difference",
+    "share_difference_low",
+    "share_difference_high",
     "test",
+    "statistic",
     "p",
     "p_adjusted",
+    "least_adjusted",
     "better",
     "improvement",
     "improvement_low",
@@ -96,9 +107,7 @@ FIELDS = [
     "effect",
     "effect_low",
     "effect_high",
-    "detectable",
-    "power",
-    "seeds_needed",
+    "correlation",
     "note",
 ]
 
@@ -107,8 +116,11 @@ def fields_of(row: Row) -> dict[str, Any]:
     """The fields by their names, with the ends of intervals spelled out."""
     nothing = Interval(math.nan, None, None)
     fields = {name: getattr(row, name, None) for name in FIELDS}
-    for name in ("test", "p", "p_adjusted", "better", "detectable", "power", "seeds_needed"):
-        fields[name] = getattr(row.difference, name, "" if name == "test" else None)
+    found = row.difference
+    for name in ("measure", "test", "statistic", "p", "p_adjusted", "least_adjusted", "better", "correlation"):
+        fields[name] = getattr(found, name, "" if name in ("measure", "test") else None)
+    fields["compared"] = "scores" if found else ""
+    fields |= {f"adjusted_{end}": found and getattr(found.simultaneous, end) for end in ("low", "high")}
     solving = row.solving
     fields |= {"time_unit": "steps" if solving else "", "time_until": 200.0 if solving else None}
     fields |= {"times": solving.read.times if solving else (), "times_solved": solving.read.solved if solving else ()}
@@ -117,8 +129,9 @@ def fields_of(row: Row) -> dict[str, Any]:
         ("time_mean", solving and solving.mean),
         ("time_median", solving and solving.median),
         ("mean", row.mean),
-        ("iqm", row.iqm),
+        ("median", row.median),
         ("difference", row.difference and row.difference.size),
+        ("share_difference", row.difference and row.difference.share),
         ("improvement", row.difference and row.difference.improvement),
         ("effect", row.difference and row.difference.effect),
     ):
@@ -175,12 +188,10 @@ def test_unknown_format(messy: Path):
 
 def test_table_for_the_terminal(messy: Path):
     text = printed(compared(messy, "lstm").rows, baseline="lstm")
-    assert "adding  mse, lower is better; chance 0.1667; solved at 0.01" in text
+    assert "adding  mse, lower is better; chance 1; solved at 0.01" in text
     text = printed(compared(messy, "lstm").rows, width=140, baseline="lstm")
-    assert re.search(
-        r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +0\.31 +\+0\.100 ± 0\.020 worse +<0\.001 +0% \(0–46\) +0/3 \(0–71%\) +– ", text
-    )
-    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +0\.006 +– +– +– +3/3 \(29–100%\) +50 \(29–129\) ", text)
+    assert re.search(r"gru +hidden_size=64 +3 +0\.310 ± 0\.025 +\+0\.100 ± 0\.022 worse +<0\.001 +0% +0/3 \(0–71%\) +– ", text)
+    assert re.search(r"lstm +hidden_size=128 +3 +0\.0060 ± 0\.0025 +– +– +– +3/3 \(29–100%\) +50 \(29–129\) ", text)
     assert re.search(r"cifg +0 +– .*1 failed", text)
     assert "19 runs: 16 finished, 2 failed, 1 running." in " ".join(text.split())
 
@@ -258,9 +269,8 @@ def test_all_tasks_together(make_run, tmp_path: Path):
     rows = compared(tmp_path).rows
     lstm, gru = overall(rows)
     assert (lstm.cell, lstm.tasks, lstm.n, gru.cell) == ("lstm", 2, 4, "gru")
-    assert lstm.iqm == pytest.approx((1.0, 0.5, 1.0))  # of 1, 1, 1, 0
-    assert lstm.mean == pytest.approx((0.75, 0.5, 1.0))
-    assert (gru.iqm.value, gru.mean.value) == (0.0, -math.inf)
+    assert (lstm.iqm, lstm.mean) == pytest.approx((1.0, 0.75))  # of 1, 1, 1, 0
+    assert (gru.iqm, gru.mean) == (0.0, -math.inf)
     assert "all 2 tasks" in printed(rows)
     assert [item["n"] for item in json.loads(render(rows, "json"))["overall"]] == [4, 4]
 

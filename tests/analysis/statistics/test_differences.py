@@ -1,6 +1,5 @@
-"""Tests and effect sizes against SciPy, against values computed by hand, and against what they promise."""
+"""The policy of tests: which one is made, what it says, and how p-values and intervals are adjusted."""
 
-import itertools
 import math
 from typing import Any
 
@@ -8,14 +7,170 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gatelab.analysis.statistics import effects
-from gatelab.analysis.statistics.differences import Sample, differences, holm, paired_interval, rank_test
-from gatelab.analysis.statistics.effects import hedges_g, power, probability_of_improvement, seeds_needed, smallest_difference
-from gatelab.analysis.statistics.intervals import quantile
+from gatelab.analysis.statistics.differences import Difference, Family, Sample, differences
+from gatelab.analysis.statistics.families import holm, over_families
+from gatelab.analysis.statistics.permutation import least_p
+from gatelab.analysis.statistics.scales import Axis
+from gatelab.analysis.statistics.survival import Times, log_rank
 
 A, B = (0.31, 0.28, 0.35, 0.30), (0.20, 0.22, 0.29, 0.21)
 
 ttest: Any = stats.ttest_ind  # SciPy makes the class of its result at run time
+
+
+def one(variant: Any, baseline: Any, higher_is_better: bool = True, **options: Any) -> Difference:
+    """The only comparison of a family; scores may stand for samples."""
+    paired = options.pop("paired", False)
+    sides = [item if isinstance(item, Sample) else Sample(item) for item in (variant, baseline)]
+    ((found,),) = differences([Family(sides[1], [sides[0]], higher_is_better, **options)], paired=paired)
+    return found
+
+
+def solving(*times: float | None) -> Sample:
+    """Runs that solve the task at these times, None never within 900 steps; scores go with it."""
+    return Sample(
+        [1.0 if time is None else time / 1e6 for time in times],
+        range(len(times)),
+        Times([900 if time is None else time for time in times], [time is not None for time in times]),
+    )
+
+
+@pytest.mark.parametrize("seeds", [(0, 1, 2, 3), (3, 2, 1, 0), (0, 1, 2, 4), ()])
+def test_the_test_does_not_depend_on_the_seeds(seeds: tuple[int, ...]):
+    found = one(Sample(A, (0, 1, 2, 3)), Sample(B, seeds), higher_is_better=False, shape="single")
+    expected = ttest(A, B)
+    low, high = expected.confidence_interval(0.95)
+    assert found.test == "Dunnett"  # of a single variant it is Student's test
+    assert (found.p, found.p_adjusted) == pytest.approx((expected.pvalue, expected.pvalue), rel=1e-8)
+    assert found.size == pytest.approx((np.mean(A) - np.mean(B), low, high), rel=1e-8)
+    assert found.simultaneous == pytest.approx(found.size, rel=1e-6)
+    assert found.better is False
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 9])
+def test_the_policy_does_not_change_with_the_number_of_seeds(n: int):
+    x = np.random.default_rng(n).normal(size=(2, n))
+    assert one(x[0], x[1], shape="single").test == "Dunnett"
+    assert one(x[0], x[1]).test == "Mann-Whitney"
+
+
+def test_several_variants_are_dunnetts():
+    rng = np.random.default_rng(4)
+    baseline, *variants = (rng.normal(shift, 1, 8) for shift in (0.0, 0.5, 1.0, 2.5))
+    family = Family(Sample(baseline), [Sample(x) for x in variants], True, shape="single")
+    (found,) = differences([family])
+    # Where no two samples scatter more than all do together; SciPy's p-values are drawn, to three digits.
+    pooled = np.mean([x.var(ddof=1) for x in (baseline, *variants)])
+    plain = [item for item, x in zip(found, variants, strict=True) if baseline.var(ddof=1) + x.var(ddof=1) <= 2 * pooled]
+    expected: Any = stats.dunnett(*variants, control=baseline, rng=np.random.default_rng(0))
+    interval = expected.confidence_interval(0.95)
+    assert plain
+    for place, item in enumerate(found):
+        if item in plain:
+            assert item.p_adjusted == pytest.approx(expected.pvalue[place], abs=2e-3)
+            assert item.simultaneous[1:] == pytest.approx((interval.low[place], interval.high[place]), abs=0.01)
+        else:
+            assert item.p_adjusted is not None
+            assert item.p_adjusted > expected.pvalue[place]
+
+
+def test_scales_are_those_of_the_task():
+    a, b = (0.001, 0.002, 0.004), (0.1, 0.2, 0.5)
+    found = one(a, b, higher_is_better=False, axis=Axis("log"), shape="single")
+    expected = ttest(np.log(a), np.log(b))
+    assert (found.measure, found.p) == ("ratio", pytest.approx(expected.pvalue, rel=1e-8))
+    assert found.size.value == pytest.approx(math.exp(np.mean(np.log(a)) - np.mean(np.log(b))))
+    shares = one((0.99, 0.98, 1.0), (0.9, 0.92, 0.85), axis=Axis("logit", 100), shape="single")
+    assert (shares.measure, shares.better) == ("odds ratio", True)
+    assert shares.size.value > 1
+
+
+def test_what_is_not_single_is_ranked_and_named():
+    even = (0.1, 0.11, 0.12, 0.13, 0.14)
+    cases = {
+        "2 of 5 runs diverged": [0.1, 0.2, math.nan, 0.3, math.inf],
+        "all 5 scores are the same": [0.5] * 5,
+    }
+    for words, scores in cases.items():
+        found = one(scores, even, False, axis=Axis("log"), shape="single", chance=1 / 6, solved=0.01)
+        assert (found.test, found.odd) == ("Mann-Whitney", words)
+        found = one(even, scores, False, axis=Axis("log"), shape="single", chance=1 / 6, solved=0.01)
+        assert (found.test, found.odd) == ("Mann-Whitney", f"of the baseline {words}")
+
+
+def test_clusters_of_one_variant_speak_against_all():
+    even, mixed = Sample((0.1, 0.11, 0.12, 0.13, 0.14)), Sample([0.001, 0.0015, 0.16, 0.001, 0.166])
+    family = Family(even, [even, mixed], False, Axis("log"), "single", chance=1 / 6, solved=0.01)
+    (found,) = differences([family])
+    assert [(item.test, item.odd) for item in found] == [("Mann-Whitney", "3 of 15 runs solve the task and 6 stay at chance")] * 2
+    # Each of one kind: three solved runs against three failed ones are no two values with a little scatter.
+    solved, failed = Sample([0.001, 0.0012, 0.0011]), Sample([0.165, 0.166, 0.1655])
+    apart = one(solved, failed, False, axis=Axis("log"), shape="single", chance=1 / 6, solved=0.01)
+    assert (apart.test, apart.better) == ("Mann-Whitney", None)
+
+
+def test_nothing_is_decided_from_zero_variance():
+    found = one([1.0, 1.0, 1.0], [0.5, 0.5, 0.5], shape="single")
+    assert (found.test, found.p, found.better) == ("Mann-Whitney", pytest.approx(0.1), None)
+    assert found.size == (0.5, None, None)
+    same = one([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], shape="single")
+    assert (same.p, same.better) == (1.0, None)
+    # Rounding is no variance: 0.1 + 0.2 is not 0.3.
+    assert one([0.1 + 0.2, 0.3, 0.3], [0.3, 0.3, 0.3], shape="single").test == "Mann-Whitney"
+
+
+def test_a_diverged_seed_is_ranked_last_and_never_left_out():
+    bad, good = Sample([0.1, 0.2, math.nan, 0.3, math.inf]), Sample([0.01, 0.02, 0.03, 0.04, 0.05])
+    found = one(bad, good, higher_is_better=False)
+    assert (found.test, found.n, found.failures, found.baseline_failures) == ("Mann-Whitney", 5, 2, 0)
+    assert found.p == pytest.approx(2 / math.comb(10, 5))  # every one of the five is worse than every other
+    assert (found.better, found.improvement.value) == (False, 0)
+    assert one(good, bad, higher_is_better=True).improvement.value == pytest.approx(2 / 5)  # -inf is the worst here
+
+
+def test_times_are_compared_by_the_log_rank_test():
+    slow, fast = solving(550, 750, 650, None, None), solving(350, 300, 350, 300, 300)
+    found = one(fast, slow, False, axis=Axis("log"), until=900)
+    assert slow.times is not None
+    assert fast.times is not None
+    expected = log_rank([(fast.times, slow.times)])
+    assert (found.test, found.statistic, found.p, found.least) == ("log-rank", expected.chi_square, expected.p, expected.least)
+    assert (found.better, found.measure, found.on_time) == (True, "difference", True)
+    assert found.size.value == pytest.approx(320 - (550 + 750 + 650 + 2 * 900) / 5)  # of the means up to 900 steps
+    assert found.share is not None
+    assert found.share.value == pytest.approx(0.4)
+    assert found.improvement.value == 1.0
+    with pytest.raises(ValueError, match="not known for every sample"):
+        one([0.1, 0.2], [0.1, 0.2], until=900)
+
+
+def test_one_seed_is_not_tested():
+    for shape in ("single", "any"):
+        found = one([0.5], [0.4, 0.3], shape=shape)
+        assert (found.test, found.p, found.p_adjusted, found.better) == ("", None, None, None)
+        assert (found.size.value, found.size.low) == (pytest.approx(0.15), None)
+
+
+@pytest.mark.parametrize(("variant", "message"), [(Sample([]), "shape"), (Sample([0.1, 0.2], (1,)), "2 scores of 1 seeds")])
+@pytest.mark.parametrize("shape", ["single", "any"])
+def test_samples_that_are_none(variant: Sample, message: str, shape: str):
+    with pytest.raises(ValueError, match=message):
+        one(variant, Sample([0.1, 0.2]), shape=shape)
+
+
+def test_pairs_on_request():
+    a, b = Sample(A, (0, 1, 2, 3)), Sample(B, (3, 2, 1, 0))
+    found = one(a, b, paired=True, shape="single")
+    expected: Any = stats.ttest_rel(A, B[::-1])
+    assert (found.test, found.p) == ("paired t", pytest.approx(expected.pvalue, rel=1e-9))
+    assert found.size[1:] == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-9)
+    assert found.correlation == pytest.approx(np.corrcoef(A, B[::-1])[0, 1])
+    ranks = one(a, b, paired=True)
+    assert (ranks.test, ranks.p) == ("Wilcoxon", pytest.approx(stats.wilcoxon(np.subtract(A, B[::-1])).pvalue))
+    for other in (Sample(B, (0, 1, 2, 4)), Sample(B), Sample(B, (0, 0, 1, 2))):
+        found = one(a, other, paired=True)
+        assert (found.test, found.correlation) == ("", None)
+    assert one(a, b, shape="single").correlation is None
 
 
 def test_holm_by_hand():
@@ -26,222 +181,54 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-@pytest.mark.parametrize(
-    ("seeds", "test"), [((0, 1, 2, 3), "paired t"), ((3, 2, 1, 0), "paired t"), ((0, 1, 2, 4), "Welch t"), ((), "Welch t")]
-)
-def test_which_test_and_what_it_says(seeds: tuple[int, ...], test: str):
-    (found,) = differences([(Sample(A, (0, 1, 2, 3)), Sample(B, seeds))], higher_is_better=False)
-    other = [B[seeds.index(seed)] for seed in range(4)] if test == "paired t" else B
-    expected: Any = stats.ttest_rel(A, other) if test == "paired t" else stats.ttest_ind(A, other, equal_var=False)
-    low, high = expected.confidence_interval(0.95)
-    assert found.test == test
-    assert (found.p, found.p_adjusted) == pytest.approx((expected.pvalue, expected.pvalue), rel=1e-9)
-    assert found.size == pytest.approx((np.mean(A) - np.mean(B), low, high), rel=1e-9)
-    assert found.better is (False if expected.pvalue < 0.05 else None)
+def test_families_by_hand():
+    assert over_families([[0.04], [0.01], [0.03], [None]]) == [[pytest.approx(0.06)], [pytest.approx(0.03)], [0.06], [None]]
+    # The first family is a finding as a whole at 0.02 x 2, and its alpha passes on from there; the second has one above it.
+    assert over_families([[0.02, 0.001], [0.03, 0.9]]) == [pytest.approx([0.04, 0.002]), pytest.approx([0.04, 0.9])]
+    assert over_families([]) == []
 
 
-def test_the_same_seed_twice_is_no_pair():
-    (found,) = differences([(Sample(A, (0, 0, 1, 2)), Sample(B, (0, 0, 1, 2)))], higher_is_better=True)
-    assert found.test == "Welch t"
+def test_all_tasks_are_one_family():
+    rng = np.random.default_rng(3)
+    families = [Family(Sample(rng.normal(0, 1, 6)), [Sample(rng.normal(1.5, 1, 6))], True, shape="single") for _ in range(4)]
+    together = [found.p_adjusted for (found,) in differences(families)]
+    alone = [found.p for family in families for (found,) in differences([family])]
+    assert together == pytest.approx(holm(alone), rel=1e-6)
+    (first,), *_ = differences(families)
+    assert first.simultaneous.high is not None
+    assert first.size.high is not None
+    assert first.simultaneous.high > first.size.high
 
 
-def test_all_variants_are_adjusted_together():
-    shifts = (0.0, 0.05, 0.3)
-    family = [(Sample([x + shift for x in A]), Sample(B)) for shift in shifts]
-    found = differences(family, higher_is_better=True)
-    p = [ttest(pair[0].scores, B, equal_var=False).pvalue for pair in family]
-    assert [item.p_adjusted for item in found] == pytest.approx(holm(p))
-    # The smallest difference is for the hardest of the three steps.
-    alone = differences(family[:1], higher_is_better=True)[0]
-    assert alone.detectable is not None
-    assert found[0].detectable is not None
-    assert found[0].detectable > alone.detectable
+def test_tests_that_cannot_find_anything_are_not_counted():
+    few, many = Sample([0.1, 0.2, 0.3]), Sample([1.0, 1.1, 1.2, 1.3, 1.4])
+    assert least_p(3, 3) == pytest.approx(0.1)
+    hopeless = Family(Sample([1.1, 1.2, 1.3]), [few], True)
+    hopeful = Family(Sample([0.1, 0.2, 0.3, 0.4, 0.5]), [many], True)
+    (lost,), (found,) = differences([hopeless, hopeful])
+    assert (lost.p, lost.p_adjusted, lost.least, lost.better) == (pytest.approx(0.1), lost.p, lost.p, None)
+    assert lost.simultaneous[1:] == (None, None)
+    assert (found.p, found.p_adjusted) == (pytest.approx(2 / 252), found.p)
+    assert found.better is True
 
 
 def test_only_the_adjusted_p_decides():
     rng = np.random.default_rng(3)
-    family = [(Sample(rng.normal(0.9, 1, 10).tolist()), Sample(rng.normal(0, 1, 10).tolist())) for _ in range(12)]
-    for item in differences(family, higher_is_better=True):
-        assert item.p is not None
-        assert item.p_adjusted is not None
-        assert item.p_adjusted >= item.p
-        assert item.better is (True if item.p_adjusted < 0.05 else None)
+    variants = [Sample(rng.normal(0.9, 1, 10)) for _ in range(12)]
+    for shape in ("single", "any"):
+        (found,) = differences([Family(Sample(rng.normal(0, 1, 10)), variants, True, shape=shape)])
+        for item in found:
+            assert item.p is not None
+            assert item.p_adjusted is not None
+            assert item.p_adjusted >= item.p - 1e-9
+            assert item.better is (True if item.p_adjusted < 0.05 else None)
 
 
-def test_a_diverged_seed_is_ranked_last_and_never_left_out():
-    bad = Sample([0.1, 0.2, math.nan, 0.3, math.inf], range(5))
-    good = Sample([0.01, 0.02, 0.03, 0.04, 0.05], range(5))
-    (found,) = differences([(bad, good)], higher_is_better=False)
-    assert (found.test, found.n, found.failures, found.baseline_failures) == ("Mann-Whitney", 5, 2, 0)
-    assert found.p == pytest.approx(2 / math.comb(10, 5))  # every one of the five is worse than every other
-    assert (found.better, found.size.low, found.detectable) == (False, None, None)
-    assert found.improvement.value == 0
-    (found,) = differences([(good, bad)], higher_is_better=True)  # -inf is the worst here
-    assert found.improvement.value == pytest.approx(2 / 5)
-
-
-def test_scores_without_variance_are_only_ranked():
-    (same,) = differences([(Sample([1.0, 1.0, 1.0]), Sample([1.0, 1.0, 1.0]))], higher_is_better=True)
-    assert (same.size.value, same.test, same.p, same.better) == (0.0, "Mann-Whitney", 1.0, None)
-    (apart,) = differences([(Sample([1.0, 1.0, 1.0]), Sample([0.5, 0.5, 0.5]))], higher_is_better=True)
-    assert (apart.size.value, apart.size.low, apart.p) == (0.5, None, pytest.approx(0.1))
-    # Rounding is no variance: 0.1 + 0.2 is not 0.3.
-    (rounded,) = differences([(Sample([0.1 + 0.2, 0.3, 0.3]), Sample([0.3, 0.3, 0.3]))], higher_is_better=True)
-    assert rounded.test == "Mann-Whitney"
-
-
-def test_one_seed_is_not_tested():
-    (found,) = differences([(Sample([0.5]), Sample([0.4, 0.3]))], higher_is_better=True)
-    assert (found.size.value, found.test, found.p, found.p_adjusted, found.better) == (pytest.approx(0.15), "", None, None, None)
-    assert (found.improvement.value, found.improvement.low) == (1.0, None)
-
-
-@pytest.mark.parametrize(("variant", "message"), [(Sample([]), "shape"), (Sample([0.1, 0.2], (1,)), "2 scores of 1 seeds")])
-def test_samples_that_are_none(variant: Sample, message: str):
-    with pytest.raises(ValueError, match=message):
-        differences([(variant, Sample([0.1]))], higher_is_better=True)
-
-
-def test_pairs_of_unequal_number():
-    with pytest.raises(ValueError, match="as many values"):
-        paired_interval([1.0, 2.0], [1.0])
-
-
-def test_rank_test_counts_every_way_to_divide_the_runs():
-    assert rank_test([1.0, 2.0], [3.0, 4.0], True) == pytest.approx(2 / 6)
-    # With ties, by enumeration: how many of the 20 ways are as far from a draw, 4.5 of 9 pairs, or further.
-    a, b = [1.0, 2.0, 4.0], [1.0, 1.5, 4.0]
-    pool = [*a, *b]
-
-    def wins(x, y) -> float:
-        return sum((u > v) + 0.5 * (u == v) for u in x for v in y)
-
-    ways = itertools.combinations(range(6), 3)
-    splits = [([pool[i] for i in way], [pool[i] for i in range(6) if i not in way]) for way in ways]
-    far = sum(abs(wins(*split) - 4.5) >= abs(wins(a, b) - 4.5) for split in splits) / len(splits)
-    assert rank_test(a, b, True) == pytest.approx(far)
-
-
-def test_probability_of_improvement_by_hand():
-    # 3 beats 1 and 2, 2 beats 1 and ties with 2, 1 ties with 1: (2 + 1.5 + 0.5) / 6.
-    value = probability_of_improvement([3.0, 2.0, 1.0], [1.0, 2.0], True).value
-    assert value == pytest.approx(4 / 6)
-    assert probability_of_improvement([3.0, 2.0, 1.0], [1.0, 2.0], False).value == pytest.approx(2 / 6)
-    a, b = np.random.default_rng(0).normal(size=(2, 9))
-    assert probability_of_improvement(a, b, True).value == pytest.approx(stats.mannwhitneyu(a, b).statistic / 81)
-
-
-def test_bounds_of_the_probability_solve_newcombes_equation():
-    a, b = [0.3, 0.5, 0.9, 0.4], [0.2, 0.35, 0.6]
-    value, low, high = probability_of_improvement(a, b, True)
-    assert low is not None
-    assert high is not None
-    for theta in (low, high):
-        spread = 1 + 2.5 * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        assert (value - theta) ** 2 == pytest.approx(1.959964**2 * theta * (1 - theta) * spread / 12, rel=1e-5)
-    assert 0 < low < value < high < 1
-
-
-def test_all_won_is_not_certain():
-    value, low, high = probability_of_improvement([2.0, 3.0, 4.0], [0.0, 1.0, 1.5], True)
-    assert (value, high) == (1.0, 1.0)
-    assert low is not None
-    assert 0.4 < low < 0.6
-    mirrored = probability_of_improvement([0.0, 1.0, 1.5], [2.0, 3.0, 4.0], True)
-    assert mirrored == pytest.approx((0.0, 0.0, 1 - low))
-
-
-def test_coverage_of_the_probability():
-    # 800 repetitions, standard error 0.8%: the method promises 95%.
-    rng = np.random.default_rng(0)
-    truth, hits = stats.norm.cdf(1 / math.sqrt(2)), 0
-    for _ in range(800):
-        _, low, high = probability_of_improvement(rng.normal(1, 1, 5), rng.normal(0, 1, 5), True)
-        hits += low <= truth <= high
-    assert hits / 800 == pytest.approx(0.95, abs=0.03)
-
-
-def test_hedges_g_by_hand():
-    # Means 2 and 6, pooled variance (1 + 4) / 2, so d = -4 / sqrt(2.5); J(4) = Gamma(2) / (sqrt(2) Gamma(1.5)) = 0.797885.
-    effect = hedges_g([1.0, 2.0, 3.0], [4.0, 6.0, 8.0])
-    assert effect.value == pytest.approx(-4 / math.sqrt(2.5) * 0.7978846)
-    t = -4 / math.sqrt(2.5) / math.sqrt(2 / 3)
-    shifts = [bound / 0.7978846 / math.sqrt(2 / 3) for bound in effect[1:] if bound is not None]
-    assert stats.nct.cdf(t, 4, shifts) == pytest.approx([0.975, 0.025], rel=1e-5)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("t", [1e4, 1e6, 1e9, 1e12])
-@pytest.mark.parametrize(
-    ("degrees", "chi_low", "chi_high"),  # quantiles of chi^2 at 2.5% and 97.5%, from printed tables
-    [(1, 0.000982, 5.0239), (4, 0.4844, 11.1433), (18, 8.2307, 31.5264), (60, 40.4817, 83.2977)],
-)
-def test_far_out_the_noncentrality_is_a_quantile_of_chi(degrees: int, chi_low: float, chi_high: float, t: float, sign: int):
-    # The normal part of t is nothing beside it: t s with s^2 = chi^2 / degrees.
-    low, high = sorted(effects._noncentrality(sign * t, degrees, share) * sign for share in (0.975, 0.025))
-    assert low / t == pytest.approx(math.sqrt(chi_low / degrees), rel=1e-3)
-    assert high / t == pytest.approx(math.sqrt(chi_high / degrees), rel=1e-3)
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 4, 18, 98])
-def test_noncentral_t_has_no_jump_where_the_method_changes(degrees: int):
-    t = effects._FAR * (1 - 1e-12)
-    for share in (0.975, 0.5, 0.025):
-        near = effects._noncentrality(t, degrees, share)
-        assert stats.nct.cdf(t, degrees, near) == pytest.approx(share, abs=1e-9)
-        assert effects._noncentrality(effects._FAR, degrees, share) == pytest.approx(near, rel=1e-4)
-
-
-def test_hedges_g_of_a_huge_difference():
-    a, b = np.array([0.0, 1.0, 2.0]) * 1e-6, np.array([0.0, 1.0, 2.0]) * 1e-6 + 1.0
-    effect = hedges_g(a, b)
-    assert effect.value == pytest.approx(-0.7978846e6, rel=1e-6)
-    assert effect.low == pytest.approx(effect.value * math.sqrt(11.1433 / 4), rel=1e-4)
-    assert effect.high == pytest.approx(effect.value * math.sqrt(0.4844 / 4), rel=1e-3)
-
-
-def test_hedges_g_is_not_there_for_everything():
-    for a, b in (([1.0], [1.0, 2.0]), ([1.0, math.nan], [1.0, 2.0]), ([1.0, 1.0], [2.0, 2.0])):
-        effect = hedges_g(a, b)
-        assert math.isnan(effect.value)
-        assert effect[1:] == (None, None)
-
-
-@pytest.mark.slow  # a simulation
-def test_hedges_g_is_unbiased():
-    rng = np.random.default_rng(1)
-    found = [hedges_g(rng.normal(1, 1, 4), rng.normal(0, 1, 4)).value for _ in range(1000)]
-    assert np.mean(found) == pytest.approx(1.0, abs=4 * float(np.std(found)) / math.sqrt(1000))
-
-
-@pytest.mark.parametrize(("n", "effect", "published"), [(20, 0.5, 0.338), (64, 0.5, 0.801), (10, 1.0, 0.562)])
-def test_power_against_published_tables(n: int, effect: float, published: float):
-    # Two samples of n each and an effect in standard deviations: Cohen (1988), tables 2.3.5, and any program since.
-    assert power(effect, math.sqrt(2 / n), 2 * n - 2) == pytest.approx(published, abs=0.001)
-
-
-@pytest.mark.parametrize("degrees", [1.0, 1.3, 4.0, 30.0, 200.0])
-@pytest.mark.parametrize("alpha", [0.05, 0.0125, 0.001])
-def test_power_against_an_integral(degrees: float, alpha: float):
-    # T = (Z + shift) / u with u^2 = chi^2 / degrees, as a mean over quantiles of u: also where SciPy's noncentral t is nan.
-    u = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, degrees) / degrees)
-    critical = quantile(degrees, 1 - alpha)
-    for shift in (0.0, 0.7, 3.0, 8.0, 50.0, 500.0):
-        expected = np.mean(stats.norm.cdf(shift - critical * u) + stats.norm.cdf(-shift - critical * u))
-        assert power(shift, 1.0, degrees, alpha) == pytest.approx(expected, abs=1e-3)
-    assert power(0.0, 1.0, degrees, alpha) == pytest.approx(alpha)
-    assert power(smallest_difference(2.0, degrees, alpha), 2.0, degrees, alpha) == pytest.approx(0.8)
-
-
-def test_power_is_how_often_the_test_finds_it():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(1.5, 1, (4000, 5)), rng.normal(0, 1, (4000, 5))
-    found = (ttest(a, b, axis=1).pvalue < 0.05).mean()
-    assert power(1.5, math.sqrt(2 / 5), 8) == pytest.approx(found, abs=0.03)  # 4 standard errors
-
-
-def test_seeds_needed_are_the_fewest():
-    # An effect of half a standard deviation needs 64 of each side, as published.
-    assert seeds_needed(0.5, math.sqrt(2 / 10), 18, 10) == 64
-    assert seeds_needed(0.0, 1.0, 8, 5) is None
-    assert seeds_needed(50.0, 1.0, 8, 5) == 2
+def test_a_family_of_both_kinds_shares_its_alpha():
+    rng = np.random.default_rng(5)
+    baseline, even, odd = (Sample(x) for x in (rng.normal(0, 1, 6), rng.normal(1, 1, 6), [*rng.normal(0, 1, 5), math.nan]))
+    ((first, second),) = differences([Family(baseline, [even, odd], True, shape="single")])
+    (alone,) = differences([Family(baseline, [even], True, shape="single")])[0]
+    assert (first.test, second.test) == ("Dunnett", "Mann-Whitney")
+    assert first.p_adjusted == pytest.approx(min(1, 2 * (alone.p_adjusted or 0)))
+    assert second.p_adjusted == pytest.approx(min(1, 2 * (second.p or 0)))

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gatelab.analysis.statistics.differences import welch_interval
 from gatelab.analysis.statistics.intervals import (
+    Interval,
     bootstrap_interval,
+    difference_of,
     failures_last,
     interquartile_mean,
     mean_interval,
+    median_interval,
     normalised,
     performance_profile,
     small_n,
 )
+from gatelab.analysis.statistics.means import paired_interval, welch_interval
+from gatelab.analysis.statistics.survival import share_interval
 
 
 def test_mean_interval_by_hand():
@@ -57,14 +61,45 @@ def test_one_value_has_no_interval():
     assert welch_interval([1.0, 2.0], [0.25]) == (1.25, None, None)
 
 
-def test_equal_values_have_an_interval_of_no_width():
-    assert mean_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
+def test_equal_values_say_nothing_of_how_far_off_they_are():
+    assert mean_interval([0.5, 0.5]) == (0.5, None, None)
+    assert mean_interval([0.3, 0.1 + 0.2, 0.3])[1:] == (None, None)  # rounding is no variance
     assert welch_interval([0.5, 0.5], [0.25, 0.25, 0.25]) == (0.25, 0.25, 0.25)
 
 
 def test_one_side_without_variance_has_the_degrees_of_freedom_of_the_other():
     interval = welch_interval([1.0, 2.0, 3.0], [0.0, 0.0])
     assert interval == pytest.approx(mean_interval([1.0, 2.0, 3.0]))
+
+
+def test_pairs_of_unequal_number():
+    with pytest.raises(ValueError, match="as many values"):
+        paired_interval([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize(("n", "k", "covered"), [(5, 1, 0.9375), (6, 1, 0.96875), (10, 2, 0.978516), (20, 6, 0.958611)])
+def test_medians_have_the_interval_of_printed_tables(n: int, k: int, covered: float):
+    x = np.random.default_rng(n).permutation(n) + 1.0
+    assert median_interval(x) == ((n + 1) / 2, k, n + 1 - k)
+    assert 1 - 2 * stats.binom.cdf(k - 1, n, 0.5) == pytest.approx(covered, abs=1e-6)
+
+
+def test_medians_without_an_interval():
+    assert median_interval([4.0, 1.0, 2.0, 3.0]) == (2.5, None, None)
+    assert median_interval([1.0, math.inf, math.inf, 2.0, math.inf]) == (math.inf, 1.0, math.inf)
+    assert math.isnan(median_interval([1.0, math.nan, 2.0]).value)
+    with pytest.raises(ValueError, match="shape"):
+        median_interval([])
+
+
+def test_the_difference_of_two_estimates():
+    # Newcombe 1998, method 10 with exact intervals in place of Wilson's; by hand from the two.
+    a, b = share_interval(4, 5), share_interval(1, 5)
+    assert None not in (*a, *b)
+    low = 0.6 - math.hypot(0.8 - a[1], b[2] - 0.2)  # type: ignore[operator]
+    high = 0.6 + math.hypot(a[2] - 0.8, 0.2 - b[1])  # type: ignore[operator]
+    assert difference_of(a, b) == pytest.approx((0.6, low, high))
+    assert difference_of(a, Interval(0.2, None, None)) == (pytest.approx(0.6), None, None)
 
 
 def test_values_that_are_not_finite_have_no_interval():
