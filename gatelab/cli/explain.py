@@ -82,9 +82,11 @@ _SHAPES = {"single": "scatter around one value", "any": "may lie in two clusters
 def _task_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
     chance = f"needs its data: {task['chance_problem']}" if task["chance"] is None else f"{task['chance']:.5g}"
     better = "higher" if task["higher_is_better"] else "lower"
+    waits = [("plateau", f"up to {task['plateau']:,} steps at chance, in which neither patience nor a pruner ends a run")]
     return [
         ("score", f"{task['metric']}, {better} is better, compared on a {task['scale']} scale"),
         ("scores of seeds", _SHAPES[task["shape"]]),
         ("chance", f"{chance}: {task['chance_derivation']}"),
         ("solved", f"{task['solved']:.5g}: {task['solved_derivation']}"),
+        *(waits if task["plateau"] else []),
     ]

@@ -84,4 +84,5 @@ def _about_task(task: Task) -> Description:
         "chance_derivation": task.chance_derivation,
         "solved": float(task.solved),
         "solved_derivation": task.solved_derivation,
+        "plateau": task.plateau,
     }

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gatelab.analysis.comparison.conclusions import conclusions
+from gatelab.analysis.comparison.fairness import fairness_notes
 from gatelab.analysis.comparison.introductions import introductions
 from gatelab.analysis.comparison.numbers import NOTHING
 from gatelab.analysis.comparison.row import Row
@@ -60,11 +61,14 @@ def print_brief(rows: Iterable[Row], console: Console, baseline: str | None = No
     for cell, words in introductions(rows).items():
         cells.add_row(Text(cell, style="bold"), Text(words))
     console.print(cells)
-    for section, conclusion in zip(sections(rows), conclusions(rows, baseline), strict=True):
+    problems = [list(members) for _, members in itertools.groupby(rows, key=lambda row: row.problem)]
+    for section, conclusion, members in zip(sections(rows), conclusions(rows, baseline), problems, strict=True):
         console.print()
         _print_section(section, console, tables=1)
         if conclusion.sentences:
             console.print(Text(" ".join(conclusion.sentences)))
+        for note in fairness_notes(members):
+            console.print(Text(note), style="dim")
     console.print(Text("\nWithout --brief, gatelab compare prints all columns and what they mean."), style="dim")
 
 

@@ -33,6 +33,15 @@ def test_five_cells_and_two_tasks_fit_on_a_screen(make_run, tmp_path: Path):
     assert "prints all columns" in lines[-1]
 
 
+def test_different_sizes_are_named_below_their_task(make_run, tmp_path: Path):
+    for cell, parameters in (("lstm", 1000), ("gru", 2000)):
+        make_run(cell, "adding", summary={"parameters": parameters})
+        make_run(cell, "copying", summary={"parameters": 1000})
+    before, after = brief(tmp_path / "runs").split("copying  accuracy")
+    assert "not at equal size: params 1,000 to 2,000" in " ".join(before.split())
+    assert "equal size" not in after
+
+
 def test_there_are_no_runs(tmp_path: Path):
     (tmp_path / "runs").mkdir()
     assert brief(tmp_path / "runs", None) == "There are no runs to compare.\n"
