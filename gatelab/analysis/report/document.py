@@ -22,7 +22,7 @@ from gatelab.analysis.comparison.sections import Section, caption, sections
 from gatelab.analysis.comparison.table import compare
 from gatelab.analysis.figures import CHAPTERS, OVERALL, DrawnVariant, Figure, Problem, plain, together
 from gatelab.analysis.figures.from_runs import POINTS, missing, read_problems, states
-from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS
+from gatelab.analysis.figures.looks import DASHES, SYMBOLS, style_sheet
 from gatelab.analysis.figures.memory_words import IN_SHORT, memory_words
 from gatelab.analysis.reading.option_values import flat
 from gatelab.analysis.reading.solving import TimeUnit
@@ -257,9 +257,8 @@ def _assets(live: bool) -> dict[str, Any]:
     )
     return {
         "scripts": [Markup(text) for text in scripts],
-        "style": Markup(_asset("page.css")),
+        "style": Markup(style_sheet() + _asset("page.css")),
         "policy": policy,
-        "colours": COLOURS,
         "licence": Markup(_asset("vendor/LICENSE.txt").replace("--", "- -")),
     }
 

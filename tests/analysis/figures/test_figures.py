@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from analysis.synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.figures import FIGURES, Figure, Problem, figure, plain, together
+from gatelab.analysis.figures import FIGURES, Figure, Problem, figure, looks, plain, together
 from gatelab.analysis.figures._model import spans
 from gatelab.analysis.figures.from_runs import missing, read_problems
-from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS, look_of
+from gatelab.analysis.figures.looks import COLOURS, DASHES, SYMBOLS, look_of, style_sheet
 from gatelab.analysis.reading.series import seconds_at
 from gatelab.errors import UserError
 from gatelab.runs import find_runs
@@ -370,3 +371,12 @@ def test_an_unknown_figure_gets_the_nearest_name(problem: Problem):
 @pytest.mark.parametrize(("values", "wide"), [([1.0, 0.01], True), ([1.0, 0.5], False), ([1.0, 0.0], False), ([math.nan], False)])
 def test_logarithmic_axis(values: list[float], wide: bool):
     assert spans([values]) is wide
+
+
+def test_the_page_has_every_colour_in_every_theme():
+    themes = re.findall(r"\{ (--colour[^}]*) \}", style_sheet())
+    assert len(themes) == 3  # light, dark by choice, dark by the system
+    for theme in themes:
+        assert re.findall(r"--colour-(\d+): #[0-9A-F]{6};", theme) == [str(number) for number in range(len(COLOURS))]
+    page = Path(looks.__file__).parents[1] / "report" / "page" / "page.css"
+    assert "--colour-" not in page.read_text()

@@ -156,7 +156,7 @@ def test_a_cell_has_one_colour_on_the_whole_page(page: Page):
     assert colours == {cell: {look_of(cell)[0]} for cell in ("lstm", "gru")}
     style = " ".join(page.styles)
     for (colour,) in colours.values():
-        assert COLOURS[colour].lower() in style
+        assert COLOURS[colour] in style
 
 
 def test_filters(page: Page):
