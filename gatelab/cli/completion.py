@@ -14,10 +14,14 @@ BASH = r"""_gatelab() {
 complete -o default -F _gatelab gatelab
 """
 ZSH = r"""#compdef gatelab
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
 _gatelab() {
-    local -a found
-    found=("${(@f)$(gatelab --complete "$LBUFFER" 2>/dev/null)}")
-    [[ -n $found ]] && compadd -Q -S '' -- $found || _files
+    local -a found unfinished
+    found=(${(f)"$(gatelab --complete "$LBUFFER" 2>/dev/null)"})
+    unfinished=(${(M)found:#*[=.]}) found=(${found:#*[=.]})
+    (( $#found )) && compadd -Q -- $found
+    (( $#unfinished )) && compadd -Q -S '' -- $unfinished
+    (( $#found + $#unfinished )) || _files
 }
 compdef _gatelab gatelab
 """

@@ -1,8 +1,14 @@
 """Completion: of commands, options, registry names and overrides, and in a real bash."""
 
+import fcntl
+import os
+import pty
+import select
 import shutil
-import subprocess
+import signal
+import struct
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -62,20 +68,81 @@ def test_all_names_are_offered() -> None:
     assert complete("gatelab train task=") == [f"task={name}" for name in TASKS.names()]
 
 
+# What is typed, with a tab, and the arguments that `gatelab` is called with behind it.
+TYPED = {
+    "gatelab li\tcells": "list cells",
+    "gatelab train cell=ls\t": "train cell=lstm",
+    "gatelab train -m cell=lstm,gr\t": "train -m cell=lstm,gru",
+    "gatelab train cell=attention cell.wi\t5": "train cell=attention cell.window=5",
+    "gatelab train hydra/launcher=lo\t": "train hydra/launcher=local",
+    "gatelab train model.hid\t8": "train model.hidden_size=8",
+    "gatelab compare --form\t json": "compare --format json",
+    "gatelab resume mi\t": "resume mine",
+}
+# How a shell is started without the files of its user, and what makes it ready.
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], "PS1='READY''> '", 'eval "$(gatelab completion bash)"'),
+    "zsh": (["zsh", "-f", "-i"], "PS1='READY''> '; unsetopt zle_bracketed_paste", 'eval "$(gatelab completion zsh)"'),
+    "fish": (["fish", "--no-config", "-i"], "function fish_prompt; echo -n READY'> '; end", "gatelab completion fish | source"),
+}
+
+
+class Terminal:
+    """A shell at a terminal of its own.
+
+    Args:
+        command: that starts it; folder: where it is, with the program `gatelab`.
+    """
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        self.seen = ""
+        environment = {"PATH": f"{folder}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "TERM": "dumb", "LANG": "C.UTF-8"}
+        environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "GATELAB_CACHE": str(folder / "cache")}
+        self.process, self.handle = pty.fork()
+        if not self.process:
+            os.chdir(folder)
+            os.execvpe(command[0], command, environment)
+        fcntl.ioctl(self.handle, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))  # rows, columns
+
+    def type(self, text: str) -> None:
+        os.write(self.handle, text.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Reads until the text stands there; what is read goes."""
+        while text not in self.seen:
+            ready, _, _ = select.select([self.handle], [], [], 60)
+            assert ready, f"{text!r} does not come: {self.seen!r}"
+            self.seen += os.read(self.handle, 4096).decode("utf-8", "replace")
+        self.seen = self.seen.partition(text)[2]
+
+    def close(self) -> None:
+        os.close(self.handle)
+        os.kill(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+
+
 @pytest.mark.slow
-def test_in_bash(tmp_path) -> None:
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("there is no bash")
-    program = tmp_path / "gatelab"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gatelab "$@"\n')
+@pytest.mark.parametrize("shell", SHELLS)
+def test_at_a_terminal(shell: str, tmp_path: Path) -> None:
+    command, prompt, load = SHELLS[shell]
+    if shutil.which(command[0]) is None:
+        assert not os.environ.get("CI"), f"{shell} is not installed"
+        pytest.skip(f"{shell} is not installed")
+    program = tmp_path / "gatelab"  # shows what it is called with
+    python = f'exec "{sys.executable}" -m gatelab "$@"'
+    program.write_text(f'#!/bin/sh\ncase "$1" in --complete|completion) {python};; *) echo "GOT<$*>";; esac\n')
     program.chmod(0o755)
-    script = tmp_path / "try.sh"
-    script.write_text(
-        'eval "$(gatelab completion bash)"\n'
-        'COMP_LINE="gatelab train cell=ls"; COMP_POINT=${#COMP_LINE}; _gatelab 2>/dev/null; echo "${COMPREPLY[@]}"\n'
-        'COMP_LINE="gatelab li"; COMP_POINT=${#COMP_LINE}; _gatelab 2>/dev/null; echo "${COMPREPLY[@]}"\n'
-    )
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([bash, str(script)], capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert done.stdout.splitlines() == ["lstm", "list"], done.stderr
+    sweep = tmp_path / "runs" / "sweeps" / "mine"
+    sweep.mkdir(parents=True)
+    (sweep / "plan.json").write_text("{}")
+    terminal = Terminal(command, tmp_path)
+    try:
+        for line in (prompt, load):
+            terminal.type(f"{line}\n")
+            terminal.wait_for("READY> ")
+        for typed, expected in TYPED.items():
+            terminal.type(f"{typed}\n")
+            terminal.wait_for(f"GOT<{expected}>")
+            terminal.wait_for("READY> ")
+    finally:
+        terminal.close()
