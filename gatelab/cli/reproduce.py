@@ -20,7 +20,7 @@ from gatelab.runs import Run
 from gatelab.runs.files import write_json
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.papers import arm_overrides, decided_runs, listed_papers, papers_folder
-from gatelab.sweeps.search.expand import compose_jobs
+from gatelab.sweeps.search.expand import compose_jobs, options_of_sweep
 
 
 class Plan(NamedTuple):
@@ -84,6 +84,7 @@ def _train(paper: Paper, plan: Plan, results: Path) -> tuple[dict[str, list[Run]
             given.append(f"hydra.launcher.n_jobs={plan.jobs}")
         say(f"{paper.name}: {arm}")
         compose.register_schemas()
+        given += options_of_sweep(compose.parse(given[1:]))
         paths = [job.path for job in compose_jobs(compose.parse(given[1:]), sweep=True)]
         if len(decided_runs(paths)) < len(paths):
             train(given)

@@ -23,7 +23,7 @@ from gatelab.sweeps.jobs.recorded import check_planned
 from gatelab.sweeps.launch.job import JobFunction
 from gatelab.sweeps.launch.preflight import preflight
 from gatelab.sweeps.launch.progress import Progress
-from gatelab.sweeps.search.expand import compose_jobs, launcher_of, sweeper_of
+from gatelab.sweeps.search.expand import compose_jobs, launcher_of, options_of_sweep, sweeper_of
 from gatelab.sweeps.session import Session
 
 
@@ -64,6 +64,7 @@ def train(command: TrainCommand) -> int:
     sweeper = sweeper_of(command.overrides) if command.sweep else None
     if sweeper is not None:
         command = _named(command, sweeper)
+        command = _with(command, options_of_sweep(command.overrides, recorded=command.planned is not None))
     launcher, session = launcher_of(command.overrides, command.sweep), Session()
     if not command.dry:
         launcher.start_ahead()  # in parallel with this process, which composes the runs
@@ -110,10 +111,13 @@ def _named(command: TrainCommand, sweeper: Sweeper) -> TrainCommand:
     """The command with a name for the sweep, if it had none."""
     if any(override.key_or_group == "sweep" for override in command.overrides):
         return command
-    name = f"sweep={sweeper.name_of(command.overrides)}"
-    return dataclasses.replace(
-        command, arguments=[*command.arguments, name], overrides=[*command.overrides, *compose.parse([name])]
-    )
+    return _with(command, [f"sweep={sweeper.name_of(command.overrides)}"])
+
+
+def _with(command: TrainCommand, added: list[str]) -> TrainCommand:
+    """The command with further overrides."""
+    overrides = [*command.overrides, *compose.parse(added)]
+    return dataclasses.replace(command, arguments=[*command.arguments, *added], overrides=overrides)
 
 
 def _watched(

@@ -6,6 +6,7 @@ A file of `gatelab.sweeps.sweepers`, or an entry point of a group of that name, 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gatelab.options import Options
@@ -51,6 +52,7 @@ class Sweeper(Options):
         package: the Python package that it needs, installed by the extra of its name; None: no further package.
         hydras: Hydra itself has a configuration of this name.
         repeatable: options that `gatelab resume` may repeat: they neither execute nor read anything.
+        added: options that decide which runs there are and that earlier versions lacked, with the value that stands for those.
     """
 
     searches: ClassVar[bool] = False
@@ -58,6 +60,7 @@ class Sweeper(Options):
     package: ClassVar[str | None] = None
     hydras: ClassVar[bool] = False
     repeatable: ClassVar[tuple[str, ...]] = ()
+    added: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def name_of(self, overrides: "Sequence[Override]") -> str:  # noqa: ARG002 - for sweepers that resume by their name
         """The default name of a sweep."""

@@ -1,4 +1,4 @@
-"""Random search: intervals among the overrides become draws, the same for every variant."""
+"""The words of a search: what `interval(low, high)` and the words around it mean, as numbers of the unit interval."""
 
 import hashlib
 import math
@@ -9,7 +9,6 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from gatelab.errors import UserError, unknown
 from gatelab.options.bounds import LARGEST_FLOAT
-from gatelab.sweeps.jobs.hydra_internals import combinations
 
 TAGS = ("log", "one_minus")
 EXAMPLE = "optimizer.lr='tag(log, interval(1e-4, 1e-2))'"
@@ -66,30 +65,6 @@ class DrawInterval:
         if self.one_minus:
             value = 1 - value
         return str(int(value)) if self.whole else f"{value:.6g}"
-
-
-def split(overrides: list[Override], trials: int, seed: int) -> list[list[str]]:
-    """The overrides of every job: for every trial its draws with every combination of all other values.
-
-    A draw depends only on (seed, trial, key). So variants share their draws, and a larger search begins with the same trials.
-
-    Raises:
-        UserError: nothing is an interval, or one cannot be drawn from.
-    """
-    drawn = [override for override in overrides if isinstance(override.value(), IntervalSweep)]
-    if not drawn:
-        raise UserError(f"A random search draws from intervals, but none is given. Give one, as in {EXAMPLE}.")
-    grid = combinations([override for override in overrides if override not in drawn])
-    jobs = []
-    for trial in range(trials):
-        draws = [f"{override.get_key_element()}={_draw(override, seed, trial)}" for override in drawn]
-        jobs += [[*job, *draws] for job in grid]
-    return jobs
-
-
-def _draw(override: Override, seed: int, trial: int) -> str:
-    interval = DrawInterval.read(override)
-    return interval.option(interval.at(unit_number(seed, trial, override.get_key_element())))
 
 
 def unit_number(*parts: object) -> float:

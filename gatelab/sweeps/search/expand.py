@@ -1,15 +1,20 @@
 """From the overrides of a command to its jobs."""
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from gatelab.errors import UserError
 from gatelab.process.output import say
+from gatelab.runs.sweep import commands
 from gatelab.sweeps.contracts import SWEEPERS, Launcher, Sweeper, launcher_class, sweeper_class
 from gatelab.sweeps.jobs import settings
 from gatelab.sweeps.jobs.choices import check_groups, launcher_name, sweeper_name
 from gatelab.sweeps.jobs.compose import Composer, Job, composing, single
-from gatelab.sweeps.jobs.overrides import count_runs
+from gatelab.sweeps.jobs.overrides import count_runs, given
 from gatelab.training.identity import remembering
 
 MANY_RUNS = 5000  # from this number of runs on composing takes seconds
@@ -33,6 +38,43 @@ def sweeper_of(overrides: list[Override]) -> Sweeper:
     """
     name = sweeper_name(overrides)
     return settings.read(overrides, "sweeper", name, sweeper_class(name))
+
+
+def options_of_sweep(overrides: list[Override], recorded: bool = False) -> list[str]:
+    """The options in `Sweeper.added` that a command leaves out, as overrides: those its sweep began with, else the defaults.
+
+    With them a plan stays what it was when a default changes.
+
+    Args:
+        overrides: of a command with -m, with the name of its sweep.
+        recorded: the command is itself one of the plan.
+
+    Raises:
+        UserError: as in `launcher_of`.
+    """
+    sweeper = sweeper_of(overrides)
+    missing = {name: before for name, before in sweeper.added.items() if given(overrides, f"hydra.sweeper.{name}", None) is None}
+    if not missing:
+        return []
+    folder = Path(str(given(overrides, "out", "runs"))) / "sweeps" / str(given(overrides, "sweep", ""))
+    last = [] if recorded else next(_same_sweeper(folder, sweeper_name(overrides)), None)
+    found = []
+    for name, before in missing.items():
+        key = f"hydra.sweeper.{name}"
+        value = getattr(sweeper, name) if last is None else next((v for k, _, v in last if k == key), before)
+        found.append(f"{key}={value}")
+    return found
+
+
+def _same_sweeper(folder: Path, name: str) -> Iterator[list[tuple[str, str, str]]]:
+    """The arguments of the commands of a plan that used a sweeper, the last command first."""
+    if not (folder / "plan.json").is_file():
+        return
+    with contextlib.suppress(UserError):  # a damaged plan is written again by this command
+        for command in reversed(commands(folder)):
+            arguments = [str(item).partition("=") for item in command["arguments"]]
+            if any(key == "hydra/sweeper" and value == name for key, _, value in arguments):
+                yield arguments
 
 
 def expand(overrides: list[Override], sweep: bool, composer: Composer | None = None) -> list[list[str]]:

@@ -64,6 +64,12 @@ class Domain:
         """A value that Optuna stores, in the notation of the option."""
         return self.values.option(value) if isinstance(self.values, DrawInterval) else str(value)
 
+    def at(self, u: float) -> str:
+        """The value at u in [0, 1) of its distribution function, in the notation of the option; all choices are as likely."""
+        if isinstance(self.values, DrawInterval):
+            return self.values.option(self.values.at(u))
+        return self.values[int(u * len(self.values))]
+
     def example(self, index: int) -> str:
         """One of the extreme values, in turn: if these are accepted, so are those between."""
         if isinstance(self.values, DrawInterval):

@@ -1,10 +1,12 @@
-"""The sweeper `random`: what is given as interval(low, high) is drawn `trials` times.
+"""The sweeper `random`: interval(low, high) and choice(a, b) are drawn from, `trials` times.
 
 Everything else is swept over for every draw, so that all variants see the same draws. tag(log, interval(...)): log-uniform;
 tag(log, one_minus, interval(...)): 1 minus that; int(interval(...)): whole numbers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from gatelab.options import option
@@ -18,15 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Random(Grid):
-    """Draws of intervals, times the grid of all other values."""
+    """Draws from domains, times the grid of all other values."""
 
     draws: ClassVar[bool] = True
-    repeatable: ClassVar[tuple[str, ...]] = ("trials", "seed")
+    repeatable: ClassVar[tuple[str, ...]] = ("trials", "seed", "sampler")
+    added: ClassVar[Mapping[str, str]] = MappingProxyType({"sampler": "independent"})
 
-    trials: int = option(20, "draws", minimum=1, maximum=1_000_000)
+    trials: int = option(20, "draws; a larger number begins with the same ones", minimum=1, maximum=1_000_000)
     seed: int = option(0, "of the draws")
+    sampler: str = option(
+        "sobol", "a scrambled Sobol sequence, which covers the space evenly, or independent draws", choices=("sobol", "independent")
+    )
 
     def jobs(self, overrides: "list[Override]", composer: "Composer") -> list[list[str]]:  # noqa: ARG002 - the signature is the contract
-        from gatelab.sweeps.search.draws import split
+        from gatelab.sweeps.search.points import split
 
-        return split(overrides, self.trials, self.seed)
+        return split(overrides, self.trials, self.seed, self.sampler)
