@@ -15,7 +15,7 @@ from gatelab.analysis.comparison.conclusions import listed
 from gatelab.analysis.figures import DrawnVariant, Problem, gates_of
 from gatelab.analysis.figures import remembering as of
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, mean_interval
-from gatelab.analysis.statistics.means import welch_interval
+from gatelab.analysis.statistics.pairs import ahead_of
 from gatelab.diagnostics import keys
 
 IN_SHORT = "In short"  # the place at the beginning of a report; the others are chapters of it
@@ -196,23 +196,18 @@ def _by_layer(problem: Problem, seeds_of: Callable[..., list[float]], layers: Se
 
 
 def _lead(found: Sequence[_Measured], logarithm: bool = False) -> _Lead | None:
-    """The first, and those that it is ahead of by Welch's interval, Bonferroni-adjusted for how many there are; None if of none.
+    """The first, and those that it is ahead of beyond what seeds do; None if of none.
 
     Args:
         found: one for each cell.
         logarithm: compare logarithms, as suits what is a ratio.
     """
-    ranked = sorted((item for item in found if len(item.seeds) > 1), key=lambda item: -item.middle)
-    if len(ranked) < 2:
+    several = [item for item in found if len(item.seeds) > 1]
+    if len(several) < 2:
         return None
-    first, behind = ranked[0], []
-    level = 1 - (1 - LEVEL) / (len(ranked) - 1)
-    a, *others = (np.log(item.seeds) if logarithm else np.array(item.seeds) for item in ranked)
-    for item, b in zip(ranked[1:], others, strict=True):
-        interval = welch_interval(a, b, level)
-        if interval.value > 0 and _excludes_zero(interval):
-            behind.append(item)
-    return _Lead(first, behind) if behind else None
+    behind = ahead_of([np.log(item.seeds) if logarithm else np.array(item.seeds) for item in several], LEVEL)
+    first = max(several, key=lambda item: item.middle)
+    return _Lead(first, [several[place] for place in behind]) if behind else None
 
 
 def _excludes_zero(interval: Interval) -> bool:

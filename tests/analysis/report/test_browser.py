@@ -138,6 +138,10 @@ def test_the_report_opens_without_a_fault(watched: Watched, report: str):
 def test_the_first_screen_answers(watched: Watched, report: str):
     """Who remembers longest, and through which gate: in words and as a picture, without scrolling."""
     page = watched.open(report)
+    opening = page.locator(".short").bounding_box()
+    assert opening is not None
+    assert page.get_by_text("What gru does").first.is_visible()
+    assert opening["y"] + opening["height"] <= LAPTOP["height"]
     for wanted in (page.get_by_text("The longest unit of gru keeps its state for").first, page.locator("#memory-0 svg").first):
         box = wanted.bounding_box()
         assert box is not None
