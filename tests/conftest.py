@@ -97,7 +97,7 @@ def gatelab(
     # Most sweeps here are refused or have another launcher; the server of the jobs need not import for seconds ahead of them.
     monkeypatch.setattr("gatelab.sweeps.launchers.local.Local.start_ahead", lambda *_: None)
     descriptions = tmp_path_factory.mktemp("cache")  # of this test alone, and not among the files that it looks at
-    monkeypatch.setattr("gatelab.sweeps.jobs.described.cache_folder", lambda part: descriptions / part)
+    monkeypatch.setattr("gatelab.sweeps.described.cache_folder", lambda part: descriptions / part)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         status = main(list(arguments))

@@ -14,7 +14,7 @@ from gatelab.cells import CELLS
 from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.process.output import say_json
-from gatelab.sweeps.jobs.naming import cells_of, plugins_of
+from gatelab.sweeps.naming import cells_of, plugins_of
 from gatelab.training.provenance import machine, versions
 
 WIDTH = 132  # characters of the tables if the output is not a terminal

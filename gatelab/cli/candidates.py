@@ -11,8 +11,8 @@ from gatelab.cli.train_help import options
 from gatelab.errors import UserError
 from gatelab.options import describe
 from gatelab.runs.folders import sweeps_in
+from gatelab.sweeps.described import described
 from gatelab.sweeps.jobs.conf import OF_HYDRA, REGISTRIES, default_choice, own_choices
-from gatelab.sweeps.jobs.described import described
 
 FLAGS = ["--cfg", "--dry-run", "--help", "--multirun"]  # of train
 

@@ -12,7 +12,7 @@ from gatelab.kernels import serving
 from gatelab.models import RNN
 from gatelab.process.output import say, say_json
 from gatelab.registry import Registry
-from gatelab.sweeps.jobs.naming import apart, entries_of
+from gatelab.sweeps.naming import apart, entries_of
 from gatelab.tasks import TASKS, Task, check_task
 
 REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TASKS)

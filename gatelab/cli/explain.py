@@ -9,8 +9,8 @@ from gatelab.bench.measured import figures
 from gatelab.bench.tables import print_speed
 from gatelab.process.console import Console
 from gatelab.process.output import say_json
-from gatelab.sweeps.jobs.described import described
-from gatelab.sweeps.jobs.naming import apart
+from gatelab.sweeps.described import described
+from gatelab.sweeps.naming import apart
 
 MATCHED = {"parameters": "parameters", "flops": "FLOPs"}
 

@@ -18,7 +18,7 @@ def run(action: str, words: Sequence[str], dtype: str, format: str) -> int:
     if action == "show":
         import torch
 
-        from gatelab.sweeps.jobs.naming import entries_of
+        from gatelab.sweeps.naming import entries_of
 
         ((_, name, cell),) = entries_of(words, "kernels show", ("cell",))
         source = cpu.source(cell, getattr(torch, dtype))

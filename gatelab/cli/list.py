@@ -10,8 +10,8 @@ from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.process.output import say_json
 from gatelab.registry.plugins import load_plugin
+from gatelab.sweeps.described import described
 from gatelab.sweeps.jobs.conf import REGISTRIES
-from gatelab.sweeps.jobs.described import described
 
 
 def run(kind: str, plugins: Sequence[str], format: str) -> int:

@@ -9,7 +9,7 @@ from gatelab.cli.commands import COMMANDS
 from gatelab.cli.signature import Parser
 from gatelab.errors import UserError
 from gatelab.runs import RunWriter
-from gatelab.sweeps.jobs.naming import cells_of, entries_of
+from gatelab.sweeps.naming import cells_of, entries_of
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import gatelab
 from gatelab.process.cache import cache_folder, prepare, read_private
 from gatelab.runs.files import replacing
 from gatelab.sweeps.jobs.conf import REGISTRIES
-from gatelab.sweeps.jobs.naming import KINDS, entries_of
+from gatelab.sweeps.naming import KINDS, entries_of
 from gatelab.tasks import data_status
 
 FORMAT = 1  # of the files
@@ -38,7 +38,7 @@ def described(words: Sequence[str], command: str, kinds: Sequence[str] = KINDS, 
     """The cell and the task that words name, in plain data.
 
     Args:
-        words: as for `gatelab.sweeps.jobs.naming.entries_of`.
+        words: as for `gatelab.sweeps.naming.entries_of`.
         command: for the message.
         kinds: what a name can be of.
         whole: whether to look again for data that were missing when the answer was kept; else the level of chance may be unknown.

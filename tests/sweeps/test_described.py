@@ -8,7 +8,7 @@ import pytest
 
 from gatelab.errors import UserError
 from gatelab.registry.plugins import load_plugin
-from gatelab.sweeps.jobs import described
+from gatelab.sweeps import described
 from gatelab.sweeps.jobs.conf import REGISTRIES
 from gatelab.training import description
 
