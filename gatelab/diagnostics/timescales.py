@@ -1,5 +1,7 @@
 """How long a unit keeps its state, from the gate that multiplies its old state. Pure functions of tensors."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -25,8 +27,9 @@ def quantiles(values: Tensor) -> dict[str, float]:
     return dict(zip(QUANTILES, torch.quantile(values, points, interpolation="nearest").tolist(), strict=True))
 
 
+@functools.lru_cache(maxsize=64)  # every probe of a run asks for the same ones
 def lags(length: int, count: int = 64) -> Tensor:
-    """At most `count` lags from 0 to length - 1: all of them, or 0 and roughly log-spaced ones."""
+    """At most `count` lags from 0 to length - 1: all of them, or 0 and roughly log-spaced ones. Not to be changed in place."""
     if length <= count:
         return torch.arange(length)
     spaced = torch.logspace(0, torch.log10(torch.tensor(length - 1.0, dtype=torch.float64)).item(), count - 1, dtype=torch.float64)
@@ -53,7 +56,9 @@ def retention(kept: Tensor, lengths: Tensor | None, at: Tensor) -> Tensor:
         at: the lags, integers (K,) from 0 to T.
     """
     one = torch.ones_like(kept[:1])
-    products = torch.cat([one, by_lag(kept, lengths).cumprod(0)])[at].mean(-1)
+    # Of steps that lie side by side: in a third of the time.
+    along = by_lag(kept, lengths).movedim(0, -1).contiguous().cumprod(-1).movedim(-1, 0)
+    products = torch.cat([one, along])[at].mean(-1)
     if lengths is None:
         return products.mean(1)
     reached = at[:, None] <= lengths

@@ -59,5 +59,6 @@ class SequenceModel(nn.Module):
     def decode(self, output: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         """The outputs of the model from those of the RNN and its last state."""
         if self.readout == "last":
-            output = torch.cat(state[0][-self.rnn.num_directions :].unbind(0), -1)
-        return self.head(self.dropout(output))
+            last = state[0][-self.rnn.num_directions :]
+            output = last[0] if len(last) == 1 else torch.cat(last.unbind(0), -1)
+        return self.head(self.dropout(output) if self.dropout.p else output)

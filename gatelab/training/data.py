@@ -1,6 +1,6 @@
 """Batches from tasks: an endless stream for training, a fixed list for validation and test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from gatelab.training.parallel import Team
 
 AHEAD = 10  # batches made at once: after a step the processor's caches are cold, and a single batch takes three times as long
 AHEAD_BYTES = 2**22  # the maximum size of these batches
+KEPT_BYTES = 2**24  # the maximum size of a split that is kept between evaluations; a larger one is made again
 EVALUATION_BATCH = 256  # sequences; evaluation keeps no activations, so that larger batches cost little memory
 
 
@@ -36,12 +37,27 @@ class TrainingStream:
         while True:
             batch = self._batch(number)
             ahead = min(AHEAD, AHEAD_BYTES // _bytes(batch))
-            following = [self._batch(number + place) for place in range(1, ahead)]
-            yield from (batch, *following)
-            number += 1 + len(following)
+            numbers = range(number + 1, number + max(1, ahead))
+            yield batch
+            # Rows that end at different steps would be padded to the longest of several batches.
+            yield from [*map(self._batch, numbers)] if batch.lengths is not None else self._at_once(numbers)
+            number = numbers.stop
 
     def _batch(self, number: int) -> Batch:
-        return self.task.batch("train", self.seed, self.indices(number)[self.team.rows(self.batch_size)])
+        return self.task.batch("train", self.seed, self._own_indices(number))
+
+    def _at_once(self, numbers: Sequence[int]) -> Iterator[Batch]:
+        """The same batches from one call of the task, which makes each row from its index alone."""
+        if not numbers:
+            return
+        parts = [self._own_indices(number) for number in numbers]
+        whole, stop = self.task.batch("train", self.seed, np.concatenate(parts)), 0
+        for part in parts:
+            start, stop = stop, stop + len(part)
+            yield whole.rows(slice(start, stop))
+
+    def _own_indices(self, number: int) -> np.ndarray:
+        return self.indices(number)[self.team.rows(self.batch_size)]
 
     def indices(self, number: int) -> np.ndarray:
         """The sequences of batch `number`, for all processes."""
@@ -61,13 +77,24 @@ class EvaluationBatches:
         size = self.task.size(split)
         assert size is not None  # `Watched` refuses it for val and test
         self.size = size
+        self._kept: list[Batch] = []
 
     def __len__(self) -> int:
         return len(self._indices())
 
     def __iter__(self) -> Iterator[Batch]:
+        if self._kept:
+            yield from self._kept
+            return
+        kept: list[Batch] = []
         for indices in self._indices():
-            yield self.task.batch(self.split, 0, indices)
+            batch = self.task.batch(self.split, 0, indices)
+            yield batch
+            kept.append(batch)
+            if sum(map(_bytes, kept)) > KEPT_BYTES:
+                kept.clear()
+        if len(kept) == len(self):
+            self._kept = kept
 
     def _indices(self) -> list[np.ndarray]:
         firsts = range(0, self.size, EVALUATION_BATCH)
