@@ -56,7 +56,7 @@ def retention(kept: Tensor, lengths: Tensor | None, at: Tensor) -> Tensor:
         at: the lags, integers (K,) from 0 to T.
     """
     one = torch.ones_like(kept[:1])
-    # Of steps that lie side by side: in a third of the time.
+    # With the steps of a unit next to each other in memory this takes a third of the time.
     along = by_lag(kept, lengths).movedim(0, -1).contiguous().cumprod(-1).movedim(-1, 0)
     products = torch.cat([one, along])[at].mean(-1)
     if lengths is None:
