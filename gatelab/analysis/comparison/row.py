@@ -34,6 +34,7 @@ class Row:
         on_time: whether rows of this problem are compared by the time to solve and not by the score.
         best: no other row of the same problem is better: earlier to solve, or a better score.
         chance, solved: the scores of a constant predictor and from which on the task counts as solved.
+        constant: score of that constant predictor on this very test split, of which `chance` is the expectation.
         solving: how many runs reach `solved` in validation, and when.
         parameters: number of trained parameters; `matched`: how the hidden size follows from another cell.
         flops_per_step: floating-point operations of the model for one time step of one sequence, forward.
@@ -63,6 +64,7 @@ class Row:
     on_time: bool = False
     best: bool = False
     chance: float | None = None
+    constant: float | None = None
     solved: float | None = None
     solving: Solving | None = None
     parameters: int | None = None

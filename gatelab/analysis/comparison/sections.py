@@ -335,4 +335,6 @@ def _subtitle(rows: list[Row]) -> str:
     scale = "" if known.scale == "linear" else f" ({known.scale} scale)"
     said = [f"{known.metric}{scale}, {'higher' if known.higher_is_better else 'lower'} is better"]
     said += [f"{name} {value:.4g}" for name, value in (("chance", known.chance), ("solved at", known.solved)) if value is not None]
+    if known.chance is not None and known.constant is not None and f"{known.constant:.4g}" != f"{known.chance:.4g}":
+        said.append(f"on this test set chance is {known.constant:.4g}")
     return "; ".join(said)

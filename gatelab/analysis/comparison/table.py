@@ -115,6 +115,7 @@ def _row(variant: Variant, results: list[Result], levels: Result | None, level: 
         shape=levels.shape if levels else row.shape,
         test_size=levels.test_size if levels else None,
         chance=levels.chance if levels else None,
+        constant=levels.constant if levels else None,
         solved=levels.solved if levels and level is None else level,
         parameters=next((result.parameters for result in results if result.parameters is not None), None),
         matched=next((result.matched for result in results if result.matched is not None), None),

@@ -50,3 +50,10 @@ def test_there_are_no_runs(tmp_path: Path):
 def test_runs_that_do_not_say_what_their_cells_are(make_run, tmp_path: Path):
     make_run("lstm", summary={"about": None})
     assert brief(tmp_path / "runs").lstrip().startswith("adding")
+
+
+def test_chance_stands_beside_what_a_constant_scores_on_the_test_set(make_run, tmp_path: Path):
+    make_run("lstm", summary={"constant": 0.1641})
+    assert "chance 0.1667; solved at 0.01; on this test set chance is 0.1641" in " ".join(brief(tmp_path / "runs").split())
+    make_run("lstm", "copying", summary={"constant": 0.1})
+    assert brief(tmp_path / "runs").count("on this test set") == 1
