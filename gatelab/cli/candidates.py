@@ -44,7 +44,7 @@ def complete(line: str) -> list[str]:
 def _overrides(word: str, before: Sequence[str], others: Iterable[str] = ()) -> Iterable[str]:
     """What an override may become: keys, one level at a time; behind the `=` values, also the second and third of a list."""
     key, equals, value = word.partition("=")
-    groups, rows = own_choices(), _options(before)
+    groups, rows = own_choices(), _options(word, before)
     if equals:
         first = word[: len(word) - len(value.rpartition(",")[2])]
         row = rows.get(key, {})
@@ -55,13 +55,20 @@ def _overrides(word: str, before: Sequence[str], others: Iterable[str] = ()) -> 
     return [*others, *(item if item.count(".") < level else ".".join(item.split(".")[:level]) + "." for item in keys)]
 
 
-def _options(before: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """Every option that a command takes, with its description: also those of the cells, the launcher and so on that it names."""
+def _options(word: str, before: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Every option that a command takes, with its description: also those of the cells, the launcher and so on that it names.
+
+    Those are looked up only where the word begins one of them, because the first description of a cell takes torch.
+    """
     rows = {key: row for key, row, _ in options()}
     for group in (*REGISTRIES, *OF_HYDRA):
+        prefix = f"{group.replace('/', '.')}."
+        if not word.startswith(prefix):
+            rows[f"{prefix}OPTION"] = {}  # its first level is all that is shown of it
+            continue
         given = [word.partition("=")[2].split(",") for word in before if word.startswith(f"{group}=")]
         for name in given[-1] if given else [default_choice(group)]:
-            rows |= {f"{group.replace('/', '.')}.{row['name']}": row for row in _described(group, name)}
+            rows |= {prefix + row["name"]: row for row in _described(group, name)}
     return rows
 
 

@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[list[str], set[str]]] = {
         [
             *("--help", "--version", "trian", "completion bash"),
             *(f"{command} --help" for command in COMMANDS if command not in ("compare", "plot")),
-            "--complete gatelab train cell=ls",
+            *("--complete gatelab train cell=ls", "--complete gatelab train hydra.launcher.n"),
             "--complete gatelab train cell=attention cell.sc",  # what is described already
         ],
         LIGHT,

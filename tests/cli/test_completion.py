@@ -27,6 +27,8 @@ from gatelab.tasks import TASKS
         ("gatelab train -m cell=lstm,gr", ["cell=lstm,gru"]),
         ("gatelab train model.h", ["model.hidden_size="]),
         ("gatelab train mod", ["model."]),
+        ("gatelab train hydra", ["hydra.", "hydra/launcher=", "hydra/sweeper="]),
+        ("gatelab train hydra.", ["hydra.launcher.", "hydra.sweeper."]),
         ("gatelab train hydra/launcher=lo", ["hydra/launcher=local"]),
         ("gatelab train --dr", ["--dry-run"]),
         (
@@ -61,6 +63,12 @@ from gatelab.tasks import TASKS
 )
 def test_what_a_line_becomes(line, expected) -> None:
     assert complete(line) == expected
+
+
+def test_no_cell_is_described_before_its_options_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatelab.cli.candidates.described", lambda *_: pytest.fail("it is described"))
+    for word in ("", "ce", "cell=", "task=a", "model.", "hydra.launcher."):
+        assert complete(f"gatelab train {word}")
 
 
 def test_all_names_are_offered() -> None:
