@@ -1,4 +1,4 @@
-"""The user's cache folder: what can be made again at any time, read only where no other user can have written it.
+"""The user's cache folder, for files that can be made again at any time; it is read only if no other user can have written to it.
 
 `GATELAB_CACHE` names another folder.
 """
@@ -10,36 +10,36 @@ from pathlib import Path
 
 
 def cache_folder(part: str) -> Path:
-    """The folder of one part of the cache, whether it is there or not.
+    """The folder of one part of the cache, which need not exist.
 
     Args:
         part: its name, as in "kernels".
     """
     given = os.environ.get("GATELAB_CACHE") or str(user_cache())
     folder = os.path.expanduser(given)
-    # A user without a home keeps the "~", from which no folder of that name must come about.
+    # Without a home the "~" stays, and a folder of that name must not be created.
     return Path(folder if folder.startswith("~") else os.path.abspath(folder)) / part
 
 
 def user_cache() -> Path:
-    """Where the system keeps what programs can make again, as of gatelab."""
+    """The system's folder for caches of gatelab."""
     import platformdirs
 
     return platformdirs.user_cache_path("gatelab")
 
 
 def prepare(folder: Path) -> str | None:
-    """Makes a cache folder if it is absent; says why it is of no use, or None."""
+    """Creates a cache folder if it is missing; returns why it cannot be used, or None."""
     if folder.is_absolute():
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            return f"it cannot be made ({error.strerror})"
+            return f"it cannot be created ({error.strerror})"
     return unsafe(folder)
 
 
 def unsafe(folder: Path) -> str | None:
-    """Why nothing in a cache folder is to be trusted, or None."""
+    """Why a cache folder cannot be trusted, or None."""
     if not folder.is_absolute():
         return "the user has no home folder; set GATELAB_CACHE to a folder"
     try:
@@ -49,13 +49,13 @@ def unsafe(folder: Path) -> str | None:
     if not stat.S_ISDIR(status.st_mode):
         return "it is not a folder"
     reason = _not_private(status)
-    return f"{reason}; chmod go-w {shlex.quote(str(folder))} or set GATELAB_CACHE to a folder of yours" if reason else None
+    return f"{reason}; chmod go-w {shlex.quote(str(folder))} or set GATELAB_CACHE to your own folder" if reason else None
 
 
 def read_private(path: Path) -> tuple[bytes, str]:
-    """The content of a file that only its owner, who must be the user, can write; or why it is not read."""
+    """The content of a file that only the user can write and owns; or why it is not read."""
     try:
-        # Neither a link to elsewhere nor a pipe that would wait.
+        # This refuses links, and pipes that would wait.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(handle, "rb") as file:
             status = os.fstat(file.fileno())
@@ -70,4 +70,4 @@ def read_private(path: Path) -> tuple[bytes, str]:
 def _not_private(status: os.stat_result) -> str:
     if status.st_uid != os.geteuid():
         return "it belongs to another user"
-    return "others than its owner may write it" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
+    return "users other than its owner may write it" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
