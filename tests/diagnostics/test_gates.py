@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cells.variants import Variant, each_variant, normal
+from cells.variants import Variant, each_kind, normal
 from tolerances import EXACT, SUM32
 
 from gatelab.diagnostics import gates
@@ -123,7 +123,7 @@ def test_at_events() -> None:
     assert np.isnan(gates.at_events(steps, torch.zeros_like(events), None)["at_events"])
 
 
-@each_variant
+@each_kind
 def test_recorded_gates_give_the_statistics_of_the_trace(variant: Variant) -> None:
     """The path of the training callback: record, replay, drop padding, count."""
     rnn = variant.rnn(2, 3, num_layers=2, bidirectional=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cells.variants import Variant, each_variant, normal
+from cells.variants import Variant, each_kind, normal
 from tolerances import SUM32
 
 from gatelab.diagnostics import gradients
@@ -47,7 +47,7 @@ def test_block_norms(shape: tuple[int, ...]) -> None:
     assert list(found.values()) == pytest.approx([float(np.linalg.norm(row)) for row in rows], rel=SUM32)
 
 
-@each_variant
+@each_kind
 def test_blocks_of_a_cell_are_its_gates(variant: Variant) -> None:
     """The blocks that `rows` names make up the whole parameter; a gate without gradient has the norm 0."""
     H = 3

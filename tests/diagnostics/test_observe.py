@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cells.variants import Variant, each_default
+from cells.variants import Variant, each_default, each_kind
 from tolerances import FLOAT64
 
 from gatelab.diagnostics import findings, observe, timescales
@@ -25,7 +25,7 @@ def setting(variant: Variant, readout: str, ragged: bool = False, **settings: An
     return model, task, batch._replace(lengths=torch.tensor([31, 40, 17])) if ragged else batch
 
 
-@each_default
+@each_kind
 @pytest.mark.parametrize("readout", ["last", "all"])
 def test_a_long_row_is_sampled_as_it_would_be_seen_whole(variant: Variant, readout: str) -> None:
     """With room for seven steps of one row: every sixth step of all, and the gradients at the last seven."""

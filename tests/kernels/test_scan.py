@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import Variant, each_variant, normal, random_state
+from cells.variants import Variant, each_kind, normal, random_state
 from tolerances import EXACT, FLOAT64
 from torch import Tensor
 
@@ -48,7 +48,7 @@ def replicas(variant: Variant, bias: bool) -> tuple[Cell, list[Weights], Weights
     return networks[0].cell, single, whole
 
 
-@each_variant
+@each_kind
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
 def test_replicas_are_separate_calls(variant: Variant, bias: bool, lengths: Tensor | None) -> None:
@@ -67,7 +67,7 @@ def test_replicas_are_separate_calls(variant: Variant, bias: bool, lengths: Tens
         close({name: value[at] for name, value in gates.items()}, alone_gates)
 
 
-@each_variant
+@each_kind
 def test_record_is_what_step_was_given(variant: Variant) -> None:
     """`step` on each recorded time step is the next state: from it `replay` gets all states and gates in one call."""
     rnn = variant.rnn(D, H)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import VARIANTS, Variant, each_default, each_variant, normal, random_state
+from cells.variants import KINDS, VARIANTS, Variant, each_kind, each_variant, normal, random_state
 from tolerances import EXACT, FLOAT64, GRADCHECK
 from torch import Tensor
 from torch.func import functional_call
@@ -36,7 +36,7 @@ def gradients(rnn: RNN, loss: Tensor, *inputs: Tensor) -> list[Tensor]:
 # Lengths.
 
 
-@each_variant
+@each_kind
 def test_lengths_are_each_row_alone(variant: Variant) -> None:
     """Outputs, last states and gradients of a padded batch are those of its rows, run one by one without padding."""
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
@@ -63,7 +63,7 @@ def poisoned(x: Tensor, value: float) -> Tensor:
     return torch.where(behind[..., None], value * torch.sign(x.detach()), x)
 
 
-@each_variant
+@each_kind
 @pytest.mark.parametrize("value", [1e30, float("nan")])
 def test_nothing_behind_the_end_reaches_the_result(variant: Variant, value: float) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
@@ -82,7 +82,7 @@ def assert_gradients_unmoved(variant: Variant, value: float) -> None:
         close(own, expected)
 
 
-@each_variant
+@each_kind
 def test_nothing_behind_the_end_reaches_a_gradient(variant: Variant) -> None:
     assert_gradients_unmoved(variant, 1e30)
 
@@ -97,7 +97,7 @@ def flat(result: tuple[Tensor, tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return result[0], *result[1]
 
 
-@each_default
+@each_kind
 def test_full_lengths_are_no_lengths(variant: Variant) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
     x = normal(T, B, D)
@@ -109,7 +109,7 @@ def test_full_lengths_are_no_lengths(variant: Variant) -> None:
 # Directions, layers, layouts, states.
 
 
-@each_variant
+@each_kind
 def test_directions_and_layers_are_single_networks(variant: Variant) -> None:
     """Two layers of two directions, put together by hand from four networks of one layer and direction."""
     whole = variant.rnn(D, H, num_layers=2, bidirectional=True)
@@ -130,7 +130,7 @@ def test_directions_and_layers_are_single_networks(variant: Variant) -> None:
     close(output, inner)
 
 
-@each_default
+@each_kind
 @each_direction
 def test_layouts_agree(variant: Variant, bidirectional: bool) -> None:
     """Batch first, time first and one sequence at a time are the same numbers; states are never batch first, as in torch."""
@@ -147,7 +147,7 @@ def test_layouts_agree(variant: Variant, bidirectional: bool) -> None:
         close(single_last, tuple(part[:, 1] for part in last))
 
 
-@each_default
+@each_kind
 def test_state_is_a_tuple_or_a_tensor_if_it_has_one_part(variant: Variant) -> None:
     rnn = variant.rnn(D, H)
     x, state = normal(T, B, D), random_state(rnn, B)
@@ -164,7 +164,7 @@ def remembers(variant: Variant) -> bool:
     return memory is not None and memory.window != 1
 
 
-@each_variant
+@each_kind
 def test_a_returned_state_carries_on(variant: Variant) -> None:
     """T = 2 + 4 steps are T steps, unless the cell reads a tape: a new call starts a new one."""
     rnn = variant.rnn(D, H, num_layers=2)
@@ -212,7 +212,7 @@ def test_gradients_are_derivatives_with_lengths_layers_and_directions(variant: V
 # The inside.
 
 
-@each_variant
+@each_kind
 def test_trace_returns_what_forward_returns(variant: Variant) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
     x, state = normal(T, B, D), random_state(rnn, B)
@@ -222,7 +222,7 @@ def test_trace_returns_what_forward_returns(variant: Variant) -> None:
         assert list(traces) == list(rnn.layers)
 
 
-@each_variant
+@each_kind
 @pytest.mark.slow
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
 def test_traced_states_are_last_states_of_shorter_runs(variant: Variant, lengths: Tensor | None) -> None:
@@ -243,7 +243,7 @@ def test_traced_states_are_last_states_of_shorter_runs(variant: Variant, lengths
         close(torch.cat(states, -1), output[t, rows])
 
 
-@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if not remembers(variant)], ids=str)
+@pytest.mark.parametrize("variant", [variant for variant in KINDS if not remembers(variant)], ids=str)
 def test_traced_gates_are_those_of_each_step(variant: Variant) -> None:
     """Recomputed from the weights, the inputs of the layer and its states; a tape is checked in test_equations."""
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
@@ -269,7 +269,7 @@ def test_traced_gates_are_those_of_each_step(variant: Variant) -> None:
                 close({part: value[t, row] for part, value in trace.states.items()}, s)
 
 
-@each_variant
+@each_kind
 @each_layout
 @pytest.mark.slow
 def test_trace_has_the_layout_of_the_input(variant: Variant, batch_first: bool) -> None:
@@ -310,7 +310,7 @@ def test_trace_is_differentiable(variant: Variant) -> None:
             assert grad.any(dim=-1).all(), f"{word} at the last step does not depend on every input"
 
 
-@each_variant
+@each_kind
 def test_recording_is_the_trace_in_scan_order(variant: Variant) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
     x, state = normal(T, B, D).requires_grad_(), random_state(rnn, B)

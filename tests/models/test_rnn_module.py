@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import Variant, each_cell, each_default, each_variant, normal, random_state
+from cells.variants import Variant, each_cell, each_default, each_kind, each_variant, normal, random_state
 from tolerances import BFLOAT16, EXACT, FLOAT32, FLOAT64
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, stack_module_state, vmap
@@ -71,7 +71,7 @@ def test_dropout_keeps_the_mean_and_draws_anew() -> None:
 # Parameters and state_dict.
 
 
-@each_variant
+@each_kind
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_state_dict_keys(variant: Variant, bias: bool) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True, bias=bias)
@@ -118,7 +118,7 @@ def test_repr_says_what_it_is(variant: Variant) -> None:
 # Numbers, devices, copies.
 
 
-@each_variant
+@each_default
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, FLOAT32), (torch.bfloat16, BFLOAT16)], ids=str)
 def test_dtypes(variant: Variant, dtype: torch.dtype, tolerance: float) -> None:
     """Forward and backward in that dtype throughout, near float64 on the same rounded numbers."""
@@ -143,7 +143,7 @@ def test_dtypes(variant: Variant, dtype: torch.dtype, tolerance: float) -> None:
     assert all(part.dtype == dtype for trace in rnn.trace(x)[2].values() for part in trace.states.values())
 
 
-@each_variant
+@each_kind
 def test_device_and_dtype_are_those_of_the_parameters(variant: Variant) -> None:
     for device in ("meta", torch.device("cpu")):
         rnn = RNN(variant.name, D, H, 2, bidirectional=True, device=device, dtype=torch.float16, **variant.options)
@@ -151,7 +151,7 @@ def test_device_and_dtype_are_those_of_the_parameters(variant: Variant) -> None:
     assert {value.dtype for value in RNN(variant.name, D, H, **variant.options).parameters()} == {torch.get_default_dtype()}
 
 
-@each_variant
+@each_kind
 @pytest.mark.slow
 def test_copies_compute_the_same(variant: Variant) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True, dropout=0.5).eval()
@@ -167,7 +167,7 @@ def test_copies_compute_the_same(variant: Variant) -> None:
     close(flat(rnn(x, None, LENGTHS)), expected, EXACT)
 
 
-@each_variant
+@each_kind
 def test_without_gradients(variant: Variant) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True)
     x = normal(T, B, D)
@@ -180,7 +180,7 @@ def test_without_gradients(variant: Variant) -> None:
         close(tuple(part.clone() for part in results), tuple(part.detach() for part in expected), EXACT)
 
 
-@each_variant
+@each_default
 def test_function_transforms(variant: Variant) -> None:
     """vmap over stacked weights is an ensemble; jacrev over the input is rows of autograd."""
     networks = [variant.rnn(D, H, scale=scale) for scale in (0.3, 0.6, 0.9)]

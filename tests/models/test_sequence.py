@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cells.variants import Variant, each_default, normal
+from cells.variants import Variant, each_kind, normal
 from tolerances import EXACT, FLOAT64
 from torch import Tensor, nn
 
@@ -24,7 +24,7 @@ def close(left: Tensor, right: Tensor, tolerance: float = FLOAT64) -> None:
     torch.testing.assert_close(left, right, rtol=tolerance, atol=tolerance)
 
 
-@each_default
+@each_kind
 @each_direction
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
 def test_readout_all_is_the_head_on_every_step(variant: Variant, bidirectional: bool, lengths: Tensor | None) -> None:
@@ -37,7 +37,7 @@ def test_readout_all_is_the_head_on_every_step(variant: Variant, bidirectional: 
     close(output, features @ model.head.weight.T + model.head.bias)
 
 
-@each_default
+@each_kind
 @each_direction
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
 def test_readout_last_is_where_each_direction_ends(variant: Variant, bidirectional: bool, lengths: Tensor | None) -> None:
@@ -54,7 +54,7 @@ def test_readout_last_is_where_each_direction_ends(variant: Variant, bidirection
     close(output, expected @ model.head.weight.T + model.head.bias)
 
 
-@each_default
+@each_kind
 @pytest.mark.parametrize("readout", ["all", "last"])
 def test_padding_does_not_count(variant: Variant, readout: str) -> None:
     model = build(variant, True, readout=readout)
@@ -63,7 +63,7 @@ def test_padding_does_not_count(variant: Variant, readout: str) -> None:
     close(model(dirty, LENGTHS), model(x, LENGTHS), EXACT)
 
 
-@each_default
+@each_kind
 def test_tokens_are_one_hot(variant: Variant) -> None:
     tokens = torch.tensor([[0, 3, 1, 2, 3, 0], [1, 1, 2, 0, 0, 3], [2, 0, 3, 1, 2, 2]])
     encoded = torch.zeros(B, T, D, dtype=torch.float64)
