@@ -35,9 +35,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_NO_BYTE_CODE = pytest.StashKey[bool]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread: the tensors here are small, and test processes run beside each other. No garbage before there are tests."""
+    """One thread: the tensors here are small, and test processes run beside each other. No garbage before there are tests.
+
+    The byte code of tests is kept, also where the environment says otherwise: compiling them takes every worker two seconds.
+    """
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # who only hands out tests needs no torch
+        config.stash[_NO_BYTE_CODE], sys.dont_write_bytecode = sys.dont_write_bytecode, False
         gc.disable()  # until `pytest_collection_finish`: what modules define stays; looking through it took half of the time
         import torch
 
@@ -132,8 +139,9 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., "sub
     return call
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """The garbage collector looks at what tests make, not at modules and cases."""
+    sys.dont_write_bytecode = session.config.stash.get(_NO_BYTE_CODE, sys.dont_write_bytecode)
     gc.freeze()
     gc.enable()
 

@@ -31,11 +31,13 @@ def test_compiled_once_then_taken_from_the_cache(cache, wrap):
     assert [path.name for path in cache.iterdir()] == [library(cache).name]
 
 
+@pytest.mark.slow
 def test_in_one_process_it_is_read_once(cache):
     assert run("first = load(); build.clear(); print(first is load())").out == "True"
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_library_carries_its_key(cache):
     code = "print(ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(load(), 'gatelab_key'))).decode())"
     key = run(code).out
@@ -142,6 +144,7 @@ def test_what_cannot_be_trusted_is_compiled_again_and_replaced(damage, cache, wr
     assert compilations() == before + 1
 
 
+@pytest.mark.slow
 def test_a_whole_library_under_the_name_of_another_is_not_loaded(cache):
     run()
     path = library(cache)
@@ -156,6 +159,7 @@ def test_a_whole_library_under_the_name_of_another_is_not_loaded(cache):
     assert library(cache) == path
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_place_of_a_library(cache):
     run()
     path = library(cache)
@@ -198,6 +202,7 @@ def without_home(cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "no home folder"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil", [group_writable, of_another_user, below_a_file, a_file, without_home], ids=lambda spoil: spoil.__name__
 )
@@ -212,6 +217,7 @@ def test_without_a_safe_folder_each_process_compiles_for_itself(spoil, cache, tm
     assert build.cache_problem() is not None
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_serves_what_it_has(cache, wrap):
     compilations = wrap()
     run()
@@ -223,6 +229,7 @@ def test_a_read_only_folder_serves_what_it_has(cache, wrap):
     assert len(list(cache.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk(cache, wrap):
     wrap(f'case "$PWD $*" in {cache}*-shared*) echo "ld: final link failed: No space left on device" >&2; exit 1;; esac')
     out, err = run()
@@ -231,6 +238,7 @@ def test_a_full_disk(cache, wrap):
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nowhere_to_write(cache, tmp_path, monkeypatch):
     below_a_file(cache, monkeypatch)
     code = f"tempfile.tempdir = {str(tmp_path / 'nowhere')!r}; {LOAD}"
@@ -239,6 +247,7 @@ def test_nowhere_to_write(cache, tmp_path, monkeypatch):
     assert "TMPDIR" in out
 
 
+@pytest.mark.slow
 def test_the_mode_does_not_depend_on_the_umask(cache):
     assert run(f"os.umask(0); {LOAD}") == Said("42", "")
     assert cache.stat().st_mode & 0o777 == library(cache).stat().st_mode & 0o777 == 0o700
@@ -254,6 +263,7 @@ def test_the_cache_lies_beside_the_data(monkeypatch, tmp_path):
     assert build.cache_folder() == tmp_path / "here" / "kernels"
 
 
+@pytest.mark.slow
 def test_clear_removes_what_is_ours_and_nothing_else(cache):
     run()
     run(source="no C")
@@ -267,6 +277,7 @@ def test_clear_removes_what_is_ours_and_nothing_else(cache):
     assert run("print(build.clear(), build.entries())").out == "0 []"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../../a b/c", "/etc/x", "-o", "lstm.float32", "", "é" * 300, "x" * 300])
 def test_names_stay_within_the_folder(name, cache):
     assert run(name=name) == Said("42", "")

@@ -10,6 +10,7 @@ from gatelab.kernels.cpu import build, compiler
 # The key.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [
@@ -40,6 +41,7 @@ def test_features_of_this_processor():
 # The compiler.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cc", [None, "no-such-compiler", "cc -m64"])
 def test_without_a_compiler(cc, cache, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
@@ -56,6 +58,7 @@ def test_without_a_compiler(cc, cache, monkeypatch):
     assert not cache.exists()
 
 
+@pytest.mark.slow
 def test_a_compiler_that_does_not_run(cache, wrap):
     wrap("echo 'note: no developer tools were found.' >&2; exit 1")
     out, _ = run()
@@ -64,11 +67,13 @@ def test_a_compiler_that_does_not_run(cache, wrap):
     assert "xcode-select --install" in out
 
 
+@pytest.mark.slow
 def test_a_compiler_without_native_code(cache, wrap):
     wrap('case "$*" in *=native*) echo "error: unknown option" >&2; exit 1;; esac')
     assert run() == Said("42", "")
 
 
+@pytest.mark.slow
 def test_a_source_that_does_not_compile(cache, wrap):
     compilations = wrap()
     code = "for _ in range(3):\n    try: load()\n    except build.BuildError as error: print(error)"
@@ -85,6 +90,7 @@ def test_a_source_that_does_not_compile(cache, wrap):
     assert "question" in log.read_text()
 
 
+@pytest.mark.slow
 def test_trial(cache):
     assert 0 < float(run("print(build.trial())").out) < 300
     assert not cache.exists()
@@ -93,6 +99,7 @@ def test_trial(cache):
 # Threads and forks.
 
 
+@pytest.mark.slow
 def test_threads_compile_once(cache, wrap):
     compilations = wrap("sleep 0.2")
     code = """
@@ -106,6 +113,7 @@ print(len(found), len(set(map(id, found))))
     assert compilations() == 1
 
 
+@pytest.mark.slow
 def test_a_forked_child_is_not_locked_out(cache):
     code = """
 build._lock.acquire()  # as a thread that compiles while another forks

@@ -167,8 +167,13 @@ def agree(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None
         torch.testing.assert_close(one.to(other.dtype), other, rtol=0, atol=tolerance * scale, equal_nan=True)
 
 
-def check(cell: Cell, dtype: torch.dtype) -> None:
-    for case in CASES:
+each_size = pytest.mark.parametrize(
+    "cases", [pytest.param(CASES[:2], id="small"), pytest.param(CASES[2:], id="large", marks=pytest.mark.slow)]
+)
+
+
+def check(cell: Cell, cases: tuple[Case, ...], dtype: torch.dtype) -> None:
+    for case in cases:
         expected = truth(cell, given(cell, case, torch.float64))
         what = given(cell, case, dtype)
         if dtype == torch.float64:
@@ -180,13 +185,15 @@ def check(cell: Cell, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("variant", DEFAULTS_FIRST)
-def test_every_cell_is_its_pieces(variant: Variant, dtype: torch.dtype) -> None:
-    check(variant.cell(), dtype)
+@each_size
+def test_every_cell_is_its_pieces(cases: tuple[Case, ...], variant: Variant, dtype: torch.dtype) -> None:
+    check(variant.cell(), cases, dtype)
 
 
 @pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)
-def test_every_declaration_is_its_pieces(cell: Cell) -> None:
-    check(cell, torch.float64)
+@each_size
+def test_every_declaration_is_its_pieces(cases: tuple[Case, ...], cell: Cell) -> None:
+    check(cell, cases, torch.float64)
 
 
 KINDS = [Variant(name, {}).cell() for name in ("lstm", "gru")] + OWN

@@ -78,6 +78,7 @@ def test_half_a_checkpoint_is_noticed_without_hashes_too(small: Make, caplog: py
     assert "the previous one is used" in caplog.text
 
 
+@pytest.mark.slow
 def test_checkpoints_of_an_earlier_version_are_taken_as_they_are(small: Make, caplog: pytest.LogCaptureFixture):
     whole, config = fit(small("whole")), small("cut", machine=BETWEEN)
     (cut(config) / "checkpoints" / "sha256.json").unlink()
@@ -123,6 +124,7 @@ def test_a_clock_that_was_set(small: Make):
     assert 0 < run.status["wall_seconds"] < 1000
 
 
+@pytest.mark.slow
 def test_other_threads_than_before_are_noted(small: Make, caplog: pytest.LogCaptureFixture):
     path = cut(small(machine=BETWEEN))
     assert read_run(path).status["threads"] == 1

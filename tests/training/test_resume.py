@@ -65,6 +65,7 @@ def test_while_a_checkpoint_is_written(small, monkeypatch: pytest.MonkeyPatch, p
     assert not list(Path(config.out).rglob("*.damaged"))
 
 
+@pytest.mark.slow
 def test_early_stopping_remembers(resumed: Resumed):
     """What was seen so far, and that the end had come."""
     trainer = {"max_steps": 200, "val_every": 4, "patience": 2}
@@ -72,6 +73,7 @@ def test_early_stopping_remembers(resumed: Resumed):
     resumed(5, 7, (12, "on_test_epoch_end"), task={"name": "reber"}, optimizer=still, trainer=trainer)
 
 
+@pytest.mark.slow
 def test_a_directory_may_move(small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A moved run knows its best score and where its best weights are now."""
     # Of equal scores the first is the best, unless it is forgotten.

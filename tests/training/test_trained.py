@@ -108,6 +108,7 @@ def scores(run: Run, trust: bool = False) -> Any:
     return inspect(run, "best", "test", 8, trust)["scores"]
 
 
+@pytest.mark.slow
 def test_a_changed_plugin_is_refused_and_the_copy_used_if_trusted(run: Run, project: Path, capsys: pytest.CaptureFixture[str]):
     first = scores(run)
     assert changed_since([run]) == {}

@@ -147,6 +147,7 @@ def test_trials_of_other_equations_are_not_mixed(search: MakeSearch, plan: bool)
     assert [(str(one.options), one.n) for one in found] == [("plugins=1f1f1f1f1f", 6), ("plugins=2e2e2e2e2e", 6)]
 
 
+@pytest.mark.slow
 def test_the_order_of_the_runs_does_not_matter(search: MakeSearch) -> None:
     # Half of them have an option that the others lack, and only one sweep's domain is known.
     runs = search(6) + search(6, **{"optimizer.name": "sgd", "optimizer.momentum": 0.5, "sweep": "t"})

@@ -30,10 +30,10 @@ def test_the_reason_is_said(
     why: str,
     tmp_path: Path,
     gatelab: Callable[..., tuple[int, str, str]],
+    composed_once: None,
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.chdir(tmp_path)
-    compose.register_schemas()
     (job,) = compose_jobs(compose.parse(TINY), sweep=False)
     writer = RunWriter(job.path)
     writer.start(asdict(job.config), {}, job.run_id)

@@ -47,6 +47,7 @@ def complete(search: Search) -> list[list[optuna.trial.FrozenTrial]]:
     return [study.get_trials(states=(TrialState.COMPLETE,)) for study in search.studies]
 
 
+@pytest.mark.slow
 def test_trials_are_trained_and_told(search, tmp_path):
     one = search("cell=lstm", LR, n_trials=5)
     assert one.trials_left() == 5
@@ -61,6 +62,7 @@ def test_trials_are_trained_and_told(search, tmp_path):
         assert trial.intermediate_values == {2: trial.value + 1, 4: trial.value}
 
 
+@pytest.mark.slow
 def test_tpe_finds_the_optimum_of_a_toy_and_gathers_there(search):
     later = {}
     for sampler in ("tpe", "random"):
