@@ -84,7 +84,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, said
 
 
-def test_a_killed_job_costs_only_itself(sweep, tmp_path):
+def test_a_killed_job_costs_only_itself(sweep, gatelab, tmp_path, monkeypatch):
     task, held = hold(tmp_path, at=20)
     process = sweep(*RUN, *task, "trainer.max_steps=40", "seed=range(3)", "hydra.launcher.n_jobs=1")
     (first,) = training(tmp_path / "runs", 1)
@@ -98,7 +98,8 @@ def test_a_killed_job_costs_only_itself(sweep, tmp_path):
     assert failed.status["cause"] == "killed"
     assert re.search(rf"^{first.path.name}  failed at step \d+: .*killed \(signal 9\), perhaps out of memory.* See ", said, re.M)
     assert "2 of 3 runs finished" in said
-    status, said = ended(sweep(*RUN, *task, "trainer.max_steps=40", "seed=range(3)"))
+    monkeypatch.chdir(tmp_path)
+    status, _, said = gatelab("train", "-m", *RUN, *task, "trainer.max_steps=40", "seed=range(3)")
     assert status == 0, said
     assert "3 runs: 2 already finished, 1 failed before" in said
 
@@ -129,7 +130,7 @@ def test_jobs_end_with_their_launcher(sweep, tmp_path):
 
 
 def test_two_sweeps_at_once_train_every_run_once(sweep, tmp_path):
-    given = [*RUN, "trainer.max_steps=100", "seed=range(5)", "hydra.launcher.n_jobs=1"]
+    given = [*RUN, "trainer.max_steps=50", "seed=range(4)", "hydra.launcher.n_jobs=1"]
     both = [sweep(*given), sweep(*given)]
     said = ""
     for process in both:
@@ -137,12 +138,10 @@ def test_two_sweeps_at_once_train_every_run_once(sweep, tmp_path):
         assert status == 0, text
         said += text
     found = runs_of(tmp_path / "runs")
-    assert [run.state for run in found] == ["finished"] * 5
-    assert [run.status["attempts"] for run in found] == [1] * 5
+    assert [run.state for run in found] == ["finished"] * 4
+    assert [run.status["attempts"] for run in found] == [1] * 4
     for run in found:
-        steps = [
-            line for line in (run.path / "metrics.jsonl").read_text().splitlines() if '"step": 100,' in line and "val/" in line
-        ]
+        steps = [line for line in (run.path / "metrics.jsonl").read_text().splitlines() if '"step": 50,' in line and "val/" in line]
         assert len(steps) == 1
 
 

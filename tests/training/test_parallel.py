@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,10 +130,10 @@ def test_what_is_finished_is_not_trained_again(whole: Run):
 
 
 @pytest.mark.slow
-def test_a_run_of_others_is_left_alone(tmp_path: Path):
-    whole = finished(Team(tmp_path, *NOISY))
-    (whole.path / "status.json").unlink()
-    with RunLock(whole.path):
+def test_a_run_of_others_is_left_alone(tmp_path: Path, whole: Run):
+    path = shutil.copytree(whole.path, tmp_path / "runs" / whole.path.name)
+    (path / "status.json").unlink()
+    with RunLock(path):
         team = Team(tmp_path, *NOISY)
         assert team.exits() == [2, 2]
     first, second = team.said()
@@ -298,7 +299,7 @@ def test_one_is_killed_or_stopped_at_any_moment(tmp_path: Path):
     expected = finished(Team(tmp_path / "whole", *longer))
     moments = random.Random(1)
     for _ in range(4):
-        team = Team(tmp_path / "cut", *longer, join=20.0)  # that one waits for a peer which died before they met
+        team = Team(tmp_path / "cut", *longer, join=5.0)  # that one waits for a peer which died before they met
         rank = moments.randrange(2)
         team.members[rank].join(moments.uniform(0.1, 6))
         if team.members[rank].exitcode is None:
