@@ -241,7 +241,7 @@ CLAIMS: dict[str, Callable[[Cell, dict[str, Tensor]], None]] = {
     "|h| <= |c|": below_the_cell,
     "|c| grows by less than 1 a step": grows,
     "|c| can grow by more than 1 a step": leaps,
-    "|c| exceeds the largest |c_j| that is read by less than 1": grows,
+    "|c| exceeds the largest |c_j| read by less than 1": grows,
 }
 
 
