@@ -14,28 +14,28 @@ PAPERS = find_papers(papers_folder())
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
-def test_every_paper_runs_at_smoke_scale(paper, shell, gatelab, tmp_path, request, monkeypatch):
+def test_every_paper_runs_at_smoke_scale(paper, gatelab, tmp_path, request, monkeypatch):
     """Whatever the claims say at this scale: all runs finish, and every claim gets a verdict from them."""
     read = read_paper(papers_folder(), paper)
     words = {word for makes in (read.overrides, *read.arms.values()) for word in makes}
     if any(TASKS.build(word.removeprefix("task=")).data_hashes() for word in words if word.startswith("task=")):
         request.getfixturevalue("mirror")
-    done = shell("reproduce", paper, "--scale", "smoke", "--save", "saved.json", "--figure", "claims.svg")
-    assert done.returncode in (0, 1), done.stderr
+    monkeypatch.chdir(tmp_path)
+    status, out, err = gatelab("reproduce", paper, "--scale", "smoke", "--save", "saved.json", "--figure", "claims.svg")
+    assert status in (0, 1), err
     result = json.loads((tmp_path / "saved.json").read_text())
     assert result == json.loads((tmp_path / "runs" / "papers" / f"{paper}-smoke" / "result.json").read_text())
     assert all(arm["failed"] == 0 and arm["finished"] > 0 for arm in result["arms"].values())
     assert all(arm["parameters"] > 0 and arm["flops_per_step"] > 0 and arm["wall_seconds"] > 0 for arm in result["arms"].values())
     assert {claim["verdict"] for claim in result["claims"]} <= {"holds", "does not hold", "undecided"}
-    assert (done.returncode == 1) == any(claim["verdict"] == "does not hold" for claim in result["claims"])
+    assert (status == 1) == any(claim["verdict"] == "does not hold" for claim in result["claims"])
     picture = (tmp_path / "claims.svg").read_text()
     for claim in result["claims"]:
-        assert claim["statement"].split()[0] in done.stdout
+        assert claim["statement"].split()[0] in out
         assert claim["quantity"].replace("<", "&lt;").replace(">", "&gt;") in picture
-    monkeypatch.chdir(tmp_path)
     again, _, _ = gatelab("reproduce", paper, "--scale", "smoke")  # everything is there
     repeated = json.loads((tmp_path / "runs" / "papers" / f"{paper}-smoke" / "result.json").read_text())
-    assert again == done.returncode
+    assert again == status
     assert repeated["claims"] == result["claims"]
 
 
