@@ -69,6 +69,25 @@ def compare(
     return run(runs, out, baseline, level, time, format, brief, paired)
 
 
+def calibrate(
+    *,
+    repetitions: Annotated[int, Argument(minimum=20, maximum=1_000_000)] = 1000,
+    jobs: Annotated[int, Argument(minimum=1, maximum=MOST_JOBS)] = 2,
+    quick: bool = False,
+    format: Format = "table",
+) -> int:
+    """Simulate what the statistics promise: coverage, false findings and power of all that compare prints.
+
+    Args:
+        repetitions: of each simulation; 1,000 take some minutes on two cores
+        jobs: processes that share the work
+        quick: 50 repetitions, in seconds: whether it runs, not whether it holds
+    """
+    from gatelab.cli.calibrate import run
+
+    return run(repetitions, jobs, quick, format)
+
+
 def status(runs: Runs = ("runs",), *, out: Out = None, watch: bool = False, format: Format = "table") -> int:
     """What the runs of a sweep are doing: done, running, failed, queued, time left.
 
@@ -360,7 +379,7 @@ def doctor(*, format: Format = "table") -> int:
 
 
 _FUNCTIONS: tuple[Function, ...] = (train, compare, status, resume, report, dashboard, plot, importance, inspect, reproduce)
-_FUNCTIONS += (list_, explain, check, bench, kernels, wandb, completion, doctor)
+_FUNCTIONS += (calibrate, list_, explain, check, bench, kernels, wandb, completion, doctor)
 COMMANDS: dict[str, Function] = {function.__name__.rstrip("_"): function for function in _FUNCTIONS}
 
 
