@@ -25,9 +25,7 @@ def run(sweep: str, out: str | None, failed: bool, trust: bool) -> int:
     folder = sweep_folder(sweep, out).absolute()
     found = commands(folder)
     if not found:
-        raise UserError(
-            f"{folder / 'plan.json'} records no command (it was written by an older version). Run the original command again."
-        )
+        raise UserError(f"{folder / 'plan.json'} records no command. Run the original command again.")
     plan, planned = folder / "plan.json", {one.path.name for one in read_plan(folder)}
     # All of them are looked at, from the folder of the user, before the first one trains. What an earlier call has added goes.
     begun = [(_without_retry(check_command(command, trust, plan)), str(command.get("folder", ""))) for command in found]

@@ -104,10 +104,6 @@ class TimeLimit(Timer):
         super().__init__(timedelta(seconds=seconds))
         self.team = team
 
-    @property
-    def state_key(self) -> str:
-        return "Timer"  # as in checkpoints of earlier versions
-
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         left = self.time_remaining()
         if left is not None and left <= 0:
@@ -144,15 +140,12 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """What `random_state` returned, set again; what an earlier version did not keep stays as it is."""
+    """What `random_state` returned, set again; the state of a device that this machine lacks is left out."""
     torch.set_rng_state(state["cpu"].cpu())
     if state["cuda"] and torch.cuda.is_available():
-        # Earlier versions kept one of each device of the machine.
-        torch.cuda.set_rng_state(state["cuda"][min(torch.cuda.current_device(), len(state["cuda"]) - 1)].cpu())
-    if "mps" in state:
+        torch.cuda.set_rng_state(state["cuda"][0].cpu())
+    if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"].cpu())
-    if "python" in state:
-        random.setstate(state["python"])
-    if "numpy" in state:
-        kind, words, *rest = state["numpy"]
-        np.random.set_state((kind, words.cpu().numpy().astype(np.uint32), *rest))
+    random.setstate(state["python"])
+    kind, words, *rest = state["numpy"]
+    np.random.set_state((kind, words.cpu().numpy().astype(np.uint32), *rest))

@@ -94,9 +94,11 @@ def _is_harmless_to_hydra(key: str, value: str) -> bool:
 
 
 def _check_unchanged(plugins: Sequence[Plugin], noted: Any, plan: Path) -> None:
-    digests = noted if isinstance(noted, Mapping) else {}  # an earlier version noted none
+    digests = noted if isinstance(noted, Mapping) else {}
     for plugin in plugins:
-        if digests.get(str(plugin.path), plugin.digest) != plugin.digest:
+        if str(plugin.path) not in digests:
+            raise UserError(f"{plan} is damaged: it has no digest of the plugin '{plugin.path}'. Repeat the command instead.")
+        if digests[str(plugin.path)] != plugin.digest:
             raise UserError(
                 f"'{plugin.path}' has changed since the sweep of {plan} began, so that resuming would train other runs. Restore it "
                 "(the run directories have a copy, in plugins), or train the present version with `gatelab train`."

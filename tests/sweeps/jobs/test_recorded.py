@@ -12,6 +12,7 @@ import pytest
 from gatelab.cells import CELLS
 from gatelab.cli.main import main
 from gatelab.errors import UserError
+from gatelab.registry.plugins import read_plugin
 from gatelab.runs import find_runs
 from gatelab.runs.sweep import commands
 from gatelab.sweeps.jobs.recorded import _is_harmless, check_command
@@ -216,13 +217,16 @@ def test_a_damaged_plan(arguments: Any):
         check_command({"arguments": arguments}, True, Path("plan.json"))
 
 
-def test_an_earlier_version_noted_paths_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """They are relative to the folder of the command, and under the current folder only if they really are."""
+def test_a_path_is_relative_to_the_folder_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """And under the current folder only if it really is."""
     (tmp_path / "then").mkdir()
     (tmp_path / "now").mkdir()
     (tmp_path / "then" / "own.py").write_text(CELL)
-    command = {"arguments": ["plugins=[own.py]", "seed=0"], "folder": str(tmp_path / "then")}
+    command: dict[str, Any] = {"arguments": ["plugins=[own.py]", "seed=0"], "folder": str(tmp_path / "then")}
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="is damaged: it has no digest of the plugin"):
+        check_command(command, False, Path("plan.json"))
+    command["plugins"] = {str(tmp_path / "then" / "own.py"): read_plugin(tmp_path / "then" / "own.py").digest}
     assert check_command(command, False, Path("plan.json")) == [f"plugins=[{tmp_path}/then/own.py]", "seed=0"]
     monkeypatch.chdir(tmp_path / "now")
     with pytest.raises(UserError, match="does not lie under the current folder"):
