@@ -43,6 +43,7 @@ def store_choices() -> None:
     for group, registry in REGISTRIES.items():
         for name in registry.names():
             _store(group, name, schema(registry.get(name), name))
+    _offer_hydra_plugins()  # again: multiprocessing gives a forked process the search path of its parent
     plugins, module = Plugins.instance(), importlib.import_module(PLUGINS)
     for group, registry in OF_HYDRA.items():
         for name in registry.names():
