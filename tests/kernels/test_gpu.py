@@ -54,6 +54,7 @@ def test_declarations_that_no_cell_of_ours_combines_so(cell: Cell, case: Case, p
     compare(cell, case, torch.float64, FLOAT64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 @pytest.mark.parametrize(
     ("path", "dtype", "tolerance"),

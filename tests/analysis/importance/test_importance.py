@@ -123,6 +123,7 @@ def test_without_a_plan_the_values_say_how_they_were_drawn(search: MakeSearch) -
     assert any("it was read off their values" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_options_that_were_drawn_together_are_named(search: MakeSearch) -> None:
     (found,) = importances(search(30, together=True), {"s": SEARCH}, resamples=0)
     ((a, b, value),) = found.correlated
@@ -131,12 +132,14 @@ def test_options_that_were_drawn_together_are_named(search: MakeSearch) -> None:
     assert any(f"not drawn independently of each other share what they explain: {a} and {b}" in line for line in found.warnings)
 
 
+@pytest.mark.slow
 def test_what_was_fixed_tells_groups_apart_and_seeds_do_not(search: MakeSearch) -> None:
     runs = search(6) + search(6, seed=1) + search(6, **{"model.hidden_size": 8})
     found = importances(runs, {"s": SEARCH}, resamples=0)
     assert [(item.options, item.n) for item in found] == [({"model.hidden_size": "64"}, 12), ({"model.hidden_size": "8"}, 6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [True, False])
 def test_trials_of_other_equations_are_not_mixed(search: MakeSearch, plan: bool) -> None:
     runs = []
@@ -157,6 +160,7 @@ def test_the_order_of_the_runs_does_not_matter(search: MakeSearch) -> None:
         assert [list(item.shares) for item in forward] == [list(item.shares) for item in backward]
 
 
+@pytest.mark.slow
 def test_an_option_that_the_first_run_lacks_is_named(search: MakeSearch) -> None:
     runs = search(6, plan=False)
     others = search(6, plan=False, seed=1, **{"optimizer.momentum": 0.5, "optimizer.name": "sgd"})
@@ -166,6 +170,7 @@ def test_an_option_that_the_first_run_lacks_is_named(search: MakeSearch) -> None
         assert "Not all runs have optimizer.momentum" in " ".join(found.notes)
 
 
+@pytest.mark.slow
 def test_sweeps_that_drew_an_option_differently(search: MakeSearch) -> None:
     runs = search(6) + search(6, seed=1, **{"sweep": "t"})
     (found,) = importances(runs, {"s": SEARCH, "t": SEARCH | {"model.dropout": "interval(0.0, 0.5)"}}, resamples=0)

@@ -136,6 +136,7 @@ def test_how_far_off_a_trial_is_says_nothing(trials) -> None:
     assert variance_shares(trials(lambda lr, dropout: 8 * lr, bad), SEARCH) == far
 
 
+@pytest.mark.slow
 def test_too_few_trials_and_trials_that_are_all_at_chance(trials) -> None:
     runs = trials(lambda lr, dropout: 11 + lr)
     with pytest.raises(UserError, match="at least 4 trials"):
