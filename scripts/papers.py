@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gatelab.analysis.comparison.numbers import estimate
+from gatelab.analysis.comparison.numbers import bounds
 from gatelab.analysis.statistics.intervals import Interval
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,9 +30,9 @@ def _rows(record: dict[str, Any]) -> Iterator[str]:
     paper = f"`{record['paper']}`, {runs:,} runs, {record['core_seconds'] / 60:.0f} core minutes"
     for claim in record["claims"]:
         margin = f"{claim['comparison'].replace('_', ' ')}, {claim['margin']:g}"
-        said = claim["verdict"] + (f" (about {claim['needed']:,} runs would)" if claim["needed"] else "")
+        said = "; ".join(filter(None, [claim["verdict"], claim["label"]]))
         value = Interval(float(claim["value"]), claim["low"], claim["high"])
-        cells = [paper, claim["statement"], f"`{claim['quantity']}` {estimate(value)}", margin]
+        cells = [paper, claim["statement"], f"`{claim['quantity']}` {bounds(value)}", margin]
         cells += ["/".join(map(str, claim["n"])), said]
         yield "| " + " | ".join(cells) + " |"
         paper = ""

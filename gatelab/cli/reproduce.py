@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from gatelab.analysis.papers.paper import SCALES, Paper, find_papers, read_paper
+from gatelab.analysis.papers.protocol import Protocol, open_protocol
 from gatelab.analysis.papers.reproduction import as_record, evaluate, exit_status
 from gatelab.analysis.papers.terminal import print_claims
 from gatelab.cli.arguments import output_file
@@ -47,14 +48,19 @@ def run(name: str | None, plan: Plan, figure: Path | None, save: Path | None, fo
 
         check_ending(figure)  # said before the runs are made
     paper = read_paper(folder, name)
-    results, started = plan.out / f"{paper.name}-{plan.scale}", time.time()
+    results, started, today = plan.out / f"{paper.name}-{plan.scale}", time.time(), time.strftime("%Y-%m-%d")
+    protocol = _protocol(paper, plan, results, today)
     # What training says is not part of an answer that another program reads.
     with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():
         runs, failed = _train(paper, plan, results)
-    claims = evaluate(paper, plan.scale, runs)
+    counts = {arm: len(members) for arm, members in runs.items()}
+    look = protocol.look(counts)
+    claims = protocol.settle(evaluate(paper, plan.scale, runs, look), counts, today)
+    protocol.write()
     record = as_record(paper, plan.scale, claims, runs, failed) | {
+        "look": look,
         "command": shlex.join(["gatelab", "reproduce", paper.name, "--scale", plan.scale]),
-        "date": time.strftime("%Y-%m-%d"),
+        "date": today,
         "elapsed_seconds": round(time.time() - started, 1),
     }
     if format == "json":
@@ -78,19 +84,38 @@ def _train(paper: Paper, plan: Plan, results: Path) -> tuple[dict[str, list[Run]
     runs: dict[str, list[Run]] = {}
     failed = {}
     for arm in paper.arms:
-        given = ["-m", *arm_overrides(paper, plan.scale, arm, plan.seeds)]
-        given += [f"out={compose.quoted(str(results))}", f"sweep={arm}"]
-        if plan.jobs:
-            given.append(f"hydra.launcher.n_jobs={plan.jobs}")
+        given = _command(paper, plan, results, arm)
         say(f"{paper.name}: {arm}")
-        compose.register_schemas()
-        given += options_of_sweep(compose.parse(given[1:]))
-        paths = [job.path for job in compose_jobs(compose.parse(given[1:]), sweep=True)]
+        paths = _paths(given)
         if len(decided_runs(paths)) < len(paths):
             train(given)
         runs[arm] = decided_runs(paths)
         failed[arm] = len(paths) - len(runs[arm])
     return runs, failed
+
+
+def _protocol(paper: Paper, plan: Plan, results: Path, today: str) -> Protocol:
+    """The claims as they are written down before the first run, with what was there by then."""
+    from gatelab.training.provenance import git_state  # with torch
+
+    there = {arm: len(decided_runs(_paths(_command(paper, plan, results, arm)))) for arm in paper.arms}
+    state = git_state(paper.folder)
+    return open_protocol(results, paper, plan.scale, there, today, state["commit"] if state else None)
+
+
+def _command(paper: Paper, plan: Plan, results: Path, arm: str) -> list[str]:
+    """What `gatelab train` is given for the runs of an arm."""
+    given = ["-m", *arm_overrides(paper, plan.scale, arm, plan.seeds)]
+    given += [f"out={compose.quoted(str(results))}", f"sweep={arm}"]
+    if plan.jobs:
+        given.append(f"hydra.launcher.n_jobs={plan.jobs}")
+    compose.register_schemas()
+    return given + options_of_sweep(compose.parse(given[1:]))
+
+
+def _paths(given: list[str]) -> list[Path]:
+    """The directories of the runs that a command makes."""
+    return [job.path for job in compose_jobs(compose.parse(given[1:]), sweep=True)]
 
 
 def list_papers(format: str) -> int:

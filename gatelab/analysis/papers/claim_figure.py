@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gatelab.analysis.figures.looks import COLOURS
 from gatelab.analysis.figures.mpl import canvas_of, check_ending, literally, write_canvas
-from gatelab.analysis.papers.claims import FAILS, HOLDS, UNDECIDED
-from gatelab.analysis.statistics.intervals import mean_interval
+from gatelab.analysis.papers.claims import FAILS, HOLDS, UNDECIDED, typical
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,24 +53,26 @@ def _draw(axes: "Axes", claim: Mapping[str, Any], characters: int) -> None:
     axes.set_xlabel(literally(claim["quantity"]))
     axes.set_yticks(range(len(claim["values"])), [literally(arm) for arm in claim["values"]])
     axes.set_ylim(len(claim["values"]) - 0.5, -0.5)
-    for place, values in enumerate(claim["values"].values()):
+    for row, values in enumerate(claim["values"].values()):
         values = [float(value) for value in values]
-        mean = mean_interval(values)
-        if mean.low is not None and mean.high is not None:
-            axes.hlines(place, mean.low, mean.high, color=colour, alpha=0.4, linewidth=4)
-        axes.plot(values, [place] * len(values), linestyle="", marker="o", markersize=2.5, markerfacecolor="white", color=colour)
-        axes.plot(mean.value, place, marker="o", markersize=4, color=colour)
+        middle, low, high = typical(values, claim["kind"])
+        if low is not None and high is not None:
+            axes.hlines(row, low, high, color=colour, alpha=0.4, linewidth=4)
+        axes.plot(values, [row] * len(values), linestyle="", marker="o", markersize=2.5, markerfacecolor="white", color=colour)
+        axes.plot(middle, row, marker="o", markersize=4, color=colour)
     level = _level(claim)
     if level is not None:
         axes.axvline(level, color="0.5", linewidth=0.8, linestyle=":")
 
 
 def _level(claim: Mapping[str, Any]) -> float | None:
-    """Where the first arm's mean has to be beyond; None of claims without one such place."""
+    """Where the first arm has to be beyond; None of claims without one such place."""
     if claim["comparison"] in ("above", "below"):
         return claim["margin"]
     if claim["comparison"] not in ("better", "not_worse"):
         return None
-    second = float(list(claim["means"].values())[1])
+    second = float(list(claim["typical"].values())[1])
+    if claim["kind"] == "time":
+        return second / claim["margin"] if claim["comparison"] == "better" else second * claim["margin"]
     towards = claim["margin"] if claim["comparison"] == "better" else -claim["margin"]
     return second + (towards if claim["higher_is_better"] else -towards)

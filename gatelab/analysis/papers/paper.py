@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from gatelab.analysis.papers.claims import COMPARISONS
-from gatelab.analysis.reading.quantities import check_quantity, of_search
+from gatelab.analysis.papers.claims import COMPARISONS, Kind
+from gatelab.analysis.reading.quantities import check_quantity, is_share, is_time, of_search
 from gatelab.errors import UserError, unknown
 
 SCALES = ("smoke", "reduced", "full")
@@ -24,9 +24,10 @@ class Claim:
         comparison: a key of `COMPARISONS`.
         arms: what is compared, in order.
         quantity: what is compared by, see `quantities`.
-        margin: in the unit of the quantity; of a level the level.
+        margin: in the unit of the quantity; of a level the level, of a time to solve a factor.
         higher_is_better: the direction of the quantity.
         why: where margin and quantity come from.
+        kind: how runs scatter, see `claims.Kind`: "single" where the file says `shape: single`, else by the quantity.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Claim:
     margin: float
     higher_is_better: bool
     why: str
+    kind: Kind = "any"
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,8 @@ class _Reader:
 
     def _claim(self, name: str, raw: Any, arms: Mapping[str, Any], search: Mapping[str, str]) -> Claim:
         where = f"claims.{name}"
-        known = {"statement", "source", "paper", "comparison", "arms", "quantity", "margin", "higher_is_better", "why"}
-        values = self._mapping(raw, where, known, known - {"margin", "why"})
+        known = {"statement", "source", "paper", "comparison", "arms", "quantity", "margin", "higher_is_better", "why", "shape"}
+        values = self._mapping(raw, where, known, known - {"margin", "why", "shape"})
         comparison, given = values["comparison"], values["arms"]
         if comparison not in COMPARISONS:
             raise self._error(f"{where}.comparison", unknown("comparison", str(comparison), COMPARISONS))
@@ -160,9 +162,6 @@ class _Reader:
         for arm in given:
             if arm not in arms:
                 raise self._error(f"{where}.arms", unknown("arm", str(arm), arms))
-        margin = values.get("margin", 0.0)
-        if isinstance(margin, bool) or not isinstance(margin, int | float):
-            raise self._error(f"{where}.margin", f"is {margin!r}, but must be a number")
         if not isinstance(values["higher_is_better"], bool):
             raise self._error(f"{where}.higher_is_better", "must be true or false")
         try:
@@ -171,9 +170,26 @@ class _Reader:
             raise self._error(f"{where}.quantity", str(error)) from error
         if of_search(str(values["quantity"])) and least > 1:
             raise self._error(f"{where}.comparison", "must be 'above' or 'below': the arms together are the sample of a share")
+        kind = self._kind(values, where)
+        margin = values.get("margin", 1.0 if kind == "time" else 0.0)
+        if isinstance(margin, bool) or not isinstance(margin, int | float):
+            raise self._error(f"{where}.margin", f"is {margin!r}, but must be a number")
+        if kind == "time" and least > 1 and margin < 1:
+            raise self._error(f"{where}.margin", f"is {margin!r}, but times to solve are compared by a factor of at least 1")
         statement, source, paper, why = (_line(values.get(key, "")) for key in ("statement", "source", "paper", "why"))
         quantity, higher = str(values["quantity"]), values["higher_is_better"]
-        return Claim(name, statement, source, paper, comparison, tuple(given), quantity, float(margin), higher, why)
+        return Claim(name, statement, source, paper, comparison, tuple(given), quantity, float(margin), higher, why, kind)
+
+    def _kind(self, values: Mapping[str, Any], where: str) -> Kind:
+        """How the values scatter, by the quantity or as the file says."""
+        shape, text = values.get("shape", "any"), str(values["quantity"])
+        if shape not in ("any", "single"):
+            raise self._error(f"{where}.shape", unknown("shape", str(shape), ("any", "single")))
+        if not is_time(text) and not is_share(text):
+            return shape
+        if "shape" in values:
+            raise self._error(f"{where}.shape", "says how numbers scatter, and this quantity is a time or a share")
+        return "time" if is_time(text) else "share"
 
     def _scale(self, name: str, raw: Any, claims: Mapping[str, Any], arms: Mapping[str, Any], search: Mapping[str, str]) -> Scale:
         where = f"scales.{name}"

@@ -1,17 +1,20 @@
 """What the runs of a paper say of its claims."""
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gatelab.analysis.importance.variance import variance_shares
-from gatelab.analysis.papers.claims import COMPARISONS, FAILS, HOLDS, UNDECIDED, Verdict
+import numpy as np
+
+from gatelab.analysis.importance.variance import drawn, variance_shares
+from gatelab.analysis.papers.claims import FAILS, HOLDS, UNDECIDED, Arm, Kind, Verdict, decide, judge, judge_search, typical
 from gatelab.analysis.papers.paper import Claim, Paper
-from gatelab.analysis.reading.quantities import of_search, of_variance, quantity
-from gatelab.analysis.statistics.differences import Sample
+from gatelab.analysis.reading.quantities import of_search, of_variance, quantity, time_of
 from gatelab.analysis.statistics.intervals import Interval
+from gatelab.analysis.statistics.selection import Trials, chosen
 from gatelab.runs import Run
 
 # What stands beside the scores of an arm, by the names of a summary: H, parameters, FLOPs of a time step, seconds.
@@ -24,72 +27,101 @@ class JudgedClaim:
 
     Attributes:
         values: the quantity by arm, of each run that counts; a share of the variance has one.
+        label: "confirmatory", or since when the claim is "exploratory"; see `protocol`.
     """
 
     claim: Claim
     verdict: Verdict
     values: Mapping[str, Sequence[float]]
+    label: str = ""
 
     @property
-    def means(self) -> dict[str, float]:
-        """The mean of the quantity, by arm."""
-        return {arm: _mean(values) for arm, values in self.values.items()}
+    def typical(self) -> dict[str, float]:
+        """By arm the median of the quantity, or its mean where values scatter around one place or are the best of a search."""
+        return {arm: _typical(values, self.claim.kind) for arm, values in self.values.items()}
 
 
-def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]]) -> list[JudgedClaim]:
-    """Every claim that the scale is meant to decide, or all if it names none.
+def evaluate(paper: Paper, scale: str, runs: Mapping[str, Sequence[Run]], look: int = 1) -> list[JudgedClaim]:
+    """Every claim that the scale is meant to decide, or all if it names none; together they are one family (`claims.decide`).
 
     Args:
         runs: the runs of every arm that finished or diverged. One that diverged counts among the trials of a search, behind all
-            others; elsewhere it leaves a claim open.
+            others; elsewhere it leaves a claim open, or of a claim about times counts as one that never got there.
+        look: how often these claims were evaluated with different runs, this time included.
 
     Raises:
         UserError: a run cannot be read.
     """
     claims = [paper.claims[name] for name in paper.scales[scale].decides or paper.claims]
-    chosen = {arm: _selected(members, paper.select) for arm, members in runs.items()}
+    if paper.select is not None:
+        claims = [dataclasses.replace(claim, kind="best") for claim in claims]
     search = paper.scales[scale].search
     searched = {arm for claim in claims if of_search(claim.quantity) for arm in claim.arms}
     shares = {arm: variance_shares(runs[arm], search) for arm in sorted(searched) if runs[arm]}
-    return [_judged(claim, chosen, shares, paired=paper.select is None) for claim in claims]
+    judged = [_judged(paper, claim, runs, search, shares) for claim in claims]
+    decided = decide([one.verdict for one in judged], look)
+    return [dataclasses.replace(one, verdict=verdict) for one, verdict in zip(judged, decided, strict=True)]
 
 
 def _judged(
-    claim: Claim, chosen: Mapping[str, Sequence[Run]], shares: Mapping[str, Mapping[str, float]], paired: bool
+    paper: Paper,
+    claim: Claim,
+    runs: Mapping[str, Sequence[Run]],
+    search: Mapping[str, str],
+    shares: Mapping[str, Mapping[str, float]],
 ) -> JudgedClaim:
-    missing = [arm for arm in claim.arms if not chosen[arm]]
+    n = tuple(len(runs[arm]) for arm in claim.arms)
+    missing = [arm for arm in claim.arms if not runs[arm]]
     if missing:
-        n = tuple(len(chosen[arm]) for arm in claim.arms)
-        verdict = Verdict(UNDECIDED, Interval(math.nan, None, None), n, note=f"no finished run of {missing[0]}")
-        return JudgedClaim(claim, verdict, {})
+        return JudgedClaim(claim, _open(n, f"{missing[0]} has no finished run"), {})
     if of_search(claim.quantity):
-        # One number for each arm: the arms together are the sample.
-        values: dict[str, Sequence[float]] = {arm: [of_variance(claim.quantity, shares[arm])] for arm in claim.arms}
-        samples = [Sample([value for (value,) in values.values()], tuple(range(len(values))))]
-    else:
-        samples = [_sample(claim.quantity, chosen[arm], paired) for arm in claim.arms]
-        values = {arm: sample.scores for arm, sample in zip(claim.arms, samples, strict=True)}
-    compare = COMPARISONS[claim.comparison][0]
-    return JudgedClaim(claim, compare(samples, claim.higher_is_better, claim.margin), values)
+        of_arms = {arm: [of_variance(claim.quantity, shares[arm])] for arm in claim.arms}
+        mean = _mean([value for (value,) in of_arms.values()])
+        note = "the arms share their draws, so that their shares are not independent, and the error of one is not known"
+        return JudgedClaim(claim, _open(n, note, mean), of_arms)
+    if paper.select is not None:
+        return _of_search(claim, paper.select, [_trials(claim, runs[arm], search) for arm in claim.arms])
+    arms = [_arm(claim, runs[arm]) for arm in claim.arms]
+    verdict = judge(claim.comparison, arms, claim.kind, claim.higher_is_better, claim.margin)
+    return JudgedClaim(claim, verdict, {name: arm.values for name, arm in zip(claim.arms, arms, strict=True)})
 
 
-def _selected(runs: Sequence[Run], share: float | None) -> list[Run]:
-    """The best runs by validation score, at least two of them."""
-    if share is None:
-        return list(runs)
-
-    def score(run: Run) -> float:
-        if run.diverged:
-            return math.inf
-        summary = run.summary()
-        value = float(summary["val"][summary["metric"]])
-        return -value if summary["higher_is_better"] else value
-
-    return sorted(runs, key=score)[: max(2, round(share * len(runs)))]
+def _open(n: tuple[int, ...], note: str, value: float = math.nan) -> Verdict:
+    return Verdict(UNDECIDED, Interval(value, None, None), n, note=note)
 
 
-def _sample(text: str, runs: Sequence[Run], paired: bool) -> Sample:
-    return Sample([quantity(text, run) for run in runs], tuple(run.seed for run in runs) if paired else ())
+def _arm(claim: Claim, runs: Sequence[Run]) -> Arm:
+    if claim.kind == "time":
+        times, solved = zip(*(time_of(claim.quantity, run) for run in runs), strict=True)
+        return Arm(times, solved)
+    return Arm([quantity(claim.quantity, run) for run in runs])
+
+
+def _trials(claim: Claim, runs: Sequence[Run], search: Mapping[str, str]) -> Trials:
+    """The trials of an arm; the validation score of one that diverged is behind all others."""
+    values = []
+    for run in runs:
+        summary = {} if run.diverged else run.summary()
+        value = float(summary["val"][summary["metric"]]) if summary else math.inf
+        values.append(-value if summary and summary["higher_is_better"] else value)
+    tests = np.array([quantity(claim.quantity, run) for run in runs])
+    return Trials(np.array(values), tests, tuple(tuple(drawn(run, search).items()) for run in runs))
+
+
+def _of_search(claim: Claim, share: float, trials: Sequence[Trials]) -> JudgedClaim:
+    """A claim about the best trials of searches."""
+    kept = [side.test[np.argsort(side.validation, kind="stable")[: chosen(len(side.test), share)]] for side in trials]
+    values = dict(zip(claim.arms, (one.tolist() for one in kept), strict=True))
+    n = tuple(len(one) for one in kept)
+    broken = sum(int((~np.isfinite(one)).sum()) for one in kept)
+    if broken:
+        return JudgedClaim(claim, _open(n, f"{broken} of the best runs {'has' if broken == 1 else 'have'} no finite value"), values)
+    verdict = judge_search(claim.comparison, trials, share, claim.higher_is_better, claim.margin)
+    return JudgedClaim(claim, dataclasses.replace(verdict, n=n), values)
+
+
+def _typical(values: Sequence[float], kind: Kind) -> float:
+    return typical(values, kind).value if all(map(math.isfinite, values)) else math.nan
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -145,6 +177,6 @@ def _claim_record(judged: JudgedClaim) -> dict[str, Any]:
     verdict = judged.verdict
     record = {key: value for key, value in asdict(judged.claim).items() if value != ""}
     record |= {"value": verdict.figure.value, "low": verdict.figure.low, "high": verdict.figure.high, "n": list(verdict.n)}
-    record |= {"means": judged.means, "values": {arm: list(values) for arm, values in judged.values.items()}}
-    record |= {"verdict": verdict.decision, "detectable": verdict.detectable}
-    return record | {"needed": verdict.needed, "note": verdict.note}
+    record |= {"typical": judged.typical, "values": {arm: list(values) for arm, values in judged.values.items()}}
+    record |= {"verdict": verdict.decision, "p_holds": verdict.p_holds, "p_fails": verdict.p_fails, "note": verdict.note}
+    return record | {"label": judged.label}

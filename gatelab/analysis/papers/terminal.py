@@ -5,10 +5,12 @@ from typing import Any
 
 from rich.table import Table
 
-from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate
+from gatelab.analysis.comparison.numbers import NOTHING, bounds, engineering, probability
+from gatelab.analysis.papers.claims import ALPHA, UNDECIDED
 from gatelab.analysis.papers.paper import Paper
 from gatelab.analysis.papers.reproduction import COSTS, JudgedClaim, summarise
 from gatelab.analysis.reading.status import duration
+from gatelab.analysis.statistics.sequential import spent
 from gatelab.process.console import Console
 
 
@@ -20,21 +22,29 @@ def print_claims(paper: Paper, scale: str, claims: Sequence[JudgedClaim], record
         table.add_column(heading, overflow="fold")
     for judged in claims:
         verdict = judged.verdict
-        figure = estimate(verdict.figure)
-        means = ", ".join(f"{arm} {mean:.4g}" for arm, mean in judged.means.items())
-        said = verdict.decision
-        if verdict.needed:
-            said += f": would need about {verdict.needed} runs"
-        elif verdict.note:
-            said += f": {verdict.note}"
-        claim, quantity = judged.claim, f"{judged.claim.quantity}: {means}\n{judged.claim.comparison}: {figure}"
+        figure = bounds(verdict.figure)
+        typical = ", ".join(f"{arm} {mean:.4g}" for arm, mean in judged.typical.items())
+        p = min(verdict.p_holds, verdict.p_fails)
+        said = f"{verdict.decision} (p {_p(p)})" if verdict.decision != UNDECIDED else verdict.decision
+        said = "; ".join(filter(None, [said, verdict.note, judged.label]))
+        claim, quantity = judged.claim, f"{judged.claim.quantity}: {typical}\n{judged.claim.comparison}: {figure}"
         table.add_row(f"{claim.statement} ({claim.source})", claim.paper, quantity, "/".join(map(str, verdict.n)), said)
     console.print(table)
+    console.print(
+        f"{len(claims)} claims are one family: p is adjusted after Holm, and this is look {record['look']} at the results. A claim "
+        f"holds or does not where p is at most {ALPHA * spent(record['look']):.2g}; intervals are 95%, for each claim alone.\n",
+        highlight=False,
+    )
     console.print(_costs(record["arms"]))
     counts = {what: sum(arm[what] for arm in record["arms"].values()) for what in ("diverged", "failed")}
     lost = "".join(f"; {count} runs {what}" for what, count in counts.items() if count)
     time_taken = f"{duration(record['elapsed_seconds'])} for this command; its runs took {record['core_seconds']:,.0f} core seconds"
     console.print(f"\n{summarise(claims)}{lost}. {time_taken} on {record['machine']}.", highlight=False)
+
+
+def _p(value: float) -> str:
+    text = probability(value)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def _costs(arms: Mapping[str, Any]) -> Table:

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, moments, quantile, varies
-from gatelab.analysis.statistics.samples import Sample, paired_scores, scores_of
 
 
 class Spread(NamedTuple):
@@ -53,7 +52,7 @@ def welch_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval
         Biometrika 34, 1947. F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
         Biometrics Bulletin 2, 1946 (the degrees of freedom).
     """
-    return interval_of(_welch(a, b), level)
+    return interval_of(spread_of_samples(a, b), level)
 
 
 def paired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
@@ -72,12 +71,6 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interva
     return interval_of(spread_of_pairs(a, b), level)
 
 
-def spread_of(variant: Sample, baseline: Sample) -> Spread:
-    """mean(variant) - mean(baseline), of pairs where both have the same seeds, else after Welch."""
-    pair = paired_scores(variant, baseline)
-    return _welch(scores_of(variant), scores_of(baseline)) if pair is None else spread_of_pairs(*pair)
-
-
 def interval_of(spread: Spread, level: float = LEVEL) -> Interval:
     """Student's t interval of a difference; no bounds without a standard error."""
     if spread.standard_error is None:
@@ -86,7 +79,8 @@ def interval_of(spread: Spread, level: float = LEVEL) -> Interval:
     return Interval(spread.value, spread.value - half, spread.value + half)
 
 
-def _welch(a: ArrayLike, b: ArrayLike) -> Spread:
+def spread_of_samples(a: ArrayLike, b: ArrayLike) -> Spread:
+    """mean(a) - mean(b) and its standard error, with the degrees of freedom of Welch and Satterthwaite; see `welch_interval`."""
     (mean_a, variance_a, n_a), (mean_b, variance_b, n_b) = moments(a), moments(b)
     with np.errstate(invalid="ignore"):
         difference = mean_a - mean_b

@@ -74,14 +74,30 @@ def shift_interval(x: NDArray[np.float64], y: NDArray[np.float64], level: float 
         J. L. Hodges, E. L. Lehmann, "Estimates of location based on rank tests", Annals of Mathematical Statistics 34, 1963.
         M. Hollander, D. A. Wolfe, E. Chicken, "Nonparametric statistical methods", 3rd edition 2014, section 4.3.
     """
-    with np.errstate(invalid="ignore"):
-        every = (x[:, None] - y[None, :]).ravel()
-    every = np.sort(np.where(np.isnan(every), 0.0, every))  # inf - inf: two failures tie
-    with np.errstate(invalid="ignore"):
-        value = float(np.median(every))
+    every = _differences(x, y)
+    value = _median(every)
     k = _rejected(x.size, y.size, 1 - level)
-    value = 0.0 if math.isnan(value) else value
     return Interval(value, None, None) if k == 0 else Interval(value, float(every[k - 1]), float(every[-k]))
+
+
+def median_of_differences(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """The median of all differences x_i - y_j, the estimate of `shift_interval`."""
+    return _median(_differences(x, y))
+
+
+def exceedance(scores: NDArray[np.float64], n: int) -> float:
+    """The one-sided p-value of a permutation test: how often n scores, however chosen, add up to as much as the first n.
+
+    Over all ways to choose them, or over 9,999 drawn ones, always the same, and the one observed, where there are more than 10,000.
+
+    Args:
+        scores: (n + m,), those of the first side first.
+        n: how many these are.
+    """
+    chosen, drawn = _divisions(n, scores.size - n)
+    sums = scores[chosen].sum(axis=1)
+    tolerance = 1e-9 * max(1.0, float(np.abs(sums).max()))
+    return float(((sums >= scores[:n].sum() - tolerance).sum() + drawn) / (len(sums) + drawn))
 
 
 def signed_rank_test(differences: NDArray[np.float64]) -> Exact:
@@ -132,3 +148,16 @@ def _rejected(n: int, m: int, alpha: float) -> int:
             ways[u] += ways[u - i]
     below = np.cumsum([count / math.comb(n + m, n) for count in ways])
     return int(np.searchsorted(below, alpha / 2 + 1e-12, side="right"))
+
+
+def _differences(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """All x_i - y_j in rising order (n m,); two failures tie."""
+    with np.errstate(invalid="ignore"):
+        every = (x[:, None] - y[None, :]).ravel()
+    return np.sort(np.where(np.isnan(every), 0.0, every))
+
+
+def _median(every: NDArray[np.float64]) -> float:
+    with np.errstate(invalid="ignore"):
+        value = float(np.median(every))
+    return 0.0 if math.isnan(value) else value

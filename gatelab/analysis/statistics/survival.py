@@ -222,6 +222,15 @@ def log_rank(strata: Sequence[tuple[Times, Times]]) -> LogRank:
     return LogRank(observed, expected, u**2 / variance if variance > 0 else math.nan, p, least)
 
 
+def log_rank_scores(one: Times, other: Times) -> NDArray[np.float64]:
+    """The score of each run in the log-rank test, those of the first side first: `solved - H(time)`, H as in `log_rank`.
+
+    Raises:
+        ValueError: as `kaplan_meier`.
+    """
+    return _stratum(one, other).scores[0]
+
+
 def share_interval(count: int, n: int, level: float = LEVEL) -> Interval:
     """A share and its exact interval, which covers at least `level` for any share and number.
 

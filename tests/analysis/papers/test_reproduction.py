@@ -40,8 +40,9 @@ def runs(make_run):
 
 def test_the_best_share_counts_by_validation_score(runs) -> None:
     (judged,) = evaluate(paper("better", ("good", "bad"), "test mse", select=0.3), "reduced", runs())
-    assert judged.verdict.decision == "holds"
+    assert judged.verdict.decision == "holds"  # in every sample of the draws, which both arms share
     assert judged.verdict.n == (3, 3)
+    assert judged.label == ""
     assert judged.values["good"] == pytest.approx([0.0, 0.01, 0.02])
     assert judged.verdict.figure.value == pytest.approx(0.1)
 
@@ -53,29 +54,30 @@ def test_a_trial_that_diverged_counts_behind_all_others(runs) -> None:
     assert judged.values["good"] == pytest.approx([0.06, 0.07, 0.08])
     two = {f"good{trial}": "diverged" for trial in range(8)}
     (judged,) = evaluate(paper("below", ("good",), "test mse", 1.0, select=0.3), "reduced", runs(**two))
-    assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "1 runs have no finite value")
+    assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "1 of the best runs has no finite value")
 
 
 def test_outside_of_a_search_a_run_that_diverged_leaves_the_claim_open(runs) -> None:
     (judged,) = evaluate(paper("better", ("good", "bad"), "test mse"), "reduced", runs(bad3="diverged"))
-    assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "1 runs have no finite value")
+    assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "1 run has no finite value")
     assert exit_status([judged]) == 0
     assert summarise([judged]) == "0 of 1 claims hold, 1 is undecided"
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_arms_are_the_sample_of_a_share(runs) -> None:
+def test_a_share_of_the_variance_is_shown_and_not_tested(runs) -> None:
     (judged,) = evaluate(paper("above", ("good", "bad"), "share optimizer.lr", 0.9, select=0.3), "reduced", runs())
-    assert judged.verdict.n == (2,)
+    assert (judged.verdict.decision, judged.verdict.n) == ("undecided", (10, 10))
+    assert "share their draws" in judged.verdict.note
     assert {arm: len(values) for arm, values in judged.values.items()} == {"good": 1, "bad": 1}
-    assert judged.verdict.figure.value == pytest.approx(math.fsum(judged.means.values()) / 2)
+    assert judged.verdict.figure.value == pytest.approx(math.fsum(judged.typical.values()) / 2)
 
 
 def test_without_a_run_a_claim_is_open(runs) -> None:
     for quantity in ("test mse", "share optimizer.lr"):
         given = paper("below", ("good", "bad"), quantity, 1.0, select=0.3)
         (judged,) = evaluate(given, "reduced", {"good": runs()["good"], "bad": []})
-        assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "no finished run of bad")
+        assert (judged.verdict.decision, judged.verdict.note) == ("undecided", "bad has no finished run")
 
 
 def test_the_record_counts_what_finished_diverged_and_failed(runs) -> None:

@@ -1,0 +1,95 @@
+"""The best of a search: what its best trials score, and how much better those of another search are."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatelab.analysis.statistics.intervals import LEVEL, Interval
+
+RESAMPLES = 4000
+FEWEST = 10  # trials: with fewer the best tenth is one trial, and a resample often holds the same best one
+
+
+class Trials(NamedTuple):
+    """The trials of one search.
+
+    Attributes:
+        validation: (N,), by which trials are chosen, lower is better; infinite for one that diverged.
+        test: (N,), what the chosen ones are judged by.
+        draws: (N,), what was drawn, equal where another search tried the same; all different.
+    """
+
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64]
+    draws: tuple[object, ...]
+
+
+class Selected:
+    """The mean test value of the best share of a search's trials, or how far that of one search lies above that of another.
+
+    Joint bootstrap: draws are sampled with replacement, the same ones for both searches where these tried the same draws, and in
+    every sample the best trials are chosen again. So what both owe to a lucky draw cancels, and the choice is part of the
+    uncertainty.
+    p_above(t) = (1 + number of samples at or below t) / (1 + samples).
+
+    Args:
+        first: the trials of the search.
+        share: of the trials, the best by validation; at least two.
+        second: the trials of the search that it is compared with; None: the first alone.
+        seed: of the samples.
+
+    References:
+        B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentile intervals). J. Dodge, S.
+        Gururangan, D. Card, R. Schwartz, N. A. Smith, "Show your work", EMNLP 2019 (that the search is part of a result).
+    """
+
+    def __init__(self, first: Trials, share: float, second: Trials | None = None, seed: int = 0) -> None:
+        sides = [first] if second is None else _matched(first, second)
+        together = second is not None and sides[0].draws == sides[1].draws
+        every = [np.arange(len(side.test))[None, :] for side in sides]
+        rng = np.random.default_rng(seed)
+        sampled = [rng.integers(len(side.test), size=(RESAMPLES, len(side.test))) for side in (sides[:1] if together else sides)]
+        self.value = float(_combined(sides, every, share)[0])
+        self.small = min(len(side.test) for side in sides) < FEWEST
+        self.least = 1.0 if self.small else 1 / (1 + RESAMPLES)
+        self._found = np.sort(_combined(sides, sampled * 2 if together else sampled, share))
+
+    def p_above(self, threshold: float) -> float:
+        return self._p(int((self._found <= threshold).sum()))
+
+    def p_below(self, threshold: float) -> float:
+        return self._p(int((self._found >= threshold).sum()))
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        if self.small:
+            return Interval(self.value, None, None)
+        low, high = np.quantile(self._found, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+        return Interval(self.value, float(low), float(high))
+
+    def _p(self, beyond: int) -> float:
+        return 1.0 if self.small else (1 + beyond) / (1 + self._found.size)
+
+
+def chosen(trials: int, share: float) -> int:
+    """How many of a number of trials are chosen: at least two."""
+    return max(2, round(share * trials))
+
+
+def _combined(sides: list[Trials], sampled: list[NDArray[np.intp]], share: float) -> NDArray[np.float64]:
+    """The value of every sample (R,): the mean of the chosen of the first side, less that of the second."""
+    means = []
+    for side, rows in zip(sides, sampled, strict=True):
+        count = chosen(rows.shape[1], share)
+        kept = np.take_along_axis(rows, np.argsort(side.validation[rows], axis=1, kind="stable")[:, :count], axis=1)
+        means.append(side.test[kept].mean(axis=1))
+    return means[0] if len(means) == 1 else means[0] - means[1]
+
+
+def _matched(first: Trials, second: Trials) -> list[Trials]:
+    """Both sides in one order of draws where they tried the same ones, else as they are."""
+    if len(set(first.draws)) < len(first.draws) or set(first.draws) != set(second.draws):
+        return [first, second]
+    place = {draw: index for index, draw in enumerate(second.draws)}
+    order = np.array([place[draw] for draw in first.draws])
+    return [first, Trials(second.validation[order], second.test[order], first.draws)]
