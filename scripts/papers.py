@@ -30,7 +30,7 @@ def _rows(record: dict[str, Any]) -> Iterator[str]:
     paper = f"`{record['paper']}`, {runs:,} runs, {record['core_seconds'] / 60:.0f} core minutes"
     for claim in record["claims"]:
         margin = f"{claim['comparison'].replace('_', ' ')}, {claim['margin']:g}"
-        said = "; ".join(filter(None, [claim["verdict"], claim["label"]]))
+        said = "; ".join(filter(None, [claim["verdict"], claim["note"], claim["label"]]))
         value = Interval(float(claim["value"]), claim["low"], claim["high"])
         cells = [paper, claim["statement"], f"`{claim['quantity']}` {bounds(value)}", margin]
         cells += ["/".join(map(str, claim["n"])), said]
