@@ -189,8 +189,8 @@ def _errors(of: str, truths: list[Truth], name: str, n: int, on_time: bool, judg
 
 def _powers() -> Iterator[Job]:
     """What is found of what is there."""
-    of = "log-rank, cifg against lstm on adding, 5 variants"
-    yield Job([Cell(POWER, of, "the demo's runs", 5, 0.9, math.nan)], _single(measured.power, cifg_against_lstm), 0.5)
+    of = "log-rank, cifg and lstm, 5 variants"
+    yield Job([Cell(POWER, of, "recorded, adding", 5, 0.9, math.nan)], _single(measured.power, cifg_against_lstm), 0.5)
     for n, shift in ((3, 3.0), (5, 2.0), (10, 1.5)):
         of = f"Dunnett, {shift:g} sd, 5 variants"
         yield Job([Cell(POWER, of, NORMAL.name, n, math.nan, math.nan)], _single(measured.power, partial(_shifted, n, shift)))

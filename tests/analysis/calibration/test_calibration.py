@@ -51,6 +51,12 @@ def test_all_that_is_printed_is_measured_for_all_numbers_of_runs():
     assert tested == {(test, words) for test in ("Dunnett", "ranks", "log-rank") for words in variants}
 
 
+def test_no_label_is_cut_off_in_a_terminal():
+    for kind in (COVERAGE, ERRORS, POWER):
+        cells = [cell for job in jobs() for cell in job.cells if cell.kind == kind]
+        assert max(len(cell.of) for cell in cells) + max(len(cell.truth) for cell in cells) + 3 * 6 + 4 * 2 <= 80
+
+
 def test_an_exact_share_covers_what_it_promises():
     assert measured.share_solved(0.5, 10).share == pytest.approx(1 - 22 / 1024)  # all but 0, 1, 9 and 10 of ten
     assert measured.share_solved(0.5, 5).share == pytest.approx(1.0)
