@@ -384,7 +384,7 @@ COMMANDS: dict[str, Function] = {function.__name__.rstrip("_"): function for fun
 
 
 def _statistics() -> str:
-    from gatelab.analysis.comparison.sections import EXPLANATIONS
+    from gatelab.analysis.comparison.explanations import EXPLANATIONS
 
     width = max(map(len, EXPLANATIONS)) + 4
     explained = (f"{f'  {name}':<{width}}{text}" for name, text in EXPLANATIONS.items())
