@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.cli.commands import COMMANDS
-from gatelab.cli.signature import parameters
 from gatelab.cli.train_help import options
 from gatelab.errors import UserError
 from gatelab.options import describe
+from gatelab.options.signature import parameters
 from gatelab.runs.folders import sweeps_in
 from gatelab.sweeps.described import described
 from gatelab.sweeps.jobs.conf import OF_HYDRA, REGISTRIES, default_choice, own_choices

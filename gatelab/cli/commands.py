@@ -1,4 +1,4 @@
-"""The commands, in one table of functions: signature and docstring make help, errors and completion (`signature.py`).
+"""The commands, in one table of functions: signature and docstring make help, errors and completion (`gatelab.options.signature`).
 
 What takes time to import (torch, Lightning, Hydra, scipy) is imported by the functions that need it, so that help is there at
 once."""
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from gatelab.cli.signature import WIDTH, Argument, Function
 from gatelab.config import MOST_LAYERS, MOST_THREADS
+from gatelab.options.signature import WIDTH, Argument, Function
 from gatelab.sweeps.jobs.needs import MOST_JOBS, MOST_RUNS
 from gatelab.training.trained import TRUST
 

@@ -11,9 +11,9 @@ import textwrap
 
 import gatelab
 from gatelab.cli.commands import COMMANDS, MORE
-from gatelab.cli.signature import WIDTH, Parser, summary
 from gatelab.errors import Stopped, UserError, unknown
 from gatelab.options.bounds import shown
+from gatelab.options.signature import WIDTH, Parser, summary
 from gatelab.process import garbage, place
 from gatelab.process.output import LogFormatter, say
 from gatelab.process.signals import stoppable

@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gatelab.cli.signature import WIDTH
 from gatelab.config import GROUPS, Config
 from gatelab.options import describe
+from gatelab.options.signature import WIDTH
 from gatelab.sweeps.jobs.conf import REGISTRIES, own_choices
 
 HEAD = """\

@@ -12,8 +12,8 @@ import pytest
 from gatelab.analysis.papers.paper import SCALES, find_papers
 from gatelab.cli.commands import COMMANDS
 from gatelab.cli.main import main
-from gatelab.cli.signature import parameters
 from gatelab.cli.train import train
+from gatelab.options.signature import parameters
 from gatelab.sweeps.papers import papers_folder
 
 VALUES = ["0", "-1", "1.5", "99999999999999999999", "nan", "", "abc", "x" * 300, "\x1b[31m", "/proc/none/x", "."]

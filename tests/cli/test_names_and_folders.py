@@ -6,8 +6,8 @@ import pytest
 
 from gatelab.cli.arguments import report_command
 from gatelab.cli.commands import COMMANDS
-from gatelab.cli.signature import Parser
 from gatelab.errors import UserError
+from gatelab.options.signature import Parser
 from gatelab.runs import RunWriter
 from gatelab.sweeps.naming import cells_of, entries_of
 

@@ -11,8 +11,8 @@ import pytest
 
 from gatelab.cli.commands import COMMANDS
 from gatelab.cli.main import main
-from gatelab.cli.signature import Argument, Parser, parameters, summary, texts
 from gatelab.errors import UserError
+from gatelab.options.signature import Argument, Parser, parameters, summary, texts
 
 
 def example(
