@@ -9,7 +9,10 @@ EXPLANATIONS = {
     "median": "else; its 95% interval, from the smallest to the largest of 5 seeds, the 2nd to the 9th of 10 (Thompson 1936); none "
     "for fewer",
     "all tasks": "IQM and mean of (score - chance) / (solved - chance) over the runs of all tasks (Agarwal et al. 2021); without "
-    "an interval: a bootstrap of so few seeds covers less than it says",
+    "an interval: a bootstrap of so few seeds covers less than it says; rank: mean rank of the medians, with Nemenyi's critical "
+    "difference from five tasks on (Demsar 2006); better/alike/worse: how probable it is that on a task like these the variant's "
+    "median is better than the baseline's, within 5% of the way from chance to solved, or worse (Bayesian signed-rank test, "
+    "Benavoli et al. 2017)",
     "difference, ratio": "to the baseline, with the interval that holds together with those of all other comparisons; a ratio of "
     "scores on a log scale, of odds on a logit scale; of times the difference of the means",
     "p": "two-sided, adjusted over all variants and tasks (Holm 1979); better or worse where p < 0.05. The test: Dunnett's (1955), "

@@ -107,7 +107,7 @@ def render(
     if format == "json":
         rows = list(rows)
         plain = [without_nan(plain_row(row)) for row in rows]
-        together = [without_nan(dataclasses.asdict(item)) for item in overall(rows)]
+        together = [without_nan(dataclasses.asdict(item)) for item in overall(rows, baseline)]
         return json.dumps({"rows": plain, "overall": together}, indent=1, allow_nan=False) + "\n"
     if format == "markdown":
         return _markdown(list(rows), baseline, curves)
@@ -136,7 +136,7 @@ def _csv_cell(value: Any) -> Any:
 
 def _markdown(rows: list[Row], baseline: str | None, curves: Sequence[Curve] | None) -> str:
     blocks = []
-    together = overall_section(rows)
+    together = overall_section(rows, baseline)
     for section in [*sections(rows, curves), *([together] if together else [])]:
         ruler = ["---" if number < section.text_columns else "---:" for number in range(len(section.columns))]
         lines = [_line(map(_escaped, section.columns)), _line(ruler)]

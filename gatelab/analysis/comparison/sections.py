@@ -80,9 +80,9 @@ def _section(pairs: list[tuple[Row, Curve | None]]) -> Section:
     )
 
 
-def overall_section(rows: Iterable[Row]) -> Section | None:
+def overall_section(rows: Iterable[Row], baseline: str | None = None) -> Section | None:
     """All tasks together, the best first; None where there is nothing to put together."""
-    found = overall(rows)
+    found = overall(rows, baseline)
     if not found:
         return None
     short = short_options(item.options for item in found)
@@ -92,6 +92,10 @@ def overall_section(rows: Iterable[Row]) -> Section | None:
     columns["n"] = lambda item: str(item.n)
     columns["IQM"] = lambda item: number(item.iqm)
     columns["mean"] = lambda item: number(item.mean)
+    columns["rank"] = lambda item: number(item.rank)
+    if any(item.chances for item in found):
+        columns["better/alike/worse"] = lambda item: "/".join(share(chance) for chance in item.chances) if item.chances else NOTHING
+    critical = found[0].critical
     return Section(
         title=f"all {found[0].tasks} tasks",
         subtitle="score with 0 at chance and 1 where solved; runs of all tasks together",
@@ -101,7 +105,7 @@ def overall_section(rows: Iterable[Row]) -> Section | None:
         best=[item.iqm == found[0].iqm for item in found],
         better=[None] * len(found),
         options=[short[item.options] for item in found],
-        notes=[],
+        notes=[f"Ranks that are more than {number(critical)} apart differ (Nemenyi, 95%)."] if critical is not None else [],
     )
 
 

@@ -38,9 +38,11 @@ def print_table(rows: Iterable[Row], console: Console, baseline: str | None = No
         if baseline is not None and conclusion.sentences:
             console.print(Text(" ".join(conclusion.sentences)))
         console.print()
-    together = overall_section(rows)
+    together = overall_section(rows, baseline)
     if together is not None:
         _print_section(together, console)
+        for note in together.notes:
+            console.print(Text(note), style="dim")
         console.print()
     console.print(Text(caption(rows, baseline)), style="dim")
     if baseline is None and len(rows) > 1:

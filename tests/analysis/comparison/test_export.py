@@ -273,6 +273,10 @@ def test_all_tasks_together(make_run, tmp_path: Path):
     assert (gru.iqm, gru.mean) == (0.0, -math.inf)
     assert "all 2 tasks" in printed(rows)
     assert [item["n"] for item in json.loads(render(rows, "json"))["overall"]] == [4, 4]
+    assert (lstm.rank, gru.rank, lstm.critical, lstm.chances) == (1.0, 2.0, None, None)
+    ahead, behind = overall(rows, "lstm")
+    assert ahead.chances is None
+    assert behind.chances is not None and behind.chances.worse > 0.9
 
 
 def test_one_task_is_not_put_together(make_run, tmp_path: Path):
