@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gatelab.analysis.figures import _gates, _memory, _overall, _results, _solving
+from gatelab.analysis.figures import _gates, _memory, _overall, _results, _search, _solving
 from gatelab.analysis.figures._gates import gates_of, natural
 from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, Problem, Series, plain
 from gatelab.analysis.figures._overall import together
@@ -30,7 +30,7 @@ CHAPTERS: dict[str, tuple[Callable[[Problem], Figure | None], ...]] = {
         _gates.gate_training,
         _gates.gate_density,
     ),
-    "Cost and options": (_results.cost, _results.options),
+    "Cost and options": (_results.cost, _results.options, _search.tuning_budget),
 }
 # The figures of all problems as one.
 OVERALL = (_overall.overall, _overall.profiles)

@@ -12,18 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from gatelab.analysis.importance.variance import LEAST, TREES, Value, drawn, ranges_of, scores_or_chance, shares_of
+from gatelab.analysis.importance.errors import determined, with_error
+from gatelab.analysis.importance.variance import LEAST, TREES, TREES_RESAMPLED, Value, drawn, ranges_of, scores_or_chance, shares_of
 from gatelab.analysis.reading.option_values import OptionValues, flat
 from gatelab.analysis.reading.quantities import check_quantity, quantity
 from gatelab.analysis.reading.variants import code_and_data
+from gatelab.analysis.statistics.budget import Budget, budget
 from gatelab.analysis.statistics.intervals import LEVEL, Interval
 from gatelab.errors import UserError, unknown
 from gatelab.runs import NOT_IDENTITY, Run
 
-# Runs from which shares are not warned of. Where the shares of two options are 0.81 and 0.19 (and of two more 0), the forest saw,
-# on average over eight searches, 0.84 and 0.07 in 40 runs, 0.82 and 0.11 in 80, 0.82 and 0.15 in 160.
-TRUSTED = 160
-TREES_RESAMPLED = 16  # of each resample: their noise adds to an interval a little, and they are four times as fast
 RESAMPLES = 100
 CORRELATED = 0.3  # from here on a dependence of two options is spoken of, if it is significant
 _PERMUTATIONS = 999
@@ -39,8 +37,10 @@ class Importance:
         options: what else sets these runs apart from others of the same cell and task, task.length=200; mostly empty.
         metric: what varies, "val mse".
         n: runs; `diverged` of them, which count as chance; `unknown` more were left out, since their number is not known.
-        shares: by option, the largest first: the share of the variance that it explains by itself, with a bootstrap interval.
+        shares: by option, the largest first: the share of the variance that it explains by itself. Its interval holds that of
+            a bootstrap over the runs and the measured error of the forest (`errors`); it has no bounds where no error is known.
         interactions: what no option explains by itself.
+        budget: the expected best score of so many draws; None for another metric than the validation score, or for few draws.
         search: by option how it was drawn, as it is written for a search.
         correlated: pairs of options that were not drawn independently, with their first canonical correlation, in [0, 1].
         notes: sentences on what the shares rest on; `warnings`: on what speaks against them.
@@ -55,6 +55,7 @@ class Importance:
     unknown: int
     shares: dict[str, Interval]
     interactions: Interval
+    budget: Budget | None
     search: dict[str, str]
     correlated: list[tuple[str, str, float]]
     notes: list[str]
@@ -248,22 +249,41 @@ def _importance(group: _Searched, options: OptionValues, metric: str | None, res
         picked = draws.integers(len(rows), size=len(rows))
         again.append(shares_of([rows[i] for i in picked], [scores[i] for i in picked], ranges, seed + 1 + number, TREES_RESAMPLED))
     correlated = _correlated(rows, [*group.search], seed)
+    n, options_drawn = len(runs), len(shares)
+    intervals = {
+        option: with_error(_interval(share, [one[option] for one in again]), n, options_drawn) for option, share in shares.items()
+    }
+    rest = _interval(1 - sum(shares.values()), [1 - sum(one.values()) for one in again])
+    interactions = with_error(rest, n, options_drawn, interactions=True)
     diverged = sum(run.diverged for run in runs)
     return Importance(
         group.cell,
         group.task,
         options,
         name,
-        len(runs),
+        n,
         diverged,
         unknown_runs,
-        {option: _interval(share, [one[option] for one in again]) for option, share in shares.items()},
-        _interval(1 - sum(shares.values()), [1 - sum(one.values()) for one in again]),
+        intervals,
+        interactions,
+        _budget(runs, rows, scores, name),
         group.search,
         correlated,
-        _notes(group, len(runs), diverged, unknown_runs, name),
-        _warnings(len(runs), shares, correlated),
+        _notes(group, n, diverged, unknown_runs, name),
+        _warnings(n, [*intervals.values(), interactions], correlated),
     )
+
+
+def _budget(runs: Sequence[Run], rows: Sequence[Mapping[str, Value]], scores: Sequence[float], name: str) -> Budget | None:
+    """What so many draws reach; the score of a draw is the mean over its seeds."""
+    summary: dict[str, Any] = next((run.summary() for run in runs if not run.diverged), {})
+    if name != f"val {summary.get('metric')}":
+        return None
+    draws: dict[tuple[Value, ...], list[float]] = defaultdict(list)
+    for row, score in zip(rows, scores, strict=True):
+        draws[tuple(row.values())].append(score)
+    means = [float(np.mean(draws[key])) for key in sorted(draws, key=str)]
+    return budget(means, bool(summary["higher_is_better"]))
 
 
 def _scored(runs: Sequence[Run], metric: str | None) -> tuple[list[Run], list[float], str, int]:
@@ -296,15 +316,16 @@ def _notes(group: _Searched, n: int, diverged: int, unknown_runs: int, name: str
     return notes
 
 
-def _warnings(n: int, shares: Mapping[str, float], correlated: Sequence[tuple[str, str, float]]) -> list[str]:
+def _warnings(n: int, shares: Sequence[Interval], correlated: Sequence[tuple[str, str, float]]) -> list[str]:
     found = []
-    if not math.isfinite(sum(shares.values())):
+    if not all(math.isfinite(share.value) for share in shares):
         found.append("All runs have the same score: nothing varies that could be explained.")
-    if n < TRUSTED:
+    elif any(map(determined, shares)):
         found.append(
-            f"{n} runs are too few to trust the shares: in 40 runs a true share of 0.19 is seen as 0.07, in {TRUSTED} as 0.15, and "
-            "the intervals do not contain that error."
+            "The intervals contain the error of the method, as measured on functions of known shares in at most as many runs."
         )
+    else:
+        found.append(f"{n} runs do not determine any share: more draws extend the same search.")
     if correlated:
         pairs = "; ".join(f"{a} and {b} ({value:.2f})" for a, b, value in correlated)
         found.append(f"Options that were not drawn independently of each other share what they explain: {pairs}.")

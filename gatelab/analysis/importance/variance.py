@@ -1,6 +1,7 @@
 """Shares of the variance of a score over a search: fANOVA, by Optuna's random forest, on what was drawn as it was drawn."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,11 @@ from gatelab.runs import Run
 
 LEAST = 4  # runs, below which no forest can be fitted
 TREES = 64  # Optuna's own default
+TREES_RESAMPLED = 16  # of each resample: their noise adds to an interval a little, and they are four times as fast
 
 Value = float | str
+
+_INTERVAL = re.compile(r"interval\(\s*(?:start\s*=\s*)?([^\s,()]+)\s*,\s*(?:end\s*=\s*)?([^\s,()]+)\s*\)")
 
 
 def variance_shares(runs: Sequence[Run], search: Mapping[str, str], seed: int = 0) -> dict[str, float]:
@@ -52,11 +56,30 @@ def _as_drawn(text: str, domain: str) -> Value:
     value = float(text)
     if "one_minus" in domain:
         value = 1 - value
+    if _whole(domain):
+        value += 0.5  # a whole number k is drawn wherever the line is between k and k + 1
     return math.log(value) if "log" in domain else value
 
 
+def _ends(domain: str) -> tuple[float, float] | None:
+    """The interval of a domain on the line on which it is uniform; of several intervals what holds them; None if there is none."""
+    ends = [(float(low), float(high) + _whole(domain)) for low, high in _INTERVAL.findall(domain)]
+    if not ends:
+        return None
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return (math.log(low), math.log(high)) if "log" in domain else (low, high)
+
+
+def _whole(domain: str) -> bool:
+    """Whether whole numbers are drawn: both ends are whole numbers, as written or by int(...)."""
+    ends = [end for pair in _INTERVAL.findall(domain) for end in pair]
+    return "float(" not in domain and ("int(" in domain or all(re.fullmatch(r"[+-]?\d+", end) for end in ends))
+
+
 def ranges_of(rows: Sequence[Mapping[str, Value]], search: Mapping[str, str]) -> dict[str, Any]:
-    """Optuna's distributions over what was drawn.
+    """Optuna's distributions over the domains that were declared, on the lines on which they are uniform.
+
+    What was observed widens them where it lies outside: by rounding, or since a run of the sweep was given its value.
 
     Raises:
         UserError: optuna is not installed.
@@ -68,9 +91,18 @@ def ranges_of(rows: Sequence[Mapping[str, Value]], search: Mapping[str, str]) ->
     ranges: dict[str, Any] = {}
     for option in search:
         values: list[Any] = [row[option] for row in rows]
-        numbers = isinstance(values[0], float)
-        ranges[option] = FloatDistribution(min(values), max(values)) if numbers else CategoricalDistribution(sorted(set(values)))
+        ends = _ends(search[option])
+        if ends is None:
+            ranges[option] = CategoricalDistribution(sorted({*values, *_choices(search[option], values)}))
+        else:
+            ranges[option] = FloatDistribution(min(ends[0], *values), max(ends[1], *values))
     return ranges
+
+
+def _choices(domain: str, values: Sequence[str]) -> list[str]:
+    """The declared values of a choice, also those that no run has; none if runs spell them in another way."""
+    declared = [item.strip() for text in re.findall(r"choice\(([^()]*)\)", domain) for item in text.split(",")]
+    return declared if set(values) <= set(declared) else []
 
 
 def shares_of(

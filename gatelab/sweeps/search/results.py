@@ -1,6 +1,5 @@
 """The results of a search: the best trial of each variant, what mattered, and the command that trains it with several seeds."""
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +8,15 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
 
-from gatelab.analysis.importance.variance import variance_shares
+from gatelab.analysis.importance.errors import determined, with_error
+from gatelab.analysis.importance.variance import LEAST, variance_shares
+from gatelab.analysis.statistics.intervals import Interval
 from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.runs import NOT_IDENTITY, read_run
 from gatelab.sweeps.search.studies import SearchedVariant
 
 SEEDS = 10  # seeds of the command: with five, not even a paired exact test could be significant
-TRIALS_FOR_SHARES = 10
 
 
 def print_found(variants: Sequence[SearchedVariant], studies: Sequence[Study], console: Console | None = None) -> None:
@@ -28,7 +28,7 @@ def print_found(variants: Sequence[SearchedVariant], studies: Sequence[Study], c
     console = console or Console()
     metric = variants[0].metric
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("variant", "trials", f"val {metric}", f"test {metric}", "best options (share of the variance)"):
+    for heading in ("variant", "trials", f"val {metric}", f"test {metric}", "best options"):
         text = heading in ("variant", "trials") or heading.startswith("best")
         table.add_column(heading, justify="left" if text else "right", overflow="fold")
     commands = []
@@ -40,8 +40,8 @@ def print_found(variants: Sequence[SearchedVariant], studies: Sequence[Study], c
             table.add_row(label, counts, "–", "–", "")
             continue
         chosen = variant.space.written(best.params)
-        shares = _shares(variant, trials)
-        options = [f"{key}={value}" + (f" ({shares[key]:.0%})" if key in shares else "") for key, value in chosen.items()]
+        explains = {key: f" ({share:.0%} of the variance)" for key, share in _shares(variant, trials).items()}
+        options = [f"{key}={value}{explains.get(key, '')}" for key, value in chosen.items()]
         table.add_row(label, counts, f"{best.value:.4g}", f"{float(best.user_attrs['test']):.4g}", Text("\n".join(options)))
         commands.append(_command(variant, chosen))
     console.print(table)
@@ -71,18 +71,19 @@ def _counts(trials: Sequence[FrozenTrial]) -> str:
 
 
 def _shares(variant: SearchedVariant, trials: Sequence[FrozenTrial]) -> dict[str, float]:
-    """The share of the variance of every option that all trials have; empty if there are too few trials."""
+    """The share of the variance of every option that all trials have, where these determine it."""
     whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     search = {
         domain.key: domain.text for domain in variant.space.domains if whole and all(domain.key in trial.params for trial in whole)
     }
-    if len(whole) < TRIALS_FOR_SHARES or len(search) < 2:
+    if len(whole) < LEAST or len(search) < 2:
         return {}
     try:
         found = variance_shares([read_run(variant.out / trial.user_attrs["run"]) for trial in whole], search)
     except UserError:  # runs of another machine are missing here
         return {}
-    return {key: share for key, share in found.items() if math.isfinite(share)}
+    intervals = {key: with_error(Interval(share, None, None), len(whole), len(found)) for key, share in found.items()}
+    return {key: share.value for key, share in intervals.items() if determined(share)}
 
 
 def _command(variant: SearchedVariant, chosen: Mapping[str, str]) -> str:

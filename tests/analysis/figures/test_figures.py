@@ -46,7 +46,10 @@ def problem(make_run, tmp_path: Path) -> Problem:
     return only
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "options", "dynamics", "overall", "profiles", "time-to-solve"}))
+WITH_MORE_RUNS = {"recall", "options", "dynamics", "overall", "profiles", "time-to-solve", "tuning-budget"}  # tested below
+
+
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - WITH_MORE_RUNS))
 def test_every_figure_says_what_it_shows(problem: Problem, name: str):
     found = drawn(name, problem)
     assert found.name == name
@@ -380,3 +383,18 @@ def test_the_page_has_every_colour_in_every_theme():
         assert re.findall(r"--colour-(\d+): #[0-9A-F]{6};", theme) == [str(number) for number in range(len(COLOURS))]
     page = Path(looks.__file__).parents[1] / "report" / "page" / "page.css"
     assert "--colour-" not in page.read_text()
+
+
+def test_tuning_budget(make_run, tmp_path: Path) -> None:
+    """Nine settings with two seeds each: the curve begins at the mean of their validation scores and ends at the best one."""
+    for number in range(9):
+        for seed in (0, 1):
+            make_run("lstm", seed=seed, score=0.01 * (number + seed), **{"optimizer.lr": 0.001 * (number + 1)})
+    make_run("gru", score=0.5, state="diverged")
+    (problem,) = problems(tmp_path / "runs")
+    (panel,) = drawn("tuning-budget", problem).panels
+    (line,) = panel.series
+    assert problem.variants[line.variant].row.cell == "lstm"
+    assert flat(line.x).tolist() == list(range(1, 10))
+    assert flat(line.y)[[0, -1]] == pytest.approx([0.045, 0.005])
+    assert np.isfinite(flat(line.low)).tolist() == [True] + [False] * 8

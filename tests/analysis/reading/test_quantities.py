@@ -86,7 +86,7 @@ def test_quantities_of_a_search() -> None:
 
 SEARCH = {
     "optimizer.lr": "tag(log, interval(1e-4, 1e-2))",
-    "model.dropout": "interval(0, 1)",
+    "model.dropout": "interval(0.0, 1.0)",
     "optimizer.momentum": "tag(log, one_minus, interval(0.01, 1.0))",
 }
 

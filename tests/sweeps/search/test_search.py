@@ -223,11 +223,19 @@ def test_what_was_found_is_printed_with_commands_that_gatelab_takes(search, tmp_
         jobs = compose_jobs(compose.parse([item.strip("'") for item in command.split()]), sweep=True)
         assert len(jobs) == 10
         assert f"{jobs[0].config.optimizer.lr:.6g}" == f"{study.best_params['optimizer.lr']:.6g}"
-    shares = [int(share) for share in re.findall(r"optimizer.lr=\S+ \((\d+)%\)", said)]
-    assert len(shares) == 2
-    assert min(shares) > 80  # the score depends on nothing else
+    assert "of the variance" not in said  # ten trials determine no share
     runs, _ = find_runs([tmp_path])
     assert len(runs) == 20
+
+
+@pytest.mark.slow
+def test_shares_of_the_variance_are_printed_where_trials_determine_them(search, tmp_path):
+    one = search("cell=lstm", LR, "model.dropout=choice(0.0, 0.1)", n_trials=40)
+    one.run(launcher(tmp_path / "log"))
+    console = Console(record=True, width=200)
+    print_found(one.variants, one.studies, console)
+    (share,) = re.findall(r"optimizer.lr=\S+ \((\d+)% of the variance\)", console.export_text())
+    assert int(share) > 80  # the score depends on nothing else
 
 
 @pytest.mark.parametrize(
