@@ -115,7 +115,7 @@ def test_both_directions_are_followed_along_the_states_they_visit():
     with torch.no_grad(), observe.recording(model.rnn):
         model.rnn(model.encode(batch.x), lengths=batch.lengths)
         record, _ = model.rnn.recorded["1_reverse"]
-    weights = model.rnn.layers["1_reverse"].weights()
+    weights = model.rnn.layers["1_reverse"].weights()  # type: ignore[operator] - a ModuleDict of layers
     step = lyapunov.jacobian(model.rnn.cell, weights, record, torch.arange(9))
     values = lyapunov.singular_values(step, 4, torch.zeros(9, 2, 1))[:, 0].mean(0)
     assert found.arrays["jacobian/1_reverse/singular_values"] == pytest.approx(values.tolist(), rel=1e-3)

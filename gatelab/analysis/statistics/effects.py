@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
-from gatelab.analysis.statistics.intervals import LEVEL, Interval, failures_last, moments, quantile, varies
+from gatelab.analysis.statistics.intervals import LEVEL, Interval, failures_last, moments, varies
 
-POWER = 0.8
 _FEWEST = 4  # runs of each side for an interval of the probability to win
-_MOST_SEEDS = 100_000
 _FAR = 1000.0
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -82,60 +80,6 @@ def hedges_g(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
     correction = math.exp(special.gammaln(nu / 2) - special.gammaln((nu - 1) / 2)) / math.sqrt(nu / 2) if nu > 1 else math.nan
     bounds = (correction * scale * _noncentrality(t, nu, share) for share in ((1 + level) / 2, (1 - level) / 2))
     return Interval(correction * scale * t, *bounds)
-
-
-def power(difference: float, standard_error: float, degrees: float, alpha: float = 1 - LEVEL) -> float:
-    """The probability that a two-sided t test at level alpha finds a true difference.
-
-    P(|T| > t), T noncentral t with noncentrality difference / standard_error, t the quantile at 1 - alpha / 2. For the difference
-    that was observed it says no more than p does (Hoenig & Heisey 2001); it is meant for differences one would care about.
-
-    Args:
-        difference, standard_error: in the unit of the score; `degrees`: of freedom.
-
-    References:
-        J. Cohen, "Statistical power analysis for the behavioral sciences", 1988, chapter 2. J. M. Hoenig, D. M. Heisey, "The abuse
-        of power", The American Statistician 55, 2001.
-    """
-    critical, shift = quantile(degrees, 1 - alpha), abs(difference) / standard_error
-    below, unseen = np.nan_to_num(special.nctdtr(degrees, shift, [-critical, critical]))  # nan: below what SciPy can compute
-    return float(below + 1 - unseen)
-
-
-def smallest_difference(standard_error: float, degrees: float, alpha: float = 1 - LEVEL, at_power: float = POWER) -> float:
-    """The smallest true difference that a two-sided t test at level alpha finds with probability `at_power` (see `power`)."""
-    high = 1.0
-    while power(high, 1.0, degrees, alpha) < at_power:
-        high *= 2
-    return standard_error * _root(lambda shift: power(shift, 1.0, degrees, alpha) - at_power, 0.0, high)
-
-
-def seeds_needed(difference: float, standard_error: float, degrees: float, n: int, alpha: float = 1 - LEVEL) -> int | None:
-    """The fewest seeds of each side with which a difference of this size, at this spread, is found with 80% power.
-
-    The standard error shrinks with the square root of the seeds, and the degrees of freedom grow with n - 1.
-
-    Args:
-        difference, standard_error, degrees: as observed, see `power`.
-        n: seeds that they were observed with (of the smaller side, if the sides differ).
-
-    Returns:
-        The number; None beyond 100,000.
-    """
-
-    def enough(count: int) -> bool:
-        return power(difference, standard_error * math.sqrt(n / count), degrees * (count - 1) / (n - 1), alpha) >= POWER
-
-    high = 2
-    while not enough(high):
-        high *= 2
-        if high > _MOST_SEEDS:
-            return None
-    low = max(1, high // 2)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
 
 
 def _wins(x: NDArray[np.float64], y: NDArray[np.float64], higher_is_better: bool) -> float:

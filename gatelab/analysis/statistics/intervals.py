@@ -6,7 +6,7 @@ A diverged seed (nan or infinite score) is never left out: statistics of ranks t
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -173,42 +173,6 @@ def interquartile_mean(values: ArrayLike) -> float:
     return float(_iqm(x.reshape(-1)))
 
 
-def bootstrap_interval(
-    tasks: Sequence[ArrayLike],
-    statistic: Literal["iqm", "mean"] = "iqm",
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """The IQM or mean over all runs of all tasks, and its stratified percentile bootstrap interval.
-
-    Seeds are drawn with replacement within each task, so that every resample has as many runs of a task as there were.
-
-    Args:
-        tasks: for each task the scores of its seeds, (n_m,); of several tasks `normalised` ones. A single task is a list of one.
-        statistic: "iqm" or "mean", of the pooled scores. Tasks with more seeds weigh more, as in the source.
-        level: confidence, in (0, 1).
-        resamples, seed: the same seed gives the same interval.
-
-    Returns:
-        The estimate; no bounds when a task has a single seed. A bound is infinite when enough resamples hold too many failures.
-        With few seeds it covers less than it says (0.95 means about 0.83 for the mean of 5 normal values, 0.90 of 10): within one
-        task `mean_interval` is the better choice.
-
-    Raises:
-        ValueError: there is no task, or a task without scores.
-
-    References:
-        Agarwal et al. 2021, section 4.2 (stratified bootstrap).
-    """
-    function = {"iqm": _iqm, "mean": lambda pooled: pooled.mean(axis=-1)}[statistic]
-    samples = _samples(tasks)
-    low, high = _stratified(samples, function, level, resamples, seed)
-    with np.errstate(invalid="ignore"):
-        value = float(function(np.concatenate(samples)))
-    return Interval(value, None if low is None else float(low), None if high is None else float(high))
-
-
 def performance_profile(
     tasks: Sequence[ArrayLike],
     thresholds: ArrayLike,
@@ -223,7 +187,8 @@ def performance_profile(
     Args:
         tasks: for each task the normalised scores of its seeds, (n_m,).
         thresholds: (K,), of the normalised score.
-        level, resamples, seed: as in `bootstrap_interval`.
+        level: confidence, in (0, 1).
+        resamples, seed: of the bootstrap, in which seeds are drawn with replacement within each task.
 
     Raises:
         ValueError: there is no task, or a task without scores.

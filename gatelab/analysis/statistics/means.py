@@ -55,22 +55,6 @@ def welch_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval
     return interval_of(spread_of_samples(a, b), level)
 
 
-def paired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
-    """The mean of a - b and Student's t interval of it: what the pairs share (the data of a seed) cancels.
-
-    Args:
-        a, b: (n,), of the same seeds in the same order.
-        level: confidence, in (0, 1).
-
-    Raises:
-        ValueError: the sides differ in number, or have no values.
-
-    References:
-        Student, Biometrika 6, 1908.
-    """
-    return interval_of(spread_of_pairs(a, b), level)
-
-
 def interval_of(spread: Spread, level: float = LEVEL) -> Interval:
     """Student's t interval of a difference; no bounds without a standard error."""
     if spread.standard_error is None:
@@ -94,7 +78,11 @@ def spread_of_samples(a: ArrayLike, b: ArrayLike) -> Spread:
 
 
 def spread_of_pairs(a: ArrayLike, b: ArrayLike) -> Spread:
-    """The mean of a - b and its standard error; see `paired_interval`."""
+    """The mean of a - b and its standard error: what the pairs share cancels (Student 1908).
+
+    Raises:
+        ValueError: the sides differ in number, or have no values.
+    """
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if x.shape != y.shape:
         raise ValueError(f"Pairs need as many values on one side as on the other, but the shapes are {x.shape} and {y.shape}.")

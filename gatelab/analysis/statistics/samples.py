@@ -18,7 +18,7 @@ class Sample(NamedTuple):
         times: when the runs solved the task; None when that is not known.
     """
 
-    scores: Sequence[float]
+    scores: Sequence[float] | NDArray[np.float64]
     seeds: Sequence[Hashable] = ()
     times: Times | None = None
 

@@ -250,22 +250,6 @@ def share_interval(count: int, n: int, level: float = LEVEL) -> Interval:
     return Interval(count / n, float(found.low), float(found.high))
 
 
-def shares_test(count: int, n: int, other_count: int, other_n: int) -> float:
-    """The two-sided p-value of Boschloo's exact test that two shares are the same; more powerful than Fisher's.
-
-    Args:
-        count, n: of one side, `count` of `n` runs; `other_count`, `other_n`: of the other side.
-
-    References:
-        R. D. Boschloo, "Raised conditional level of significance for the 2 x 2-table when testing the equality of two
-        probabilities", Statistica Neerlandica 24, 1970.
-    """
-    if (count, other_count) in ((0, 0), (n, other_n)):  # SciPy's statistic is not defined where both sides are constant
-        return 1.0
-    table = [[count, other_count], [n - count, other_n - other_count]]
-    return float(stats.boschloo_exact(table).pvalue)
-
-
 def _checked(sample: Times) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     times, solved = np.asarray(sample.times, dtype=float), np.asarray(sample.solved, dtype=bool)
     if times.ndim != 1 or not times.size or times.shape != solved.shape:

@@ -100,7 +100,7 @@ def test_what_cannot_be_drawn(make_run, tmp_path: Path, arguments: tuple[str, ..
     make_run("lstm")
     name, file, *task = arguments
     with pytest.raises(UserError, match=message):
-        write_figure(find_runs([tmp_path / "runs"])[0], name, tmp_path / file, *task)
+        write_figure(find_runs([tmp_path / "runs"])[0], name, tmp_path / file, *task)  # type: ignore[arg-type] - texts where a level is expected, too
 
 
 def test_without_matplotlib(make_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

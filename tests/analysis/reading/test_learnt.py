@@ -38,9 +38,9 @@ def test_a_run_alone(one: Result, learnt: bool):
 
 
 def test_higher_scores_count_the_other_way():
-    levels = {"chance": 0.087, "constant": 0.09, "solved": 0.95}
     high, low = (
-        Result(Run(Path("s"), {}, {}), "accuracy", True, score, **levels, test_error=0.02, test_parts=19) for score in (0.8, 0.12)
+        Result(Run(Path("s"), {}, {}), "accuracy", True, score, 0.087, solved=0.95, constant=0.09, test_error=0.02, test_parts=19)
+        for score in (0.8, 0.12)
     )
     assert learnt_runs([high, low]) == [high.run]
 

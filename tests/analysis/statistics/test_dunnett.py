@@ -34,7 +34,7 @@ def test_unequal_numbers_of_seeds():
     # E_s of the bivariate normal over its correlation, on a fine grid of quantiles.
     shares, degrees, t = (math.sqrt(3 / 8), math.sqrt(10 / 15)), 15, 2.2
     s = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, degrees) / degrees)
-    both = stats.multivariate_normal(cov=[[1, shares[0] * shares[1]], [shares[0] * shares[1], 1]])
+    both = stats.multivariate_normal(cov=np.array([[1, shares[0] * shares[1]], [shares[0] * shares[1], 1]]))  # type: ignore[arg-type] - SciPy documents it
     inside = [both.cdf([t * u, t * u], lower_limit=[-t * u, -t * u]) for u in s]
     assert family_p(t, shares, degrees) == pytest.approx(1 - np.mean(inside), abs=2e-4)
 

@@ -8,8 +8,7 @@ import pytest
 from scipy import stats
 
 from gatelab.analysis.statistics import effects
-from gatelab.analysis.statistics.effects import hedges_g, power, probability_of_improvement, seeds_needed, smallest_difference
-from gatelab.analysis.statistics.intervals import quantile
+from gatelab.analysis.statistics.effects import hedges_g, probability_of_improvement
 
 ttest: Any = stats.ttest_ind  # SciPy makes the class of its result at run time
 
@@ -109,36 +108,3 @@ def test_hedges_g_is_unbiased():
     rng = np.random.default_rng(1)
     found = [hedges_g(rng.normal(1, 1, 4), rng.normal(0, 1, 4)).value for _ in range(1000)]
     assert np.mean(found) == pytest.approx(1.0, abs=4 * float(np.std(found)) / math.sqrt(1000))
-
-
-@pytest.mark.parametrize(("n", "effect", "published"), [(20, 0.5, 0.338), (64, 0.5, 0.801), (10, 1.0, 0.562)])
-def test_power_against_published_tables(n: int, effect: float, published: float):
-    # Two samples of n each and an effect in standard deviations: Cohen (1988), tables 2.3.5, and any program since.
-    assert power(effect, math.sqrt(2 / n), 2 * n - 2) == pytest.approx(published, abs=0.001)
-
-
-@pytest.mark.parametrize("degrees", [1.0, 1.3, 4.0, 30.0, 200.0])
-@pytest.mark.parametrize("alpha", [0.05, 0.0125, 0.001])
-def test_power_against_an_integral(degrees: float, alpha: float):
-    # T = (Z + shift) / u with u^2 = chi^2 / degrees, as a mean over quantiles of u: also where SciPy's noncentral t is nan.
-    u = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, degrees) / degrees)
-    critical = quantile(degrees, 1 - alpha)
-    for shift in (0.0, 0.7, 3.0, 8.0, 50.0, 500.0):
-        expected = np.mean(stats.norm.cdf(shift - critical * u) + stats.norm.cdf(-shift - critical * u))
-        assert power(shift, 1.0, degrees, alpha) == pytest.approx(expected, abs=1e-3)
-    assert power(0.0, 1.0, degrees, alpha) == pytest.approx(alpha)
-    assert power(smallest_difference(2.0, degrees, alpha), 2.0, degrees, alpha) == pytest.approx(0.8)
-
-
-def test_power_is_how_often_the_test_finds_it():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(1.5, 1, (4000, 5)), rng.normal(0, 1, (4000, 5))
-    found = (ttest(a, b, axis=1).pvalue < 0.05).mean()
-    assert power(1.5, math.sqrt(2 / 5), 8) == pytest.approx(found, abs=0.03)  # 4 standard errors
-
-
-def test_seeds_needed_are_the_fewest():
-    # An effect of half a standard deviation needs 64 of each side, as published.
-    assert seeds_needed(0.5, math.sqrt(2 / 10), 18, 10) == 64
-    assert seeds_needed(0.0, 1.0, 8, 5) is None
-    assert seeds_needed(50.0, 1.0, 8, 5) == 2

@@ -8,7 +8,6 @@ from scipy import stats
 
 from gatelab.analysis.statistics.intervals import (
     Interval,
-    bootstrap_interval,
     difference_of,
     failures_last,
     interquartile_mean,
@@ -18,7 +17,7 @@ from gatelab.analysis.statistics.intervals import (
     performance_profile,
     small_n,
 )
-from gatelab.analysis.statistics.means import paired_interval, welch_interval
+from gatelab.analysis.statistics.means import welch_interval
 from gatelab.analysis.statistics.survival import share_interval
 
 
@@ -70,11 +69,6 @@ def test_equal_values_say_nothing_of_how_far_off_they_are():
 def test_one_side_without_variance_has_the_degrees_of_freedom_of_the_other():
     interval = welch_interval([1.0, 2.0, 3.0], [0.0, 0.0])
     assert interval == pytest.approx(mean_interval([1.0, 2.0, 3.0]))
-
-
-def test_pairs_of_unequal_number():
-    with pytest.raises(ValueError, match="as many values"):
-        paired_interval([1.0, 2.0], [1.0])
 
 
 @pytest.mark.parametrize(("n", "k", "covered"), [(5, 1, 0.9375), (6, 1, 0.96875), (10, 2, 0.978516), (20, 6, 0.958611)])
@@ -155,54 +149,6 @@ def test_interquartile_mean_by_hand():
     assert interquartile_mean([1.0, 2.0, math.inf, math.inf]) == math.inf
     with pytest.raises(ValueError, match="no values"):
         interquartile_mean([])
-
-
-def test_bootstrap_against_scipy_and_deterministic():
-    rng = np.random.default_rng(0)
-    tasks = [rng.normal(0, 1, 6), rng.normal(5, 2, 9)]
-    for name, statistic in (("mean", np.mean), ("iqm", lambda x, axis: stats.trim_mean(x, 0.25, axis=axis))):
-        found = bootstrap_interval(tasks, name, resamples=500, seed=7)  # type: ignore[arg-type]
-        expected = stats.bootstrap(
-            tasks,
-            lambda a, b, axis, statistic=statistic: statistic(np.concatenate([a, b], axis), axis=axis),
-            n_resamples=500,
-            method="percentile",
-            rng=np.random.default_rng(7),
-        ).confidence_interval
-        assert found[1:] == pytest.approx((expected.low, expected.high))
-        assert found.value == pytest.approx(float(statistic(np.concatenate(tasks), axis=0)))
-        assert found == bootstrap_interval(tasks, name, resamples=500, seed=7)  # type: ignore[arg-type]
-        assert found != bootstrap_interval(tasks, name, resamples=500, seed=8)  # type: ignore[arg-type]
-
-
-def test_bootstrap_draws_within_each_task():
-    # Two tasks without variance, far apart: drawn across tasks the mean would vary, within them it cannot.
-    assert bootstrap_interval([[0.0] * 3, [10.0] * 3], "mean") == (5.0, 5.0, 5.0)
-
-
-def test_bootstrap_with_failures():
-    value, low, high = bootstrap_interval([[1.0, 2.0, 3.0, 4.0, 5.0, -math.inf]])
-    assert (value, low) == (3.0 - 0.5, -math.inf)  # the middle four of -inf, 1, 2, 3, 4, 5
-    assert high is not None
-    assert math.isfinite(high)
-
-
-def test_bootstrap_needs_two_seeds_of_each_task():
-    assert bootstrap_interval([[1.0, 2.0], [3.0]], "mean") == (2.0, None, None)
-    for tasks in ([], [[]], [[[1.0]]]):
-        with pytest.raises(ValueError, match="at least one task"):
-            bootstrap_interval(tasks)
-
-
-def test_bootstrap_covers_as_little_as_its_docstring_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for seed in range(500):
-        _, low, high = bootstrap_interval([rng.normal(size=5)], "mean", resamples=300, seed=seed)
-        assert low is not None
-        assert high is not None
-        hits += low <= 0 <= high
-    assert hits / 500 == pytest.approx(0.83, abs=0.06)
 
 
 def test_performance_profile_by_hand():

@@ -18,7 +18,6 @@ from gatelab.analysis.statistics.survival import (
     median_time,
     restricted_mean,
     share_interval,
-    shares_test,
 )
 
 MAINTAINED = Times([9, 13, 13, 18, 23, 28, 31, 34, 45, 48, 161], [1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0])
@@ -136,15 +135,6 @@ def test_the_interval_of_a_restricted_mean_holds_it_where_all_runs_agree_on_an_e
     assert (value, high) == (BUDGET, BUDGET)
     assert low == pytest.approx(BUDGET * stats.beta(5.5, 0.5).ppf(0.025), rel=0.02)
     assert restricted_mean(Times([0.0] * 5, [True] * 5), BUDGET)[:2] == (0, 0)
-
-
-def test_shares_against_published_values():
-    # Clopper & Pearson: 0 of 5 leaves up to 1 - 0.025^(1/5); Mehta & Senchaudhuri (2003), 7 of 15 and 12 of 15: Boschloo one-sided
-    # 0.0355, as in SciPy's documentation of `boschloo_exact`, whose two-sided p is twice that at most.
-    assert share_interval(0, 5) == (0, 0, pytest.approx(1 - 0.025 ** (1 / 5)))
-    assert share_interval(5, 5) == (1, pytest.approx(0.025 ** (1 / 5)), 1)
-    assert shares_test(3, 3, 0, 3) == pytest.approx(2 / 2**6)  # at a share of 1/2 both extreme tables have 1 / 2^6
-    assert shares_test(5, 5, 3, 3) == shares_test(0, 2, 0, 7) == 1
 
 
 @pytest.mark.parametrize(
