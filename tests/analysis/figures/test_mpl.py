@@ -26,13 +26,24 @@ def folder(make_run, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"recall", "dynamics", "overall", "profiles", "time-to-solve"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(FIGURES) - {"recall", "dynamics", "overall", "profiles", "time-to-solve", "tuning-budget"})
+)
 def test_every_figure_can_be_drawn(folder: Path, tmp_path: Path, name: str):
     path = tmp_path / f"{name}.svg"
     assert write_figure(find_runs([folder])[0], name, path) == []
     text = path.read_text()
     assert "<svg" in text
     assert text.count("hidden_size=128") >= (name not in ("gate-units", "gate-positions", "options"))
+
+
+@pytest.mark.slow
+def test_the_budget_of_a_search_can_be_drawn(make_run, tmp_path: Path):
+    for number in range(16):
+        make_run("lstm", score=0.1 + 0.01 * number, **{"optimizer.lr": 0.001 * (number + 1)})
+    path = tmp_path / "budget.svg"
+    assert write_figure(find_runs([tmp_path / "runs"])[0], "tuning-budget", path) == []
+    assert "settings tried" in path.read_text()
 
 
 def test_words_and_names_of_a_figure(folder: Path, tmp_path: Path):
