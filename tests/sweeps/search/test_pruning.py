@@ -9,8 +9,8 @@ from gatelab.runs import find_runs
 
 pytestmark = pytest.mark.slow
 
-RUN = ["cell=rnn", "task=adding", "task.length=6", "model.hidden_size=4", "trainer.batch_size=4", "logger=none"]
-RUN += ["trainer.max_steps=200", "trainer.val_every=10", "trainer.patience=null", "trainer.probe_every=0"]
+RUN = ["cell=rnn", "task=reber", "model.hidden_size=4", "trainer.batch_size=4", "logger=none"]
+RUN += ["trainer.max_steps=1000", "trainer.val_every=10", "trainer.patience=null", "trainer.probe_every=0"]
 SEARCH = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=9", "hydra.sweeper.n_jobs=1", "hydra.sweeper.sampler=random"]
 
 
@@ -23,7 +23,7 @@ def test_pruned_runs_are_left_out_counted_and_can_go_on(gatelab, tmp_path, monke
     pruned = [run for run in runs if run.state == "pruned"]
     assert len(runs) == 9
     assert 1 <= len(pruned) <= 4  # the first five are never pruned
-    assert all(run.status["step"] < 200 for run in pruned)
+    assert all(run.status["step"] < 1000 for run in pruned)
     assert f"{len(pruned)} pruned" in out
     _, out, err = gatelab("compare", "runs", "--format", "json")
     assert f"{len(pruned)} runs that a search ended early (pruned) are left out." in err
@@ -35,4 +35,4 @@ def test_pruned_runs_are_left_out_counted_and_can_go_on(gatelab, tmp_path, monke
     assert status == 0, err
     (run,) = (run for run in find_runs([tmp_path / "runs"])[0] if run.path == pruned[0].path)
     assert run.state == "finished"
-    assert run.metrics()["val/mse"][0] == list(range(10, 201, 10))
+    assert run.metrics()["val/nll"][0] == list(range(10, 1001, 10))
