@@ -18,7 +18,7 @@ from gatelab.errors import UserError, unknown
 from gatelab.process.console import Console
 from gatelab.process.output import say, say_json
 from gatelab.runs import Run
-from gatelab.runs.files import write_json
+from gatelab.runs.files import check_writable, write_json
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.papers import arm_overrides, decided_runs, listed_papers, papers_folder
 from gatelab.sweeps.search.expand import compose_jobs, options_of_sweep
@@ -49,6 +49,7 @@ def run(name: str | None, plan: Plan, figure: Path | None, save: Path | None, fo
         check_ending(figure)  # said before the runs are made
     paper = read_paper(folder, name)
     results, started, today = plan.out / f"{paper.name}-{plan.scale}", time.time(), time.strftime("%Y-%m-%d")
+    check_writable(results)
     protocol = _protocol(paper, plan, results, today)
     # What training says is not part of an answer that another program reads.
     with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():

@@ -96,7 +96,8 @@ class Registry(Generic[T]):
             raise
         except Exception as error:  # in the user's __post_init__
             what = f"{type(error).__name__}: {error}"
-            raise UserError(f"{self.kind} '{name}' cannot be built from {options or 'its defaults'}: {what}.") from error
+            chosen = {key: value for key, value in options.items() if value != fields[key].default}
+            raise UserError(f"{self.kind} '{name}' cannot be built from {chosen or 'its defaults'}: {what}.") from error
         entry.check(name)
         return entry
 

@@ -29,9 +29,14 @@ class PruneOnRequest(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         now = time.monotonic()
-        if now - self._looked < SECONDS_BETWEEN_LOOKS:
-            return
-        self._looked = now
+        if now - self._looked >= SECONDS_BETWEEN_LOOKS:
+            self._looked = now
+            self._look()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._look()  # a score is what a search decides by, and a fast run has many of them in a second
+
+    def _look(self) -> None:
         reason = stop_request.asked_to_stop(self._run)
         if reason is not None:
             raise RunPrunedError(reason)
