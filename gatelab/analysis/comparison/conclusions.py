@@ -180,9 +180,11 @@ def _not_significant(undecided: Sequence[Conclusion], baseline: str) -> list[str
         fewest, best = min(min(item.n, item.baseline_n) for item in found), min(item.least_adjusted for item in found)
         enough = next(n for n in range(2, 100) if len(hopeless) * least_p(n, n) < _ALPHA)
         tests = listed(sorted({item.test for item in found}))
+        # The least p also depends on how many runs solve the task, and on the comparisons of other tasks.
+        what = f"at least {enough} seeds of each" if enough > fewest else "more seeds, or more runs that solve the task,"
         said.append(
             f"Nothing can be concluded about {_who(hopeless)}: with {fewest} seeds the exact {tests} test has an adjusted p of "
-            f"{probability(best)} at best; {enough} seeds of each are needed to reach 0.05."
+            f"{probability(best)} at best; {what} are needed to reach 0.05."
         )
     return said
 

@@ -62,7 +62,7 @@ def test_what_three_seeds_cannot_show(make_run, tmp_path: Path):
     (conclusion,) = said_of(tmp_path, "lstm")
     assert conclusion.sentences == [
         "Nothing can be concluded about gru and cifg: with 3 seeds the exact Mann-Whitney test has an adjusted p of 0.1 at best; "
-        "5 seeds of each are needed to reach 0.05."
+        "at least 5 seeds of each are needed to reach 0.05."
     ]
 
 
