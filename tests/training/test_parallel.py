@@ -299,7 +299,7 @@ def test_one_is_killed_or_stopped_at_any_moment(tmp_path: Path):
     expected = finished(Team(tmp_path / "whole", *longer))
     moments = random.Random(1)
     for _ in range(4):
-        team = Team(tmp_path / "cut", *longer, join=5.0)  # that one waits for a peer which died before they met
+        team = Team(tmp_path / "cut", *longer, join=20.0)  # that one waits for a peer which died before they met
         rank = moments.randrange(2)
         team.members[rank].join(moments.uniform(0.1, 6))
         if team.members[rank].exitcode is None:
