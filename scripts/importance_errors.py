@@ -1,6 +1,6 @@
 """Measures how far variance shares are from the truth, on random functions whose shares are known.
 
-It prints the table of `gatelab/analysis/importance/errors.py`. One core needs about three minutes.
+It prints the table of `gatelab/analysis/importance/errors.py`.
 
     python scripts/importance_errors.py
 """
