@@ -167,10 +167,6 @@ def _judged(rows: list[Row]) -> str:
     return next((row.difference.measure for row in rows if row.difference is not None), "difference")
 
 
-def _row_notes(rows: list[Row], short: Mapping[OptionValues, OptionValues]) -> list[str]:
-    return [f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note]
-
-
 def _why_no_mean(rows: list[Row]) -> list[str]:
     """Why medians are shown, in a line; and what makes up the ranks of a problem that is declared otherwise."""
     if not any(row.n for row in rows):

@@ -11,7 +11,7 @@ Errors = tuple[tuple[float, float], ...]
 
 # (draws, options): (errors of a share, errors of the interactions). An error is truth less estimate: for each of the BINS of the
 # estimate the 2.5% and the 97.5% quantile over random functions. UNSEEN: too few estimates fell there.
-# Printed on 2026-11-28 by the `main` of scripts/importance_errors.py, which has the functions, in one process for each number of draws.
+# Printed on 2026-11-28 by the `main` of scripts/importance_errors.py, in one process for each number of draws.
 MEASURED: dict[tuple[int, int], tuple[Errors, Errors]] = {
     (20, 2): (
         ((-0.05, 0.01), (-0.11, 0.39), (-0.41, 0.32), (-0.69, 0.15), (-0.51, 0.06)),
