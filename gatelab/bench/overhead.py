@@ -2,6 +2,9 @@
 
 All takes turns inside one run: a callback stops `fit` after every block, runs as many bare steps of a twin model, and turns
 logging on or off for the next block. So a difference is one of neighbours of about a second.
+
+Times are of the processor and not of the clock, which on a shared machine says more about the others. They count every thread of
+this process. W&B's service, a process of its own, is not in them: it takes no time from a training that has a core for itself.
 """
 
 import statistics
@@ -30,16 +33,17 @@ BLOCK = 50  # steps; five lines of metrics and one probe at the default settings
 NEVER = 10**6  # steps
 TITLE = "One training step, task adding"
 LEGEND = """\
-{setting}, threads {threads}: medians over {n} blocks of 50 steps of each kind, each beside 50 bare steps
-(forward, backward, clipping, optimiser). Parts are medians of differences between neighbouring blocks without
-and with them, so that they need not add up. Metrics every 10 steps and probes every 50 are the defaults."""
+{setting}, threads {threads}: processor time of this process, all its threads, not of the clock;
+W&B's service is another process and not counted. Medians and quartiles over {n} blocks of 50 steps of each kind,
+each beside 50 bare steps (forward, backward, clipping, optimiser). Parts are differences between neighbouring
+blocks without and with them, so that they need not add up. Metrics every 10 steps and probes every 50 are the defaults."""
 
 KINDS = ("lightning", "metrics", "none", "wandb")  # of blocks, each with one more part; the last two are runs with these loggers
 
 
 @dataclass
 class Block:
-    """Seconds a step of one block."""
+    """Processor seconds a step of one block."""
 
     fit: float
     bare: float
@@ -59,17 +63,17 @@ class _TakeTurns(Callback):
         number, place = divmod(batch_idx, BLOCK)
         if place:
             return
-        times = [time.perf_counter()]
+        times = [time.process_time()]
         self._bare(BLOCK)
-        times.append(time.perf_counter())
+        times.append(time.process_time())
         for _ in range(BLOCK):
             next(self._stream)
-        times.append(time.perf_counter())
+        times.append(time.process_time())
         if number > 1:  # the first block warms up
             seconds = (times[0] - self._started, *np.diff(times).tolist())
             self.blocks[KINDS[(number - 2) % len(KINDS)]].append(Block(*(value / BLOCK for value in seconds)))
         self._set(trainer, (number - 1) % len(KINDS))
-        self._started = time.perf_counter()
+        self._started = time.process_time()
 
     def _set(self, trainer: Trainer, parts: int) -> None:
         """Logs what belongs to `KINDS[parts]`."""
@@ -98,7 +102,8 @@ def measure(threads: int, repeats: int, quick: bool, say: Callable[[str], None])
         say: called with a line when a run is done.
 
     Returns:
-        `milliseconds` of a step, bare and by kind; `parts`, the differences, in milliseconds; `blocks`, all that was measured.
+        `milliseconds` of a step, bare and by kind; `parts`, the differences, in milliseconds; `quartiles` of both, the lower and
+        the upper; `time`, which one it is; `blocks`, all that was measured.
     """
     length, hidden, cycles = (10, 8, 1) if quick else (100, 64, 8)
     blocks: dict[str, list[Block]] = {kind: [] for kind in KINDS}
@@ -120,27 +125,28 @@ def measure(threads: int, repeats: int, quick: bool, say: Callable[[str], None])
         say(f"{number + 1}/{repeats}  bare step {1e3 * statistics.median(block.bare for block in blocks['none']):.2f} ms")
     setting = f"lstm, B = 32, T = {length}, H = {hidden}"
     raw = {kind: [asdict(block) for block in of] for kind, of in blocks.items()}
-    return {"setting": setting, "n": len(blocks["none"]), **figures(blocks), "blocks": raw}
+    return {"setting": setting, "time": "processor", "n": len(blocks["none"]), **figures(blocks), "blocks": raw}
 
 
-def figures(blocks: dict[str, list[Block]]) -> dict[str, dict[str, float]]:
-    """`milliseconds` and `parts` from the blocks of every kind, in their order."""
+def figures(blocks: dict[str, list[Block]]) -> dict[str, dict[str, Any]]:
+    """`milliseconds`, `parts` and the `quartiles` of both from the blocks of every kind, in their order."""
     everything = [block for of in blocks.values() for block in of]
-    bare = 1e3 * statistics.median(block.bare for block in everything)
-    over = {kind: [1e3 * (block.fit - block.bare) for block in of] for kind, of in blocks.items()}
-
-    def added(kind: str, before: str) -> float:
-        return statistics.median(after - base for after, base in zip(over[kind], over[before], strict=True))
-
+    over = {kind: np.array([block.fit - block.bare for block in of]) for kind, of in blocks.items()}
+    bare = statistics.median(block.bare for block in everything)
+    steps = {"bare": np.array([block.bare for block in everything])} | {kind: bare + of for kind, of in over.items()}
     parts = {
-        "task generator": 1e3 * statistics.median(block.data for block in everything),
-        "Lightning and our callbacks": 1e3
-        * statistics.median(block.fit - block.bare - block.data for block in blocks["lightning"]),
-        "metrics": added("metrics", "lightning"),
-        "gates, states, gradients": added("none", "metrics"),
-        "W&B, offline": added("wandb", "none"),
+        "task generator": np.array([block.data for block in everything]),
+        "Lightning and our callbacks": over["lightning"] - [block.data for block in blocks["lightning"]],
+        "metrics": over["metrics"] - over["lightning"],
+        "gates, states, gradients": over["none"] - over["metrics"],
+        "W&B, offline": over["wandb"] - over["none"],
     }
-    return {"milliseconds": {"bare": bare} | {kind: bare + statistics.median(of) for kind, of in over.items()}, "parts": parts}
+    medians: dict[str, Any] = {}
+    quartiles: dict[str, Any] = {}
+    for group, of in (("milliseconds", steps), ("parts", parts)):
+        medians[group] = {name: 1e3 * float(np.median(values)) for name, values in of.items()}
+        quartiles[group] = {name: (1e3 * np.quantile(values, (0.25, 0.75))).tolist() for name, values in of.items()}
+    return medians | {"quartiles": quartiles}
 
 
 def _blocks(config: Config) -> dict[str, list[Block]]:

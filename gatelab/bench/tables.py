@@ -100,15 +100,20 @@ def print_training(result: dict[str, Any], console: Console) -> None:
     from gatelab.bench import overhead  # with Lightning
 
     table = Table(title=overhead.TITLE, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for heading in ("part", "ms a step", "share of the bare step"):
+    for heading in ("part", "ms a step", "share of the bare step", "quartiles"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     bare = result["milliseconds"]["bare"]
-    table.add_row("bare loop, batches made before", f"{bare:.3f}", "100%")
-    for part, value in result["parts"].items():
-        table.add_row(part, f"{value:+.3f}", f"{value / bare:+.1%}")
+
+    def row(title: str, group: str, name: str, base: float, sign: str = "+") -> None:
+        value, (low, high) = result[group][name], result["quartiles"][group][name]
+        share, low, high = (format((number - base) / bare, f"{sign}.1%") for number in (value, low, high))
+        table.add_row(title, format(value, "+.3f" if group == "parts" else ".3f"), share, f"{low} to {high}")
+
+    row("bare loop, batches made before", "milliseconds", "bare", 0.0, "")
+    for part in result["parts"]:
+        row(part, "parts", part, 0.0)
     for name in ("none", "wandb"):
-        whole = result["milliseconds"][name]
-        table.add_row(f"whole step, logger={name}", f"{whole:.3f}", f"{whole / bare - 1:+.1%}")
+        row(f"whole step, logger={name}", "milliseconds", name, bare)
     console.print(table)
     console.print(overhead.LEGEND.format(**result), highlight=False)
 

@@ -57,7 +57,7 @@ def test_training_is_split_into_its_parts(gatelab, tmp_path):
     command = ("bench", "--training", "--quick", "--repeats", "1", "--threads", "1")
     status, out, _ = gatelab(*command)
     assert status == 0
-    for text in ("task generator", "Lightning", "W&B", "logger=none"):
+    for text in ("task generator", "Lightning", "W&B", "logger=none", "processor time", "quartiles"):
         assert text in out
     result = json.loads(gatelab(*command, "--format", "json")[1])
     assert {"bare", "lightning", "metrics", "none", "wandb"} == result["milliseconds"].keys()
