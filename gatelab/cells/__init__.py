@@ -8,13 +8,70 @@ from gatelab.registry import Registry
 if TYPE_CHECKING:
     from gatelab.cells._biases import bias_option
     from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
+    from gatelab.cells._initial import (
+        Constant,
+        Cycle,
+        Depth,
+        Identity,
+        Log,
+        Logit,
+        Normal,
+        Place,
+        Ramp,
+        Ring,
+        Scaled,
+        Start,
+        Uniform,
+        UniformGate,
+    )
     from gatelab.cells._retention import keeping
 
 CELLS: "Registry[Cell]" = Registry("cell", "gatelab.cells", "gatelab.cells._cell:Cell")  # the names alone need no torch
 
-__all__ = ["CELLS", "Attention", "Cell", "OdysseyCell", "Parts", "bias_option", "by_position", "keeping", "parameter_count"]
+__all__ = [
+    "CELLS",
+    "Attention",
+    "Cell",
+    "Constant",
+    "Cycle",
+    "Depth",
+    "Identity",
+    "Log",
+    "Logit",
+    "Normal",
+    "OdysseyCell",
+    "Parts",
+    "Place",
+    "Ramp",
+    "Ring",
+    "Scaled",
+    "Start",
+    "Uniform",
+    "UniformGate",
+    "bias_option",
+    "by_position",
+    "keeping",
+    "parameter_count",
+]
+
+_STARTS = (
+    "Constant",
+    "Cycle",
+    "Depth",
+    "Identity",
+    "Log",
+    "Logit",
+    "Normal",
+    "Place",
+    "Ramp",
+    "Ring",
+    "Scaled",
+    "Start",
+    "Uniform",
+)
 
 _HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_position", "parameter_count"), "_cell")
+_HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

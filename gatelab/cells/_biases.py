@@ -10,7 +10,7 @@ from gatelab.options import option
 
 
 def bias_option(gate: str, default: float, help: str) -> Any:  # noqa: A002 - as in `option`
-    """An option that is the initial bias of a pre-activation."""
+    """An option that is the initial bias of a pre-activation; where `initial` declares a distribution of it, it is added."""
     return option(default, help, bias_of=gate)
 
 

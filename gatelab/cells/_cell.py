@@ -11,6 +11,7 @@ from torch import Tensor
 from gatelab.cells._biases import derive_bias_options, initial_biases
 from gatelab.cells._check import activated, cell_problem, class_problem
 from gatelab.cells._declared import check_annotations
+from gatelab.cells._initial import Start
 from gatelab.errors import UserError
 from gatelab.options import Options, derived_at_default, option
 
@@ -64,6 +65,8 @@ class Cell(Options):
         vectors: per-unit parameters (H,), for example peepholes.
         feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
         sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
+        initial: what parameters start from where that belongs to the model: distributions by parameter, as in
+            {"R": Identity(), "v": Uniform(0, 1)}, or by a block of W, R or b: {"b.f": UniformGate()}. See `gatelab.cells._initial`.
         memory: what is read from earlier states before `step`.
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
             fixed. Timescales are computed from it; a cell that does not declare it and returns no gate `forget` has none.
@@ -80,6 +83,7 @@ class Cell(Options):
     feedback: ClassVar[tuple[str, ...]] = ("h",)
     sources: ClassVar[Mapping[str, Literal["input", "recurrent"]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
+    initial: ClassVar[Mapping[str, Start]] = {}
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None
@@ -90,7 +94,7 @@ class Cell(Options):
 
     @property
     def initial_bias(self) -> Mapping[str, float]:
-        """The initial bias of every pre-activation that has an option; the others start from 0."""
+        """The option `<word>_bias` of every pre-activation that has one; added to what `initial` declares for the bias."""
         return initial_biases(self)
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -1,6 +1,7 @@
 """Checks what a cell declares: its class, its names, and how they refer to each other."""
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import keyword
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from gatelab.cells._initial import Start
 from gatelab.errors import UserError
 from gatelab.options import Options
 from gatelab.registry.contract import BrokenError, base_of, check_dataclass
@@ -31,6 +33,7 @@ LAYER = frozenset(
         "reset_parameters",
         "parametrizations",
         "_read_names",
+        "_place",
     ]
 )
 # Arguments of `gatelab.RNN`: an option of that name could not be given to it.
@@ -51,7 +54,9 @@ ARGUMENTS = frozenset(
     ]
 )
 NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
+_INITIAL = 'initial = {"R": Identity(), "v": Uniform(0, 1)}'
 WORDS = ("gates", "sources")  # names by name
+DECLARED = (*NAMES, *WORDS, "initial", "retention", "peer")
 
 
 def reserved() -> frozenset[str]:
@@ -69,7 +74,7 @@ def check_class(cls: "type[Cell]") -> None:
     for field in dataclasses.fields(cls):
         if field.name in ARGUMENTS:
             raise BrokenError(f"the option '{field.name}' must have another name: it is an argument of gatelab.RNN")
-    for name in (*NAMES, *WORDS, "retention", "peer"):
+    for name in DECLARED:
         value = inspect.getattr_static(cls, name)
         if not isinstance(value, (property, functools.cached_property)):
             _check_kind(name, value)
@@ -86,7 +91,7 @@ def check_annotations(cls: type) -> None:
     """
     for name, annotation in inspect.get_annotations(cls).items():
         text = annotation if isinstance(annotation, str) else str(annotation)
-        if name in (*NAMES, *WORDS, "retention", "peer") and "ClassVar" not in text:
+        if name in DECLARED and "ClassVar" not in text:
             raise UserError(
                 f"class {cls.__name__}: `{name}` has an annotation, which makes it an option. Write `{name} = ...` without one, or "
                 "annotate it as a ClassVar."
@@ -103,6 +108,12 @@ def _check_kind(name: str, value: Any) -> None:
         example = 'gates = {"f": "forget"}' if name == "gates" else 'sources = {"n": "input"}'
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for pair in value.items() for item in pair):
             raise BrokenError(f"`{name}` is {value!r}, but it must be a dict from names to words, as in {example}")
+    elif name == "initial":
+        if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
+            raise BrokenError(f"`initial` is {value!r}, but it must be a dict from parameters to distributions, as in {_INITIAL}")
+        for parameter, start in value.items():
+            if not isinstance(start, Start):
+                raise BrokenError(f"`initial` gives '{parameter}' {start!r}, but it must be a distribution, as in {_INITIAL}")
     elif name == "retention" and not isinstance(value, str):
         raise BrokenError(f"`retention` is {value!r}, but it must be the name of a gate that `step` returns")
     elif name == "peer" and not (value is None or (inspect.isclass(value) and issubclass(value, nn.RNNBase))):
@@ -124,7 +135,7 @@ def check_declarations(cell: "Cell") -> None:
     Raises:
         BrokenError: the message says what is declared and what is accepted.
     """
-    for name in (*NAMES, *WORDS, "retention", "peer", "memory", "initial_bias"):
+    for name in (*DECLARED, "memory", "initial_bias"):
         try:
             value = getattr(cell, name)
         except Exception as error:
@@ -158,6 +169,22 @@ def check_declarations(cell: "Cell") -> None:
         for item in given:
             if item not in known:
                 raise BrokenError(f"{what} names '{item}', which is not among {', '.join(known)}; `{declared}` declares those")
+    _check_initial(cell)
+
+
+def _check_initial(cell: "Cell") -> None:
+    """Every distribution belongs to a parameter, or to a block of one, and can fill it."""
+    D, H = 3, 2  # different, so that W is not square
+    shapes = cell.shapes(D, H)
+    known = [*shapes, *(f"{name}.{gate}" for name in shapes for gate in cell.rows(name))]
+    for name, start in cell.initial.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise BrokenError(f"`initial` names the parameter '{name}', but there are only {', '.join(known)}{hint}")
+        shape = shapes[name.partition(".")[0]]
+        if start.square and shape[1:] != (H,):
+            raise BrokenError(f"`initial` gives '{name}' {start}, but only a square block can be that, as R of one fed back part")
 
 
 def _check_names(what: str, names: Iterable[str]) -> None:

@@ -71,8 +71,11 @@ def _cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
     match = cell["matched"]
     sizes = (f"H={match[what]['hidden_size']} in {name} ({100 * match[what]['off']:+.1f}%)" for what, name in MATCHED.items())
     rows.append((f"as large as {match['reference']}", f"at H={example['H']}: {', '.join(sizes)}"))
-    starts = ", ".join(f"{name} = {value:g}" for name, value in cell["initial_bias"].items() if value)
-    rows.append(("initial biases", f"{starts}, others 0" if starts else "0"))
+    if cell["initial"]:
+        rows.append(("initial values", "; ".join(f"{name}: {start['text']}" for name, start in cell["initial"].items())))
+    starts = [f"{name} = {value:g}" for name, value in cell["initial_bias"].items() if value]
+    starts += [name.replace("b.", "", 1) + " as above" for name in cell["initial"] if name.startswith("b.")]
+    rows.append(("initial biases", f"{', '.join(starts)}, others 0" if starts else "0"))
     return rows
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, Place
 from gatelab.errors import UserError, first_line
 from gatelab.kernels import Flow, Scan, Weights, scan
 
@@ -19,9 +19,12 @@ class Layer(nn.Module):
     parameter, a parametrisation, a pruned or normalised weight that a hook computes, a tensor that was computed elsewhere.
     """
 
-    def __init__(self, cell: Cell, input_size: int, hidden_size: int, bias: bool, factory: dict[str, Any]) -> None:
+    def __init__(
+        self, cell: Cell, input_size: int, hidden_size: int, bias: bool, place: tuple[int, int], factory: dict[str, Any]
+    ) -> None:
+        """Args as of `RNN`; `place` is the number of the layer, counted from 0, and the number of layers."""
         super().__init__()
-        self.cell, self.hidden_size = cell, hidden_size
+        self.cell, self.hidden_size, self._place = cell, hidden_size, place
         self.shapes = cell.shapes(input_size, hidden_size, bias)
         for name, shape in self.shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
@@ -29,15 +32,23 @@ class Layer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Weights and vectors from U(-1/sqrt(H), 1/sqrt(H)), as in torch.nn.LSTM; biases from the cell's `initial_bias`."""
-        bound = 1 / math.sqrt(self.hidden_size)
+        """Draws all parameters; `gatelab.cells._initial` says what each starts from."""
+        initial, bound = self.cell.initial, 1 / math.sqrt(self.hidden_size)
         for name in self.shapes:
             drawn = torch.empty_like(self.read(name), memory_format=torch.contiguous_format)
             if name == "b":
                 values = [self.cell.initial_bias.get(gate, 0.0) for gate in self.cell.gates]
                 drawn.copy_(torch.tensor(values).repeat_interleave(self.hidden_size))
-            else:
+            elif name not in initial:
                 drawn.uniform_(-bound, bound)
+            place = Place(drawn.shape[1] if drawn.dim() == 2 else self.hidden_size, *self._place)
+            gates = self.cell.rows(name) or ("",)
+            for gate, block in zip(gates, drawn.chunk(len(gates)), strict=True):
+                start = initial.get(f"{name}.{gate}", initial.get(name))
+                if start is not None:
+                    precise = torch.promote_types(block.dtype, torch.float32)  # a logit of 8 bits may be infinite
+                    value = start.draw(torch.empty_like(block, dtype=precise), place)
+                    block.copy_(value + block if name == "b" else value)
             self.write(name, drawn)
 
     def read(self, name: str) -> Tensor:

@@ -1,12 +1,10 @@
 """Initial biases of gates, for every cell that has the gate."""
 
 import math
-from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
-from gatelab.cells import keeping
+from gatelab.cells import Constant, Log, Place, Start, Uniform, UniformGate, keeping
 from gatelab.config import ChronoInit, RetentionInit, StandardInit, UniformGateInit
 from gatelab.errors import UserError
 from gatelab.models.rnn import RNN
@@ -27,26 +25,20 @@ def initialize(rnn: RNN, init: StandardInit | ChronoInit | UniformGateInit | Ret
         case StandardInit():
             return
         case ChronoInit():
-            _set(rnn, init.name, lambda: (1 + _uniform(rnn) * (init.t_max - 2)).log(), writing=True)
+            _set(rnn, init.name, Log(Uniform(1.0, init.t_max - 1)), writing=True)
         case UniformGateInit():
-            least = 1 / rnn.hidden_size
-            _set(rnn, init.name, lambda: torch.logit(least + _uniform(rnn) * (1 - 2 * least)), writing=True)
+            _set(rnn, init.name, UniformGate(), writing=True)
         case RetentionInit():
             start = -math.log(math.expm1(1 / init.timescale))  # the logit of exp(-1 / timescale)
-            _set(rnn, init.name, lambda: torch.tensor(start), writing=False)
+            _set(rnn, init.name, Constant(float(torch.tensor(start))), writing=False)  # the same in all number formats
 
 
-def _uniform(rnn: RNN) -> Tensor:
-    like = rnn.stack()[0].read("b")
-    return torch.rand(rnn.hidden_size, device=like.device, dtype=like.dtype)
-
-
-def _set(rnn: RNN, name: str, bias_of: Callable[[], Tensor], writing: bool) -> None:
+def _set(rnn: RNN, name: str, start: Start, writing: bool) -> None:
     """Gives the gate that keeps the state a bias, layer by layer.
 
     Args:
         name: of the initialisation, for the message.
-        bias_of: the bias of a sigmoid that keeps the state, (H,) or one for all units.
+        start: the bias of a sigmoid that keeps the state.
         writing: whether an input gate of its own gets the opposite.
     """
     cell, H = rnn.cell, rnn.hidden_size
@@ -66,7 +58,8 @@ def _set(rnn: RNN, name: str, bias_of: Callable[[], Tensor], writing: bool) -> N
     for layer in rnn.stack():
         if "b" not in layer.shapes:
             raise UserError(f"init={name} sets biases, and there are none with model.bias=false. Use model.bias=true.")
-        b, bias = layer.read("b").clone(), bias_of()
+        b = layer.read("b").clone()
+        bias = start.draw(b[:H], Place(H, 0, 1))
         for row, (letter, word) in enumerate(cell.gates.items()):
             if letter == gate:
                 b[row * H : (row + 1) * H] = sign * bias

@@ -122,7 +122,7 @@ class RNN(nn.Module):
             size = input_size if depth == 0 else hidden_size * len(directions)
             for suffix in directions:
                 factory = {"device": device, "dtype": dtype}
-                self.layers[f"{depth}{suffix}"] = Layer(self.cell, size, hidden_size, bias, factory)
+                self.layers[f"{depth}{suffix}"] = Layer(self.cell, size, hidden_size, bias, (depth, num_layers), factory)
 
     def _check_no_bias_is_set(self) -> None:
         for field in dataclasses.fields(self.cell):

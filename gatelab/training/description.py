@@ -51,6 +51,7 @@ def _about_cell(cell: Cell) -> Description:
         "flops_per_step": flops_per_step(cell, D, H, TAPE),
         "pointwise_operators": pointwise_operators(cell),
         "matched": _matched(cell),
+        "initial": {name: start.data() | {"text": str(start)} for name, start in cell.initial.items()},
         "initial_bias": dict(cell.initial_bias),
     }
 

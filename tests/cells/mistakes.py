@@ -13,7 +13,7 @@ import torch
 from torch import sigmoid, tanh
 
 from gatelab import Cell, option
-from gatelab.cells import bias_option
+from gatelab.cells import Constant, Identity, Log, Logit, Normal, Uniform, bias_option
 """
 
 
@@ -202,6 +202,39 @@ MISTAKES = {
     "a bias of nothing": Mistake(
         GOOD, ("initial_bias names 'i', which is not among f, z",), 'input_bias: float = bias_option("i", 1.0, "help")'
     ),
+    "starts that are none": Mistake(GOOD, ("`initial` is 3, but it must be a dict from parameters to",), "initial = 3"),
+    "a number as a start": Mistake(
+        GOOD, ("`initial` gives 'R' 1.0, but it must be a distribution, as in initial = {",), 'initial = {"R": 1.0}'
+    ),
+    "a start of nothing": Mistake(
+        GOOD,
+        ("`initial` names the parameter 'b_f', but there are only W, R, b, v, W.f, ", "; did you mean 'b.f'?"),
+        'vectors = ("v",)\ninitial = {"b_f": Constant(1.0)}',
+    ),
+    "an identity that is not square": Mistake(
+        GOOD, ("`initial` gives 'W.z' identity, but only a square block can be that",), 'initial = {"W.z": Identity()}'
+    ),
+    "a start with its ends exchanged": Mistake(
+        GOOD, ("Uniform: low is 1 and high is 0, but high must not be below low",), 'initial = {"R": Uniform(1, 0)}'
+    ),
+    "a start of a wrong type": Mistake(
+        GOOD, ("Normal: option 'std' is 'x', but it must be of type float",), 'initial = {"R": Normal("x")}'
+    ),
+    "a logarithm of what can be negative": Mistake(
+        GOOD,
+        ("Log: it is given what is uniform in [-1, 1], but all values must be above 0.",),
+        'initial = {"R": Log(Uniform(-1, 1))}',
+    ),
+    "a logit of 0": Mistake(
+        GOOD,
+        ("Logit: it is given what is uniform in [0, 1], but all", "above 0 and below 1"),
+        'initial = {"b": Logit(Uniform(0, 1))}',
+    ),
+    "a start that can be a parameter of another cell": Mistake(
+        GOOD,
+        ("`initial` names the parameter 'R', but there are only W, b, W.f,",),
+        'sources = {"f": "input", "z": "input"}\ninitial = {"R": Identity()}',
+    ),
     "feedback of nothing": Mistake(GOOD, ("feedback names 'c', which is not among h",), 'feedback = ("c",)'),
     "the default feedback of another state": Mistake(
         "return {'c': a.z + s.c}, {'forget': sigmoid(a.f)}", ("feedback names 'h', which is not among c",), 'state = ("c",)'
@@ -257,6 +290,10 @@ MISTAKES |= {
 
 # What is refused when the file is loaded, before there is a place of `step` or of the class in the message.
 ELSEWHERE = {
+    "a start with its ends exchanged",
+    "a start of a wrong type",
+    "a logarithm of what can be negative",
+    "a logit of 0",
     "a declaration with an annotation",
     "a __post_init__ that raises",
     "no decorator",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from cells.variants import CELL_NAMES, Variant, each_cell, each_variant, normal
-from tolerances import EXACT, FLOAT64, LANES
+from tolerances import EXACT, FLOAT32, FLOAT64, LANES
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -116,23 +116,29 @@ def test_initial_bias_lands_in_its_rows(name: str) -> None:
         for number, gate in enumerate(rnn.cell.gates):
             rows = layer.b[number * H : (number + 1) * H]  # type: ignore[index]
             expected = next((chosen[option] for option, owner in owners.items() if owner == gate), 0.0)
-            assert rows.tolist() == [expected] * H
+            if not {"b", f"b.{gate}"} & set(rnn.cell.initial):
+                assert rows.tolist() == [expected] * H
 
 
 @each_variant
 def test_initial_weights_fill_their_interval(variant: Variant) -> None:
-    """All but the biases are drawn from U(-1/sqrt(H), 1/sqrt(H)), as in torch; `reset_parameters` draws anew."""
+    """U(-1/sqrt(H), 1/sqrt(H)), as in torch, where the cell declares nothing else; `reset_parameters` draws again."""
     H = 64
     rnn = RNN(variant.name, 64, H, **variant.options)
-    before = {name: value.clone() for name, value in rnn.state_dict().items()}
-    for name, value in before.items():
-        if not name.endswith(".b"):
-            assert float(value.abs().max()) <= 1 / math.sqrt(H)
-            assert float(value.abs().max()) > 0.8 / math.sqrt(H)
-            assert float(value.min()) < 0 < float(value.max())
+    before = {name: value.clone() for name, value in rnn.layers["0"].state_dict().items()}
     rnn.reset_parameters()
-    for name, value in rnn.state_dict().items():
-        assert torch.equal(value, before[name]) == name.endswith(".b")
+    for name, value in rnn.layers["0"].state_dict().items():
+        gates = rnn.cell.rows(name) or ("",)
+        for gate, block, old in zip(gates, value.chunk(len(gates)), before[name].chunk(len(gates)), strict=True):
+            declared = rnn.cell.initial.get(f"{name}.{gate}", rnn.cell.initial.get(name))
+            if declared is None and name != "b":
+                assert float(block.abs().max()) <= 1 / math.sqrt(H)
+                assert float(block.abs().max()) > 0.8 / math.sqrt(H)
+                assert float(block.min()) < 0 < float(block.max())
+                assert not torch.equal(block, old)
+            elif declared is not None and name != "b":
+                low, high = declared.limits
+                assert low - FLOAT32 <= float(block.min()) <= float(block.max()) <= high + FLOAT32
 
 
 # What `step` computes.
