@@ -193,7 +193,7 @@ def test_compare_explains_every_statistic_with_its_source(gatelab, capsys):
         "Mantel 1966",
         "Mann & Whitney 1947",
         "Thompson 1936",
-        "Holm 1979",
+        "Bonferroni",
         "Agarwal et al. 2021",
         "Newcombe 2006",
         "Hedges 1981",

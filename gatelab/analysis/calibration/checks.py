@@ -13,7 +13,7 @@ import numpy as np
 from gatelab.analysis.calibration import measured
 from gatelab.analysis.calibration.measured import Measured
 from gatelab.analysis.calibration.recorded import cifg_against_lstm
-from gatelab.analysis.calibration.truths import BIMODAL, LOGNORMAL, NORMAL, SATURATED, WILD, WRONG, Truth
+from gatelab.analysis.calibration.truths import BIMODAL, HASTY, LOGNORMAL, NORMAL, SATURATED, WILD, WRONG, Truth
 from gatelab.analysis.statistics.differences import Family, Sample
 
 RUNS = (3, 5, 10)
@@ -147,16 +147,20 @@ def _comparisons() -> Iterator[Job]:
     apart = [(BIMODAL[2], BIMODAL[0]), (BIMODAL[1], BIMODAL[0])]
     for (one, other), n in itertools.product([*even, *apart], RUNS):
         yield _comparison(one, other, n, on_time=False)
-    for (one, other), n in itertools.product([*((truth, truth) for truth in BIMODAL), *apart], RUNS):
+    paces = zip(HASTY, BIMODAL, strict=True)
+    for (one, other), n in itertools.product([*((truth, truth) for truth in BIMODAL), *paces, *apart], RUNS):
         yield _comparison(one, other, n, on_time=True)
     for truth, n in itertools.product((NORMAL, LOGNORMAL, *BIMODAL), RUNS):
         cell = _covered("all of 4 adjusted differences", truth.name, n)
-        yield Job([cell], _single(measured.simultaneous, truth, 4, n), 0.25)
+        yield Job([cell], _single(measured.simultaneous, truth, 4, n, False), 0.25)
+    for truth, n in itertools.product(BIMODAL, RUNS):
+        cell = _covered("all of 4 adjusted time ratios", truth.name, n)
+        yield Job([cell], _single(measured.simultaneous, truth, 4, n, True), 0.25)
 
 
 def _comparison(one: Truth, other: Truth, n: int, on_time: bool) -> Job:
-    names = measured.compared(one, on_time)
-    truth = one.name if one == other else f"{one.name} / {other.name.split()[-1]}"
+    names = measured.compared(one, other, on_time)
+    truth = one.name if one.draw is other.draw else f"{one.name} / {other.name.split()[-1]}"
     cells = [_covered(name, truth, n) for name in names]
 
     def both(repetitions: int, rng: np.random.Generator) -> list[Measured]:

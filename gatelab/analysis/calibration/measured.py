@@ -19,8 +19,7 @@ from gatelab.analysis.calibration.truths import (
     true_shift,
     true_time,
 )
-from gatelab.analysis.statistics.differences import Difference, Family, Sample, differences, tests_of, within_family
-from gatelab.analysis.statistics.families import over_families
+from gatelab.analysis.statistics.differences import Difference, Family, Sample, adjusted, differences, tests_of
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, median_interval
 from gatelab.analysis.statistics.shapes import clusters, degenerate
 from gatelab.analysis.statistics.survival import restricted_mean, share_interval
@@ -110,28 +109,29 @@ def _family(truths: Sequence[Truth], n: int, rng: np.random.Generator, on_time: 
     return Family(base, others, first.higher_is_better, first.axis, first.shape, first.chance, first.solved, until)
 
 
-def compared(one: Truth, on_time: bool) -> list[str]:
-    """The names of what `together` measures."""
+def compared(one: Truth, other: Truth, on_time: bool) -> list[str]:
+    """The names of what `together` measures: a ratio of times where one side is the other at another pace."""
     if on_time:
-        return ["P(better), times", "share solved, difference", "time to solve, difference"]
+        ratio = ["time ratio"] if one.draw is other.draw else []
+        return ["P(better), times", "share solved, difference", *ratio]
     return ["P(better)", "difference, Dunnett" if one.shape == "single" else "difference, ranks"]
 
 
 def together(one: Truth, other: Truth, n: int, repetitions: int, rng: np.random.Generator, on_time: bool) -> dict[str, Measured]:
     """Coverage of all intervals of one comparison: of the difference, the probability to win, and the shares."""
-    names = compared(one, on_time)
+    names = compared(one, other, on_time)
     of: dict[str, Callable[[Difference], Interval | None]] = {names[0]: lambda found: found.improvement}
     truths = [true_improvement(one, other, on_time)]
     if on_time:
-        of |= {names[1]: lambda found: found.share, names[2]: lambda found: found.size}
-        truths += [true_share(one) - true_share(other), true_time(one) - true_time(other)]
+        of |= {names[1]: lambda found: found.share, "time ratio": lambda found: found.size}
+        truths += [true_share(one) - true_share(other), one.pace / other.pace]
     else:
         of[names[1]] = lambda found: found.size
         truths.append(_true_mean_difference(one, other) if one.shape == "single" else true_shift(one, other))
     hits: dict[str, list[bool | None]] = {name: [] for name in names}
     for _ in range(repetitions):
         ((found,),) = differences([_family([other, one], n, rng, on_time)])
-        for name, truth in zip(names, truths, strict=True):
+        for name, truth in zip(names, truths, strict=False):
             # Where all runs solve the task, or none, scores are compared and not times.
             hits[name].append(_covers(of[name](found), truth) if found.on_time == on_time else None)
     return {name: _share(found) for name, found in hits.items()}
@@ -141,12 +141,12 @@ def _true_mean_difference(one: Truth, other: Truth) -> float:
     return true_mean(one) - true_mean(other) if one.axis.scale == "linear" else true_mean(one) / true_mean(other)
 
 
-def simultaneous(truth: Truth, variants: int, n: int, repetitions: int, rng: np.random.Generator) -> Measured:
+def simultaneous(truth: Truth, variants: int, n: int, on_time: bool, repetitions: int, rng: np.random.Generator) -> Measured:
     """How often all adjusted intervals of a family hold no difference, if there is none."""
     nothing = 0.0 if truth.axis.scale == "linear" else 1.0
     hits: list[bool | None] = []
     for _ in range(repetitions):
-        (found,) = differences([_family([truth] * (variants + 1), n, rng)])
+        (found,) = differences([_family([truth] * (variants + 1), n, rng, on_time)])
         held = [_covers(item.simultaneous, nothing) for item in found]
         hits.append(None if None in held else all(held))
     return _share(hits)
@@ -157,18 +157,18 @@ def family_error(
 ) -> list[Measured]:
     """How often a comparison of several variants that do not differ finds a difference, over so many tasks.
 
-    The families of many tasks are drawn from those that were simulated, and go through `over_families` as a comparison's do.
+    The families of many tasks are drawn from those that were simulated, and adjusted as a comparison's are.
 
     Args:
         truths: of the baseline and of the variants, which must have the same mean on their scale.
         tasks: numbers of tasks, one result each.
     """
-    families = [within_family(tests_of(_family(truths, n, rng, on_time), False), ALPHA) for _ in range(repetitions)]
+    families = [tests_of(_family(truths, n, rng, on_time), False) for _ in range(repetitions)]
     found = []
     for count in tasks:
         drawn = [[place] for place in range(repetitions)] if count == 1 else rng.integers(repetitions, size=(repetitions, count))
-        adjusted = (over_families([families[place] for place in places]) for places in drawn)
-        hits = _share(any(p is not None and p < ALPHA for family in together for p in family) for together in adjusted)
+        every = (adjusted([families[place] for place in places], ALPHA) for places in drawn)
+        hits = _share(any(p is not None and p < ALPHA for family in together for p in family) for together in every)
         found.append(dataclasses.replace(hits, count=repetitions / count))  # families are used again: fewer are independent
     return found
 
@@ -178,6 +178,6 @@ def power(draw: Callable[[np.random.Generator], Family], repetitions: int, rng: 
     hits = []
     for _ in range(repetitions):
         drafts = tests_of(draw(rng), False)
-        (ps,) = over_families([within_family(drafts, ALPHA)])
+        (ps,) = adjusted([drafts], ALPHA)
         hits.append(ps[0] is not None and ps[0] < ALPHA and drafts[0].better)
     return _share(hits)

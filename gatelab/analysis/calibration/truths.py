@@ -1,5 +1,6 @@
 """Made-up runs whose truth is known: scores and times to solve of the four kinds that tasks have."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Truth:
         axis, shape: as a task that has such scores declares them; `higher_is_better`: their direction.
         chance, solved: the levels, where there are any.
         slow: for times to solve, by how much the steps of a run that solves the task scatter (sigma of their logarithm).
+        pace: what these steps are multiplied by.
     """
 
     name: str
@@ -40,11 +42,12 @@ class Truth:
     chance: float | None = None
     solved: float | None = None
     slow: float = 0.3
+    pace: float = 1.0
 
     def times(self, rng: np.random.Generator, scores: Scores) -> Times:
-        """When runs with these scores solved their task: at a validation around step 400, or not within the budget."""
+        """When runs with these scores solved their task: at a validation around step 400 x pace, or not within the budget."""
         assert self.solved is not None
-        steps = EVERY * np.ceil(400 * np.exp(self.slow * rng.standard_normal(scores.shape)) / EVERY)
+        steps = EVERY * np.ceil(400 * self.pace * np.exp(self.slow * rng.standard_normal(scores.shape)) / EVERY)
         done = (scores <= self.solved) & (steps <= BUDGET)
         return Times(np.where(done, steps, BUDGET), done)
 
@@ -78,6 +81,8 @@ NORMAL = Truth("normal", _normal, shape="single")
 LOGNORMAL = Truth("lognormal, log scale", _lognormal, Axis("log"), "single")
 WILD = Truth("normal with 3 times the sd", _wild, shape="single")
 BIMODAL = [Truth(f"bimodal {p:g}", _bimodal(p), Axis("log"), "any", False, CHANCE, SOLVED) for p in (0.5, 0.67, 0.9)]
+# Runs that solve the task in half the time of those above, if they solve it: the model behind a ratio of times.
+HASTY = [dataclasses.replace(truth, name=f"{truth.name}, half time", pace=0.5) for truth in BIMODAL]
 SATURATED = Truth("saturated", _saturated, Axis("logit", ITEMS), "any", True)
 # What a task may declare wrongly: that its scores scatter around one value, or that they do so on a linear scale.
 WRONG = [

@@ -1,6 +1,7 @@
 """What the runs show, in words: what differs from the baseline, by how much, and what could not have been seen."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -79,7 +80,7 @@ def _conclusion(row: Row, name: str, baseline: str | None) -> Conclusion:
     if difference is None or not difference.test:
         return Conclusion(row, name, "untested", f"{name} was not compared with {baseline}: {_why_not(row)}.")
     if difference.better is None:
-        size = _size(row, difference)
+        size = _size(difference)
         evidence = _evidence(difference, f"{difference.measure} {size}" if size else "")
         return Conclusion(row, name, "undecided", f"{name} does not differ significantly from {baseline} ({evidence}).")
     judgement: Judgement = "better" if difference.better else "worse"
@@ -96,28 +97,22 @@ def _why_not(row: Row) -> str:
     return "a test needs two seeds of each side" if few else _UNPAIRED
 
 
-def _size(row: Row, difference: Difference) -> str:
+def _size(difference: Difference) -> str:
     """The size of a difference with its adjusted interval; empty without one."""
     value, low, high = difference.simultaneous
     if low is None or high is None:
         return ""
     sign = difference.measure == "difference"
-    return f"{number(value, sign)}{_unit(row, difference)}, 95% interval {number(low, sign)} to {number(high, sign)}"
-
-
-def _unit(row: Row, difference: Difference) -> str:
-    return f" {TIME_WORDS[row.solving.read.unit]}" if difference.on_time and row.solving is not None else ""
+    return f"{number(value, sign)}, 95% interval {number(low, sign)} to {number(high, sign)}"
 
 
 def _by(row: Row, difference: Difference) -> str:
     """By how much it is better or worse."""
     value = difference.size.value
     if difference.on_time and row.solving is not None:
-        solving = row.solving
-        return (
-            f": {solving.count} of {solving.n} runs solve the task, "
-            f"{number(abs(value))}{_unit(row, difference)} {'earlier' if value < 0 else 'later'} on average"
-        )
+        said = f": {row.solving.count} of {row.solving.n} runs solve the task"
+        times = f" in {number(value)} times the {TIME_WORDS[row.solving.read.unit]}"
+        return said + (times if value not in (0, math.inf) else "")
     if difference.test == RANKS:
         return ""
     if difference.measure == "difference":

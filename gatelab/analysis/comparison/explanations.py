@@ -13,11 +13,13 @@ EXPLANATIONS = {
     "difference from five tasks on (Demsar 2006); better/alike/worse: how probable it is that on a task like these the variant's "
     "median is better than the baseline's, within 5% of the way from chance to solved, or worse (Bayesian signed-rank test, "
     "Benavoli et al. 2017)",
-    "difference, ratio": "to the baseline, with the interval that holds together with those of all other comparisons; a ratio of "
-    "scores on a log scale, of odds on a logit scale; of times the difference of the means",
-    "p": "two-sided, adjusted over all variants and tasks (Holm 1979); better or worse where p < 0.05. The test: Dunnett's (1955), "
-    "on the scale, where scores scatter around one value; else the exact log-rank test (Mantel 1966) of the times to solve, where "
-    "some but not all runs solve the task; else the exact rank test of the scores (Mann & Whitney 1947), diverged runs last",
+    "difference, ratio": "to the baseline, with the interval that holds together with those of all other comparisons: what the "
+    "test does not reject; a ratio of scores on a log scale, of odds on a logit scale; time ratio: the factor by which times to "
+    "solve are longer (accelerated failure times, Wei 1992)",
+    "p": "two-sided, adjusted over all variants and tasks (Dunnett; Bonferroni), as the interval is; better or worse where "
+    "p < 0.05. The test: Dunnett's (1955), on the scale, where scores scatter around one value; else the exact log-rank test "
+    "(Mantel 1966) of the times to solve, where some but not all runs solve the task; else the exact rank test of the scores "
+    "(Mann & Whitney 1947), diverged runs last",
     "P(better)": "probability that a run beats one of the baseline, by what is compared; 95% interval from 4 seeds on (Newcombe "
     "2006)",
     "r": "--paired: correlation of the scores of equal seeds; Student's t or Wilcoxon's exact test on their differences",

@@ -32,6 +32,16 @@ def bounds(interval: Interval) -> str:
     return number(value) if low is None or high is None else f"{number(value)} ({number(low)} to {number(high)})"
 
 
+def ratio(interval: Interval) -> str:
+    """A ratio with its bounds; "over 1.2" or "under 0.8" where one side has nothing to divide by, as never solving a task."""
+    value, low, high = interval
+    if value == math.inf:
+        return f"over {number(low)}" if low else NOTHING
+    if value == 0:
+        return f"under {number(high)}" if high not in (None, math.inf) else NOTHING
+    return bounds(interval)
+
+
 def engineering(value: float) -> str:
     """Three digits and a power of a thousand: "34.6k"."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -42,6 +52,8 @@ def engineering(value: float) -> str:
 
 def number(value: float, sign: bool = False) -> str:
     """Three digits, for a sentence."""
+    if math.isinf(value):
+        return "-∞" if value < 0 else "∞"
     return f"{value:{'+' if sign else ''}.3g}"
 
 

@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from gatelab.analysis.comparison.conclusions import listed
 from gatelab.analysis.comparison.fairness import fairness_notes
-from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate, number, probability, share
+from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate, number, probability, ratio, share
 from gatelab.analysis.comparison.overall import Overall, overall
 from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.comparison.solving import TIME_WORDS
@@ -14,6 +15,7 @@ from gatelab.analysis.reading.option_values import OptionValues, label, short_op
 from gatelab.analysis.reading.saturation import limits_in_words
 from gatelab.analysis.reading.series import Curve
 from gatelab.analysis.reading.solving import TimeUnit
+from gatelab.analysis.statistics.differences import TIME_RATIO
 from gatelab.analysis.statistics.intervals import Interval
 
 
@@ -72,7 +74,7 @@ def _section(pairs: list[tuple[Row, Curve | None]]) -> Section:
         better=[row.better for row in rows],
         options=[short[row.options] for row in rows],
         notes=[
-            *_why_no_mean(rows),
+            *_why_no_mean(rows, short),
             *(f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note),
             *fairness_notes(rows),
         ],
@@ -167,14 +169,22 @@ def _judged(rows: list[Row]) -> str:
     return next((row.difference.measure for row in rows if row.difference is not None), "difference")
 
 
-def _why_no_mean(rows: list[Row]) -> list[str]:
+def _why_no_mean(rows: list[Row], short: Mapping[OptionValues, OptionValues]) -> list[str]:
     """Why medians are shown, in a line; and what makes up the ranks of a problem that is declared otherwise."""
     if not any(row.n for row in rows):
         return []
     if rows[0].shape == "any":
         return ["No mean: runs of this task may solve it or stay at chance, and no run lies near their mean."]
-    reasons = {row.odd: row.cell for row in rows if row.odd}
-    return [f"Medians and ranks in place of a mean ({cell}): {reason}." for reason, cell in reasons.items()]
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.odd:
+            reasons.setdefault(row.odd, []).append(label(row.cell, short[row.options]))
+    counted = sum(row.n > 0 for row in rows)
+    # What holds for all variants needs no names.
+    return [
+        f"Medians and ranks in place of {'means' if len(names) == counted else f'the mean of {listed(names)}'}: {reason}."
+        for reason, names in reasons.items()
+    ]
 
 
 def caption(rows: Iterable[Row], baseline: str | None = None) -> str:
@@ -217,11 +227,14 @@ def _against(rows: list[Row], baseline: str) -> str:
     tests = ", ".join(sorted({item.test for item in found if item.test}))
     tasks = len({row.problem for row in rows if row.difference is not None})
     over = f"all variants of the {tasks} tasks, one family" if tasks > 1 else "all variants"
-    return (
-        f"{' and '.join(sorted({item.measure for item in found} or {'difference'})).capitalize()}: to {baseline}, with an interval "
-        f"adjusted over {over}; p: {f'{tests}, ' if tests else ''}adjusted likewise (Holm); better or worse where p < 0.05. "
-        f"P(better): probability that a run beats one of {baseline}, with 95% interval."
-    )
+    measures = sorted({item.measure for item in found} or {"difference"})
+    said = [
+        f"{' and '.join(measures).capitalize()}: to {baseline}, with the 95% interval of what the test does not reject, adjusted "
+        f"over {over}; p: {f'{tests}, ' if tests else ''}adjusted likewise; better or worse where p < 0.05."
+    ]
+    if TIME_RATIO in measures:
+        said.append(f"A time ratio of 0.5: the runs that solve the task need half the {TIME_WORDS[_unit(rows) or 'steps']}.")
+    return " ".join([*said, f"P(better): probability that a run beats one of {baseline}, with 95% interval."])
 
 
 def _difference(row: Row) -> str:
@@ -229,12 +242,8 @@ def _difference(row: Row) -> str:
         return NOTHING
     direction = {True: " better", False: " worse", None: ""}[row.better]
     item = row.difference
-    if item.on_time and row.solving is not None:
-        ends = [None if end is None else _amount(end, row.solving.read.unit, sign=True) for end in item.simultaneous]
-        return _with_ends(*ends) + direction
-    if item.measure == "difference":
-        return estimate(item.simultaneous, sign=True) + direction
-    return _amounts(item.simultaneous) + direction
+    shown = estimate(item.simultaneous, sign=True) if item.measure == "difference" else ratio(item.simultaneous)
+    return shown + direction
 
 
 def _with_ends(value: str | None, low: str | None, high: str | None) -> str:
@@ -285,11 +294,10 @@ def _time_to_solve(row: Row) -> str:
     return str(value) if low is None or high is None else f"{value} ({low}–{high})"
 
 
-def _amount(value: float, unit: TimeUnit, sign: bool = False) -> str:
-    plus = "+" if sign and value > 0 else ""
+def _amount(value: float, unit: TimeUnit) -> str:
     if unit == "flops":
-        return ("-" if value < 0 else plus) + engineering(abs(value))
-    return plus + (f"{value:,.0f}" if abs(value) >= 100 else number(value))
+        return engineering(value)
+    return f"{value:,.0f}" if value >= 100 else number(value)
 
 
 def _unfinished(row: Row) -> str:

@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 
 from gatelab.analysis.statistics.dunnett import Contrast, contrasts, critical_value
 from gatelab.analysis.statistics.effects import hedges_g, probability_of_improvement
-from gatelab.analysis.statistics.families import holm, over_families
-from gatelab.analysis.statistics.intervals import LEVEL, Interval, difference_of, median_interval, quantile
+from gatelab.analysis.statistics.intervals import LEVEL, Interval, difference_of, quantile
+from gatelab.analysis.statistics.inversion import centre, shift, time_ratio
 from gatelab.analysis.statistics.means import interval_of, spread_of_pairs
-from gatelab.analysis.statistics.permutation import rank_test, shift_interval, signed_rank_test
+from gatelab.analysis.statistics.permutation import rank_test, signed_rank_test
 from gatelab.analysis.statistics.samples import Sample, paired_scores, scores_of
 from gatelab.analysis.statistics.scales import LINEAR, Axis
 from gatelab.analysis.statistics.shapes import clusters, degenerate
-from gatelab.analysis.statistics.survival import Times, log_rank, restricted_mean, share_interval
+from gatelab.analysis.statistics.survival import Times, log_rank, share_interval
 from gatelab.runs import Shape
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+TIME_RATIO = "time ratio"
 DUNNETT, RANKS, LOG_RANK, PAIRED, SIGNED_RANKS = "Dunnett", "Mann-Whitney", "log-rank", "paired t", "Wilcoxon"
 
 
@@ -38,7 +39,7 @@ class Family:
         higher_is_better: the direction of the score.
         axis: the scale on which scores are compared; `shape`: how they scatter over seeds, both as the task declares them.
         chance, solved: the levels of the task, if they are known.
-        until: times to solve are compared in place of scores, and their means restricted to this time; None: scores are compared.
+        until: times to solve are compared in place of scores, up to this time, the budget of all runs; None: scores are compared.
             For a task of any shape, where all times are known until then and neither all runs solve the task nor none.
     """
 
@@ -62,11 +63,10 @@ class Difference:
     """How a variant differs from a baseline on one task. None stands for what the data do not determine.
 
     Attributes:
-        measure: what `size` is: "difference" or "ratio" of scores, "odds ratio" of shares, or of times to solve the "difference" of
-            their restricted means, in the unit of the times.
+        measure: what `size` is: "difference" or "ratio" of scores, "odds ratio" of shares, or "time ratio" of times to solve.
         on_time: whether times to solve were compared and not scores.
         size: the variant against the baseline, and its interval; `simultaneous`: the same with an interval that holds together with
-            those of all other comparisons.
+            those of all other comparisons, and excludes no difference exactly where `better` is not None.
         share: difference of the shares of runs that solve the task; None where scores were compared.
         test: "Dunnett", "Mann-Whitney", "log-rank", on request "paired t" or "Wilcoxon"; "" when there is none (a single seed).
         statistic: t, U, chi^2 or W.
@@ -112,11 +112,10 @@ def differences(families: Sequence[Family], level: float = LEVEL, paired: bool =
     is tested with a single seed of a side. With `paired`, Student's t on the differences of equal seeds, or where ranks are called
     for, or of `shape` "any", Wilcoxon's exact test on them.
 
-    p is adjusted within a family by Dunnett's distribution or after Holm; where a family has both kinds, k_1 of k tests of the
-    first, they are multiplied by k / k_1 and k / (k - k_1). Families are then adjusted by `over_families`. An exact test that can
-    reach no p below 1 - level, with fewer than four seeds of each side, can make no false finding and is not counted. Intervals
-    that hold together are Dunnett's or of the level that Bonferroni's share of alpha leaves, so that one may just hold 0 where
-    Holm's p is a finding.
+    p is adjusted in one step, so that the interval of each difference, at the same level, is the set of differences that its test
+    does not reject. Within a family that is by Dunnett's distribution, or by the number k of comparisons (Bonferroni); where it has
+    both kinds, k_1 of k by Dunnett, their p is multiplied by k / k_1. The result is multiplied by the number of families. An exact
+    test that can reach no p below 1 - level, with fewer than four seeds of each side, can make no false finding and is not counted.
 
     Args:
         families: each with one baseline and its variants.
@@ -130,20 +129,23 @@ def differences(families: Sequence[Family], level: float = LEVEL, paired: bool =
         ValueError: a sample has no scores, or another number of seeds than scores; times are compared that are not known.
 
     References:
-        C. W. Dunnett, JASA 50, 1955. N. Mantel, Cancer Chemotherapy Reports 50, 1966. H. B. Mann, D. R. Whitney, Annals of
+        C. W. Dunnett, JASA 50, 1955. O. J. Dunn, "Multiple comparisons among means", JASA 56, 1961 (Bonferroni). N. Mantel, Cancer
+        Chemotherapy Reports 50, 1966. H. B. Mann, D. R. Whitney, Annals of
         Mathematical Statistics 18, 1947. R. E. Tarone, "A modified Bonferroni method for discrete data", Biometrics 46, 1990 (which
         tests need not be counted).
     """
     alpha = 1 - level
     drafts = [tests_of(family, paired) for family in families]
-    adjusted = over_families([within_family(own, alpha) for own in drafts])
-    counted = max(1, sum(any(draft.counts(alpha) for draft in own) for own in drafts))
     found = []
-    for family, own, ps in zip(families, drafts, adjusted, strict=True):
-        levels = _Levels(alpha, alpha / counted, *_kinds(own, alpha))
-        members = zip(family.variants, own, ps, strict=True)
-        found.append([_difference(family, sample, draft, p, levels, paired) for sample, draft, p in members])
+    for family, own, levels in zip(families, drafts, _levels(drafts, alpha), strict=True):
+        members = zip(family.variants, own, strict=True)
+        found.append([_difference(family, sample, draft, levels, paired) for sample, draft in members])
     return found
+
+
+def adjusted(families: Sequence[Sequence["Draft"]], alpha: float) -> list[list[float | None]]:
+    """The p-values of tests that are one family, adjusted as in `differences`; None of tests that do not count."""
+    return [[levels.adjusted(draft) for draft in own] for own, levels in zip(families, _levels(families, alpha), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -249,25 +251,6 @@ def _times(sample: Sample) -> Times:
     return sample.times
 
 
-def _kinds(drafts: Sequence[Draft], alpha: float) -> tuple[int, int]:
-    """How many comparisons of a family are Dunnett's, and how many others count."""
-    first = sum(draft.contrast is not None for draft in drafts)
-    return first, sum(draft.contrast is None and draft.counts(alpha) for draft in drafts)
-
-
-def within_family(drafts: Sequence[Draft], alpha: float) -> list[float | None]:
-    """The p-values of a family, adjusted within it; None of tests that do not count."""
-    first, others = _kinds(drafts, alpha)
-    exact = holm([draft.p if draft.contrast is None and draft.counts(alpha) else None for draft in drafts])
-    found: list[float | None] = []
-    for draft, p in zip(drafts, exact, strict=True):
-        if draft.contrast is not None:
-            found.append(min(1.0, draft.contrast.p_family * (first + others) / first))
-        else:
-            found.append(None if p is None else min(1.0, p * (first + others) / others))
-    return found
-
-
 @dataclass(frozen=True)
 class _Levels:
     """How sure intervals are: one alone, and all of a family together, with so many of Dunnett's and of other tests that count."""
@@ -283,21 +266,41 @@ class _Levels:
             return self.family * self.first / (self.first + self.others)
         return self.family / (self.first + self.others) if draft.counts(self.alone) else None
 
+    def adjusted(self, draft: Draft) -> float | None:
+        """Its p-value, adjusted; None of a test that does not count."""
+        part, p = self.together(draft), draft.p if draft.contrast is None else draft.contrast.p_family
+        return None if part is None or p is None else min(1.0, p * self.alone / part)
 
-def _difference(family: Family, sample: Sample, draft: Draft, p: float | None, levels: _Levels, paired: bool) -> Difference:
+
+def _levels(families: Sequence[Sequence[Draft]], alpha: float) -> list[_Levels]:
+    """The levels of each family; those without a test that counts take no part of alpha."""
+    counted = max(1, sum(any(draft.counts(alpha) for draft in own) for own in families))
+    made = []
+    for own in families:
+        first = sum(draft.contrast is not None for draft in own)
+        others = sum(draft.contrast is None and draft.counts(alpha) for draft in own)
+        made.append(_Levels(alpha, alpha / counted, first, others))
+    return made
+
+
+def _difference(family: Family, sample: Sample, draft: Draft, levels: _Levels, paired: bool) -> Difference:
     """One comparison with its adjusted p, or with p alone where its test does not count."""
     on_time = family.on_time and not paired
     alpha = levels.together(draft)
     pair = paired_scores(sample, family.baseline) if paired else None
-    size = _size(family, sample, draft, pair, levels.alone)
-    simultaneous = Interval(size.value, None, None) if alpha is None else _size(family, sample, draft, pair, alpha, True)
+    p = levels.adjusted(draft)
     p = draft.p if p is None else p
+    decided = p is not None and p < levels.alone
+    size = _size(family, sample, draft, pair, levels.alone, draft.p is not None and draft.p < levels.alone)
+    simultaneous = Interval(size.value, None, None)
+    if alpha is not None:
+        simultaneous = _size(family, sample, draft, pair, alpha, decided, together=True)
     x, y = scores_of(sample), scores_of(family.baseline)
     effect = Interval(math.nan, None, None)
     if draft.contrast is not None:
         effect = hedges_g(family.axis.forward(x), family.axis.forward(y), 1 - levels.alone)
     return Difference(
-        measure="difference" if on_time else family.axis.compares,
+        measure=TIME_RATIO if on_time else family.axis.compares,
         on_time=on_time,
         size=size,
         simultaneous=simultaneous,
@@ -308,7 +311,7 @@ def _difference(family: Family, sample: Sample, draft: Draft, p: float | None, l
         p_adjusted=p,
         least=draft.least,
         least_adjusted=draft.least if alpha is None else min(1.0, draft.least * levels.alone / alpha),
-        better=draft.better if p is not None and p < levels.alone else None,
+        better=draft.better if decided else None,
         improvement=_improvement(family, sample, on_time, 1 - levels.alone),
         effect=effect,
         correlation=None if pair is None else _correlation(family, pair),
@@ -320,17 +323,25 @@ def _difference(family: Family, sample: Sample, draft: Draft, p: float | None, l
     )
 
 
-def _size(family: Family, sample: Sample, draft: Draft, pair: Pair | None, alpha: float, together: bool = False) -> Interval:
-    """The difference with an interval of its own, or one that holds together with others at this level."""
+def _size(
+    family: Family, sample: Sample, draft: Draft, pair: Pair | None, alpha: float, rejected: bool, together: bool = False
+) -> Interval:
+    """The difference with an interval of its own, or one that holds together with others at this level.
+
+    Args:
+        rejected: whether the test rejects that there is no difference, at the same level.
+    """
     if pair is not None:
-        spread = spread_of_pairs(*map(family.axis.forward, pair))
-        interval = interval_of(spread, 1 - alpha) if draft.test == PAIRED else median_interval(_gaps(family, pair), 1 - alpha)
-        return family.axis.back_difference(interval)
+        if draft.test == PAIRED:
+            return family.axis.back_difference(interval_of(spread_of_pairs(*map(family.axis.forward, pair)), 1 - alpha))
+        return family.axis.back_difference(centre(_gaps(family, pair), alpha, rejected))
     if family.on_time:
-        return difference_of(*(restricted_mean(_times(side), family.until, 1 - alpha) for side in (sample, family.baseline)))
+        assert family.until is not None, "times are compared"
+        return time_ratio(_times(sample), _times(family.baseline), family.until, alpha, rejected)
     contrast = draft.contrast
     if contrast is None:
-        return family.axis.back_difference(shift_interval(_ranked(family, sample), _ranked(family, family.baseline), 1 - alpha))
+        x, y = _ranked(family, sample), _ranked(family, family.baseline)
+        return family.axis.back_difference(shift(x, y, alpha, rejected))
     assert draft.critical is not None, "Dunnett's comparisons have it"
     times = critical_value(*draft.critical, 1 - alpha) if together else quantile(contrast.degrees, 1 - alpha)
     half = times * contrast.error

@@ -16,7 +16,7 @@ from scipy import special, stats
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, moments, varies
 from gatelab.analysis.statistics.means import Spread, interval_of, spread_of_samples
 from gatelab.analysis.statistics.permutation import exceedance, median_of_differences, shift_interval
-from gatelab.analysis.statistics.survival import Times, log_rank_scores, share_interval
+from gatelab.analysis.statistics.survival import Times, rescaled_scores, share_interval
 
 Values = NDArray[np.float64]
 _FARTHEST = math.log(1e4)  # a ratio of times beyond which none is looked for
@@ -187,6 +187,7 @@ class TimeRatio:
 
     def __init__(self, x: Times, y: Times) -> None:
         self._x, self._y = x, y
+        self._budgets = float(np.max(x.times)), float(np.max(y.times))
         self.value = _crossing(self._balance, -_FARTHEST, _FARTHEST, 0.0)
         n, m = (len(np.asarray(side.times)) for side in (x, y))
         self.least = 1 / math.comb(n + m, n)
@@ -207,10 +208,7 @@ class TimeRatio:
         return Interval(self.value, low, high)
 
     def _scores(self, threshold: float) -> tuple[Values, int]:
-        one = Times(np.asarray(self._x.times) * math.exp(threshold), self._x.solved)
-        end = min(float(np.max(side.times)) for side in (one, self._y))
-        cut = [_cut(side, end) for side in (one, self._y)]
-        return log_rank_scores(*cut), len(np.asarray(self._x.times))
+        return rescaled_scores(self._x, self._y, threshold, self._budgets)
 
     def _balance(self, threshold: float) -> float:
         """Falls as the first side is slowed down; below 0 where it is behind."""
@@ -225,11 +223,6 @@ def _varies(x: Values) -> bool:
 
 def _tail(count: int, n: int) -> float:
     return float(stats.binom.sf(count - 1, n, 0.5))
-
-
-def _cut(side: Times, end: float) -> Times:
-    times = np.asarray(side.times, dtype=float)
-    return Times(np.minimum(times, end), np.asarray(side.solved, dtype=bool) & (times <= end))
 
 
 def _crossing(function: Callable[[float], float], low: float, high: float, level: float) -> float:

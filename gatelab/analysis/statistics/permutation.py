@@ -100,6 +100,19 @@ def exceedance(scores: NDArray[np.float64], n: int) -> float:
     return float(((sums >= scores[:n].sum() - tolerance).sum() + drawn) / (len(sums) + drawn))
 
 
+def two_sided(scores: NDArray[np.float64], n: int) -> float:
+    """The two-sided p-value of a permutation test: how often n scores, however chosen, are as far from their mean as the first n.
+
+    Args:
+        scores: (n + m,), those of the first side first; their sum is 0.
+        n: how many these are.
+    """
+    chosen, drawn = _divisions(n, scores.size - n)
+    sums = np.abs(scores[chosen].sum(axis=1))
+    observed = abs(float(scores[:n].sum())) - 1e-9 * max(1.0, float(sums.max()))
+    return float(((sums >= observed).sum() + drawn) / (len(sums) + drawn))
+
+
 def signed_rank_test(differences: NDArray[np.float64]) -> Exact:
     """The exact two-sided test of Wilcoxon on the differences of pairs, ties and zeros included (zeros rank first, without a sign).
 

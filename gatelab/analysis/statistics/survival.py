@@ -17,6 +17,7 @@ from gatelab.analysis.statistics.intervals import LEVEL, Interval
 
 ARRANGEMENTS = 10_000  # up to so many ways to divide the runs are all counted; of more, one less is drawn
 DRAWS = 4_000  # of the distribution of a restricted mean
+_LEAST = 1e-300  # a time of 0 has no logarithm
 FEWEST = 3  # runs for an interval of it
 MEDIAN_LEVEL = 0.93  # the interval of a median may cover this little: that of five values can only cover 0.9375
 
@@ -222,13 +223,29 @@ def log_rank(strata: Sequence[tuple[Times, Times]]) -> LogRank:
     return LogRank(observed, expected, u**2 / variance if variance > 0 else math.nan, p, least)
 
 
-def log_rank_scores(one: Times, other: Times) -> NDArray[np.float64]:
-    """The score of each run in the log-rank test, those of the first side first: `solved - H(time)`, H as in `log_rank`.
+def rescaled_scores(one: Times, other: Times, log_factor: float, budgets: tuple[float, float]) -> tuple[NDArray[np.float64], int]:
+    """The log-rank scores of both sides after the times of the first are multiplied, and how many are of the first side.
+
+    Both are cut off at the shorter budget, so that neither side is seen for longer. Scores know only the order of times.
+
+    Args:
+        log_factor: logarithm of what the times of the first side, and its budget, are multiplied with.
+        budgets: until when each side was seen.
 
     Raises:
         ValueError: as `kaplan_meier`.
     """
-    return _stratum(one, other).scores[0]
+    (times_1, solved_1), (times_2, solved_2) = _checked(one), _checked(other)
+    logs = [np.log(np.maximum([*times, budget], _LEAST)) for times, budget in zip((times_1, times_2), budgets, strict=True)]
+    # Times that only rounding keeps apart are the same time.
+    places = [np.round(logs[0] + log_factor, 9), np.round(logs[1], 9)]
+    end = min(place[-1] for place in places)
+    order = np.unique(np.concatenate(places))
+    cut = [
+        Times(np.searchsorted(order, np.minimum(place[:-1], end)), solved & (place[:-1] <= end))
+        for place, solved in zip(places, (solved_1, solved_2), strict=True)
+    ]
+    return _stratum(*cut).scores
 
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> Interval:

@@ -47,11 +47,11 @@ def test_who_solves_the_task_earlier(make_run, tmp_path: Path):
         make_run("gru", "copying", seed, score=2.0 + 0.1 * seed, shape="any")
     (conclusion,) = said_of(tmp_path, "lstm")
     assert conclusion.sentences[0].startswith(
-        "gru is better than lstm: 5 of 5 runs solve the task, 100 steps earlier on average (95%"
+        "gru is better than lstm: 5 of 5 runs solve the task in 0.5 times the steps (95% interval 0.5 to 0.5; "
     )
     assert conclusion.sentences[0].endswith("log-rank, adjusted p = 0.0079; n = 5).")
     (mirrored,) = said_of(tmp_path, "gru")
-    assert mirrored.sentences[0].startswith("lstm is worse than gru: 4 of 5 runs solve the task, 100 steps later on average")
+    assert mirrored.sentences[0].startswith("lstm is worse than gru: 4 of 5 runs solve the task in 2 times the steps")
 
 
 def test_what_three_seeds_cannot_show(make_run, tmp_path: Path):

@@ -35,7 +35,7 @@ def test_a_diverged_run_is_last_and_still_valid_json(make_run, tmp_path: Path):
     assert [row.best for row in rows] == [True, False, False]
     assert (rows[2].mean, rows[2].odd) == (None, "1 of 2 runs diverged")
     assert [row["mean"] for row in json.loads(render(rows, "json"))["rows"]] == [0.9, None, None]
-    assert re.search(r"gru +2 +median inf", printed(rows))
+    assert re.search(r"gru +2 +median ∞", printed(rows))
 
 
 # The names by which other programs know the fields of a row, in order.
