@@ -36,7 +36,8 @@ LEGEND = """\
 {setting}, threads {threads}: processor time of this process, all its threads, not of the clock;
 W&B's service is another process and not counted. Medians and quartiles over {n} blocks of 50 steps of each kind,
 each beside 50 bare steps (forward, backward, clipping, optimiser). Parts are differences between neighbouring
-blocks without and with them, so that they need not add up. Metrics every 10 steps and probes every 50 are the defaults."""
+blocks without and with them, so that they need not add up. As by default there are metrics every {log_every} steps, probes
+every {probe_every}, and with W&B plots and tables every {media_every}, whose time is divided by as many steps."""
 
 KINDS = ("lightning", "metrics", "none", "wandb")  # of blocks, each with one more part; the last two are runs with these loggers
 
@@ -70,10 +71,26 @@ class _TakeTurns(Callback):
             next(self._stream)
         times.append(time.process_time())
         if number > 1:  # the first block warms up
+            kind = KINDS[(number - 2) % len(KINDS)]
             seconds = (times[0] - self._started, *np.diff(times).tolist())
-            self.blocks[KINDS[(number - 2) % len(KINDS)]].append(Block(*(value / BLOCK for value in seconds)))
+            block = Block(*(value / BLOCK for value in seconds))
+            if kind == "wandb":
+                block.fit += self._left_seconds()
+            self.blocks[kind].append(block)
         self._set(trainer, (number - 1) % len(KINDS))
         self._started = time.process_time()
+
+    def _left_seconds(self) -> float:
+        """What W&B's logger has left to later: the last row of the block, and plots and tables, of which a block has a share."""
+        mirror = self._loggers[1]
+        times = [time.process_time()]
+        mirror.send()
+        times.append(time.process_time())
+        mirror.draw()
+        mirror.send()
+        times.append(time.process_time())
+        row, media = np.diff(times).tolist()
+        return row / BLOCK + media / Logger().media_every
 
     def _set(self, trainer: Trainer, parts: int) -> None:
         """Logs what belongs to `KINDS[parts]`."""
@@ -116,7 +133,7 @@ def measure(threads: int, repeats: int, quick: bool, say: Callable[[str], None])
                 init=StandardInit(),
                 model=Model(hidden_size=hidden),
                 trainer=Training(max_steps=(cycles * len(KINDS) + 1) * BLOCK + 1, val_every=NEVER),
-                logger=Logger(name="wandb", mode="offline"),
+                logger=Logger(name="wandb", mode="offline", media_every=0),
                 machine=Machine(device="cpu", threads=threads),
                 out=folder,
             )
@@ -124,8 +141,9 @@ def measure(threads: int, repeats: int, quick: bool, say: Callable[[str], None])
                 blocks[kind] += found
         say(f"{number + 1}/{repeats}  bare step {1e3 * statistics.median(block.bare for block in blocks['none']):.2f} ms")
     setting = f"lstm, B = 32, T = {length}, H = {hidden}"
+    defaults = {name: getattr(Training(), name) for name in ("log_every", "probe_every")} | {"media_every": Logger().media_every}
     raw = {kind: [asdict(block) for block in of] for kind, of in blocks.items()}
-    return {"setting": setting, "time": "processor", "n": len(blocks["none"]), **figures(blocks), "blocks": raw}
+    return {"setting": setting, "time": "processor", **defaults, "n": len(blocks["none"]), **figures(blocks), "blocks": raw}
 
 
 def figures(blocks: dict[str, list[Block]]) -> dict[str, dict[str, Any]]:

@@ -66,12 +66,23 @@ class WandbMirror(MetricsLogger):
     def log_arrays(self, arrays: Mapping[str, list[float]], step: int) -> None:
         self._probed = step
         if self._media_every and step // self._media_every > self._drawn // self._media_every:
-            self._draw()
+            self.draw()
+
+    def draw(self) -> None:
+        """Adds plots and tables of all probes to the values of the last one."""
+        self._drawn = self._probed
+        self._guard(lambda: self._add(media.plots(self._run) | media.tables(self._run), self._drawn))
+
+    def send(self) -> None:
+        """Sends the values of the current step, to which no more may come."""
+        row, self._row = self._row, {}
+        if row:
+            self._guard(lambda: self._experiment.log(row))
 
     def close(self, exit_code: int) -> None:
         if self._probed > self._drawn:
-            self._draw()
-        self._send()
+            self.draw()
+        self.send()
         if exit_code == 0:
             self._guard(self._result)
         # Also after a failure: a run left open would be taken up by the next job of this process.
@@ -83,17 +94,8 @@ class WandbMirror(MetricsLogger):
             self._begun = True
             self._guard(lambda: self._replay(step))
         if self._row.get(keys.STEP, step) != step:
-            self._send()
+            self.send()
         self._row |= {**values, keys.STEP: step}
-
-    def _send(self) -> None:
-        row, self._row = self._row, {}
-        if row:
-            self._guard(lambda: self._experiment.log(row))
-
-    def _draw(self) -> None:
-        self._drawn = self._probed
-        self._guard(lambda: self._add(media.plots(self._run) | media.tables(self._run), self._drawn))
 
     def _replay(self, step: int) -> None:
         """Sends what was recorded before the first step of this process, unless W&B itself has resumed the run."""

@@ -15,6 +15,7 @@ from gatelab.config import SGD, Logger, Model
 from gatelab.training.failures import RunFailedError
 from gatelab.training.fit import fit
 from gatelab.training.module import SequenceModule
+from gatelab.training.wandb import media
 from gatelab.training.wandb.account import wandb_offline
 
 
@@ -225,3 +226,19 @@ def test_wandb_is_offline_without_a_key_and_never_asks(monkeypatch, tmp_path):
     assert not wandb_offline("auto")
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
     assert wandb_offline("auto")
+
+
+@pytest.mark.slow  # it imports Plotly
+def test_figures_and_tables_are_those_of_the_slower_classes():
+    """A figure has Plotly's own look, and a table the column types that W&B finds from all rows."""
+    import plotly.graph_objects as go
+    import wandb
+
+    figure = media._figure([{"type": "heatmap", "x": [1, 2], "z": [[0.1, None]]}], "title", "x", "y", {"type": "log"})
+    plain = {"data": figure["data"], "layout": {key: value for key, value in figure["layout"].items() if key != "template"}}
+    written = json.loads(Path(media._plotly()(figure)._path or "").read_text())
+    assert written == go.Figure(plain).to_plotly_json()
+    rows: list[list[Any]] = [["0", "forget", None, None], ["0", "forget", 1, 0.5], ["1", "forget", 2, None]]
+    table, slower = media._table([*"abcd"], rows), wandb.Table(columns=[*"abcd"], data=rows)
+    assert table.data == slower.data
+    assert table._column_types == slower._column_types
