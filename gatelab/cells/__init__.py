@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UniformGate,
     )
     from gatelab.cells._retention import keeping
+    from gatelab.cells._written import Equation, equations
 
 CELLS: "Registry[Cell]" = Registry("cell", "gatelab.cells", "gatelab.cells._cell:Cell")  # the names alone need no torch
 
@@ -35,6 +36,7 @@ __all__ = [
     "Constant",
     "Cycle",
     "Depth",
+    "Equation",
     "Identity",
     "Log",
     "Logit",
@@ -50,6 +52,7 @@ __all__ = [
     "UniformGate",
     "bias_option",
     "by_position",
+    "equations",
     "keeping",
     "parameter_count",
 ]
@@ -72,6 +75,6 @@ _STARTS = (
 
 _HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_position", "parameter_count"), "_cell")
 _HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
-_HOMES |= {"bias_option": "_biases", "keeping": "_retention"}
+_HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

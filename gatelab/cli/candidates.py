@@ -98,7 +98,7 @@ def _arguments(command: str, before: list[str], word: str) -> Iterable[str]:
 def _named(command: str, argument: str, before: Sequence[str], word: str) -> Iterable[str]:
     """The names that an argument takes, where they are known without importing what they name."""
     if argument == "words":
-        kinds = ("cell",) if command in ("bench", "kernels") else ("cell", "task")
+        kinds = ("cell",) if command in ("bench", "diff", "kernels") else ("cell", "task")
         names = {name: kind for kind in kinds for name in REGISTRIES[kind].names()}
         named = [f"{names[item]}={item}" for item in before if item in names] + [item for item in before if "=" in item]
         return [*names, *(item for item in _overrides(word, named) if item.partition("=")[0].partition(".")[0] in kinds)]

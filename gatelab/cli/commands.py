@@ -265,10 +265,21 @@ def list_(
 def explain(
     words: Annotated[tuple[str, ...], Argument(f"{CELL}; likewise a task: adding task.length=50", "NAME")],
     *,
-    format: Format = "table",
+    format: Annotated[Literal["table", "json", "latex"], Argument("how the answer is printed; latex: only equations")] = "table",
 ) -> int:
     """Equations, options, cost and references of a cell or a task: gatelab explain cifg."""
     from gatelab.cli.explain import run
+
+    return run(words, format)
+
+
+def diff(
+    words: Annotated[tuple[str, ...], Argument("two cells; an option belongs to the cell before it", "CELL")],
+    *,
+    format: Format = "table",
+) -> int:
+    """What differs between the equations of two cells: gatelab diff lstm cifg."""
+    from gatelab.cli.diff import run
 
     return run(words, format)
 
@@ -379,7 +390,7 @@ def doctor(*, format: Format = "table") -> int:
 
 
 _FUNCTIONS: tuple[Function, ...] = (train, compare, status, resume, report, dashboard, plot, importance, inspect, reproduce)
-_FUNCTIONS += (calibrate, list_, explain, check, bench, kernels, wandb, completion, doctor)
+_FUNCTIONS += (calibrate, list_, explain, diff, check, bench, kernels, wandb, completion, doctor)
 COMMANDS: dict[str, Function] = {function.__name__.rstrip("_"): function for function in _FUNCTIONS}
 
 

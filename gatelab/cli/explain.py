@@ -1,6 +1,7 @@
 """`gatelab explain`: what a cell or a task is, from its own declarations and docstring, and what was measured of it."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from rich.table import Table
@@ -8,7 +9,7 @@ from rich.table import Table
 from gatelab.bench.measured import figures
 from gatelab.bench.tables import print_speed
 from gatelab.process.console import Console
-from gatelab.process.output import say_json
+from gatelab.process.output import say, say_json
 from gatelab.sweeps.described import described
 from gatelab.sweeps.naming import apart
 
@@ -25,6 +26,9 @@ def run(words: Sequence[str], format: str) -> int:
             one["measured"] = head | {"rows": rows} if rows else None
     if format == "json":
         say_json(found)
+        return 0
+    if format == "latex":
+        say("\n\n".join(_latex(one) for one in found if one["kind"] == "cell"))
         return 0
     console = Console()
     for one in found:
@@ -61,6 +65,7 @@ def _cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
     at = f"D={example['D']}, H={example['H']}"
     tape = f", tape of {example['tape']} steps" if "tape" in example else ""
     rows = [
+        *zip_longest(["step"], [f"{line['name']} = {line['text']}" for line in cell["equations"]], fillvalue=""),
         ("pre-activations", ", ".join(f"{letter} ({word})" for letter, word in cell["gates"].items())),
         ("state", f"{', '.join(cell['state'])}; fed back: {', '.join(cell['fed_back']) or 'nothing'}"),
         ("parameters", f"{cell['parameters']} a layer and direction"),
@@ -77,6 +82,12 @@ def _cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
     starts += [name.replace("b.", "", 1) + " as above" for name in cell["initial"] if name.startswith("b.")]
     rows.append(("initial biases", f"{', '.join(starts)}, others 0" if starts else "0"))
     return rows
+
+
+def _latex(cell: dict[str, Any]) -> str:
+    """The equations of a cell as an environment of the package amsmath."""
+    lines = (f"    {line['symbol']} &= {line['latex']}" for line in cell["equations"])
+    return "\n".join([f"% {cell['name']}", r"\begin{align*}", " \\\\\n".join(lines), r"\end{align*}"])
 
 
 _SHAPES = {"single": "scatter around one value", "any": "may lie in two clusters, solved and not solved"}

@@ -19,7 +19,7 @@ from gatelab.sweeps.jobs.conf import REGISTRIES
 from gatelab.sweeps.naming import KINDS, entries_of
 from gatelab.tasks import data_status
 
-FORMAT = 1  # of the files
+FORMAT = 2  # of the files
 ROOMS = (
     "cells",
     "tasks",

@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 from typing import Any
 
-from gatelab.cells import CELLS, Cell, parameter_count
+from gatelab.cells import CELLS, Cell, equations, parameter_count
 from gatelab.config import Model
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
 from gatelab.errors import UserError
@@ -45,6 +45,7 @@ def _about_cell(cell: Cell) -> Description:
         "state": list(cell.state),
         "fed_back": list(cell.fed_back),
         "activated": list(cell.activated),
+        "equations": [dataclasses.asdict(line) for line in equations(cell)],
         "parameters": parameter_formula(cell),
         "example": {"D": D, "H": H} | ({} if cell.memory is None else {"tape": TAPE}),
         "shapes": {name: list(shape) for name, shape in cell.shapes(D, H).items()},

@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[list[str], set[str]]] = {
     "help with the names of figures": (["plot --help"], TORCH | HYDRA),
     "pages on what there is": (
         [
-            *("list cells", "list tasks --format json", "explain lstm", "explain attention cell.window=3"),
+            *("list cells", "list tasks --format json", "explain lstm", "explain attention cell.window=3", "diff lstm cifg"),
             *("doctor", "kernels list", "kernels clear"),
         ],
         TORCH | HYDRA | {"scipy", "numpy"},
@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     writer.start(parts | {"seed": 0, "data_seed": None}, {}, "0")
     writer.finish({"cell": "lstm", "task": "adding", "metric": "mse", "parameters": 5, "test": {"mse": 1.0}, "val": {}}, 5)
     writer.close()
-    imported(["list cells", "list tasks", "explain lstm", "explain attention cell.window=3"], folder, set())
+    imported(["list cells", "list tasks", "explain lstm", "explain attention cell.window=3", "explain cifg"], folder, set())
     return folder
 
 

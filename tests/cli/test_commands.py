@@ -199,3 +199,34 @@ def test_compare_explains_every_statistic_with_its_source(gatelab, capsys):
         "Hedges 1981",
     ):
         assert source in out
+
+
+def test_diff_shows_the_equations_that_differ(gatelab):
+    status, out, _ = gatelab("diff", "lstm", "cifg")
+    assert status == 0
+    assert "- i = sigmoid(W_i x + R_i h(t-1) + b_i)\n+ i = 1 - f\n" in out
+    assert "the same: f, z, o, c, h" in out
+    assert "- parameters: 4HD + 4H^2 + 4H\n+ parameters: 3HD + 3H^2 + 3H" in out
+
+
+def test_diff_of_a_cell_and_its_options(gatelab):
+    """An option belongs to the cell before it; equal cells have no difference."""
+    status, out, _ = gatelab("diff", "cifg", "cifg", "cell.peepholes=true")
+    assert status == 0
+    assert out.startswith("- cifg\n+ cifg cell.peepholes=true\n")
+    assert "+ o = sigmoid(W_o x + R_o h(t-1) + b_o + p_o . c)" in out
+    assert "Their equations are the same." in gatelab("diff", "gru", "gru")[1]
+
+
+@pytest.mark.parametrize("words", [["lstm"], ["lstm", "gru", "cifg"], ["cell.peepholes=true"]])
+def test_diff_takes_two_cells(words, gatelab):
+    status, _, err = gatelab("diff", *words)
+    assert status == 2
+    assert "compares two cells" in err
+
+
+def test_explain_writes_latex(gatelab):
+    status, out, _ = gatelab("explain", "cifg", "--format", "latex")
+    assert status == 0
+    assert out.startswith("% cifg\n\\begin{align*}\n")
+    assert r"c_{t} &= f_{t} \odot c_{t-1} + i_{t} \odot z_{t}" in out

@@ -52,6 +52,7 @@ from gatelab.tasks import TASKS
         ("gatelab explain addi", ["adding"]),
         ("gatelab explain cell=gat", ["cell=gated_leaky"]),
         ("gatelab bench addi", []),
+        ("gatelab diff lstm noa", ["noaf"]),
         ("gatelab list ", ["cells", "tasks"]),
         ("gatelab kernels show gat", ["gated_leaky"]),
         ("gatelab compare --format ma", ["markdown"]),

@@ -21,6 +21,7 @@ RUN = ["logger=none", "trainer.max_steps=2", "task.length=5", "model.hidden_size
 # What a command needs beside the argument that is tried.
 ESSENTIAL = {
     "bench": ["--quick"],
+    "diff": ["lstm", "gru"],
     "explain": ["lstm"],
     "inspect": ["runs"],
     "kernels": ["show", "lstm"],

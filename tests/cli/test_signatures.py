@@ -113,6 +113,7 @@ def test_help_is_made_of_the_docstring() -> None:
 ANSWERS: dict[str, tuple[list[str], Any]] = {
     "list": (["cells"], lambda found: {"lstm", "gru"} <= {one["name"] for one in found}),
     "explain": (["lstm", "adding"], lambda found: [one["kind"] for one in found] == ["cell", "task"]),
+    "diff": (["lstm", "cifg"], lambda found: [one["name"] for one in found["changed"]] == ["i"]),
     "doctor": ([], lambda found: "GPU" in {one["what"] for one in found}),
     "kernels": (["list"], lambda found: isinstance(found["files"], list)),
     "reproduce": (["--list"], lambda found: {"paper", "scale", "runs"} <= found[0].keys()),
