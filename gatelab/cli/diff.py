@@ -61,12 +61,12 @@ def _named(words: Sequence[str]) -> list[list[str]]:
 
 
 def _compared(left: dict[str, Any], right: dict[str, Any]) -> tuple[list[str], list[tuple[str, str | None, str | None]]]:
-    """The names of equations that two cells have in common, and those that differ with both right sides; None where one has none."""
+    """The names of equations that two cells have in common, and those that differ with both right sides; None: it has none."""
     ours, theirs = ({line["name"]: line["text"] for line in one["equations"]} for one in (left, right))
     for one, lines in ((left, ours), (right, theirs)):
         if not lines:
             raise UserError(
-                f"The equations of '{one['name']}' cannot be read off its step; `gatelab explain {one['name']}` shows its docstring."
+                f"The equations of '{one['name']}' cannot be read off its step; its docstring has them (`gatelab explain`)."
             )
     names = [*ours, *(name for name in theirs if name not in ours)]
     same = [name for name in names if ours.get(name) == theirs.get(name)]
