@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Uniform,
         UniformGate,
     )
+    from gatelab.cells._late import ready, reads_of, stage_of, stages, values_of, yielded
     from gatelab.cells._retention import keeping
     from gatelab.cells._written import Equation, equations
 
@@ -55,6 +56,12 @@ __all__ = [
     "equations",
     "keeping",
     "parameter_count",
+    "ready",
+    "reads_of",
+    "stage_of",
+    "stages",
+    "values_of",
+    "yielded",
 ]
 
 _STARTS = (
@@ -75,6 +82,7 @@ _STARTS = (
 
 _HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_position", "parameter_count"), "_cell")
 _HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
+_HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of", "yielded"), "_late")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

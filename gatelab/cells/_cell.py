@@ -1,7 +1,7 @@
 """The cell contract: what a file in this folder declares, and what is derived from that for every cell."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,7 @@ from gatelab.cells._biases import derive_bias_options, initial_biases
 from gatelab.cells._check import activated, cell_problem, class_problem
 from gatelab.cells._declared import check_annotations
 from gatelab.cells._initial import Start
+from gatelab.cells._late import reads_of, values_of, yielded
 from gatelab.errors import UserError
 from gatelab.options import Options, derived_at_default, option
 
@@ -65,6 +66,8 @@ class Cell(Options):
         vectors: per-unit parameters (H,), for example peepholes.
         feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
         sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
+        late: a pre-activation whose recurrent product reads something else than `feedback`: parts of the state, or values that
+            `before` computes within the step. It has a matrix of its own, R_<pre-activation>.
         initial: what parameters start from where that belongs to the model: distributions by parameter, as in
             {"R": Identity(), "v": Uniform(0, 1)}, or by a block of W, R or b: {"b.f": UniformGate()}. See `gatelab.cells._initial`.
         memory: what is read from earlier states before `step`.
@@ -74,14 +77,31 @@ class Cell(Options):
         peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`. It is not
             inherited, because a derived class computes something else.
 
-    `step` is pointwise and free of branches on values and shapes, so that it can be traced, differentiated and printed as a kernel.
-    `check` tests that before anything else runs.
+    `step` is pointwise and free of branches on values and shapes, so that it can be traced, differentiated and printed as a kernel;
+    so is `before`. `check` tests that before anything else runs.
+
+    A cell with a second product inside the step, n = tanh(W_n x + R_n (r . h) + b_n):
+
+    ```python
+    class Mine(Cell):
+        gates = {"r": "reset", "z": "update", "n": "candidate"}
+        late = {"n": "v"}
+        retention = "update"
+
+        def before(self, a, s, p):
+            return {"v": sigmoid(a.r) * s.h}
+
+        def step(self, a, s, p):
+            r, z = sigmoid(a.r), sigmoid(a.z)
+            return {"h": z * s.h + (1 - z) * tanh(a.n)}, {"reset": r, "update": z}
+    ```
     """
 
     gates: ClassVar[Mapping[str, str]] = {}
     state: ClassVar[tuple[str, ...]] = ("h",)
     feedback: ClassVar[tuple[str, ...]] = ("h",)
     sources: ClassVar[Mapping[str, Literal["input", "recurrent"]]] = {}
+    late: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
     initial: ClassVar[Mapping[str, Start]] = {}
     retention: ClassVar[str] = "forget"
@@ -110,6 +130,21 @@ class Cell(Options):
         """
         raise NotImplementedError
 
+    def before(self, a: Any, s: Any, p: Any) -> Mapping[str, Tensor] | Iterator[Mapping[str, Tensor]]:
+        """What late pre-activations read, computed from the others within the same step; only for a cell with `late`.
+
+        Where one product follows another, it yields several dicts: after each, `a` has the pre-activations that read it.
+
+        Args:
+            a: pre-activations by name, (..., H) each, without those that are computed from what is returned.
+            s: the state before the step, by name, (..., H) each.
+            p: `vectors` by name, broadcastable against the others.
+
+        Returns:
+            The values by name, (..., H) each.
+        """
+        return {}
+
     @property
     def input_gates(self) -> tuple[str, ...]:
         """Pre-activations with a part W x: the row blocks of W."""
@@ -117,8 +152,8 @@ class Cell(Options):
 
     @property
     def recurrent_gates(self) -> tuple[str, ...]:
-        """Pre-activations with a part R h: the row blocks of R."""
-        return tuple(name for name in self.gates if self.sources.get(name) != "input")
+        """Pre-activations with a part R h: the row blocks of R. Those of `late` have matrices of their own."""
+        return tuple(name for name in self.gates if self.sources.get(name) != "input" and name not in self.late)
 
     @property
     def fed_back(self) -> tuple[str, ...]:
@@ -133,6 +168,7 @@ class Cell(Options):
             shapes["W"] = (len(self.input_gates) * H, D)
         if self.recurrent_gates:
             shapes["R"] = (len(self.recurrent_gates) * H, len(self.fed_back) * H)
+        shapes |= {f"R_{name}": (H, len(reads_of(self, name)) * H) for name in self.late}
         if bias:
             shapes["b"] = (len(self.gates) * H,)
         shapes |= dict.fromkeys(self.vectors, (H,))
@@ -142,6 +178,8 @@ class Cell(Options):
 
     def rows(self, parameter: str) -> tuple[str, ...]:
         """The pre-activations whose blocks lie in a parameter from first to last row; empty if it has no blocks."""
+        if parameter.removeprefix("R_") in self.late:
+            return (parameter.removeprefix("R_"),)
         return {"W": self.input_gates, "R": self.recurrent_gates, "b": tuple(self.gates)}.get(parameter, ())
 
     def check(self, name: str) -> None:
@@ -213,11 +251,11 @@ class OdysseyCell(Cell):
 
 
 def by_position(cell: Cell) -> tuple[list[tuple[str, str]], Callable[..., tuple[Tensor, ...]]]:
-    """`step` as a function of tensors only, which can be traced.
+    """`step` and `before` as one function of tensors only, which can be traced.
 
     Returns:
         The names of its arguments, as ("a", "i"), ("s", "c") or ("p", "p_i"); and the function, whose results are the parts of the
-        new state.
+        new state, and behind them the values that `before` returns.
     """
     names = [(group, name) for group, of in (("a", cell.gates), ("s", cell.state), ("p", cell.vectors)) for name in of]
 
@@ -225,8 +263,10 @@ def by_position(cell: Cell) -> tuple[list[tuple[str, str]], Callable[..., tuple[
         parts: dict[str, dict[str, Tensor]] = {"a": {}, "s": {}, "p": {}}
         for (group, name), value in zip(names, values, strict=True):
             parts[group][name] = value
-        state, _ = cell.step(*(Parts(**part) for part in parts.values()))
-        return tuple(state[name] for name in cell.state)
+        given = [Parts(**part) for part in parts.values()]
+        found = {name: value for values in yielded(cell, *given) for name, value in values.items()}
+        state, _ = cell.step(*given)
+        return (*(state[name] for name in cell.state), *(found[name] for name in values_of(cell)))
 
     return names, step
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 
 from gatelab.cells._declared import check_class, check_declarations, is_name
+from gatelab.cells._late import run_before, unavailable
+from gatelab.cells._watch import ValueReadError, Watch
 from gatelab.registry.contract import BrokenError, base_of, class_place, kind_of, line_in, place, raised
 
 if TYPE_CHECKING:
@@ -36,10 +38,6 @@ ROUNDING = 1e-6  # the rounding error by which a gate that is computed from othe
 DECLARED = {"a": "gates", "s": "state", "p": "vectors"}
 
 Key = tuple[str, str]  # ("a", "f") for inputs; ("state", "h"), ("gate", "forget") for what step returns
-
-
-class _ValueReadError(Exception):
-    """A tensor was turned into a Python value."""
 
 
 def class_problem(cls: "type[Cell]") -> str | None:
@@ -149,20 +147,25 @@ def _draw(cell: "Cell") -> dict[Key, Tensor]:
 def _run(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
     """What `step` returns, checked for names, types and shapes."""
     parts = {letter: SimpleNamespace(**{name: value for (at, name), value in data.items() if at == letter}) for letter in DECLARED}
-    before = dict(vars(parts["p"]))
+    given = dict(vars(parts["p"]))
+    name, like = "before", next(iter(data.values()))
     try:
+        found = _tensors("value", run_before(cell, parts), like)
+        name = "step"
         returned = cell.step(parts["a"], parts["s"], parts["p"])
-    except _ValueReadError as error:
+    except BrokenError as broken:
+        raise BrokenError(str(broken), broken.where or place(getattr(type(cell), name))) from broken
+    except ValueReadError as error:
         raise BrokenError(
-            "step turns a tensor into a Python value (`if`, `float()`, `.item()` or a function of `math`); use torch.where and "
+            f"{name} turns a tensor into a Python value (`if`, `float()`, `.item()` or a function of `math`); use torch.where and "
             "the functions of torch",
             _line(cell, error),
         ) from error
     except (Exception, SystemExit) as error:
-        raise BrokenError(_raised(cell, error, parts), _line(cell, error)) from error
-    if vars(parts["p"]).keys() != before.keys() or any(vars(parts["p"])[name] is not value for name, value in before.items()):
+        raise BrokenError(_raised(cell, name, error, parts), _line(cell, error)) from error
+    if vars(parts["p"]).keys() != given.keys() or any(vars(parts["p"])[of] is not value for of, value in given.items()):
         raise BrokenError("step assigns to p; use a variable of its own instead, because p is the same at all steps")
-    return _checked(cell, returned, next(iter(data.values())))
+    return found | _checked(cell, returned, like)
 
 
 def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
@@ -172,33 +175,48 @@ def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
     state, gates = returned
     if set(state) != set(cell.state):
         raise BrokenError(f"step returns the state {sorted(map(str, state))}, but `state` declares {sorted(cell.state)}")
+    return _tensors("state", state, like) | _tensors("gate", gates, like)
+
+
+def _tensors(kind: str, part: Mapping[Any, Any], like: Tensor) -> dict[Key, Tensor]:
+    """What was returned, checked for types and shapes."""
     found: dict[Key, Tensor] = {}
-    for kind, part in (("state", state), ("gate", gates)):
-        for name, value in part.items():
-            what = f"step returns the {kind} '{name}'"
-            if not isinstance(value, Tensor):
-                raise BrokenError(f"{what} as {kind_of(value)}; it must be a tensor of shape (..., H)")
-            if value.shape != like.shape:
-                shapes = f"{tuple(value.shape)} from pre-activations of shape {tuple(like.shape)}"
-                raise BrokenError(f"{what} of shape {shapes}; it must be pointwise, (..., H)")
-            found_as, given_as = ((of.dtype, of.device.type, of.layout) for of in (value, like))
-            if found_as != given_as:
-                listed = (", ".join(map(str, of)) for of in (found_as, given_as))
-                raise BrokenError("{} as {} from pre-activations that are {}; it must keep all three".format(what, *listed))
-            found[kind, name] = value
+    for name, value in part.items():
+        what = f"{_source(kind)} returns the {kind} '{name}'"
+        if not isinstance(value, Tensor):
+            raise BrokenError(f"{what} as {kind_of(value)}; it must be a tensor of shape (..., H)")
+        if value.shape != like.shape:
+            shapes = f"{tuple(value.shape)} from pre-activations of shape {tuple(like.shape)}"
+            raise BrokenError(f"{what} of shape {shapes}; it must be pointwise, (..., H)")
+        found_as, given_as = ((of.dtype, of.device.type, of.layout) for of in (value, like))
+        if found_as != given_as:
+            listed = (", ".join(map(str, of)) for of in (found_as, given_as))
+            raise BrokenError("{} as {} from pre-activations that are {}; it must keep all three".format(what, *listed))
+        found[kind, name] = value
     return found
 
 
-def _raised(cell: "Cell", error: BaseException, parts: Mapping[str, Any]) -> str:
-    """Explains an exception in `step`."""
+def _source(kind: str) -> str:
+    """The method that returns results of a kind."""
+    return "before" if kind == "value" else "step"
+
+
+def _place(cell: "Cell", kind: str) -> str | None:
+    return place(getattr(type(cell), _source(kind)))
+
+
+def _raised(cell: "Cell", method: str, error: BaseException, parts: Mapping[str, Any]) -> str:
+    """Explains an exception in `step` or `before`."""
     if isinstance(error, AttributeError):
         for letter, what in DECLARED.items():
             if error.obj is parts[letter]:
+                if method == "before" and letter == "a" and error.name in cell.late:
+                    return unavailable(cell, str(error.name))
                 known = list(getattr(cell, what))
                 near = difflib.get_close_matches(str(error.name), known, n=1)
                 hint = f"; did you mean {letter}.{near[0]}?" if near else ""
-                return f"step reads {letter}.{error.name}, but `{what}` declares {', '.join(known) or 'nothing'}{hint}"
-    return raised("step", error)
+                return f"{method} reads {letter}.{error.name}, but `{what}` declares {', '.join(known) or 'nothing'}{hint}"
+    return raised(method, error)
 
 
 def _line(cell: "Cell", error: BaseException) -> str | None:
@@ -207,21 +225,8 @@ def _line(cell: "Cell", error: BaseException) -> str | None:
     return line_in([where.rpartition(":")[0] if where else None], error) or where
 
 
-class _Watch(TorchDispatchMode):
-    """Refuses to turn a tensor into a Python value, which would make a branch, or a constant out of a variable."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # otherwise torch imports its compiler, which takes a second, only to exclude the method below from it
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
-            raise _ValueReadError
-        return func(*args, **(kwargs or {}))
-
-
 def _run_watched(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    with _Watch(), warnings.catch_warnings():
+    with Watch(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about a value that is read before it is refused here
         try:
             return _run(cell, data)
@@ -236,7 +241,7 @@ def _check_value_read(cell: "Cell", data: Mapping[Key, Tensor]) -> None:
     try:
         _run(cell, {key: value[:1] for key, value in data.items()})
     except BrokenError as broken:
-        if isinstance(broken.__cause__, _ValueReadError):
+        if isinstance(broken.__cause__, ValueReadError):
             raise
 
 
@@ -279,7 +284,9 @@ def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Ke
             if changed.any():
                 what = "units" if changed[ROW].any() else "rows"
                 raise BrokenError(
-                    f"step couples {what}: the {kind} '{name}' of other {what} changes with the inputs of one; it must be pointwise"
+                    f"{_source(kind)} couples {what}: the {kind} '{name}' of other {what} changes with the inputs of one; it must be "
+                    "pointwise",
+                    _place(cell, kind),
                 )
     moved = {key: value.clone() for key, value in data.items()}
     for value in moved.values():
@@ -289,7 +296,9 @@ def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Ke
         changed[:, COLUMN] = False
         if changed.any():
             raise BrokenError(
-                f"step couples units: the {kind} '{name}' of other units changes with the vectors of one; it must be pointwise"
+                f"{_source(kind)} couples units: the {kind} '{name}' of other units changes with the vectors of one; it must be "
+                "pointwise",
+                _place(cell, kind),
             )
 
 
@@ -311,8 +320,9 @@ def _check_selection(
     for (kind, name), value in _run(cell, {key: selected(value) for key, value in data.items()}).items():
         if not _same(value, selected(whole[kind, name])):
             raise BrokenError(
-                f"step gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the same units in "
-                f"{(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a unit"
+                f"{_source(kind)} gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the same units in "
+                f"{(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a unit",
+                _place(cell, kind),
             )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from gatelab.cells._initial import Start
+from gatelab.cells._late import check_kind, check_late, values_of
 from gatelab.errors import UserError
 from gatelab.options import Options
 from gatelab.registry.contract import BrokenError, base_of, check_dataclass
@@ -56,7 +57,7 @@ ARGUMENTS = frozenset(
 NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
 _INITIAL = 'initial = {"R": Identity(), "v": Uniform(0, 1)}'
 WORDS = ("gates", "sources")  # names by name
-DECLARED = (*NAMES, *WORDS, "initial", "retention", "peer")
+DECLARED = (*NAMES, *WORDS, "late", "initial", "retention", "peer")
 
 
 def reserved() -> frozenset[str]:
@@ -108,6 +109,8 @@ def _check_kind(name: str, value: Any) -> None:
         example = 'gates = {"f": "forget"}' if name == "gates" else 'sources = {"n": "input"}'
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for pair in value.items() for item in pair):
             raise BrokenError(f"`{name}` is {value!r}, but it must be a dict from names to words, as in {example}")
+    elif name == "late":
+        check_kind(value)
     elif name == "initial":
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
             raise BrokenError(f"`initial` is {value!r}, but it must be a dict from parameters to distributions, as in {_INITIAL}")
@@ -149,7 +152,8 @@ def check_declarations(cell: "Cell") -> None:
         raise BrokenError("it must declare `gates` (its pre-activations) and `state` (what it carries)")
     if not isinstance(cell.memory, (Options, type(None))):
         raise BrokenError(f"`memory` is {cell.memory!r}, but it must be a gatelab.cells.Attention or None")
-    for what, names in (("gates", cell.gates), ("gates", cell.gates.values()), ("state", cell.state), ("vectors", cell.vectors)):
+    declared = {"gates": cell.gates, "state": cell.state, "vectors": cell.vectors, "late": values_of(cell)}
+    for what, names in [*declared.items(), ("gates", cell.gates.values())]:
         _check_names(what, names)
     taken = reserved() if cell.vectors else ()
     for name in cell.vectors:
@@ -169,6 +173,7 @@ def check_declarations(cell: "Cell") -> None:
         for item in given:
             if item not in known:
                 raise BrokenError(f"{what} names '{item}', which is not among {', '.join(known)}; `{declared}` declares those")
+    check_late(cell)
     _check_initial(cell)
 
 

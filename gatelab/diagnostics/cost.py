@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
-from gatelab.cells import Attention, Cell, by_position, parameter_count
+from gatelab.cells import Attention, Cell, by_position, parameter_count, reads_of
 from gatelab.models import SequenceModel
 
 
@@ -26,7 +26,7 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def pointwise_operators(cell: Cell) -> int:
-    """Pointwise operators of one step and unit on which the new state depends."""
+    """Pointwise operators of one step and unit on which the new state depends; what `before` and `step` both compute counts once."""
     names, step = by_position(cell)
     values = [torch.zeros(1, device="cpu") for _ in names]
     with torch.no_grad(), _Calls() as calls:
@@ -39,6 +39,7 @@ class _Calls(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self._results: dict[tuple[Any, str], Any] = {}
         self._calls: list[tuple[list[Tensor], list[Tensor]]] = []  # it also keeps the tensors alive, and with them their ids
 
     @classmethod
@@ -46,7 +47,10 @@ class _Calls(TorchDispatchMode):
         return False  # otherwise torch imports its compiler, which takes a second, only to exclude `__torch_dispatch__` from it
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        spoken = repr(tree_map(lambda leaf: id(leaf) if isinstance(leaf, Tensor) else leaf, (args, kwargs)))
+        if (func, spoken) in self._results:
+            return self._results[func, spoken]
+        result = self._results[func, spoken] = func(*args, **(kwargs or {}))
         read, made = ([leaf for leaf in tree_leaves(of) if isinstance(leaf, Tensor)] for of in ((args, kwargs), result))
         self._calls.append((read, made))
         return result
@@ -70,7 +74,7 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
         length: steps on the tape of a cell with memory; at most its window is read.
     """
     D, H = input_size, hidden_size
-    products = len(cell.input_gates) * H * D + len(cell.recurrent_gates) * len(cell.fed_back) * H * H
+    products = len(cell.input_gates) * H * D + _square_matrices(cell) * H * H
     total = 2 * products + pointwise_operators(cell) * H
     return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
 
@@ -105,7 +109,7 @@ def stack_flops_per_step(
 def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     """Floating-point operations of the products of one training step, what `gatelab bench` divides by.
 
-    With I row blocks in W, J in R and F parts fed back, a multiplication and an addition counted as two:
+    With I row blocks in W, J in R and F parts fed back (J F also counts the matrices of late pre-activations), a multiplication and an addition counted as two:
 
     ```
     forward     2 B T (I H D + J F H H)
@@ -116,12 +120,17 @@ def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     and the weighted sum once forward and twice backward. Pointwise operators are left out.
     """
     inputs = len(cell.input_gates) * H * D
-    recurrent = len(cell.recurrent_gates) * len(cell.fed_back) * H * H
+    recurrent = _square_matrices(cell) * H * H
     total = 2 * B * T * (2 * inputs + 3 * recurrent)
     if cell.memory is None:
         return total
     entries = _entries_read(cell.memory, T)
     return total + 2 * B * T * (2 * H * D + 3 * 2 * H * H) + 3 * B * entries * (2 * H + 2 * len(cell.state) * H)
+
+
+def _square_matrices(cell: Cell) -> int:
+    """Matrices (H, H): of R, and of late pre-activations one for each name that they read."""
+    return len(cell.recurrent_gates) * len(cell.fed_back) + sum(len(reads_of(cell, name)) for name in cell.late)
 
 
 def _entries_read(memory: Attention | None, T: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell, Parts
+from gatelab.cells import Cell, Parts, ready, reads_of, yielded
 from gatelab.kernels import Record, Weights
 
 Product = Callable[[Tensor], Tensor]  # maps tangents (..., k, n) to J times each of them
@@ -94,7 +94,8 @@ def singular_values(step: Product, n: int, like: Tensor) -> Tensor:
 def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> Product:
     """J at some steps, as a map of tangents (..., B, k, parts * H); its parts are in the order of `cell.state`.
 
-    Pre-activations depend on the state only through R: a_g(s) = a_g + R_g (s - s(t-1)), with the recorded values on the right.
+    Pre-activations depend on the state through R, a_g(s) = a_g + R_g (s - s(t-1)) with the recorded values on the right, and late
+    ones through their own matrices and the values that they read.
 
     Args:
         cell: equations without `memory`.
@@ -106,13 +107,21 @@ def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> 
     s = {name: value[0, at].detach().requires_grad_() for name, value in record.s.items()}
     p = Parts(**{name: value[0].detach() for name, value in weights.p.items()})
     R = weights.R[0].detach().mT if weights.R is not None else None
+    late = {name: value[0].detach().mT for name, value in weights.late.items()}
     with torch.enable_grad():
+        values = [*yielded(cell, Parts(**a), Parts(**s), p)]
         new, _ = cell.step(Parts(**a), Parts(**s), p)
-        # `step` is pointwise: the gradient of a sum over units holds each unit's own derivative.
-        sums = [new[name].sum() for name in cell.state]
+        # `step` and `before` are pointwise: the gradient of a sum over units holds each unit's own derivative.
         given = [*a.values(), *s.values()]
-        rows = [torch.autograd.grad(total, given, retain_graph=True, materialize_grads=True) for total in sums]
-    partials = [[value[..., None, :] for value in row] for row in rows]
+
+        def partials(value: Tensor) -> list[Tensor]:
+            if not value.requires_grad:  # it depends on none of them
+                return [torch.zeros_like(of)[..., None, :] for of in given]
+            found = torch.autograd.grad(value.sum(), given, retain_graph=True, materialize_grads=True)
+            return [part[..., None, :] for part in found]
+
+        to_values = [{name: partials(value) for name, value in one.items()} for one in values]
+        to_state = [partials(new[name]) for name in cell.state]
 
     def product(tangents: Tensor) -> Tensor:
         moved = dict(zip(cell.state, tangents.chunk(len(cell.state), -1), strict=True))
@@ -121,8 +130,17 @@ def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> 
             fed = torch.cat([moved[name] for name in cell.feedback], -1) @ R
             da = dict(zip(cell.recurrent_gates, fed.chunk(len(cell.recurrent_gates), -1), strict=True))
         zero = torch.zeros_like(moved[cell.state[0]])
-        tangent = [*(da.get(name, zero) for name in a), *(moved[name] for name in s)]
-        parts = [torch.stack([d * v for d, v in zip(row, tangent, strict=True)]).sum(0) for row in partials]
-        return torch.cat(parts, -1)
+        pending, known = list(late), dict(moved)
+
+        def along(row: list[Tensor]) -> Tensor:
+            tangent = [*(da.get(name, zero) for name in a), *(moved[name] for name in s)]
+            return torch.stack([d * v for d, v in zip(row, tangent, strict=True)]).sum(0)
+
+        for rows in [{}, *to_values]:
+            known |= {name: along(row) for name, row in rows.items()}
+            for name in ready(cell, pending, known):
+                pending.remove(name)
+                da[name] = torch.cat([known[read] for read in reads_of(cell, name)], -1) @ late[name]
+        return torch.cat([along(row) for row in to_state], -1)
 
     return product

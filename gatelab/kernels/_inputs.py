@@ -45,6 +45,7 @@ class Inputs(NamedTuple):
     R: Tensor | None
     b: Tensor | None
     p: tuple[Tensor, ...]
+    late: tuple[Tensor, ...]
     memory: tuple[Tensor, ...]
     s0: tuple[Tensor, ...]
     restart: tuple[Tensor | None, ...]  # one for each part of the state; None without resets
@@ -52,15 +53,17 @@ class Inputs(NamedTuple):
     @classmethod
     def of(cls, cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...], restart: tuple[Tensor, ...] | None) -> "Inputs":
         p = tuple([weights.p[name] for name in cell.vectors])  # a list, because a generator would take longer
+        late = tuple([weights.late[name] for name in cell.late])
         memory = tuple([weights.memory[name] for name in read_weights(cell)])
-        return cls(x, weights.W, weights.R, weights.b, p, memory, s0, restart or (None,) * len(s0))
+        return cls(x, weights.W, weights.R, weights.b, p, late, memory, s0, restart or (None,) * len(s0))
 
     @classmethod
     def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
         x, W, R, b, *others = tensors
         vectors, parts = len(cell.vectors), len(cell.state)
-        p, memory, states = others[:vectors], others[vectors : -2 * parts], others[-2 * parts :]
-        return cls(x, W, R, b, tuple(p), tuple(memory), tuple(states[:parts]), tuple(states[parts:]))
+        p, own, states = others[:vectors], others[vectors : -2 * parts], others[-2 * parts :]
+        late, memory = own[: len(cell.late)], own[len(cell.late) :]
+        return cls(x, W, R, b, tuple(p), tuple(late), tuple(memory), tuple(states[:parts]), tuple(states[parts:]))
 
     def laid_out(self) -> "Inputs":
         """The same numbers in the layout that the loop reads."""
@@ -70,14 +73,14 @@ class Inputs(NamedTuple):
         else:
             return self  # nearly always the case, and a call of one step has no time for more
         W, R, b = (None if value is None else dense(value) for value in (self.W, self.R, self.b))
-        p, memory, s0 = (tuple(map(dense, part)) for part in (self.p, self.memory, self.s0))
+        p, late, memory, s0 = (tuple(map(dense, part)) for part in (self.p, self.late, self.memory, self.s0))
         restart = tuple(None if part is None else dense(part) for part in self.restart)
-        return Inputs(rows(self.x), W, R, b, p, memory, s0, restart)
+        return Inputs(rows(self.x), W, R, b, p, late, memory, s0, restart)
 
     def weights(self, cell: Cell) -> Weights:
         """All tensors but input and state."""
         p, memory = zip(cell.vectors, self.p, strict=True), zip(read_weights(cell), self.memory, strict=True)
-        return Weights(self.W, self.R, self.b, dict(p), dict(memory))
+        return Weights(self.W, self.R, self.b, dict(p), dict(memory), dict(zip(cell.late, self.late, strict=True)))
 
     @property
     def again(self) -> tuple[Tensor, ...] | None:
@@ -85,7 +88,7 @@ class Inputs(NamedTuple):
         return None if self.restart[0] is None else self.restart  # type: ignore[return-value]
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        return (self.x, self.W, self.R, self.b, *self.p, *self.memory, *self.s0, *self.restart)
+        return (self.x, self.W, self.R, self.b, *self.p, *self.late, *self.memory, *self.s0, *self.restart)
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import fx
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, reads_of, stage_of
 from gatelab.kernels import _operators
 from gatelab.kernels._operators import arguments, expression
 
@@ -19,11 +19,19 @@ class Language(_operators.Constants, Protocol):
         ...
 
 
-def gate_order(cell: Cell) -> tuple[list[str], list[str], list[str]]:
-    """Pre-activations fed by the input only, by both, by the state only."""
-    kinds: tuple[list[str], list[str], list[str]] = ([], [], [])
+def gate_order(cell: Cell) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Pre-activations by what their first product reads: the input only, both, the state only, nothing.
+
+    Late ones count by their part W x: with it among the first, without it among the last. They stand behind each other in the order
+    in which they are computed, those that read the same side by side.
+    """
+    kinds: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
     for gate in cell.gates:
-        kinds[{"input": 0, None: 1, "recurrent": 2}[cell.sources.get(gate)]].append(gate)
+        if gate not in cell.late:
+            kinds[{"input": 0, None: 1, "recurrent": 2}[cell.sources.get(gate)]].append(gate)
+    stage = stage_of(cell)
+    for gate in sorted(cell.late, key=lambda gate: (stage[gate], reads_of(cell, gate))):
+        kinds[0 if gate in cell.input_gates else 3].append(gate)
     return kinds
 
 

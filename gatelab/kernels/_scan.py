@@ -1,6 +1,8 @@
 """What every backend takes and returns: one layer, one direction, the whole time loop."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import torch
@@ -18,6 +20,7 @@ class Weights(NamedTuple):
         b: biases (N, G*H), one block per entry of `cell.gates`; None without bias.
         p: `cell.vectors` by name, (N, H) each.
         memory: weights of the read by name, each with N in front.
+        late: matrices of late pre-activations by their name, (N, H, F*H) for F names that they read.
     """
 
     W: Tensor | None
@@ -25,10 +28,13 @@ class Weights(NamedTuple):
     b: Tensor | None
     p: dict[str, Tensor]
     memory: dict[str, Tensor]
+    late: Mapping[str, Tensor] = MappingProxyType({})
 
     def named(self) -> dict[str, Tensor]:
         """All weights that exist, by the names that `cell.shapes` gives them."""
         found = {name: value for name, value in (("W", self.W), ("R", self.R), ("b", self.b)) if value is not None} | self.p
+        if self.late:
+            found |= {f"R_{name}": value for name, value in self.late.items()}
         if self.memory:
             found |= {f"memory_{name}": value for name, value in self.memory.items()}
         return found

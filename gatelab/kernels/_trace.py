@@ -1,5 +1,6 @@
 """From a cell's `step` to graphs of pointwise operators: the step, its adjoint, and the values that the step keeps for it."""
 
+import dataclasses
 import functools
 import inspect
 import sys
@@ -15,7 +16,7 @@ from torch.fx.node import map_arg
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from gatelab.cells import Cell, by_position
+from gatelab.cells import Cell, by_position, stages, values_of
 
 _aten = torch.ops.aten
 
@@ -37,10 +38,12 @@ class Equations:
     """One step and its adjoint, in one graph.
 
     Attributes:
-        inputs: nodes of pre-activations, state, vectors and cotangents of the new state: ("a", "i"), ("s", "c"), ("p", "p_i"),
-            ("ds", "c").
-        outputs: nodes of the new state and of the cotangents: ("s", "c"), ("da", "i"), ("ds", "c"), ("dp", "p_i").
-        saved: what the step keeps for its adjoint, besides the state before it.
+        inputs: nodes of pre-activations, state, vectors and cotangents of the new state and of values for late products:
+            ("a", "i"), ("s", "c"), ("p", "p_i"), ("ds", "c"), ("dv", "v").
+        outputs: nodes of the new state, of the values and of the cotangents: ("s", "c"), ("v", "v"), ("da", "i"), ("ds", "c"),
+            ("dp", "p_i").
+        saved: what the step keeps for its adjoint, besides the state before it; in the order in which it is known.
+        known_at: for each of `saved` the number of values' stages that pass before it is computed.
         reads: the parts of the state before the step that the adjoint reads.
     """
 
@@ -48,6 +51,7 @@ class Equations:
     outputs: Mapping[tuple[str, str], fx.Node]
     saved: tuple[fx.Node, ...]
     reads: frozenset[str]
+    known_at: tuple[int, ...]
 
     def needed(self, results: Iterable[fx.Node], known: Collection[fx.Node]) -> list[fx.Node]:
         """The nodes to compute for these results from the known ones, in order."""
@@ -106,7 +110,8 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
         state, pullback = pair
         return (*state, *pullback(tuple(values[len(names) :])))
 
-    inputs = [*names, *(("ds", name) for name in cell.state)]
+    results = [*(("s", name) for name in cell.state), *(("v", name) for name in values_of(cell))]
+    inputs = [*names, *(("d" + kind, name) for kind, name in results)]
 
     def sample(shape: tuple[int, ...]) -> list[Tensor]:
         return [torch.full(shape, 0.5, dtype=dtype) for _ in inputs]
@@ -133,10 +138,11 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
             raise NotTraceableError(f"its step fails on sample tensors: {type(error).__name__}: {reason}") from error
     _forget_shapes(graph)
     graph.eliminate_dead_code()
+    _merge(graph)
     unknown = _unknown(graph, printer, dtype)
     if unknown is not None:
         raise NotTraceableError(f"the derivative of its step needs {unknown[0]}, {unknown[1]}.")
-    return _cut(graph, inputs, [("s", name) for name in cell.state] + [("d" + kind, name) for kind, name in names])
+    return _staged(cell, _cut(graph, inputs, results + [("d" + kind, name) for kind, name in names]))
 
 
 @functools.cache
@@ -259,6 +265,18 @@ def _forget_shapes(graph: fx.Graph) -> None:
             node.replace_all_uses_with(constant)
 
 
+def _merge(graph: fx.Graph) -> None:
+    """Computes once what `before` and `step` both compute."""
+    found: dict[tuple[Any, str], fx.Node] = {}
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        first = found.setdefault((node.target, repr((node.args, node.kwargs))), node)
+        if first is not node:
+            node.replace_all_uses_with(first)
+            graph.erase_node(node)
+
+
 def _unknown(graph: fx.Graph, printer: Printer, dtype: torch.dtype) -> tuple[str, str] | None:
     """The first node of a graph that cannot be printed, and why."""
     for node in graph.nodes:
@@ -276,7 +294,7 @@ def _unknown(graph: fx.Graph, printer: Printer, dtype: torch.dtype) -> tuple[str
 
 
 def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Equations:
-    """Chooses the values that the step keeps: at most as many as there are pre-activations, and those that are costly to recompute.
+    """Chooses what the step keeps: at most as many as there are pre-activations, and those that are costly to recompute.
 
     The adjoint uses some values of the step. A walk back from them ends at costly values and at inputs: those are kept. A
     costly value that follows from kept ones (tanh of the new cell state) is recomputed instead, which is faster than memory.
@@ -285,13 +303,14 @@ def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str
     given = dict(zip(inputs, placeholders, strict=True))
     results = dict(zip(outputs, next(node for node in graph.nodes if node.op == "output").args[0], strict=True))
     free = {node for (kind, _), node in given.items() if kind in ("s", "p")}  # the adjoint has them in any case
-    backward = {node for (kind, _), node in given.items() if kind == "ds"}
+    backward = {node for (kind, _), node in given.items() if kind in ("ds", "dv")}
     for node in graph.nodes:
         if any(source in backward for source in node.all_input_nodes):
             backward.add(node)
-    cotangents = [node for (kind, _), node in results.items() if kind != "s"]
+    # The gradient of the matrix of a late product needs the value that it read.
+    wanted = [node for (kind, _), node in results.items() if kind != "s"]
     used = {source for node in backward for source in node.all_input_nodes if source not in backward}
-    used |= {node for node in cotangents if node not in backward}
+    used |= {node for node in wanted if node not in backward}
     kept = _frontier(used, free, lambda node: node.target in COSTLY)
     for node in reversed(list(graph.nodes)):
         if node in kept and node.op != "placeholder":
@@ -299,11 +318,23 @@ def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str
             if _frontier({node}, free, lambda source, others=others: source in others, top=False) <= others:
                 kept = others
     order = [node for node in graph.nodes if node in kept]
-    equations = Equations(given, results, tuple(order), frozenset())
-    adjoint = equations.needed(cotangents, {*placeholders, *order})
-    touched = {source for node in adjoint for source in node.all_input_nodes} | set(cotangents)
+    equations = Equations(given, results, tuple(order), frozenset(), ())
+    adjoint = equations.needed(wanted, {*placeholders, *order})
+    touched = {source for node in adjoint for source in node.all_input_nodes} | set(wanted)
     reads = frozenset(name for (kind, name), node in given.items() if kind == "s" and node in touched)
-    return Equations(given, results, tuple(order), reads)
+    return Equations(given, results, tuple(order), reads, ())
+
+
+def _staged(cell: Cell, equations: Equations) -> Equations:
+    """Orders what the step keeps by when it is known: before which of the late products, or in the step itself."""
+    inputs = {node for (kind, _), node in equations.inputs.items() if kind in ("a", "s", "p")}
+    at: dict[fx.Node, int] = {}
+    for number, names in enumerate(stages(cell), 1):
+        for node in equations.needed([equations.outputs["v", name] for name in names], inputs):
+            at.setdefault(node, number)
+    last = len(stages(cell)) + 1
+    saved = sorted(equations.saved, key=lambda node: at.get(node, last))
+    return dataclasses.replace(equations, saved=tuple(saved), known_at=tuple(at.get(node, last) for node in saved))
 
 
 def _frontier(

@@ -1,11 +1,17 @@
 """The time loop in plain torch: any cell, any dtype, any device. The truth that other backends are tested against."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
+<<<<<<< HEAD
 from gatelab.cells import Cell, Parts
 from gatelab.kernels._affine import affine, read_states
 from gatelab.kernels._gate import special
+=======
+from gatelab.cells import Cell, Parts, ready, reads_of, yielded
+>>>>>>> e3bfc11 (Late pre-activations: products that read what the same step has computed; eager, compiled, checked)
 from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels._tape import Tape
@@ -42,6 +48,7 @@ def scan(
         return _together(cell, weights, x, s0, lengths, record, resets, restart)
     alone, joint = _input_parts(cell, weights, x, s0)
     R = _transposed(weights.R) if weights.R is not None else None
+    late = {name: _transposed(value) for name, value in weights.late.items()}
     p = Parts(**{name: value[:, None] for name, value in weights.p.items()})
     tape = Tape(cell.memory, weights.memory, x, s0) if cell.memory is not None else None
     alive = None if lengths is None else (torch.arange(T, device=x.device)[:, None] < lengths.to(x.device))[..., None]
@@ -63,6 +70,8 @@ def scan(
             fed = [read[name] for name in cell.feedback]
             product = torch.baddbmm(joint[t], fed[0] if len(fed) == 1 else torch.cat(fed, -1), R)
             a |= zip(cell.recurrent_gates, product.chunk(len(cell.recurrent_gates), -1), strict=True)
+        if late:
+            a = _complete(cell, late, a, read, p)
         new, _ = cell.step(Parts(**a), Parts(**read), p)
         if flow is not None:
             new = _watch(flow, new, t, T)
@@ -135,7 +144,7 @@ def _input_parts(
     """The parts of pre-activations that do not depend on the state, for all time steps in one product.
 
     Returns:
-        `alone`: input-only pre-activations by name, per step (N, B, H); `joint`: per step (N, B, J*H) what the recurrent product
+        `alone`: pre-activations without R h by name, per step (N, B, H); `joint`: per step (N, B, J*H) what the recurrent product
         is added to, in the order of `cell.recurrent_gates`: W x + b, or only b where a pre-activation has no input part.
     """
     N, T, B, D = x.shape
@@ -149,16 +158,34 @@ def _input_parts(
         else:
             flat = flat @ _transposed(weights.W)
         flat = flat.view(N, T, B, len(cell.input_gates) * H)
-        if cell.input_gates == cell.recurrent_gates:
+        if cell.input_gates == cell.recurrent_gates == tuple(cell.gates):
             return {}, flat.unbind(1)
         parts = dict(zip(cell.input_gates, flat.chunk(len(cell.input_gates), -1), strict=True))
-    for name in cell.recurrent_gates:
+    for name in cell.gates:
         if name not in parts:
             bias = biases[name][:, None] if biases else x.new_zeros(1)
             parts[name] = bias.expand(N, T, B, H)
     alone = {name: parts[name].unbind(1) for name in cell.gates if name not in cell.recurrent_gates}
     joint = torch.cat([parts[name] for name in cell.recurrent_gates], -1).unbind(1) if cell.recurrent_gates else ()
     return alone, joint
+
+
+def _complete(cell: Cell, weights: dict[str, Tensor], a: dict[str, Tensor], s: dict[str, Tensor], p: Parts) -> dict[str, Tensor]:
+    """All pre-activations: each late one gets its product as soon as `before` has returned what it reads.
+
+    Args:
+        weights: the transposed matrices of late pre-activations.
+        a: pre-activations, late ones without their product.
+    """
+    pending, known = {name: a[name] for name in cell.late}, dict(s)
+    given = Parts(**{name: value for name, value in a.items() if name not in pending})
+    for values in itertools.chain([{}], yielded(cell, given, Parts(**s), p)):
+        known |= values
+        for name in ready(cell, pending, known):
+            read = [known[of] for of in reads_of(cell, name)]
+            product = torch.baddbmm(pending.pop(name), read[0] if len(read) == 1 else torch.cat(read, -1), weights[name])
+            setattr(given, name, product)
+    return {name: getattr(given, name) for name in cell.gates}
 
 
 def _transposed(weight: Tensor) -> Tensor:

@@ -89,7 +89,8 @@ class Layer(nn.Module):
         own = {name: self.read(name)[None] for name in self.shapes}
         p = {name: own[name] for name in self.cell.vectors}
         memory = {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")}
-        return Weights(own.get("W"), own.get("R"), own.get("b"), p, memory)
+        late = {name: own[f"R_{name}"] for name in self.cell.late}
+        return Weights(own.get("W"), own.get("R"), own.get("b"), p, memory, late)
 
     def forward(
         self,

@@ -75,6 +75,7 @@ def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any
             "R": inputs.R,
             "b": inputs.b,
             "p": inputs.p,
+            "late": inputs.late,
             "s0": inputs.s0,
             "out": out,
             "lengths": call.lengths,
@@ -125,7 +126,7 @@ def adjoint(
     if inputs.W is None and call.cell.memory is None:  # no equation reads the input
         made[0] = None
     of = Inputs.back(call.cell, tuple(made))
-    values: dict[str, Any] = {**held, "dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "ds0": of.s0}
+    values: dict[str, Any] = {**held, "dx": of.x, "dW": of.W, "dR": of.R, "db": of.b, "dp": of.p, "dlate": of.late, "ds0": of.s0}
     values |= {"drestart": of.restart}
     values |= {f"d{name}": value for name, value in zip(read_weights(call.cell), of.memory, strict=True)}
     # Kept by name until the call is over: the argument block holds only addresses.

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 
 from torch import fx
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, reads_of, stage_of, stages, values_of
 from gatelab.kernels._printing import Language, body_of, gate_order, is_mask
 from gatelab.kernels._trace import Equations
+from gatelab.kernels.cpu._late import tables
 
 
 class _C(Language):
@@ -33,13 +34,14 @@ C = _C()
 
 def print_equations(cell: Cell, equations: Equations) -> str:
     """The constants of a cell and its functions `step` and `adjoint` as C."""
-    alone, both, recurrent = gate_order(cell)
-    order = [*alone, *both, *recurrent]
-    fed = cell.feedback if both or recurrent else ()
+    alone, both, recurrent, late = gate_order(cell)
+    order = [*alone, *both, *recurrent, *late]
+    fed = cell.fed_back
+    multiplied = {*fed, *(name for gate in cell.late for name in reads_of(cell, gate))}
     reads = [name in equations.reads for name in cell.state]
     # The first part of the state need not be stored, because it is the output. Values read from a tape are stored nowhere else.
     own = [
-        cell.memory is not None or (index > 0 and (read or name in fed))
+        cell.memory is not None or (index > 0 and (read or name in multiplied))
         for index, (name, read) in enumerate(zip(cell.state, reads, strict=True))
     ]
     stored = iter(range(sum(own)))
@@ -57,7 +59,7 @@ def print_equations(cell: Cell, equations: Equations) -> str:
         "MEMORY": int(cell.memory is not None),
         "ADDITIVE": int(cell.memory is not None and cell.memory.score == "additive"),
     }
-    tables = {
+    places = {
         "GATE": [gates.index(name) for name in order],
         "W_ROW": [cell.input_gates.index(name) if name in cell.input_gates else 0 for name in order],
         "R_ROW": [cell.recurrent_gates.index(name) if name in cell.recurrent_gates else 0 for name in order],
@@ -65,9 +67,12 @@ def print_equations(cell: Cell, equations: Equations) -> str:
         "READ": [int(read) for read in reads],
         "STORED_AT": [next(stored) if mine else -1 for mine in own],
     }
+    more, rows = tables(cell, order, equations.known_at)
+    constants, places = constants | more, places | rows
     lines = [f"#define {name} {value}" for name, value in constants.items()]
-    lines += [f"static const int {name}[] = {{{', '.join(map(str, values))}}};" for name, values in tables.items()]
-    return "\n".join([*lines, "", _step(cell, equations, order), "", _adjoint(cell, equations, order), ""])
+    lines += [f"static const int {name}[] = {{{', '.join(map(str, values))}}};" for name, values in places.items()]
+    functions = (_before, _step, _late_adjoint, _adjoint)
+    return "\n".join([*lines, *(line for of in functions for line in ("", of(cell, equations, order))), ""])
 
 
 def print_nodes(equations: Equations) -> tuple[str, list[fx.Node]]:
@@ -89,24 +94,69 @@ def print_nodes(equations: Equations) -> tuple[str, list[fx.Node]]:
     return f"void nodes(const real *given, real *made, long count) {{\n{loop}}}\n", nodes
 
 
+def _before(cell: Cell, equations: Equations, order: list[str]) -> str:
+    """The values of a stage, and what the step keeps and is known then; earlier stages have left theirs in `kept`."""
+    body: list[str] = []
+    values = values_of(cell)
+    for stage, names in enumerate(stages(cell), 1):
+        known = _names(equations, {"a": order, "s": cell.state, "p": cell.vectors})
+        known |= _kept(equations, stage)
+        results = {values.index(name): equations.outputs["v", name] for name in names}
+        made = {index: node for index, node in enumerate(equations.saved) if equations.known_at[index] == stage}
+        lines = body_of(C, equations.needed([*results.values(), *made.values()], set(known)), known)
+        lines += [f"values[{index}] = {known[node]};" for index, node in results.items()]
+        lines += [f"kept[{index}] = {known[node]};" for index, node in made.items()]
+        body += [f"if (stage == {stage}) {{", *(f"  {line}" for line in lines), "}"]
+    return _function("before", "const int stage, const V *a, const V *s, const V *p, V *kept, V *values", body)
+
+
+def _kept(equations: Equations, stage: int) -> dict[fx.Node, str]:
+    """What was computed before a stage."""
+    return {node: f"kept[{index}]" for index, node in enumerate(equations.saved) if equations.known_at[index] < stage}
+
+
 def _step(cell: Cell, equations: Equations, order: list[str]) -> str:
     known = _names(equations, {"a": order, "s": cell.state, "p": cell.vectors})
+    last = len(stages(cell)) + 1
+    known |= _kept(equations, last)
     results = [equations.outputs["s", name] for name in cell.state]
     body = body_of(C, equations.needed([*results, *equations.saved], set(known)), known)
     body += [f"after[{index}] = {known[node]};" for index, node in enumerate(results)]
-    body += [f"kept[{index}] = {known[node]};" for index, node in enumerate(equations.saved)]
+    made = [(index, node) for index, node in enumerate(equations.saved) if equations.known_at[index] == last]
+    body += [f"kept[{index}] = {known[node]};" for index, node in made]
     return _function("step", "const V *a, const V *s, const V *p, V *after, V *kept", body)
 
 
+def _late_adjoint(cell: Cell, equations: Equations, order: list[str]) -> str:
+    """The cotangents of the pre-activations that are computed at a stage, from those of the values that follow."""
+    body: list[str] = []
+    at = stage_of(cell)
+    for stage in range(len(stages(cell)), 0, -1):
+        known = _given_backwards(cell, equations)
+        results = {order.index(gate): equations.outputs["da", gate] for gate in order if at[gate] == stage}
+        lines = body_of(C, equations.needed(results.values(), set(known)), known)
+        lines += [f"da[{index}] = {known[node]};" for index, node in results.items()]
+        body += [f"if (stage == {stage}) {{", *(f"  {line}" for line in lines), "}"]
+    arguments = "const int stage, const V *kept, const V *s, const V *p, const V *ds, const V *dv, V *da"
+    return _function("late_adjoint", arguments, body)
+
+
+def _given_backwards(cell: Cell, equations: Equations) -> dict[fx.Node, str]:
+    known = _names(equations, {"s": cell.state, "p": cell.vectors, "ds": cell.state, "dv": values_of(cell)})
+    return known | _kept(equations, len(stages(cell)) + 2)
+
+
 def _adjoint(cell: Cell, equations: Equations, order: list[str]) -> str:
-    known = _names(equations, {"s": cell.state, "p": cell.vectors, "ds": cell.state})
-    known |= {node: f"kept[{index}]" for index, node in enumerate(equations.saved)}
-    groups = {"da": order, "ds": cell.state, "dp": cell.vectors}
-    results = {kind: [equations.outputs[kind, name] for name in names] for kind, names in groups.items()}
-    body = body_of(C, equations.needed([node for group in results.values() for node in group], set(known)), known)
-    targets = {"da": "da", "ds": "earlier", "dp": "dp"}
-    body += [f"{targets[kind]}[{index}] = {known[node]};" for kind, nodes in results.items() for index, node in enumerate(nodes)]
-    return _function("adjoint", "const V *kept, const V *s, const V *p, const V *ds, V *da, V *earlier, V *dp", body)
+    """All other cotangents, and the values again that late products read."""
+    known, at = _given_backwards(cell, equations), stage_of(cell)
+    results = {f"da[{index}]": equations.outputs["da", gate] for index, gate in enumerate(order) if at[gate] == 0}
+    groups = {"earlier": ("ds", cell.state), "dp": ("dp", cell.vectors), "values": ("v", values_of(cell))}
+    for target, (kind, names) in groups.items():
+        results |= {f"{target}[{index}]": equations.outputs[kind, name] for index, name in enumerate(names)}
+    body = body_of(C, equations.needed(results.values(), set(known)), known)
+    body += [f"{target} = {known[node]};" for target, node in results.items()]
+    arguments = "const V *kept, const V *s, const V *p, const V *ds, const V *dv, V *da, V *earlier, V *dp, V *values"
+    return _function("adjoint", arguments, body)
 
 
 def _names(equations: Equations, groups: Mapping[str, Iterable[str]]) -> dict[fx.Node, str]:

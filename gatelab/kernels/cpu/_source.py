@@ -21,6 +21,7 @@ FIELDS = (
     ("resets", "const uint8_t *"),
     *((name, "const real *") for name in ("x", "W", "R", "b", "K", "Q", "P", "v")),
     ("p", "const real *[VECTORS]"),
+    ("late", "const real *[MATRICES]"),
     ("s0", "const real *[STATES]"),
     ("restart", "const real *[STATES]"),
     *((name, "real *") for name in ("out", "saved", "kept", "tape", "record_a", "record_s", "work")),
@@ -29,6 +30,7 @@ FIELDS = (
     ("d_last", "const real *[STATES]"),
     *((name, "real *") for name in ("flow", "dx", "dW", "dR", "db", "dK", "dQ", "dP", "dv")),
     ("dp", "real *[VECTORS]"),
+    ("dlate", "real *[MATRICES]"),
     ("ds0", "real *[STATES]"),
     ("drestart", "real *[STATES]"),
 )
@@ -65,7 +67,7 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
     except NotTraceableError as error:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
-    loop = ("layout", "memory", "loop", "adjoint", "call")
+    loop = ("layout", "memory", "late", "loop", "adjoint", "call")
     return "\n".join([GENERATED + number + part("vector"), part("product"), printed, _struct(), *map(part, loop)])
 
 

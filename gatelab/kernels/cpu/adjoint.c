@@ -4,8 +4,9 @@
 #include "loop.c"
 #endif
 
-// The adjoint of one step for all units of all rows; `s->state` holds the cotangent of the state, after the step and then before.
-static void adjoint_rows(const Pass *pass, long t, const real *saved, real *da, real *sums) {
+// The adjoint of one step for all units of all rows: of its last stage of late pre-activations first, of the rest (stage 0) last.
+// `s->state` holds the cotangent of the state, after the step until stage 0 and then before.
+INLINE void adjoint_of_stage(const Pass *pass, long t, const real *saved, real *da, real *sums, const int stage) {
   const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
   const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
@@ -17,16 +18,22 @@ static void adjoint_rows(const Pass *pass, long t, const real *saved, real *da, 
 #pragma GCC unroll 16
     for (int i = 0; i < VECTORS; i++) vectors[i] = *(const V *)(w->vectors + (i * p->Hv + v) * LANES);
 #pragma GCC unroll 16
-    for (int i = 0; i < GATES + VECTORS; i++) total[i] = *(const V *)(sums + (i * p->Hv + v) * LANES);
+    for (int i = 0; i < GATES + VECTORS; i++)
+      if (STAGES == 0 || stage == (i < GATES ? GATE_STAGE[i] : 0)) total[i] = *(const V *)(sums + (i * p->Hv + v) * LANES);
     for (long r = 0; r < it->rows; r++) {
       const long at = v * step_v + r * LANES;
       if (ended(c, it, t, r)) {
-        for (int g = 0; g < GATES; g++) *(V *)(da + g * part + at) = (V){0};
+        for (int g = 0; g < GATES; g++)
+          if (GATE_STAGE[g] == stage) *(V *)(da + g * part + at) = (V){0};
         continue;
       }
       V kept[SAVED + 1], before[STATES], after[STATES], a[GATES], earlier[STATES], d_vectors[VECTORS + 1];
+      V values[VALUES + 1], d_values[VALUES + 1];
 #pragma GCC unroll 16
       for (int i = 0; i < SAVED; i++) kept[i] = *(const V *)(saved + i * part + at);
+#pragma GCC unroll 16
+      for (int i = 0; i < VALUES; i++)
+        if (VALUE_STAGE[i] > stage) d_values[i] = *(const V *)(s->d_values + i * part + at);
 #pragma GCC unroll 16
       for (int q = 0; q < STATES; q++) {
         after[q] = *(const V *)(s->state + q * part + at);
@@ -34,31 +41,46 @@ static void adjoint_rows(const Pass *pass, long t, const real *saved, real *da, 
         if (STORED_AT[q] >= 0) before[q] = *(const V *)(saved + (SAVED + STORED_AT[q]) * part + at);
         else if (READ[q]) before[q] = load(first[r] + v * LANES, count);
       }
-      if (c->d_out) {
+      if (stage == STAGES && c->d_out) {
         const real *d_out = c->d_out + it->n * c->d_out_n + t * c->d_out_t + (it->first + r) * c->d_out_b + v * LANES;
         __builtin_prefetch(t ? d_out - c->d_out_t : d_out);  // time runs backwards: the processor does not expect it
         after[0] += load(d_out, count);
+        if (stage > 0) *(V *)(s->state + at) = after[0];  // later stages read it
       }
-      if (c->flow)
+      if (stage == STAGES && c->flow)
         for (int q = 0; q < STATES; q++) store(c->flow + recorded_at(c, it, q, t, r) + v * LANES, after[q], count);
-      adjoint(kept, before, vectors, after, a, earlier, d_vectors);
+      if (stage > 0) late_adjoint(stage, kept, before, vectors, after, d_values, a);
+      else adjoint(kept, before, vectors, after, d_values, a, earlier, d_vectors, values);
       if (c->d_record_a)
-        for (int g = 0; g < GATES; g++) a[g] += load(c->d_record_a + recorded_at(c, it, GATE[g], t, r) + v * LANES, count);
-      if (c->d_record_s)
-        for (int q = 0; q < STATES; q++) earlier[q] += load(c->d_record_s + recorded_at(c, it, q, t, r) + v * LANES, count);
+        for (int g = 0; g < GATES; g++)
+          if (GATE_STAGE[g] == stage) a[g] += load(c->d_record_a + recorded_at(c, it, GATE[g], t, r) + v * LANES, count);
 #pragma GCC unroll 16
       for (int g = 0; g < GATES; g++) {
+        if (GATE_STAGE[g] != stage) continue;
         *(V *)(da + g * part + at) = a[g];
         total[g] += a[g];
       }
+      if (stage > 0) continue;
+      if (c->d_record_s)
+        for (int q = 0; q < STATES; q++) earlier[q] += load(c->d_record_s + recorded_at(c, it, q, t, r) + v * LANES, count);
 #pragma GCC unroll 16
       for (int i = 0; i < VECTORS; i++) total[GATES + i] += d_vectors[i];
+#pragma GCC unroll 16
+      for (int i = 0; i < VALUES; i++) *(V *)(da + (CHUNK_VALUES + i) * part + at) = values[i];
 #pragma GCC unroll 16
       for (int q = 0; q < STATES; q++) *(V *)(s->state + q * part + at) = earlier[q];
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < GATES + VECTORS; i++) *(V *)(sums + (i * p->Hv + v) * LANES) = total[i];
+    for (int i = 0; i < GATES + VECTORS; i++)
+      if (STAGES == 0 || stage == (i < GATES ? GATE_STAGE[i] : 0)) *(V *)(sums + (i * p->Hv + v) * LANES) = total[i];
   }
+}
+
+static void adjoint_rows(const Pass *pass, long t, const real *saved, real *da, real *sums) {
+  adjoint_of_stage(pass, t, saved, da, sums, 0);
+}
+static void late_adjoint_rows(const Pass *pass, long t, const real *saved, real *da, real *sums, long stage) {
+  switch (stage) { AT_STAGE(adjoint_of_stage, pass, t, saved, da, sums) }
 }
 
 // `count` values of a row, in tiles: to[k / TILE_ROWS][i][TILE_ROWS] with `rows` values of i.
@@ -70,16 +92,16 @@ static void to_tiles(const real *row, long count, real *to, long i, long rows) {
   for (long j = 0; j < TILE_ROWS; j++) last[j] = k + j < count ? row[k + j] : 0;
 }
 
-// The same for the first part of the state before each of the steps from t on, and for values that the steps kept.
+// The same for the first part of the state before each of the steps from t on, and for columns of each step, `slot` apart.
 static void outputs_to_tiles(const Call *c, const Item *it, long t, long all_rows, real *to) {
   for (long i = 0; i < all_rows; i++) to_tiles(before_at(c, it, t + i / it->rows, i % it->rows), c->H, to, i, all_rows);
 }
-static void columns_to_tiles(const Pass *pass, long t, long all_rows, const real *saved, real *to) {
+static void columns_to_tiles(const Pass *pass, long t, long all_rows, const real *saved, long slot, real *to) {
   const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
   const long step_v = it->rows * LANES;
   for (long i = 0; i < all_rows; i++) {
     const long j = i / it->rows, r = i % it->rows;
-    const real *column = saved + j * p->slot * it->rows + r * LANES;
+    const real *column = saved + j * slot + r * LANES;
     const int inside = !ended(c, it, t + j, r);
     for (long k = 0; k < p->depth_s; k += TILE_ROWS) {
       real *tile = to + k * all_rows + i * TILE_ROWS;
@@ -96,6 +118,7 @@ static void weight_gradients(const Pass *pass, long t, long steps, const real *s
   const Call *c = pass->call; const Layout *p = &pass->layout; const Item *it = &pass->item;
   const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, wide = p->Hv * LANES, all_rows = steps * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
+  const long slot = p->slot * it->rows;
   const real *query = s->chunk + GATES * p->Hv * step_v;  // its cotangents, behind them those of the key
   real *of_read = gradient + p->gradient_read;            // of Q, P, K and v
   if ((INPUT_GATES && c->dW) || (MEMORY && c->dQ)) {
@@ -109,18 +132,31 @@ static void weight_gradients(const Pass *pass, long t, long steps, const real *s
   for (long f = 0; f < FED && RECURRENT_GATES > 0 && c->dR; f++) {
     const long stored = STORED_AT[FED_PART[f]];
     if (stored < 0) outputs_to_tiles(c, it, t, all_rows, s->left);
-    else columns_to_tiles(pass, t, all_rows, saved + (SAVED + stored) * p->Hv * step_v, s->left);
+    else columns_to_tiles(pass, t, all_rows, saved + (SAVED + stored) * p->Hv * step_v, slot, s->left);
     outer_product(s->left, p->depth_s, s->chunk + INPUT_ONLY * p->Hv * step_v, RECURRENT_GATES * p->Hv, steps, size, it->rows,
                   gradient + p->gradient_s + f * p->depth_s * RECURRENT_GATES * p->Hv * LANES);
   }
   if (MEMORY && c->dP) {
-    columns_to_tiles(pass, t, all_rows, saved + (SAVED + STORED + 1) * p->Hv * step_v, s->left);
+    columns_to_tiles(pass, t, all_rows, saved + (SAVED + STORED + 1) * p->Hv * step_v, slot, s->left);
     outer_product(s->left, p->depth_s, query, p->Hv, steps, size, it->rows, of_read + p->depth_x * wide);
   }
   if (MEMORY && c->dK) {
     outputs_to_tiles(c, it, t, all_rows, s->left);
     outer_product(s->left, p->depth_s, query + p->Hv * step_v, p->Hv, steps, size, it->rows,
                   of_read + (p->depth_x + p->depth_s) * wide);
+  }
+  for (long g = 0; g < LATE; g++) {
+    int wanted = 0;
+    for (long i = 0; i < LATE_GATES[g]; i++) wanted |= c->dlate[MATRIX[LATE_FIRST[g] + i]] != 0;
+    for (long i = 0; wanted && i < LATE_READS_OF[g]; i++) {
+      const int read = LATE_READ[LATE_READ_AT[g] + i], stored = read < STATES ? STORED_AT[read] : -1;
+      if (read >= STATES)
+        columns_to_tiles(pass, t, all_rows, s->chunk + (CHUNK_VALUES + read - STATES) * p->Hv * step_v, size, s->left);
+      else if (stored < 0) outputs_to_tiles(c, it, t, all_rows, s->left);
+      else columns_to_tiles(pass, t, all_rows, saved + (SAVED + stored) * p->Hv * step_v, slot, s->left);
+      outer_product(s->left, p->depth_s, s->chunk + LATE_FIRST[g] * p->Hv * step_v, LATE_GATES[g] * p->Hv, steps, size, it->rows,
+                    gradient + p->gradient_late + (LATE_SQUARE[g] + i * LATE_GATES[g]) * p->depth_s * wide);
+    }
   }
 }
 
@@ -146,9 +182,14 @@ static void backward_steps(const Pass *pass, long first, long end, const real *s
   const long step_v = it->rows * LANES, slot = p->slot * it->rows, size = CHUNK_COLUMNS * p->Hv * step_v;
   for (long t = end - 1; t >= first; t--) {
     real *da = s->chunk + t % c->chunk * size;
-    adjoint_rows(pass, t, saved + (t - first) * slot, da, gradient + p->gradient_b);
     long count = 0;
     for (long g = 0; g < GATES; g++) count += blocks_of(da + g * p->Hv * step_v, c->H, step_v, s->blocks + count);
+    for (long stage = STAGES; stage > 0; stage--) {
+      late_adjoint_rows(pass, t, saved + (t - first) * slot, da, gradient + p->gradient_b, stage);
+      late_backwards(pass, stage, 0);
+    }
+    adjoint_rows(pass, t, saved + (t - first) * slot, da, gradient + p->gradient_b);
+    if (LATE) late_backwards(pass, 0, 1);
     if (RECURRENT_GATES)
       for (long f = 0; f < FED; f++)
         product(s->blocks + INPUT_ONLY * p->Hv, RECURRENT_GATES * p->Hv, RECURRENT_GATES * c->H,

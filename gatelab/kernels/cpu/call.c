@@ -45,31 +45,55 @@ static void columns_of(const real *from, long row_length, long rows, real *to, l
     for (long l = 0; l < LANES; l++) to[k * step + l] = l < rows ? from[l * row_length + k] : 0;
 }
 
-// to[panel][k][column][LANES] = from[(block of the gate, unit)][k]: weights as the forward pass reads them.
-static void pack_rows(const real *from, long row_length, const int *row_of, long first_gate, long gates, long H, long Hv, real *to,
-                      long depth, long k0) {
+// to[panel][k][column][LANES] = from[unit][k]: the weights of the g-th of some gates as the forward pass reads them.
+static void pack_gate(const real *from, long row_length, long g, long gates, long H, long Hv, real *to, long depth, long k0) {
   const long columns = gates * Hv;
-  for (long column = 0; column < columns; column++) {
+  for (long column = g * Hv; column < (g + 1) * Hv; column++) {
     const long panel = column / PANEL * PANEL, width = least_long(PANEL, columns - panel);
     real *at = to + panel * depth * LANES + (column - panel) * LANES + k0 * width * LANES;
     const long unit = column % Hv * LANES;
-    const real *source = from + (row_of[first_gate + column / Hv] * H + unit) * row_length;
-    columns_of(source, row_length, H - unit, at, width * LANES);
+    columns_of(from + unit * row_length, row_length, H - unit, at, width * LANES);
   }
 }
 
-// to[panel][k][column][LANES] = from[k][column]: weights as the backward pass reads them; k runs over gates and units.
-static void pack_columns(const real *from, long row_length, const int *row_of, long first_gate, long gates, long H, long offset,
-                         long width, real *to) {
+// The same for gates that are blocks of rows of a parameter.
+static void pack_rows(const real *from, long row_length, const int *row_of, long first_gate, long gates, long H, long Hv, real *to,
+                      long depth, long k0) {
+  for (long g = 0; g < gates; g++) pack_gate(from + row_of[first_gate + g] * H * row_length, row_length, g, gates, H, Hv, to, depth, k0);
+}
+
+// to[panel][k][column][LANES] = from[k][column]: the weights of the g-th of some gates as the backward pass reads them; k runs over
+// gates and units.
+static void pack_gate_back(const real *from, long row_length, long g, long gates, long H, long offset, long width, real *to) {
   const long columns = rounded(width, LANES) / LANES, depth = gates * H;
-  for (long k = 0; k < depth; k++) {
-    const real *source = from + (row_of[first_gate + k / H] * H + k % H) * row_length + offset;
+  for (long u = 0; u < H; u++) {
+    const real *source = from + u * row_length + offset;
     for (long column = 0; column < columns; column++) {
       const long panel = column / PANEL * PANEL, across = least_long(PANEL, columns - panel);
-      real *at = to + panel * depth * LANES + (k * across + column - panel) * LANES;
+      real *at = to + panel * depth * LANES + ((g * H + u) * across + column - panel) * LANES;
       *(V *)at = load(source + column * LANES, width - column * LANES);
     }
   }
+}
+
+static void pack_columns(const real *from, long row_length, const int *row_of, long first_gate, long gates, long H, long offset,
+                         long width, real *to) {
+  for (long g = 0; g < gates; g++)
+    pack_gate_back(from + row_of[first_gate + g] * H * row_length, row_length, g, gates, H, offset, width, to);
+}
+
+// The matrices of late pre-activations.
+static void pack_late(const Call *c, const Layout *p, long n, int backward, const Packed *w) {
+  const long H = c->H, square = p->Hv * LANES * H;
+  for (long g = 0; g < LATE; g++)
+    for (long j = 0; j < LATE_GATES[g]; j++) {
+      const long depth = LATE_READS_OF[g] * H;
+      const real *from = c->late[MATRIX[LATE_FIRST[g] + j]] + n * H * depth;
+      if (!backward || c->segment < c->T)
+        pack_gate(from, depth, j, LATE_GATES[g], H, p->Hv, w->late + LATE_SQUARE[g] * square, depth, 0);
+      for (long i = 0; backward && i < LATE_READS_OF[g]; i++)
+        pack_gate_back(from, depth, j, LATE_GATES[g], H, i * H, H, w->back_late + (LATE_SQUARE[g] + i * LATE_GATES[g]) * square);
+    }
 }
 
 // The weights of the read of earlier states.
@@ -103,6 +127,7 @@ static void pack(const Call *c, const Layout *p, long n, int backward) {
   }
   for (long i = 0; i < VECTORS; i++) to_columns(c->p[i] + n * H, H, w.vectors + i * wide, LANES);
   if (MEMORY) pack_memory(c, p, n, backward, &w);
+  if (LATE) pack_late(c, p, n, backward, &w);
   if (!backward) return;
   for (long f = 0; f < FED; f++)
     pack_columns(R, S, R_ROW, INPUT_ONLY, RECURRENT_GATES, H, f * H, H, w.back_state + f * wide * RECURRENT_GATES * H);
@@ -173,7 +198,7 @@ static void pack_share(const Call *c, const Layout *p, int backward, long thread
 
 static void run_share(const Call *c, const Layout *p, int backward, long thread) {
   const long items = c->N * c->blocks;
-  Block blocks[p->Dv + (FED + CHUNK_COLUMNS) * p->Hv + MEMORY * (p->Dv + p->Hv) + 1];
+  Block blocks[p->Dv + (FED + CHUNK_COLUMNS) * p->Hv + MEMORY * (p->Dv + p->Hv) + LATE_READS * p->Hv + 1];
   const Scratch s = scratch_parts(c, p, thread, backward, blocks);
   long replica = -1;
   for (long index = share(items, c, thread); index < share(items, c, thread + 1); index++) {
@@ -231,6 +256,18 @@ static void read_gradient(const Call *c, const Layout *p, long n, long v) {
   store(c->dv + row, sum, H - v * LANES);
 }
 
+// Of the matrix of a late pre-activation.
+static void late_gradient(const Call *c, const Layout *p, long n, long g, long v) {
+  const long H = c->H, square = p->depth_s * p->Hv * LANES;
+  for (long product = 0; product < LATE; product++) {
+    const long j = g - LATE_FIRST[product], depth = LATE_READS_OF[product] * H;
+    real *to = j >= 0 && j < LATE_GATES[product] ? c->dlate[MATRIX[g]] : 0;
+    for (long i = 0; to && i < LATE_READS_OF[product]; i++)
+      unpack(c, p, n, p->gradient_late + (LATE_SQUARE[product] + i * LATE_GATES[product]) * square, LATE_GATES[product] * p->Hv,
+             j * p->Hv + v, H, to + (n * H + v * LANES) * depth + i * H, depth);
+  }
+}
+
 static void gradient_share(const Call *c, const Layout *p, int backward, long thread) {
   (void)backward;
   const long columns = (GATES + MEMORY) * p->Hv, total = c->N * columns, H = c->H, S = FED * H;
@@ -243,10 +280,11 @@ static void gradient_share(const Call *c, const Layout *p, int backward, long th
     }
     if (g < INPUT_GATES && c->dW)
       unpack(c, p, n, 0, INPUT_GATES * p->Hv, column, c->D, c->dW + ((n * INPUT_GATES + W_ROW[g]) * H + unit) * c->D, c->D);
-    if (g >= INPUT_ONLY && c->dR)
+    if (g >= INPUT_ONLY && g < INPUT_ONLY + RECURRENT_GATES && c->dR)
       for (long f = 0; f < FED; f++)
         unpack(c, p, n, p->gradient_s + f * p->depth_s * RECURRENT_GATES * p->Hv * LANES, RECURRENT_GATES * p->Hv,
                column - INPUT_ONLY * p->Hv, H, c->dR + ((n * RECURRENT_GATES + R_ROW[g]) * H + unit) * S + f * H, S);
+    if (LATE) late_gradient(c, p, n, g, column % p->Hv);
     if (c->db) {
       sum_slots(c, p, n, p->gradient_b + column * LANES, &sum, 1);
       store(c->db + (n * GATES + GATE[g]) * H + unit, sum, H - unit);

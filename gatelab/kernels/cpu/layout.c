@@ -1,9 +1,12 @@
 // Sizes, and where everything lies. Before this file come the constants and the functions printed from a cell's equations, as in
 // contract.h:
+//   before   pre-activations, state, vectors -> the values that late pre-activations of a stage read
 //   step     pre-activations, state, vectors -> new state, and what the adjoint needs to know of this step
 //   adjoint  that, the state before, vectors, cotangent of the new state -> cotangents of pre-activations, state and vectors
+//   late_adjoint  the same -> cotangents of the late pre-activations of a stage
 // Work is split by rows of the batch: a block of rows goes through all of time on one thread, with no barrier.
-// Gates are in the order: fed by the input alone, by both, by the state alone.
+// Gates are in the order: fed by the input alone, by both, by the state alone, late ones that are fed by values alone. Late ones
+// with a part W x are among the first, and get the product with what they read added.
 
 #ifndef GENERATED  // opened alone, in an editor
 #include "contract.h"
@@ -14,7 +17,8 @@
 // Values kept of a unit and step: for the adjoint, parts of the state, and of a read its query and what it read one step before.
 #define SLOTS (SAVED + STORED + 2 * MEMORY)
 #define CARRIED (MEMORY ? 1 : STATES)      // parts that repeated steps begin with: of a cell with memory what was read last
-#define CHUNK_COLUMNS (GATES + 2 * MEMORY)  // cotangents kept for the weights: pre-activations, query, key
+#define CHUNK_VALUES (GATES + 2 * MEMORY)  // kept for the weights: cotangents of pre-activations, query and key, and values
+#define CHUNK_COLUMNS (CHUNK_VALUES + VALUES)
 #define ENTRY (1 + STATES)                 // of the tape: a key and a state
 
 static long least_long(long a, long b) { return a < b ? a : b; }
@@ -26,7 +30,7 @@ typedef struct {
   long depth_x, depth_s;                 // rows of weights, in whole tiles
   long forward, backward;                // packed weights of a replica
   long gradient, gradient_s, gradient_b; // gradients of a replica in one thread, and where parts of it begin
-  long gradient_read;
+  long gradient_read, gradient_late;
   long slot, entry;                      // of a row: what a step keeps, and an entry of the tape
   long scratch, chunk_at, left_at, read_at, tape_at, saved_at; // of a thread, and where parts of it begin
 } Layout;
@@ -40,16 +44,19 @@ static Layout layout_of(const Call *c, int backward) {
   p.depth_s = rounded(c->H, TILE_ROWS);
   const long wide = p.Hv * LANES;
   p.forward = wide * (INPUT_GATES * c->D + RECURRENT_GATES * FED * c->H + GATES + VECTORS + MEMORY * (c->D + 2 * c->H + 1));
+  p.forward += wide * SQUARES * c->H;
   p.backward = FED * wide * RECURRENT_GATES * c->H + p.Dv * LANES * (INPUT_GATES + MEMORY) * c->H + MEMORY * 2 * wide * c->H;
+  p.backward += wide * SQUARES * c->H;
   p.gradient_s = p.depth_x * INPUT_GATES * wide;
   p.gradient_b = p.gradient_s + FED * p.depth_s * RECURRENT_GATES * wide;
   p.gradient_read = p.gradient_b + (GATES + VECTORS) * wide;
-  p.gradient = p.gradient_read + MEMORY * (p.depth_x + 2 * p.depth_s + 1) * wide;
+  p.gradient_late = p.gradient_read + MEMORY * (p.depth_x + 2 * p.depth_s + 1) * wide;
+  p.gradient = p.gradient_late + SQUARES * p.depth_s * wide;
   p.slot = (SLOTS * p.Hv + MEMORY) * LANES;
   p.entry = ENTRY * wide;
-  p.chunk_at = p.rows * LANES * ((GATES + 2 * STATES) * p.Hv + p.Dv);
+  p.chunk_at = p.rows * LANES * ((GATES + 2 * STATES + EARLY + 2 * VALUES) * p.Hv + p.Dv);
   p.left_at = p.chunk_at + (backward ? c->chunk * p.rows * CHUNK_COLUMNS * wide : 0);
-  p.read_at = rounded(p.left_at + (backward ? c->chunk * p.rows * (p.depth_x + (FED + MEMORY) * p.depth_s) : 0), 64);
+  p.read_at = rounded(p.left_at + (backward ? c->chunk * p.rows * (p.depth_x + (FED + MEMORY + (LATE > 0)) * p.depth_s) : 0), 64);
   p.tape_at = p.read_at + MEMORY * (3 * p.rows * wide + (2 + STATES + LANES) * wide + rounded(c->window, LANES));
   p.saved_at = p.tape_at + (MEMORY && (backward || !c->tape) ? p.rows * c->window * p.entry : 0);
   p.scratch = p.saved_at + (backward && c->segment < c->T ? c->segment * p.rows * p.slot : 0);
@@ -71,8 +78,8 @@ long call_size(void) { return sizeof(Call); }
 
 // Packed weights of a replica, in the order in which they lie; those of the read are empty without one.
 typedef struct {
-  real *input_only, *both, *recurrent_only, *bias, *vectors, *query, *key, *score;
-  real *back_state, *back_x, *back_summary, *back_key, *back_query;
+  real *input_only, *both, *recurrent_only, *bias, *vectors, *query, *key, *score, *late;
+  real *back_state, *back_x, *back_summary, *back_key, *back_query, *back_late;
 } Packed;
 
 static Packed packed_of(const Call *c, const Layout *p, long n, int backward) {
@@ -86,13 +93,15 @@ static Packed packed_of(const Call *c, const Layout *p, long n, int backward) {
   w.query = w.vectors + VECTORS * wide;
   w.key = w.query + MEMORY * wide * (c->D + c->H);
   w.score = w.key + MEMORY * wide * c->H;
-  w.back_state = w.back_x = w.back_summary = w.back_key = w.back_query = 0;
+  w.late = w.score + MEMORY * wide;
+  w.back_state = w.back_x = w.back_summary = w.back_key = w.back_query = w.back_late = 0;
   if (!backward) return w;
   w.back_state = c->work + c->N * p->forward + n * p->backward;
   w.back_x = w.back_state + FED * wide * RECURRENT_GATES * c->H;
   w.back_summary = w.back_x + p->Dv * LANES * INPUT_GATES * c->H;
   w.back_key = w.back_summary + MEMORY * wide * c->H;
   w.back_query = w.back_key + MEMORY * wide * c->H;
+  w.back_late = w.back_query + MEMORY * p->Dv * LANES * c->H;
   return w;
 }
 static real *gradient_of(const Call *c, const Layout *p, long slot) {
@@ -161,19 +170,21 @@ static long blocks_of(const real *columns, long total, long step, Block *blocks)
 
 // What one thread works with on one block of rows; columns, but for `left`, and `row` and `tape` of the read.
 typedef struct {
-  real *a, *state, *again, *x, *chunk, *left, *saved;
+  real *a, *state, *again, *x, *known, *values, *d_values, *chunk, *left, *saved;
   real *summary, *query, *key, *row, *tape;
-  Block *blocks, *read_blocks;
+  Block *blocks, *read_blocks, *late_blocks;
 } Scratch;
 
 static Scratch scratch_parts(const Call *c, const Layout *p, long thread, int backward, Block *blocks) {
   real *base = scratch_of(c, p, thread, backward);
   const long size = p->rows * LANES * p->Hv;
   real *read = base + p->read_at;
-  return (Scratch){base, base + GATES * size, base + (GATES + STATES) * size, base + (GATES + 2 * STATES) * size,
+  real *x = base + (GATES + 2 * STATES) * size, *known = x + p->rows * LANES * p->Dv, *values = known + EARLY * size;
+  Block *read_blocks = blocks + p->Dv + (FED + CHUNK_COLUMNS) * p->Hv;
+  return (Scratch){base, base + GATES * size, base + (GATES + STATES) * size, x, known, values, values + VALUES * size,
                    base + p->chunk_at, base + p->left_at, base + p->saved_at,
                    read, read + size, read + 2 * size, read + 3 * size, base + p->tape_at,
-                   blocks, blocks + p->Dv + (FED + CHUNK_COLUMNS) * p->Hv};
+                   blocks, read_blocks, read_blocks + MEMORY * (p->Dv + p->Hv)};
 }
 
 // What the steps of one thread on one block of rows read. Functions call its parts by the letters c, p, w, it and s.

@@ -1,10 +1,10 @@
 // The time loop.
 
 #ifndef GENERATED  // opened alone, in an editor
-#include "memory.c"
+#include "late.c"
 #endif
 
-// What enters a step: with memory the state that is read, and the pre-activations.
+// What enters a step: with memory the state that is read, and the pre-activations, the late ones last.
 static void before_step(const Pass *pass, long t, real *saved) {
   const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
   const Item *it = &pass->item; const Scratch *s = &pass->scratch;
@@ -24,6 +24,11 @@ static void before_step(const Pass *pass, long t, real *saved) {
   bias += BOTH * wide;
   if (RECURRENT_ONLY)
     product(s->blocks + first, FED * p->Hv, state, w->recurrent_only, RECURRENT_ONLY * p->Hv, c->b ? bias : 0, 0, a, it->rows);
+  if (LATE) late_products(pass, 0);
+  for (long stage = 1; stage <= STAGES; stage++) {
+    values_at(pass, t, saved, stage);
+    late_products(pass, stage);
+  }
 }
 
 static void input_blocks(const Pass *pass) {
@@ -32,6 +37,7 @@ static void input_blocks(const Pass *pass) {
   const long step = it->rows * LANES;
   long count = blocks_of(s->x, c->D, step, s->blocks);
   for (long f = 0; f < FED; f++) count += blocks_of(s->state + FED_PART[f] * p->Hv * step, c->H, step, s->blocks + count);
+  late_inputs(pass);
 }
 
 static long recorded_at(const Call *c, const Item *it, long part, long t, long r) {
@@ -43,6 +49,7 @@ INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, con
   const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
   const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
+  const real *known = save ? saved : s->known;
   for (long v = 0; v < p->Hv; v++) {
     const long count = lanes_left(c->H, v);
     V vectors[VECTORS + 1];
@@ -59,10 +66,12 @@ INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, con
       for (int g = 0; g < GATES; g++) a[g] = *(const V *)(s->a + g * part + at);
 #pragma GCC unroll 16
       for (int q = 0; q < STATES; q++) before[q] = *(const V *)(s->state + q * part + at);
+#pragma GCC unroll 16
+      for (int i = 0; i < EARLY; i++) kept[i] = *(const V *)(known + i * part + at);
       step(a, before, vectors, after, kept);
       if (save) {
 #pragma GCC unroll 16
-        for (int i = 0; i < SAVED; i++) *(V *)(saved + i * part + at) = kept[i];
+        for (int i = EARLY; i < SAVED; i++) *(V *)(saved + i * part + at) = kept[i];
 #pragma GCC unroll 16
         for (int q = 0; q < STATES; q++)
           if (STORED_AT[q] >= 0) *(V *)(saved + (SAVED + STORED_AT[q]) * part + at) = before[q];

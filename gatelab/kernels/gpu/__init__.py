@@ -55,6 +55,8 @@ def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str |
 def _unprintable(cell: Cell, real: torch.dtype) -> str | None:
     if cell.memory is not None:
         return f"it has no read from earlier states yet, which {type(cell).__name__} declares."
+    if cell.late:
+        return f"it has no second product within a step yet, which {type(cell).__name__} declares as `late`."
     try:
         equations(cell, real)
     except NotTraceableError as error:

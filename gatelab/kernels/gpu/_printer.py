@@ -60,7 +60,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, cell: Cell, equations: Equations) -> "Layout":
-        alone, both, recurrent = gate_order(cell)
+        alone, both, recurrent, _ = gate_order(cell)  # cells with late ones are refused
         return cls(
             (*alone, *both, *recurrent),
             tuple(cell.gates),
