@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         Uniform,
         UniformGate,
     )
-    from gatelab.cells._late import ready, reads_of, stage_of, stages, values_of, yielded
+    from gatelab.cells._late import reads_of, ready, stage_of, stages, values_of, yielded
     from gatelab.cells._retention import keeping
     from gatelab.cells._written import Equation, equations
 
@@ -56,8 +56,8 @@ __all__ = [
     "equations",
     "keeping",
     "parameter_count",
-    "ready",
     "reads_of",
+    "ready",
     "stage_of",
     "stages",
     "values_of",

@@ -284,8 +284,8 @@ def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Ke
             if changed.any():
                 what = "units" if changed[ROW].any() else "rows"
                 raise BrokenError(
-                    f"{_source(kind)} couples {what}: the {kind} '{name}' of other {what} changes with the inputs of one; it must be "
-                    "pointwise",
+                    f"{_source(kind)} couples {what}: the {kind} '{name}' of other {what} changes with the inputs of one; it must "
+                    "be pointwise",
                     _place(cell, kind),
                 )
     moved = {key: value.clone() for key, value in data.items()}
@@ -320,8 +320,8 @@ def _check_selection(
     for (kind, name), value in _run(cell, {key: selected(value) for key, value in data.items()}).items():
         if not _same(value, selected(whole[kind, name])):
             raise BrokenError(
-                f"{_source(kind)} gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the same units in "
-                f"{(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a unit",
+                f"{_source(kind)} gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the same "
+                f"units in {(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a unit",
                 _place(cell, kind),
             )
 

@@ -124,12 +124,13 @@ def _check_kind(name: str, value: Any) -> None:
 
 
 def _check_signature(cls: "type[Cell]") -> None:
-    static = inspect.getattr_static(cls, "step")
-    arguments = ("a", "s", "p") if isinstance(static, (staticmethod, classmethod)) else ("self", "a", "s", "p")
-    try:
-        inspect.signature(cls.step).bind(*arguments)
-    except TypeError as error:
-        raise BrokenError(f"`step` must take (self, a, s, p): {error}") from error
+    for name in ("step", "before"):
+        static = inspect.getattr_static(cls, name)
+        arguments = ("a", "s", "p") if isinstance(static, (staticmethod, classmethod)) else ("self", "a", "s", "p")
+        try:
+            inspect.signature(getattr(cls, name)).bind(*arguments)
+        except TypeError as error:
+            raise BrokenError(f"`{name}` must take (self, a, s, p): {error}") from error
 
 
 def check_declarations(cell: "Cell") -> None:

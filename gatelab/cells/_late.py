@@ -84,15 +84,11 @@ def check_late(cell: "Cell") -> None:
             "`before` that returns it: def before(self, a, s, p)"
         )
     if has_before and not values_of(cell):
-        raise BrokenError('it has a method `before`, but no pre-activation reads what it returns; declare one, as in late = {"n": "v"}')
+        raise BrokenError(
+            'it has a method `before`, but no pre-activation reads what it returns; declare one, as in late = {"n": "v"}'
+        )
     if cell.late and cell.peer is not None:
         raise BrokenError(f"peer {cell.peer.__name__} has no late pre-activations; declare no peer")
-    if has_before:
-        static = inspect.getattr_static(cls, "before")
-        try:
-            inspect.signature(cls.before).bind(*(("a", "s", "p") if isinstance(static, (staticmethod, classmethod)) else "self a s p".split()))
-        except TypeError as error:
-            raise BrokenError(f"`before` must take (self, a, s, p): {error}") from error
 
 
 def check_kind(value: Any) -> None:

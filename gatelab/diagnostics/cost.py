@@ -26,7 +26,7 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def pointwise_operators(cell: Cell) -> int:
-    """Pointwise operators of one step and unit on which the new state depends; what `before` and `step` both compute counts once."""
+    """Pointwise operators of one step and unit on which the new state depends; what is computed twice counts once."""
     names, step = by_position(cell)
     values = [torch.zeros(1, device="cpu") for _ in names]
     with torch.no_grad(), _Calls() as calls:
@@ -109,7 +109,8 @@ def stack_flops_per_step(
 def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     """Floating-point operations of the products of one training step, what `gatelab bench` divides by.
 
-    With I row blocks in W, J in R and F parts fed back (J F also counts the matrices of late pre-activations), a multiplication and an addition counted as two:
+    With I row blocks in W, J in R and F parts fed back, a multiplication and an addition counted as two; matrices (H, H) of late
+    pre-activations count as further blocks of R:
 
     ```
     forward     2 B T (I H D + J F H H)

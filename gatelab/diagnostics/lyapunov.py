@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell, Parts, ready, reads_of, yielded
+from gatelab.cells import Cell, Parts, reads_of, ready, yielded
 from gatelab.kernels import Record, Weights
 
 Product = Callable[[Tensor], Tensor]  # maps tangents (..., k, n) to J times each of them

@@ -30,6 +30,14 @@ class Weights(NamedTuple):
     memory: dict[str, Tensor]
     late: Mapping[str, Tensor] = MappingProxyType({})
 
+    @classmethod
+    def of(cls, cell: Cell, named: Mapping[str, Tensor]) -> "Weights":
+        """The weights of a cell by the names that `cell.shapes` gives them; missing ones are missing here, too."""
+        p = {name: named[name] for name in cell.vectors if name in named}
+        late = {name: named[f"R_{name}"] for name in cell.late if f"R_{name}" in named}
+        memory = {name.removeprefix("memory_"): value for name, value in named.items() if name.startswith("memory_")}
+        return cls(named.get("W"), named.get("R"), named.get("b"), p, memory, late)
+
     def named(self) -> dict[str, Tensor]:
         """All weights that exist, by the names that `cell.shapes` gives them."""
         found = {name: value for name, value in (("W", self.W), ("R", self.R), ("b", self.b)) if value is not None} | self.p

@@ -5,13 +5,9 @@ import itertools
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
-from gatelab.cells import Cell, Parts
+from gatelab.cells import Cell, Parts, reads_of, ready, yielded
 from gatelab.kernels._affine import affine, read_states
 from gatelab.kernels._gate import special
-=======
-from gatelab.cells import Cell, Parts, ready, reads_of, yielded
->>>>>>> e3bfc11 (Late pre-activations: products that read what the same step has computed; eager, compiled, checked)
 from gatelab.kernels._resets import live_resets
 from gatelab.kernels._scan import Flow, Record, Scan, Weights
 from gatelab.kernels._tape import Tape

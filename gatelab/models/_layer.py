@@ -86,11 +86,7 @@ class Layer(nn.Module):
 
     def weights(self) -> Weights:
         """All weights as one replica."""
-        own = {name: self.read(name)[None] for name in self.shapes}
-        p = {name: own[name] for name in self.cell.vectors}
-        memory = {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")}
-        late = {name: own[f"R_{name}"] for name in self.cell.late}
-        return Weights(own.get("W"), own.get("R"), own.get("b"), p, memory, late)
+        return Weights.of(self.cell, {name: self.read(name)[None] for name in self.shapes})
 
     def forward(
         self,

@@ -57,8 +57,7 @@ def results(module: Any, cell: Cell, case: Case, dtype: torch.dtype) -> dict[str
         return (scale * normal(*shape, seed=next(seeds))).to(dtype).to(DEVICE).requires_grad_()
 
     named = {name: draw(N, *shape, scale=0.5) for name, shape in cell.shapes(D, H, case.bias).items()}
-    vectors = {name: named[name] for name in cell.vectors}
-    weights = Weights(named.get("W"), named.get("R"), named.get("b"), vectors, {})
+    weights = Weights.of(cell, named)
     x, s0, again = draw(N, T, B, D), tuple(draw(N, B, H) for _ in cell.state), tuple(draw(N, B, H) for _ in cell.state)
     lengths = None if case.lengths is None else torch.tensor(case.lengths, device=DEVICE)
     resets = (normal(B, T, seed=99) > 0.5).to(DEVICE) if case.resets else None

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from cells.variants import CELL_NAMES, VARIANTS, Variant, normal, random_state, variants
+from kernels.late_cells import LATE
 from kernels.test_scan import Crossed, InputOnly, RecurrentOnly, replicas
 from tolerances import EXACT, FLOAT32_LONG, FLOAT64
 from torch import Tensor
@@ -55,7 +56,7 @@ class ReadsCrossed(Crossed):
     memory = Attention("additive", 6)  # type: ignore[assignment]
 
 
-OWN = [InputOnly(), RecurrentOnly(), Crossed(), ReadsInputOnly(), ReadsRecurrentOnly(), ReadsCrossed()]
+OWN = [InputOnly(), RecurrentOnly(), Crossed(), ReadsInputOnly(), ReadsRecurrentOnly(), ReadsCrossed(), *LATE]
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +173,7 @@ def test_every_declaration_agrees_with_eager(shapes: list[tuple[int, ...]], cell
 @pytest.mark.parametrize("lengths", [None, some_lengths((5, 70))], ids=["whole", "lengths"])
 def test_recomputing_changes_no_bit(every: int, lengths: Tensor | None) -> None:
     shape = (5, 70, 3, 20)
-    for cell in (Variant("peephole", {}).cell(), Crossed(), ReadsCrossed(), ReadsRecurrentOnly()):
+    for cell in (Variant("peephole", {}).cell(), Crossed(), ReadsCrossed(), ReadsRecurrentOnly(), *LATE):
         full = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=1000)
         again = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=every)
         agree(again, full, EXACT)
@@ -217,11 +218,8 @@ def test_replicas_are_separate_calls(name: str, rows: int) -> None:
     def derivatives(weights: Weights, at: slice) -> list[Tensor]:
         inputs = [value.detach().requires_grad_() for value in (*weights.named().values(), x[at], *(part[at] for part in s0))]
         given = iter(inputs)
-        names = [iter(part) for part in (weights.p, weights.memory)]
-        counts = [value is not None for value in (weights.W, weights.R, weights.b)]
-        W, R, b = (next(given) if there else None for there in counts)
-        p, memory = ({key: next(given) for key in group} for group in names)
-        found = scan(cell, Weights(W, R, b, p, memory), next(given), tuple(given), "cpu", lengths)
+        own = Weights.of(cell, {name: next(given) for name in weights.named()})
+        found = scan(cell, own, next(given), tuple(given), "cpu", lengths)
         loss = (found.output * normal(T, rows, 1, seed=7)).sum() + sum(part.sum() for part in found.state)
         return [found.output.detach(), *torch.autograd.grad(loss, inputs)]
 

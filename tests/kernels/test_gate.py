@@ -87,18 +87,13 @@ def test_every_weight_that_a_cell_declares_is_asked_for(variant: Variant) -> Non
     for name in layer.shapes:
         for change in (lambda value: None, lambda value: value[..., :-1]):
             given = layer.weights()
-            products = {key: getattr(given, key) for key in ("W", "R", "b")}
-            p, memory = dict(given.p), dict(given.memory)
-            if name in products:
-                if name == "b" and change(products["b"]) is None:
-                    continue  # a module without biases
-                products[name] = change(products[name])
-            else:
-                where, key = (memory, name.removeprefix("memory_")) if name.startswith("memory_") else (p, name)
-                value = change(where.pop(key))
-                where |= {} if value is None else {key: value}
+            named = given.named()
+            value = change(named.pop(name))
+            if name == "b" and value is None:
+                continue  # a module without biases
+            named |= {} if value is None else {name: value}
             with pytest.raises(UserError, match=f"The weight {name} (is missing|has shape)"):
-                check(rnn.cell, Weights(**products, p=p, memory=memory), x, s0)
+                check(rnn.cell, Weights.of(rnn.cell, named), x, s0)
 
 
 @pytest.mark.parametrize("lengths", [[0, 1, 2], [1, 2, T + 1], [1.0, 2.0, 3.0], [True, True, True], [1, 2], [[1, 2, 3]]], ids=str)

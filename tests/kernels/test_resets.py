@@ -72,8 +72,7 @@ def given(cell: Cell, case: Case, dtype: torch.dtype) -> Given:
 
 
 def packed(cell: Cell, own: dict[str, Tensor]) -> Weights:
-    memory = {name.removeprefix("memory_"): value for name, value in own.items() if name.startswith("memory_")}
-    return Weights(own.get("W"), own.get("R"), own.get("b"), {name: own[name] for name in cell.vectors}, memory)
+    return Weights.of(cell, own)
 
 
 def run(cell: Cell, what: Given, backend: str, flow: Flow | None, every: int | None = None, resets: bool = True) -> Scan:

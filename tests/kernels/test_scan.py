@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from cells.variants import Variant, each_kind, normal, random_state
+from kernels.late_cells import AllLate, LateTwice
 from tolerances import EXACT, FLOAT64
 from torch import Tensor
 
@@ -44,6 +45,7 @@ def replicas(variant: Variant, bias: bool) -> tuple[Cell, list[Weights], Weights
         stack([weights.b for weights in single]),
         stack_named([weights.p for weights in single]),
         stack_named([weights.memory for weights in single]),
+        stack_named([weights.late for weights in single]),
     )
     return networks[0].cell, single, whole
 
@@ -139,8 +141,16 @@ class Crossed(Cell):
         return {"r": torch.tanh(q) - s.y, "y": k * torch.tanh(q), "q": q}, {"update": u, "keep": k}
 
 
+def _late_term(cell: Cell, w: dict[str, Tensor], given: Parts, a: dict[str, Tensor], known: dict[str, Tensor], gate: str) -> None:
+    """Completes a late pre-activation if all that it reads is known."""
+    reads = (cell.late[gate],) if isinstance(cell.late[gate], str) else cell.late[gate]
+    if not hasattr(given, gate) and all(name in known for name in reads):
+        blocks = w[f"R_{gate}"].split(H, 1)
+        setattr(given, gate, a[gate] + sum(known[name] @ block.T for name, block in zip(reads, blocks, strict=True)))
+
+
 def loop(cell: Cell, w: dict[str, Tensor], x: Tensor, s0: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The equation of the contract, term by term, for one layer: a_g = W_g x + R_g [feedback] + b_g."""
+    """The equation of the contract, term by term, for one layer: a_g = W_g x + R_g [feedback, or what a late one reads] + b_g."""
     s = dict(zip(cell.state, s0, strict=True))
     outputs = []
     for t in range(len(x)):
@@ -156,12 +166,26 @@ def loop(cell: Cell, w: dict[str, Tensor], x: Tensor, s0: tuple[Tensor, ...]) ->
             if "b" in w:
                 value = value + w["b"][position * H : (position + 1) * H]
             a[gate] = value
-        s, _ = cell.step(Parts(**a), Parts(**s), Parts(**{name: w[name] for name in cell.vectors}))
+        given, p = (
+            Parts(**{name: value for name, value in a.items() if name not in cell.late}),
+            Parts(**{n: w[n] for n in cell.vectors}),
+        )
+        known = dict(s)
+        for gate in cell.late:
+            _late_term(cell, w, given, a, known, gate)
+        pieces = cell.before(given, Parts(**s), p) if cell.late else {}
+        for values in [pieces] if isinstance(pieces, dict) else pieces:
+            known |= values
+            for gate in cell.late:
+                _late_term(cell, w, given, a, known, gate)
+        s, _ = cell.step(given, Parts(**s), p)
         outputs.append(s[cell.state[0]])
     return torch.stack(outputs), tuple(s[name] for name in cell.state)
 
 
-@pytest.mark.parametrize("cell", [InputOnly(), RecurrentOnly(), Crossed()], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize(
+    "cell", [InputOnly(), RecurrentOnly(), Crossed(), LateTwice(), AllLate()], ids=lambda cell: type(cell).__name__
+)
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_every_declaration_means_what_the_contract_says(cell: Cell, bias: bool) -> None:
     rnn = RNN(cell, D, H, bias=bias, backend="eager", dtype=torch.float64)

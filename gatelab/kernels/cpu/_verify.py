@@ -49,10 +49,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
             return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
 
         named = {name: random(_N, *shape) for name, shape in cell.shapes(_D, _H).items()}
-        p = {name: named[name] for name in cell.vectors}
-        memory = {name: named[f"memory_{name}"] for name in read_weights(cell)}
-        late = {name: named[f"R_{name}"] for name in cell.late}
-        weights = Weights(named.get("W"), named.get("R"), named["b"], p, memory, late)
+        weights = Weights.of(cell, named)
         inputs = Inputs.of(cell, weights, random(_N, _T, _B, _D), tuple(random(_N, _B, _H) for _ in cell.state), None)
         cotangents = [random(_N, _T, _B, _H), *(random(_N, _B, _H) for _ in cell.state)]
         compiled = _compiled(cell, inputs, cotangents)
@@ -61,7 +58,8 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
         except Exception as error:  # the step is the user's code; the eager loop will raise the same error
             return f"the eager loop cannot run {type(cell).__name__}: {type(error).__name__}: {error}"
         labels = ["the output", *(f"the last state '{name}'" for name in cell.state)]
-        sources = ("x", "W", "R", "b", *cell.vectors, *(f"R_{name}" for name in cell.late), *read_weights(cell), *cell.state, *(f"restart {name}" for name in cell.state))
+        late, restart = (f"R_{name}" for name in cell.late), (f"restart {name}" for name in cell.state)
+        sources = ("x", "W", "R", "b", *cell.vectors, *late, *read_weights(cell), *cell.state, *restart)
         labels += [f"a gradient ({name})" for name in sources]
         for label, one, other in zip(labels, compiled, expected, strict=True):
             amount = _apart(one, other)

@@ -15,12 +15,35 @@
 #define STORED 1
 #define MEMORY 0
 #define ADDITIVE 0
+#define STAGES 0
+#define VALUES 0
+#define LATE 0
+#define MATRICES 0
+#define LATE_READS 0
+#define SQUARES 0
+#define EARLY 0
 static const int GATE[] = {0, 1, 2, 3};
 static const int W_ROW[] = {0, 1, 2, 3};
 static const int R_ROW[] = {0, 1, 2, 3};
 static const int FED_PART[] = {0};
 static const int READ[] = {0, 1};
 static const int STORED_AT[] = {-1, 0};
+static const int LATE_FIRST[] = {0};
+static const int LATE_GATES[] = {0};
+static const int LATE_STAGE[] = {0};
+static const int LATE_ADDS[] = {0};
+static const int LATE_READS_OF[] = {0};
+static const int LATE_READ_AT[] = {0};
+static const int LATE_SQUARE[] = {0};
+static const int LATE_READ[] = {0};
+static const int LATE_AGAIN[] = {0};
+static const int MATRIX[] = {0, 0, 0, 0};
+static const int GATE_STAGE[] = {0, 0, 0, 0};
+static const int VALUE_STAGE[] = {0};
+static const int KNOWN_AT[] = {1, 1, 1, 1};
+
+INLINE void before(const int stage, const V *a, const V *s, const V *p, V *kept, V *values) {
+}
 
 INLINE void step(const V *a, const V *s, const V *p, V *after, V *kept) {
   const V v6_sigmoid = sigmoid_of(a[0]);
@@ -40,7 +63,10 @@ INLINE void step(const V *a, const V *s, const V *p, V *after, V *kept) {
   kept[3] = v9_sigmoid_2;
 }
 
-INLINE void adjoint(const V *kept, const V *s, const V *p, const V *ds, V *da, V *earlier, V *dp) {
+INLINE void late_adjoint(const int stage, const V *kept, const V *s, const V *p, const V *ds, const V *dv, V *da) {
+}
+
+INLINE void adjoint(const V *kept, const V *s, const V *p, const V *ds, const V *dv, V *da, V *earlier, V *dp, V *values) {
   const V v8_mul = kept[1] * s[1];
   const V v9_mul_1 = kept[0] * kept[2];
   const V v10_add = v8_mul + v9_mul_1;
@@ -100,6 +126,7 @@ typedef struct {
   const real *P;
   const real *v;
   const real *p[VECTORS + 1];
+  const real *late[MATRICES + 1];
   const real *s0[STATES + 1];
   const real *restart[STATES + 1];
   real *out;
@@ -124,6 +151,7 @@ typedef struct {
   real *dP;
   real *dv;
   real *dp[VECTORS + 1];
+  real *dlate[MATRICES + 1];
   real *ds0[STATES + 1];
   real *drestart[STATES + 1];
 } Call;
