@@ -320,8 +320,9 @@ def _check_selection(
     for (kind, name), value in _run(cell, {key: selected(value) for key, value in data.items()}).items():
         if not _same(value, selected(whole[kind, name])):
             raise BrokenError(
-                f"{_source(kind)} gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the same "
-                f"units in {(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a unit",
+                f"{_source(kind)} gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the "
+                f"same units in {(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a "
+                "unit",
                 _place(cell, kind),
             )
 

@@ -1,7 +1,6 @@
 """Pre-activations whose recurrent product reads something else than the state that is fed back: what a cell declares as `late`."""
 
 import functools
-import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -152,10 +151,8 @@ def run_before(cell: "Cell", parts: dict[str, Any]) -> dict[str, Tensor]:
     return found
 
 
-def unavailable(cell: "Cell", name: str) -> str | None:
-    """Why `before` cannot read a pre-activation, or None if `late` is not the reason."""
-    if name not in cell.late:
-        return None
+def unavailable(cell: "Cell", name: str) -> str:
+    """Why `before` cannot read a late pre-activation."""
     return (
         f"before reads a.{name}, which is late: its product reads {', '.join(reads_of(cell, name))}, which before has not returned "
         "yet; yield that first, or read it in step"

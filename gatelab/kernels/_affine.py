@@ -46,7 +46,7 @@ def affine(cell: Cell) -> Affine | None:
     step reads follows from those before the step by s(t) = A(t) s(t-1) + b(t), with A and b given by the input alone. Parts that
     no step reads, such as the output h = o . tanh(c), may be any function.
     """
-    if cell.recurrent_gates or cell.memory is not None:
+    if cell.recurrent_gates or cell.late or cell.memory is not None:
         return None
     try:
         equations = trace(cell, OPERATORS)

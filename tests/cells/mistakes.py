@@ -275,6 +275,43 @@ MISTAKES = {
     ),
     "no decorator": Mistake(GOOD, ("must be a dataclass. Write @dataclass(frozen=True) above class Mine",), "", ""),
 }
+BEFORE = 'late = {"z": "v"}\ndef before(self, a, s, p):\n    '
+MISTAKES |= {
+    # What `before` reads and returns.
+    "before without late": Mistake(
+        GOOD, ("has a method `before`, but no pre-activation reads",), "def before(self, a, s, p):\n    return {'v': s.h}"
+    ),
+    "late without before": Mistake(GOOD, ("`late` reads v, which is not a part of the state", "`before`"), 'late = {"z": "v"}'),
+    "late as a tuple": Mistake(GOOD, ("`late` is ('z', 'v'), but it must be a dict",), 'late = ("z", "v")'),
+    "late of nothing": Mistake(GOOD, ("`late` gives 'z' (), but it must be one or several different names",), 'late = {"z": ()}'),
+    "an unknown late pre-activation": Mistake(GOOD, ("late names 'n', which is not among f, z",), 'late = {"n": "h"}'),
+    "late and input only": Mistake(
+        GOOD, ("`sources` gives 'z' no recurrent product",), 'late = {"z": "h"}\nsources = {"z": "input"}'
+    ),
+    "a vector called as a late matrix": Mistake(
+        GOOD, ("the vector 'R_z' must have another name",), 'late = {"z": "h"}\nvectors = ("R_z",)'
+    ),
+    "a late peer": Mistake(GOOD, ("peer RNN has no late pre-activations",), 'late = {"z": "h"}\npeer = torch.nn.RNN'),
+    "before with other arguments": Mistake(
+        GOOD, ("`before` must take (self, a, s, p)",), 'late = {"z": "v"}\ndef before(self, a, s):\n    return {"v": s.h}'
+    ),
+    "before reads what is late": Mistake(
+        GOOD, ("before reads a.z, which is late: its product reads v",), BEFORE + "return {'v': a.z * s.h} #!"
+    ),
+    "before reads what there is not": Mistake(GOOD, ("before reads s.c, but `state` declares h",), BEFORE + "return {'v': s.c} #!"),
+    "before returns another name": Mistake(GOOD, ("before returns 'w', but `late` reads v",), BEFORE + "return {'w': s.h}"),
+    "before returns nothing": Mistake(GOOD, ("before returns None, but it must return a dict",), BEFORE + "pass"),
+    "before returns an empty dict": Mistake(GOOD, ("before returns nothing, but `late` also reads v",), BEFORE + "return {}"),
+    "before yields a tensor": Mistake(GOOD, ("before yields a Tensor, but it must yield dicts",), BEFORE + "yield s.h"),
+    "before yields twice": Mistake(GOOD, ("before yields 'v' twice",), BEFORE + "yield {'v': s.h}\n    yield {'v': s.h}"),
+    "before couples units": Mistake(
+        GOOD, ("before couples units: the value 'v'",), BEFORE + "return {'v': s.h - s.h.mean(-1, keepdim=True)}"
+    ),
+    "before branches": Mistake(
+        GOOD, ("before turns a tensor into a Python value",), BEFORE + "return {'v': s.h * float(s.h.sum())} #!"
+    ),
+    "before of another shape": Mistake(GOOD, ("before returns the value 'v' of shape",), BEFORE + "return {'v': s.h[..., :1]}"),
+}
 MISTAKES |= {
     f"a vector called {name}": Mistake(
         f"h = tanh(a.z + p.{name})\n" + F, (f"the vector '{name}' must have another name",), f'vectors = ("{name}",)'

@@ -183,9 +183,10 @@ def loop(cell: Cell, w: dict[str, Tensor], x: Tensor, s0: tuple[Tensor, ...]) ->
     return torch.stack(outputs), tuple(s[name] for name in cell.state)
 
 
-@pytest.mark.parametrize(
-    "cell", [InputOnly(), RecurrentOnly(), Crossed(), LateTwice(), AllLate()], ids=lambda cell: type(cell).__name__
-)
+DECLARED = [InputOnly(), RecurrentOnly(), Crossed(), LateTwice(), AllLate()]
+
+
+@pytest.mark.parametrize("cell", DECLARED, ids=lambda cell: type(cell).__name__)
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_every_declaration_means_what_the_contract_says(cell: Cell, bias: bool) -> None:
     rnn = RNN(cell, D, H, bias=bias, backend="eager", dtype=torch.float64)
