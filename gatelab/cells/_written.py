@@ -11,6 +11,7 @@ from torch import fx
 from torch.fx.proxy import GraphAppendingTracer
 
 from gatelab.cells._cell import Cell, Parts
+from gatelab.cells._late import reads_of, yielded
 
 SUM, PRODUCT, SIGN, ATOM = range(4)  # how tightly an expression holds together
 SHARED = 3  # operators from which on an expression that is used twice gets a line of its own
@@ -59,18 +60,22 @@ def equations(cell: Cell) -> list[Equation]:
     that takes no symbols), the list is empty: the docstring has them.
     """
     try:
-        results, names = _symbols(cell)
+        results, values, names = _symbols(cell)
     except Exception:  # the step is the user's code, which may do anything that has no symbol
         return []
     used: dict[fx.Node, int] = {}
-    for node in results.values():
+    for node in (*results.values(), *values.values()):
         _count(node, used)
+    results |= {name: node for name, node in values.items() if name not in results}
     parts = {node: name for name, node in reversed(results.items()) if node.op == "call_function" or node.op == "call_method"}
     named = {node: name for node, name in names.items() if node in used and name not in results} | parts
     shared = [node for node, times in used.items() if times > 1 and node not in named and _size(node, named) >= SHARED]
     named |= {node: f"u{number}" for number, node in enumerate(shared, 1)}
     lines = [_line(cell, name, node, named) for node, name in _in_order(results.values(), named)]
-    return lines + [_line(cell, name, node, named) for name, node in results.items() if named.get(node) != name]
+    rest = [name for name, node in results.items() if named.get(node) != name]
+    first = [name for name in rest if name in values]
+    written = {name: _line(cell, name, results[name], named) for name in rest}
+    return [*(written[name] for name in first), *lines, *(written[name] for name in rest if name not in first)]
 
 
 def _line(cell: Cell, name: str, node: fx.Node, named: Mapping[fx.Node, str]) -> Equation:
@@ -82,8 +87,8 @@ def _line(cell: Cell, name: str, node: fx.Node, named: Mapping[fx.Node, str]) ->
 # From `step` to a graph.
 
 
-def _symbols(cell: Cell) -> tuple[dict[str, fx.Node], dict[fx.Node, str]]:
-    """The new state, and the variables of `step` that are neither inputs nor numbers."""
+def _symbols(cell: Cell) -> tuple[dict[str, fx.Node], dict[str, fx.Node], dict[fx.Node, str]]:
+    """The new state, what `before` returns, and the variables of `step` that are neither inputs nor numbers."""
     graph = fx.Graph()
     tracer = GraphAppendingTracer(graph)
     groups = [
@@ -93,12 +98,13 @@ def _symbols(cell: Cell) -> tuple[dict[str, fx.Node], dict[fx.Node, str]]:
     for letter, of, group in zip("asp", (cell.gates, cell.state, cell.vectors), groups, strict=True):
         for name in of:
             getattr(group, name).node.meta["is"] = (letter, name)
+    values: dict[str, Any] = {name: value for found in yielded(cell, *groups) for name, value in found.items()}
     local: dict[str, Any] = {}
     new: Any  # symbols in place of tensors
     with _variables_of(type(cell).step, local):
         new, _ = cell.step(*groups)
     names = {value.node: name for name, value in local.items() if isinstance(value, fx.Proxy) and value.node.op != "placeholder"}
-    return {name: new[name].node for name in cell.state}, names
+    return {name: new[name].node for name in cell.state}, {name: value.node for name, value in values.items()}, names
 
 
 @contextmanager
@@ -217,14 +223,14 @@ class _Writer:
         if letter == "s":
             return self.at(name, "t-1"), ATOM
         kind = self.cell.sources.get(name)
-        fed = self._fed()
+        fed = self._fed(reads_of(self.cell, name) or self.cell.fed_back)
         terms = [*([] if kind == "recurrent" else [("W", "x" if not self.latex else "x_t")])]
         terms += [] if kind == "input" else [("R", fed)]
         index = f"_{{{name}}}" if self.latex and len(name) > 1 else f"_{name}"
         return " + ".join([*(f"{weight}{index} {of}" for weight, of in terms), f"b{index}"]), SUM
 
-    def _fed(self) -> str:
-        parts = [self.at(name, "t-1") for name in self.cell.fed_back]
+    def _fed(self, names: Sequence[str]) -> str:
+        parts = [self.at(name, "t-1" if name in self.cell.state else "t") for name in names]
         return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
 
     def at(self, name: str, time: str) -> str:
