@@ -11,7 +11,7 @@ import numpy as np
 
 from gatelab.analysis.statistics.families import holm
 from gatelab.analysis.statistics.intervals import Interval
-from gatelab.analysis.statistics.one_sided import Location, Median, Share, ShareDifference, Shift, StudentT, TimeRatio
+from gatelab.analysis.statistics.one_sided import Location, Median, MedianTime, Share, ShareDifference, Shift, StudentT, TimeRatio
 from gatelab.analysis.statistics.selection import Selected, Trials
 from gatelab.analysis.statistics.sequential import spent
 from gatelab.analysis.statistics.survival import Times
@@ -138,7 +138,8 @@ def judge(comparison: str, arms: Sequence[Arm], kind: Kind, higher_is_better: bo
         comparison: a key of `COMPARISONS`.
         arms: in the order of the claim.
         kind: how values scatter, and with it the method: "any" exact sign and rank tests for medians and shifts, "single" Student's
-            t for means, "share" exact binomial tests, "time" the exact log-rank test for ratios of times. Not "best".
+            t for means, "share" exact binomial tests, "time" the exact log-rank test for ratios of times and the sign test for a
+            median time. Not "best".
         higher_is_better: the direction of the quantity.
         margin: in the unit of the quantity; of a level the level, of times a factor.
 
@@ -153,9 +154,23 @@ def judge(comparison: str, arms: Sequence[Arm], kind: Kind, higher_is_better: bo
     if broken:
         note = f"{broken} {'run has' if broken == 1 else 'runs have'} no finite value"
         return Verdict(UNDECIDED, Interval(math.nan, None, None), n, note=note)
-    threshold = math.log(margin) if kind == "time" else margin
-    steps = COMPARISONS[comparison][0](_ByKind(kind, higher_is_better), arms, threshold)
-    return _verdict(steps, n, math.exp if kind == "time" else float)
+    return _verdict(evidence(comparison, arms, kind, higher_is_better, margin), n, math.exp if _ratio(comparison, kind) else float)
+
+
+def evidence(comparison: str, arms: Sequence[Arm], kind: Kind, higher_is_better: bool, margin: float) -> list[Evidence]:
+    """The steps of a claim, arguments as of `judge`, which puts them together by `combined`."""
+    threshold = math.log(margin) if _ratio(comparison, kind) else margin
+    return COMPARISONS[comparison][0](_ByKind(kind, higher_is_better), arms, threshold)
+
+
+def combined(steps: Sequence[Evidence]) -> tuple[float, float]:
+    """The p-values of a claim of several steps, as `Verdict.p_holds` and `p_fails`."""
+    return max(step.p_holds for step in steps), min(1.0, len(steps) * min(step.p_fails for step in steps))
+
+
+def _ratio(comparison: str, kind: Kind) -> bool:
+    """Whether the margin is a factor: where times of two arms are compared, not one with a level."""
+    return kind == "time" and COMPARISONS[comparison][1] > 1
 
 
 def judge_search(comparison: str, trials: Sequence[Trials], share: float, higher_is_better: bool, margin: float) -> Verdict:
@@ -201,7 +216,7 @@ def typical(values: Sequence[float], kind: Kind) -> Interval:
     """
     if kind == "best" or len(values) < 2:
         return Interval(float(np.mean(values)), None, None)
-    return _ByKind(kind, True).place(Arm(values)).interval()
+    return _ByKind("any" if kind == "time" else kind, True).place(Arm(values)).interval()
 
 
 class _ByKind(NamedTuple):
@@ -212,6 +227,8 @@ class _ByKind(NamedTuple):
 
     def place(self, arm: Arm) -> Location:
         x = np.asarray(arm.values, dtype=float)
+        if self.kind == "time":
+            return MedianTime(Times(x, arm.solved))
         return StudentT.of_mean(x) if self.kind == "single" else Share(x) if self.kind == "share" else Median(x)
 
     def advantage(self, first: Arm, second: Arm) -> Location:
@@ -241,7 +258,7 @@ class _OfSearch(NamedTuple):
 
 def _verdict(steps: Sequence[Evidence], n: tuple[int, ...], shown: Callable[[float], float] = float) -> Verdict:
     """The step that decides: of those that hold the one nearest to failing, else the one that fails most clearly."""
-    p_holds, p_fails = max(step.p_holds for step in steps), min(1.0, len(steps) * min(step.p_fails for step in steps))
+    p_holds, p_fails = combined(steps)
     deciding = min(steps, key=lambda step: step.p_fails) if p_fails <= ALPHA else max(steps, key=lambda step: step.p_holds)
     value, low, high = deciding.location.interval()
     figure = Interval(shown(value), *(None if end is None else shown(end) for end in (low, high)))

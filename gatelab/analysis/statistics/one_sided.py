@@ -15,8 +15,8 @@ from scipy import special, stats
 
 from gatelab.analysis.statistics.intervals import LEVEL, Interval, moments, varies
 from gatelab.analysis.statistics.means import Spread, interval_of, spread_of_samples
-from gatelab.analysis.statistics.permutation import exceedance, median_of_differences, shift_interval
-from gatelab.analysis.statistics.survival import Times, rescaled_scores, share_interval
+from gatelab.analysis.statistics.permutation import exceedance, median_of_differences, rank_exceedance, shift_interval
+from gatelab.analysis.statistics.survival import Times, median_time, rescaled_scores, share_interval
 
 Values = NDArray[np.float64]
 _FARTHEST = math.log(1e4)  # a ratio of times beyond which none is looked for
@@ -27,12 +27,15 @@ class Location(Protocol):
     """What a claim is about.
 
     Attributes:
-        value: the estimate.
         least: the smallest p-value that as many runs can give, whatever their values; 0 where the numbers set no bound.
     """
 
-    value: float
     least: float
+
+    @property
+    def value(self) -> float:
+        """The estimate."""
+        ...
 
     def p_above(self, threshold: float) -> float:
         """The p-value of "it lies at or below the threshold": small where it lies above."""
@@ -108,6 +111,35 @@ class Median:
         return Interval(self.value, float(self._x[k - 1]), float(self._x[n - k])) if k else Interval(self.value, None, None)
 
 
+class MedianTime:
+    """The time by which half of the runs solve a task: the exact sign test, where a run that ended unsolved takes longer than that.
+
+    It speaks for a time above any threshold up to its end, and never for one below.
+
+    References:
+        As `Median` and `survival.median_time`.
+    """
+
+    def __init__(self, x: Times) -> None:
+        self._times, self._solved = np.asarray(x.times, dtype=float), np.asarray(x.solved, dtype=bool)
+        self.value, self.least = median_time(x).value, 0.5**self._times.size
+
+    def p_above(self, threshold: float) -> float:
+        later = np.where(self._solved, self._times > threshold, self._times >= threshold)
+        return _tail(int(later.sum()), self._times.size)
+
+    def p_below(self, threshold: float) -> float:
+        return _tail(int((self._solved & (self._times < threshold)).sum()), self._times.size)
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        n = self._times.size
+        k = int(stats.binom.ppf((1 - level) / 2, n, 0.5))
+        if not k:
+            return Interval(self.value, None, None)
+        latest = np.sort(np.where(self._solved, self._times, math.inf))
+        return Interval(self.value, float(np.sort(self._times)[k - 1]), float(latest[n - k]))
+
+
 class Shift:
     """How far one sample lies above another of the same shape, whatever that is: the exact rank test.
 
@@ -120,10 +152,14 @@ class Shift:
         self.value, self.least = median_of_differences(x, y), 1 / math.comb(x.size + y.size, y.size)
 
     def p_above(self, threshold: float) -> float:
-        return exceedance(stats.rankdata(np.concatenate([self._x - threshold, self._y])), self._x.size)
+        return rank_exceedance(self._x - threshold, self._y, self._rounding(threshold))
 
     def p_below(self, threshold: float) -> float:
-        return exceedance(stats.rankdata(np.concatenate([self._y, self._x - threshold])), self._y.size)
+        return rank_exceedance(self._y, self._x - threshold, self._rounding(threshold))
+
+    def _rounding(self, threshold: float) -> float:
+        """By how much equal numbers may differ when a margin was added to one of them and is subtracted again."""
+        return 8 * float(np.finfo(float).eps) * max(abs(threshold), *np.abs(self._x), *np.abs(self._y)) if threshold else 0.0
 
     def interval(self, level: float = LEVEL) -> Interval:
         return shift_interval(self._x, self._y, level)
@@ -188,9 +224,12 @@ class TimeRatio:
     def __init__(self, x: Times, y: Times) -> None:
         self._x, self._y = x, y
         self._budgets = float(np.max(x.times)), float(np.max(y.times))
-        self.value = _crossing(self._balance, -_FARTHEST, _FARTHEST, 0.0)
         n, m = (len(np.asarray(side.times)) for side in (x, y))
         self.least = 1 / math.comb(n + m, n)
+
+    @property
+    def value(self) -> float:
+        return _crossing(self._balance, -_FARTHEST, _FARTHEST, 0.0)
 
     def p_above(self, threshold: float) -> float:
         return exceedance(*self._scores(threshold))

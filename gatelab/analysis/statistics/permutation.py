@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from gatelab.analysis.statistics.intervals import LEVEL, Interval
 
-ARRANGEMENTS = 10_000  # up to so many ways to divide the runs are all counted; of more, one less is drawn
+ARRANGEMENTS = 10_000  # up to so many ways to divide scores are all counted; of more, one less is drawn
 _COUNTED = 2_500  # pairs of runs up to which the distribution of their order is counted
 
 
@@ -32,23 +32,35 @@ def rank_test(x: NDArray[np.float64], y: NDArray[np.float64]) -> Exact:
     """The exact two-sided Mann-Whitney test, ties included.
 
     U = number of pairs in which x is larger, ties by half. p is the share of all ways to divide the n + m values with a U at least
-    as far from n m / 2, or of 9,999 drawn ones, always the same, and the one observed, where there are more than 10,000. Whatever
-    the distribution, p < alpha has a probability of at most alpha if both sides have the same one.
+    as far from n m / 2; all of them are counted, for samples with n m > 2,500 9,999 drawn ones, always the same, and the one
+    observed. Whatever the distribution, p < alpha has a probability of at most alpha if both sides have the same one.
 
     Args:
         x, y: (n,), (m,); infinite values are the largest or smallest, and tie among themselves.
 
     References:
         H. B. Mann, D. R. Whitney, "On a test of whether one of two random variables is stochastically larger than the other",
-        Annals of Mathematical Statistics 18, 1947.
+        Annals of Mathematical Statistics 18, 1947. B. Streitberg, J. Roehmel, "Exact distributions for permutation and rank tests",
+        Statistical Software Newsletter 12, 1986 (how to count).
     """
-    ranks = stats.rankdata(np.concatenate([x, y]))
-    chosen, drawn = _divisions(x.size, y.size)
-    middle = x.size * (x.size + y.size + 1) / 2
-    sums = np.abs(ranks[chosen].sum(axis=1) - middle)
-    observed = float(ranks[: x.size].sum())
-    p, least = (((sums >= size - 1e-9).sum() + drawn) / (len(sums) + drawn) for size in (abs(observed - middle), sums.max()))
-    return Exact(observed - x.size * (x.size + 1) / 2, float(p), float(least))
+    groups, observed = _groups(x, y)
+    middle = x.size * (x.size + y.size + 1)  # twice the mean of the sum of ranks
+    sums, ways, drawn = _rank_sums(groups, x.size)
+    far = np.abs(sums - middle)
+    p, least = ((ways[far >= size].sum() + drawn) / (ways.sum() + drawn) for size in (abs(observed - middle), far.max()))
+    return Exact(observed / 2 - x.size * (x.size + 1) / 2, float(p), float(least))
+
+
+def rank_exceedance(x: NDArray[np.float64], y: NDArray[np.float64], tolerance: float = 0.0) -> float:
+    """The one-sided p-value of the same test: small where x is larger.
+
+    Args:
+        x, y: (n,), (m,).
+        tolerance: neighbours that differ by at most this tie: rounding tells apart what is equal once a margin is subtracted.
+    """
+    groups, observed = _groups(x, y, tolerance)
+    sums, ways, drawn = _rank_sums(groups, x.size)
+    return float((ways[sums >= observed].sum() + drawn) / (ways.sum() + drawn))
 
 
 def least_p(n: int, m: int) -> float:
@@ -94,8 +106,7 @@ def exceedance(scores: NDArray[np.float64], n: int) -> float:
         scores: (n + m,), those of the first side first.
         n: how many these are.
     """
-    chosen, drawn = _divisions(n, scores.size - n)
-    sums = scores[chosen].sum(axis=1)
+    sums, drawn = divided_sums(scores, n)
     tolerance = 1e-9 * max(1.0, float(np.abs(sums).max()))
     return float(((sums >= scores[:n].sum() - tolerance).sum() + drawn) / (len(sums) + drawn))
 
@@ -107,10 +118,20 @@ def two_sided(scores: NDArray[np.float64], n: int) -> float:
         scores: (n + m,), those of the first side first; their sum is 0.
         n: how many these are.
     """
-    chosen, drawn = _divisions(n, scores.size - n)
-    sums = np.abs(scores[chosen].sum(axis=1))
+    sums, drawn = divided_sums(scores, n)
+    sums = np.abs(sums)
     observed = abs(float(scores[:n].sum())) - 1e-9 * max(1.0, float(sums.max()))
     return float(((sums >= observed).sum() + drawn) / (len(sums) + drawn))
+
+
+def divided_sums(scores: NDArray[np.float64], n: int) -> tuple[NDArray[np.float64], int]:
+    """The sum of n scores under every way to choose them, or under drawn ones.
+
+    Returns:
+        The sums, and 1 where they are drawn, so that the one observed comes on top; else 0.
+    """
+    chosen, drawn = _divisions(n, scores.size - n)
+    return chosen @ scores, drawn
 
 
 def signed_rank_test(differences: NDArray[np.float64]) -> Exact:
@@ -137,13 +158,54 @@ def signed_rank_test(differences: NDArray[np.float64]) -> Exact:
     return Exact(observed, float(p), float(least))
 
 
-@lru_cache(maxsize=256)
-def _divisions(n: int, m: int) -> tuple[NDArray[np.intp], int]:
-    """Which n of n + m runs are on the first side: every way, or drawn ones; and whether the observed one comes on top."""
+def _groups(x: NDArray[np.float64], y: NDArray[np.float64], tolerance: float = 0.0) -> tuple[tuple[int, ...], int]:
+    """How many values share each rank, in rising order, and twice the sum of the ranks of x."""
+    both = np.concatenate([x, y])
+    order = np.argsort(both, kind="stable")
+    with np.errstate(invalid="ignore"):  # two failures tie
+        group = np.concatenate([[0], np.cumsum(np.diff(both[order]) > tolerance)])
+    sizes = np.bincount(group)
+    twice = 2 * np.cumsum(sizes) - sizes + 1
+    return tuple(sizes.tolist()), int(twice[group[order < x.size]].sum())
+
+
+@lru_cache(maxsize=4096)
+def _rank_sums(groups: tuple[int, ...], n: int) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+    """The distribution of twice the sum of n ranks, ties sharing theirs.
+
+    Returns:
+        Its values, in how many ways each comes about, and 1 where the ways are drawn, so that the one observed is added; else 0.
+    """
+    total = sum(groups)
+    twice = 2 * np.cumsum(groups) - np.array(groups) + 1
+    if n * (total - n) > _COUNTED:
+        sums, drawn = divided_sums(np.repeat(twice, groups).astype(float), n)
+        values, ways = np.unique(np.rint(sums).astype(np.int64), return_counts=True)
+        return values, ways.astype(float), drawn
+    # In how many ways k of the values so far have a sum: with each group, for every number of its values that are among them.
+    ways = np.zeros((n + 1, int(np.sort(np.repeat(twice, groups))[total - n :].sum()) + 1))
+    ways[0, 0] = 1.0
+    for size, rank in zip(groups, twice, strict=True):
+        before = ways.copy()
+        for taken in range(1, min(size, n) + 1):
+            shift = taken * int(rank)
+            if shift < ways.shape[1]:
+                ways[taken:, shift:] += math.comb(size, taken) * before[: n + 1 - taken, : ways.shape[1] - shift]
+    values = np.flatnonzero(ways[n])
+    return values, ways[n, values], 0
+
+
+@lru_cache(maxsize=64)
+def _divisions(n: int, m: int) -> tuple[NDArray[np.float64], int]:
+    """Which n of n + m runs are on the first side, 1 or 0 for each: every way, or drawn ones, so that the observed one is added."""
     if math.comb(n + m, n) <= ARRANGEMENTS:
-        return np.array(list(itertools.combinations(range(n + m), n)), dtype=np.intp), 0
-    rng = np.random.default_rng(0)
-    return rng.permuted(np.tile(np.arange(n + m), (ARRANGEMENTS - 1, 1)), axis=1)[:, :n], 1
+        chosen, drawn = np.array(list(itertools.combinations(range(n + m), n)), dtype=np.intp), 0
+    else:
+        rng = np.random.default_rng(0)
+        chosen, drawn = rng.permuted(np.tile(np.arange(n + m), (ARRANGEMENTS - 1, 1)), axis=1)[:, :n], 1
+    flags = np.zeros((len(chosen), n + m))
+    np.put_along_axis(flags, chosen, 1.0, axis=1)
+    return flags, drawn
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,6 @@ A run that does not solve its task within its budget is not left out and its tim
 longer than the budget, and every function here uses just that.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from gatelab.analysis.statistics.intervals import LEVEL, Interval
+from gatelab.analysis.statistics.permutation import ARRANGEMENTS, divided_sums
 
-ARRANGEMENTS = 10_000  # up to so many ways to divide the runs are all counted; of more, one less is drawn
 DRAWS = 4_000  # of the distribution of a restricted mean
 _LEAST = 1e-300  # a time of 0 has no logarithm
 FEWEST = 3  # runs for an interval of it
@@ -315,11 +314,12 @@ def _arrangements(scores: Sequence[tuple[NDArray[np.float64], int]]) -> int:
 
 def _rearranged(scores: Sequence[tuple[NDArray[np.float64], int]]) -> NDArray[np.float64]:
     """The sum of the first n scores of each stratum, over all ways to choose n of them, or over some that are drawn."""
+    if len(scores) == 1:
+        return divided_sums(*scores[0])[0]
     if _arrangements(scores) <= ARRANGEMENTS:
         sums = np.zeros(1)
         for own, n in scores:
-            chosen = np.array(list(itertools.combinations(range(own.size), n)), dtype=int)
-            sums = (sums[:, None] + own[chosen].sum(axis=1)).ravel()
+            sums = (sums[:, None] + divided_sums(own, n)[0]).ravel()
         return sums
     rng = np.random.default_rng(0)
     sums = np.zeros(ARRANGEMENTS - 1)

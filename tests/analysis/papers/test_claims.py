@@ -149,6 +149,27 @@ def test_a_claim_about_times_takes_a_factor_and_runs_that_never_solve():
     assert found.figure.low < 10 < found.figure.high
 
 
+def test_a_level_of_times_is_in_their_unit_and_never_reached_by_a_run_that_did_not_solve_the_task():
+    times = [100.0, 110.0, 120.0, 130.0, 140.0, 150.0]
+    solved, unsolved = Arm(times, [True] * 6), Arm([900.0] * 6, [False] * 6)
+    assert verdict("below", [solved], "time", 500.0).decision == HOLDS
+    assert verdict("above", [solved], "time", 500.0).decision == FAILS
+    assert verdict("above", [unsolved], "time", 900.0).decision == HOLDS
+    assert verdict("below", [unsolved], "time", 1000.0).decision == UNDECIDED
+    assert verdict("above", [unsolved], "time", 1000.0).decision == UNDECIDED
+    assert judge("above", [solved], "time", True, 500.0).figure == (120.0, 100.0, 150.0)
+    assert judge("above", [unsolved], "time", True, 500.0).figure == (math.inf, 900.0, math.inf)
+
+
+def test_scores_that_are_equal_but_for_the_margin_tie():
+    """Shares of 300 items, most of them equal: subtracting the margin must not put one side before the other."""
+    for shift in (0.01, 0.07, 0.3):
+        x = 1 - np.array([0, 0, 0, 1, 2, 1, 0, 3]) / 300
+        found = judge("better", [Arm((x + shift).tolist()), Arm(x.tolist())], "any", True, shift)
+        assert (found.p_holds, found.p_fails) == pytest.approx((found.p_fails, found.p_holds))
+        assert found.p_holds > 0.5
+
+
 def test_a_claim_about_the_best_of_a_search_uses_what_the_searches_share():
     """The second search is worse by 0.1 in every trial, while trials differ by much more: only pairs of draws show it."""
     rng = np.random.default_rng(0)

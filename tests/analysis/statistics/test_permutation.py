@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gatelab.analysis.statistics.permutation import least_p, rank_test, shift_interval, signed_rank_test
+from gatelab.analysis.statistics.permutation import (
+    exceedance,
+    least_p,
+    rank_exceedance,
+    rank_test,
+    shift_interval,
+    signed_rank_test,
+)
 
 
 def test_every_way_to_divide_the_runs_is_counted():
@@ -36,12 +43,33 @@ def test_against_scipy(n: int, m: int):
     assert found.least == pytest.approx(least_p(n, m)) == 2 / math.comb(n + m, n)
 
 
-def test_of_many_runs_arrangements_are_drawn():
+def test_all_ways_are_counted_without_being_listed():
     x, y = np.random.default_rng(0).normal(size=(2, 12))
     found = rank_test(x + 0.8, y)
-    assert found.p == pytest.approx(stats.mannwhitneyu(x + 0.8, y, method="exact").pvalue, abs=0.015)
-    assert found == rank_test(x + 0.8, y)
+    assert found.p == pytest.approx(stats.mannwhitneyu(x + 0.8, y, method="exact").pvalue)
+    assert found.least == pytest.approx(least_p(12, 12))
+
+
+def test_ties_are_counted_as_they_are_listed():
+    """The scores of a permutation test that lists all ways are any numbers, so also ranks with ties."""
+    x, y = np.random.default_rng(4).integers(4, size=(2, 6)).astype(float)
+    ranks = stats.rankdata(np.concatenate([x, y]))
+    assert rank_exceedance(x, y) == pytest.approx(exceedance(ranks, 6))
+    assert rank_exceedance(y, x) == pytest.approx(exceedance(ranks[::-1], 6))
+
+
+def test_of_very_many_runs_arrangements_are_drawn():
+    x, y = np.random.default_rng(0).normal(size=(2, 51))
+    found = rank_test(x + 0.4, y)
+    assert found.p == pytest.approx(stats.mannwhitneyu(x + 0.4, y, method="asymptotic").pvalue, abs=0.015)
+    assert found == rank_test(x + 0.4, y)
     assert found.least >= 1e-4
+
+
+def test_what_is_equal_but_for_rounding_ties():
+    x = np.array([0.01, 0.02, 0.03])
+    assert (x + 0.1 - 0.1 > x).any()
+    assert rank_exceedance(x + 0.1 - 0.1, x, 1e-15) == rank_exceedance(x, x)
 
 
 def test_failures_tie():
