@@ -180,14 +180,14 @@ def tests_of(family: Family, paired: bool) -> list[Draft]:
         return [_exact(family, sample) for sample in family.variants]
     odd = _oddities(family)
     even = [place for place, words in enumerate(odd) if not words and min(_n(family.variants[place]), _n(family.baseline)) > 1]
-    found: list[Draft] = [_exact(family, sample, words) for sample, words in zip(family.variants, odd, strict=True)]
+    found = {place: _exact(family, family.variants[place], words) for place, words in enumerate(odd) if place not in even}
     if even:
         samples = [family.axis.forward(family.variants[place].scores) for place in even]
         sizes = _n(family.baseline), tuple(x.size for x in samples)
         for place, contrast in zip(even, contrasts(family.axis.forward(family.baseline.scores), samples), strict=True):
             better = (contrast.value > 0) == family.higher_is_better
             found[place] = Draft(DUNNETT, contrast.t, contrast.p, 0.0, better, contrast, sizes)
-    return found
+    return [found[place] for place in range(len(odd))]
 
 
 def _oddities(family: Family) -> list[str]:

@@ -1,6 +1,7 @@
 """Several variants against one baseline: Dunnett's distribution, and his test with a guard against unequal variances."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
+_NODES, _WEIGHTS = (half[20:] for half in np.polynomial.hermite_e.hermegauss(40))  # the integrand is even
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _LEGENDRE = np.polynomial.legendre.leggauss(80)
 
@@ -65,13 +66,14 @@ def contrasts(baseline: NDArray[np.float64], variants: Sequence[NDArray[np.float
     if not pooled > 0:
         raise ValueError("No sample varies, so that no difference can be compared with chance.")
     shares = tuple(math.sqrt(x.size / (x.size + baseline.size)) for x in variants)
-    found = []
-    for x, v in zip(variants, own[1:], strict=True):
-        value = float(x.mean() - baseline.mean())
-        error = math.sqrt(max(pooled * (1 / x.size + 1 / baseline.size), v + own[0]))
-        t = abs(value) / error
-        found.append(Contrast(value, error, degrees, 2 * float(special.stdtr(degrees, -t)), family_p(t, shares, degrees)))
-    return found
+    values = [float(x.mean() - baseline.mean()) for x in variants]
+    errors = [math.sqrt(max(pooled * (1 / x.size + 1 / baseline.size), v + own[0])) for x, v in zip(variants, own[1:], strict=True)]
+    ts = np.abs(values) / np.array(errors)
+    alone, together = 2 * special.stdtr(degrees, -ts), _family_ps(ts, shares, degrees)
+    return [
+        Contrast(value, error, degrees, float(p), float(p_family))
+        for value, error, p, p_family in zip(values, errors, alone, together, strict=True)
+    ]
 
 
 def critical_value(baseline: int, variants: Sequence[int], level: float) -> float:
@@ -108,12 +110,18 @@ def family_p(t: float, shares: Sequence[float], degrees: int) -> float:
     References:
         C. W. Dunnett, "New tables for multiple comparisons with a control", Biometrics 20, 1964 (the integral).
     """
+    return float(_family_ps(np.array([t]), shares, degrees)[0])
+
+
+def _family_ps(ts: NDArray[np.float64], shares: Sequence[float], degrees: int) -> NDArray[np.float64]:
+    """`family_p` of several t (T,)."""
     s, density = _spread(degrees)
-    sizes, counts = np.unique(np.asarray(shares), return_counts=True)
-    l_j = sizes[:, None, None]
-    r_j = np.sqrt(1 - l_j**2)
-    inside = special.ndtr((l_j * _NODES + t * s[:, None]) / r_j) - special.ndtr((l_j * _NODES - t * s[:, None]) / r_j)
-    return float(density @ (1 - (inside ** counts[:, None, None]).prod(axis=0)) @ _WEIGHTS)
+    product = np.ones((ts.size, s.size, _NODES.size))
+    for l_j, count in Counter(shares).items():
+        r_j = math.sqrt(1 - l_j**2)
+        middle, half = l_j * _NODES / r_j, (ts[:, None] * s)[:, :, None] / r_j
+        product *= (special.ndtr(middle + half) - special.ndtr(middle - half)) ** count
+    return (1 - product) @ _WEIGHTS @ density
 
 
 @lru_cache(maxsize=512)
