@@ -249,7 +249,7 @@ class _OfSearch(NamedTuple):
     higher_is_better: bool
 
     def place(self, arm: Trials) -> Location:
-        return Selected(arm, self.share)
+        return Selected(arm, self.share, higher_is_better=self.higher_is_better)
 
     def advantage(self, first: Trials, second: Trials) -> Location:
         one, other = (first, second) if self.higher_is_better else (second, first)

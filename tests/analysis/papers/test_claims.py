@@ -183,8 +183,21 @@ def test_a_claim_about_the_best_of_a_search_uses_what_the_searches_share():
     assert decide([judge_search("not_worse", [other, one], 0.1, False, 0.05)])[0].decision == FAILS
     backwards = Trials(other.validation[::-1], other.test[::-1], draws[::-1])
     assert decide([judge_search("better", [one, backwards], 0.1, False, 0.05)])[0].decision == HOLDS
-    few = [Trials(side.validation[:9], side.test[:9], side.draws[:9]) for side in (one, other)]
+    few = [Trials(side.validation[:19], side.test[:19], side.draws[:19]) for side in (one, other)]
     assert decide([judge_search("better", few, 0.1, False, 0.05)])[0].decision == UNDECIDED
+
+
+def test_one_search_says_that_its_best_are_good_and_never_that_no_better_ones_exist():
+    quality = np.random.default_rng(0).gamma(1.0, 2.0, 40)
+    search = Trials(quality, quality, tuple(range(40)))
+    best = float(np.sort(quality)[:4].mean())
+    assert decide([judge_search("below", [search], 0.1, False, best + 2)])[0].decision == HOLDS
+    for level in (best - 2, best, 0.0):
+        found = judge_search("above", [search], 0.1, False, level)
+        assert (found.p_holds, found.figure) == (1.0, (best, None, None))
+    higher = Trials(-quality, quality, search.draws)  # chosen are the highest
+    assert decide([judge_search("above", [higher], 0.1, True, 0.1)])[0].decision == HOLDS
+    assert judge_search("below", [higher], 0.1, True, 100.0).p_holds == 1.0
 
 
 def test_claims_are_one_family_and_looks_share_what_one_may_spend():
