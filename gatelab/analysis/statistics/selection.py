@@ -33,7 +33,8 @@ class Selected:
     every sample the best trials are chosen again. So what both owe to a lucky draw cancels, and the choice is part of the
     uncertainty. The samples are moved to the estimate v, since the best of a resample is worse than the best, and spread by the
     factor by which a bootstrap of k values is too narrow, k the trials chosen: x' = v + sqrt(k / (k - 1)) (x - median x).
-    p_above(t) = (1 + number of x' at or below t) / (1 + samples). Simulated errors: `gatelab calibrate`.
+    p_above(t) = (1 + number of x' at or below t) / (1 + samples), where a sample whose best trials include one that diverged speaks
+    against either side. Simulated errors: `gatelab calibrate`.
 
     Args:
         first: the trials of the search.
@@ -63,18 +64,18 @@ class Selected:
         self.least = 1.0 if self.small else 1 / (1 + RESAMPLES)
         found = np.sort(_combined(sides, sampled * 2 if together else sampled, share))
         kept = min(chosen(len(side.test), share) for side in sides)
-        self._found = self.value + math.sqrt(kept / (kept - 1)) * (found - float(np.median(found)))
+        self._found = self.value + math.sqrt(kept / (kept - 1)) * (found - float(np.nanmedian(found)))
         self._alone = second is None
         self._higher_is_better = higher_is_better
 
     def p_above(self, threshold: float) -> float:
-        return 1.0 if self._alone and not self._higher_is_better else self._p(int((self._found <= threshold).sum()))
+        return 1.0 if self._alone and not self._higher_is_better else self._p(int((~(self._found > threshold)).sum()))
 
     def p_below(self, threshold: float) -> float:
-        return 1.0 if self._alone and self._higher_is_better else self._p(int((self._found >= threshold).sum()))
+        return 1.0 if self._alone and self._higher_is_better else self._p(int((~(self._found < threshold)).sum()))
 
     def interval(self, level: float = LEVEL) -> Interval:
-        if self.small or self._alone:
+        if self.small or self._alone or np.isnan(self._found).any():
             return Interval(self.value, None, None)
         low, high = np.quantile(self._found, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
         return Interval(self.value, float(low), float(high))

@@ -39,7 +39,7 @@ def runs(make_run):
 
 
 def test_the_best_share_counts_by_validation_score(runs) -> None:
-    (judged,) = evaluate(paper("better", ("good", "bad"), "test mse", select=0.3), "reduced", runs())
+    (judged,) = evaluate(paper("better", ("good", "bad"), "test mse", select=0.15), "reduced", runs(20))
     assert judged.verdict.decision == "holds"  # in every sample of the draws, which both arms share
     assert judged.verdict.n == (3, 3)
     assert judged.label == ""
