@@ -8,6 +8,7 @@ from gatelab.registry import Registry
 if TYPE_CHECKING:
     from gatelab.cells._biases import bias_option
     from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
+    from gatelab.cells._drawn import drawing
     from gatelab.cells._initial import (
         Constant,
         Cycle,
@@ -53,6 +54,7 @@ __all__ = [
     "UniformGate",
     "bias_option",
     "by_position",
+    "drawing",
     "equations",
     "keeping",
     "parameter_count",
@@ -83,6 +85,6 @@ _STARTS = (
 _HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_position", "parameter_count"), "_cell")
 _HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
 _HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of", "yielded"), "_late")
-_HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "equations": "_written"}
+_HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

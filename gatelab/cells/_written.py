@@ -41,12 +41,14 @@ class Equation:
         text: the right side, as in `f . c(t-1) + i . z`.
         symbol: the left side in LaTeX.
         latex: the right side in LaTeX.
+        uses: what the right side reads: names of other equations, "x", and parts of the state before the step, as "c(t-1)".
     """
 
     name: str
     text: str
     symbol: str
     latex: str
+    uses: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"{self.name} = {self.text}"
@@ -81,7 +83,8 @@ def equations(cell: Cell) -> list[Equation]:
 def _line(cell: Cell, name: str, node: fx.Node, named: Mapping[fx.Node, str]) -> Equation:
     known = {of: other for of, other in named.items() if not (of is node and other == name)}
     text, latex = (_Writer(cell, known, form) for form in (False, True))
-    return Equation(name, text.write(node)[0], latex.at(name, "t"), latex.write(node)[0])
+    written = text.write(node)[0]
+    return Equation(name, written, latex.at(name, "t"), latex.write(node)[0], tuple(text.read))
 
 
 # From `step` to a graph.
@@ -151,6 +154,7 @@ class _Writer:
 
     def __init__(self, cell: Cell, named: Mapping[fx.Node, str], latex: bool) -> None:
         self.cell, self.named, self.latex = cell, named, latex
+        self.read: dict[str, None] = {}  # what the expression reads, in its order
 
     def write(self, value: Any) -> tuple[str, int]:
         """An expression, and how tightly it holds together."""
@@ -223,9 +227,9 @@ class _Writer:
         if letter == "s":
             return self.at(name, "t-1"), ATOM
         kind = self.cell.sources.get(name)
-        fed = self._fed(reads_of(self.cell, name) or self.cell.fed_back)
-        terms = [*([] if kind == "recurrent" else [("W", "x" if not self.latex else "x_t")])]
-        terms += [] if kind == "input" else [("R", fed)]
+        terms = [] if kind == "recurrent" else [("W", "x_t" if self.latex else "x")]
+        self.read |= {} if kind == "recurrent" else {"x": None}
+        terms += [] if kind == "input" else [("R", self._fed(reads_of(self.cell, name) or self.cell.fed_back))]
         index = f"_{{{name}}}" if self.latex and len(name) > 1 else f"_{name}"
         return " + ".join([*(f"{weight}{index} {of}" for weight, of in terms), f"b{index}"]), SUM
 
@@ -238,7 +242,9 @@ class _Writer:
         read = time != "t" and self.cell.memory is not None
         if self.latex:
             return rf"\tilde{{{self._symbol(name)}}}_t" if read else f"{self._symbol(name)}_{{{time}}}"
-        return f"{name}~" if read else name if time == "t" else f"{name}({time})"
+        text = f"{name}~" if read else name if time == "t" else f"{name}({time})"
+        self.read[text] = None
+        return text
 
     def _symbol(self, name: str) -> str:
         if not self.latex:

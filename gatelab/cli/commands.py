@@ -266,11 +266,16 @@ def explain(
     words: Annotated[tuple[str, ...], Argument(f"{CELL}; likewise a task: adding task.length=50", "NAME")],
     *,
     format: Annotated[Literal["table", "json", "latex"], Argument("how the answer is printed; latex: only equations")] = "table",
+    diagram: Annotated[str | None, Argument(metavar="FILE")] = None,
 ) -> int:
-    """Equations, options, cost and references of a cell or a task: gatelab explain cifg."""
+    """Equations, options, cost and references of a cell or a task: gatelab explain cifg.
+
+    Args:
+        diagram: also draw the step of the cell there, as SVG
+    """
     from gatelab.cli.explain import run
 
-    return run(words, format)
+    return run(words, format, diagram)
 
 
 def diff(

@@ -1,23 +1,28 @@
 """`gatelab explain`: what a cell or a task is, from its own declarations and docstring, and what was measured of it."""
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from gatelab.bench.measured import figures
 from gatelab.bench.tables import print_speed
+from gatelab.cli.arguments import output_file
+from gatelab.errors import UserError
 from gatelab.process.console import Console
 from gatelab.process.output import say, say_json
+from gatelab.runs.files import replacing
 from gatelab.sweeps.described import described
-from gatelab.sweeps.naming import apart
+from gatelab.sweeps.naming import apart, entries_of
 
 MATCHED = {"parameters": "parameters", "flops": "FLOPs"}
 
 
-def run(words: Sequence[str], format: str) -> int:
+def run(words: Sequence[str], format: str, diagram: str | None) -> int:
     """Prints one page for each cell or task named."""
+    if diagram is not None:
+        _draw(words, output_file(diagram, "--diagram"))
     found = [one for named in apart(words) for one in described(named, "explain")]
     for one in found:
         if one["kind"] == "cell":
@@ -45,6 +50,24 @@ def run(words: Sequence[str], format: str) -> int:
     return 0
 
 
+def _draw(words: Sequence[str], path: Path) -> None:
+    """Writes the picture of the one cell that the words name."""
+    from gatelab.cells import drawing  # with torch
+
+    cells = [(name, cell) for named in apart(words) for kind, name, cell in entries_of(named, "explain") if kind == "cell"]
+    if len(cells) != 1 or path.suffix != ".svg":
+        what = f"{len(cells)} cells were named" if len(cells) != 1 else f"its name is '{path.name}'"
+        raise UserError(
+            f"--diagram draws one cell into one file that ends in .svg, but {what}: gatelab explain lstm --diagram lstm.svg"
+        )
+    text = drawing(cells[0][1], f"One time step of the cell {cells[0][0]}")
+    if text is None:
+        raise UserError(f"The equations of '{cells[0][0]}' cannot be read off its step, so that they cannot be drawn.")
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+    say(f"Diagram: {path.resolve()}", stderr=True)
+
+
 def _print_options(console: Console, entry: dict[str, Any]) -> None:
     if not entry["options"]:
         console.print("No options.\n")
@@ -65,7 +88,7 @@ def _cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
     at = f"D={example['D']}, H={example['H']}"
     tape = f", tape of {example['tape']} steps" if "tape" in example else ""
     rows = [
-        *zip_longest(["step"], [f"{line['name']} = {line['text']}" for line in cell["equations"]], fillvalue=""),
+        *(("" if number else "step", f"{line['name']} = {line['text']}") for number, line in enumerate(cell["equations"])),
         ("pre-activations", ", ".join(f"{letter} ({word})" for letter, word in cell["gates"].items())),
         ("state", f"{', '.join(cell['state'])}; fed back: {', '.join(cell['fed_back']) or 'nothing'}"),
         ("parameters", f"{cell['parameters']} a layer and direction"),

@@ -230,3 +230,22 @@ def test_explain_writes_latex(gatelab):
     assert status == 0
     assert out.startswith("% cifg\n\\begin{align*}\n")
     assert r"c_{t} &= f_{t} \odot c_{t-1} + i_{t} \odot z_{t}" in out
+
+
+def test_explain_draws_a_cell(gatelab, tmp_path):
+    path = tmp_path / "cell.svg"
+    status, _, err = gatelab("explain", "cifg", "cell.peepholes=true", "--diagram", str(path))
+    assert status == 0
+    assert str(path) in err
+    assert "p_o . c" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "words", [["lstm", "gru", "--diagram", "x.svg"], ["adding", "--diagram", "x.svg"], ["lstm", "--diagram", "x.png"]]
+)
+def test_explain_draws_one_cell_as_svg(words, gatelab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = gatelab("explain", *words)
+    assert status == 2
+    assert "--diagram draws one cell into one file that ends in .svg" in err
+    assert not [*tmp_path.iterdir()]
