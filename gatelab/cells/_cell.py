@@ -74,6 +74,7 @@ class Cell(Options):
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
             fixed. Timescales are computed from it; a cell that does not declare it and returns no gate `forget` has none.
         unbounded: activated gates that are not confined to [0, 1]. They have no saturation, entropy or timescales.
+        family: under which `gatelab list cells` shows it. It is inherited.
         peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`. It is not
             inherited, because a derived class computes something else.
 
@@ -106,6 +107,7 @@ class Cell(Options):
     initial: ClassVar[Mapping[str, Start]] = {}
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
+    family: ClassVar[str] = "other cells"
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None
 
     @property
@@ -237,6 +239,8 @@ class OdysseyCell(Cell):
 
     Their baseline has peepholes: i and f see c(t-1), o sees the NEW c(t). Most later work has none, so they are an option.
     """
+
+    family = "LSTM with one change (Greff et al. 2017)"
 
     peepholes: bool = option(False, "peephole connections, as in the baseline of Greff et al. 2017")
 

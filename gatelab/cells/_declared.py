@@ -57,7 +57,7 @@ ARGUMENTS = frozenset(
 NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
 _INITIAL = 'initial = {"R": Identity(), "v": Uniform(0, 1)}'
 WORDS = ("gates", "sources")  # names by name
-DECLARED = (*NAMES, *WORDS, "late", "initial", "retention", "peer")
+DECLARED = (*NAMES, *WORDS, "late", "initial", "retention", "family", "peer")
 
 
 def reserved() -> frozenset[str]:
@@ -117,6 +117,8 @@ def _check_kind(name: str, value: Any) -> None:
         for parameter, start in value.items():
             if not isinstance(start, Start):
                 raise BrokenError(f"`initial` gives '{parameter}' {start!r}, but it must be a distribution, as in {_INITIAL}")
+    elif name == "family" and (not isinstance(value, str) or not value.strip()):
+        raise BrokenError(f"`family` is {value!r}, but it must be the words under which `gatelab list cells` shows the cell")
     elif name == "retention" and not isinstance(value, str):
         raise BrokenError(f"`retention` is {value!r}, but it must be the name of a gate that `step` returns")
     elif name == "peer" and not (value is None or (inspect.isclass(value) and issubclass(value, nn.RNNBase))):

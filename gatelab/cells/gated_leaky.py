@@ -27,6 +27,7 @@ class GatedLeaky(Cell):
         Tallec & Ollivier 2018, ICLR (arXiv 1804.11188), Sec. 1, the gated network derived there.
     """
 
+    family = "gated units"
     gates = {"f": "forget", "z": "block_input"}
 
     forget_bias: float = bias_option("f", 0.0, "initial bias of the forget gate")

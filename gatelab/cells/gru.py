@@ -30,6 +30,7 @@ class GRU(Cell):
         Chung et al. 2014, arXiv 1412.3555.
     """
 
+    family = "GRU"
     gates = {"r": "reset", "z": "update", "n": "candidate", "m": "candidate_recurrent"}
     sources = {"n": "input", "m": "recurrent"}
     retention = "update"

@@ -29,6 +29,7 @@ class Leaky(Cell):
         Tallec & Ollivier 2018, ICLR (arXiv 1804.11188), Sec. 1, leaky networks.
     """
 
+    family = "no gates"
     gates = {"z": "block_input"}
     vectors = ("v",)
 

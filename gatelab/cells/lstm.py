@@ -29,11 +29,12 @@ class LSTM(Cell):
     `torch.nn.LSTM` draws it from U(-1/sqrt(H), 1/sqrt(H)) twice.
 
     References:
-        Hochreiter & Schmidhuber 1997, Neural Computation 9(8).
         Gers, Schmidhuber & Cummins 2000, Neural Computation 12(10): the forget gate.
+        Hochreiter & Schmidhuber 1997, Neural Computation 9(8).
         Jozefowicz, Zaremba & Sutskever 2015, PMLR 37: the forget bias.
     """
 
+    family = "LSTM"
     gates = {"i": "input", "f": "forget", "z": "block_input", "o": "output"}
     state = ("h", "c")
     peer = torch.nn.LSTM

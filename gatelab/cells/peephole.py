@@ -32,6 +32,7 @@ class Peephole(Cell):
         Greff et al. 2017, IEEE TNNLS 28(10).
     """
 
+    family = "LSTM"
     gates = {"i": "input", "f": "forget", "z": "block_input", "o": "output"}
     state = ("h", "c")
     vectors = ("p_i", "p_f", "p_o")

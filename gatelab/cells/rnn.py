@@ -25,6 +25,7 @@ class RNN(Cell):
         Elman 1990, Cognitive Science 14(2).
     """
 
+    family = "no gates"
     gates = {"z": "block_input"}
     peer = torch.nn.RNN
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from gatelab.lazy import lazily
 
 if TYPE_CHECKING:
+    from gatelab.kernels._affine import affine
     from gatelab.kernels._gate import check_dense, check_lengths, check_resets
     from gatelab.kernels._resets import reversed_resets
     from gatelab.kernels._scan import Flow, Record, Scan, Weights, replay
@@ -20,6 +21,7 @@ __all__ = [
     "Scan",
     "Served",
     "Weights",
+    "affine",
     "check_backend",
     "check_dense",
     "check_lengths",
@@ -33,6 +35,6 @@ __all__ = [
 _HOMES: dict[str, str] = dict.fromkeys(("BACKENDS", "Served", "check_backend", "scan", "serving"), "_serving")
 _HOMES |= dict.fromkeys(("Flow", "Record", "Scan", "Weights", "replay"), "_scan")
 _HOMES |= dict.fromkeys(("check_dense", "check_lengths", "check_resets"), "_gate")
-_HOMES |= {"reversed_resets": "_resets"}
+_HOMES |= {"reversed_resets": "_resets", "affine": "_affine"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

@@ -2,12 +2,17 @@
 
 import dataclasses
 import inspect
+import re
 from typing import Any
+
+import torch
 
 from gatelab.cells import CELLS, Cell, equations, parameter_count
 from gatelab.config import Model
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
 from gatelab.errors import UserError
+from gatelab.kernels import affine
+from gatelab.kernels.cpu import source
 from gatelab.options import describe
 from gatelab.tasks import Task
 from gatelab.training.matching import nearest
@@ -41,6 +46,10 @@ def describe_entry(kind: str, name: str, entry: Cell | Task) -> Description:
 
 def _about_cell(cell: Cell) -> Description:
     return {
+        "family": cell.family,
+        "year": _year(inspect.getdoc(type(cell)) or ""),
+        "needs": _needs(cell),
+        "not_compiled": _not_compiled(cell),
         "gates": dict(cell.gates),
         "state": list(cell.state),
         "fed_back": list(cell.fed_back),
@@ -55,6 +64,33 @@ def _about_cell(cell: Cell) -> Description:
         "initial": {name: start.data() | {"text": str(start)} for name, start in cell.initial.items()},
         "initial_bias": dict(cell.initial_bias),
     }
+
+
+def _year(docstring: str) -> int | None:
+    """The year of the first reference, which is the paper of the variant."""
+    found = re.search(r"\b(?:19|20)\d\d\b", docstring.partition("References:")[2])
+    return None if found is None else int(found.group())
+
+
+def _needs(cell: Cell) -> list[str]:
+    """What a cell has beyond one product W x + R h + b and a pointwise step; or does not have of it."""
+    words = {
+        "attention": cell.memory is not None,
+        "second product": bool(cell.late),
+        "no recurrent product": not cell.recurrent_gates,
+        "linear in the state": affine(cell) is not None,
+        "start values": bool(cell.initial),
+    }
+    return [word for word, needed in words.items() if needed]
+
+
+def _not_compiled(cell: Cell) -> str | None:
+    """Why there is no compiled loop for a cell, from its equations alone; None if there is one."""
+    try:
+        source(cell, torch.float32)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _matched(cell: Cell) -> Description:

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from gatelab.bench import measured
-from gatelab.cells import CELLS
+from gatelab.cells import CELLS, Cell
 from gatelab.cli.main import COMMANDS, main
 from gatelab.runs import RunWriter
 from gatelab.tasks import TASKS
@@ -249,3 +249,52 @@ def test_explain_draws_one_cell_as_svg(words, gatelab, tmp_path, monkeypatch):
     assert status == 2
     assert "--diagram draws one cell into one file that ends in .svg" in err
     assert not [*tmp_path.iterdir()]
+
+
+def test_cells_are_listed_by_family_and_year(gatelab):
+    """Every cell names a family and begins its references with the paper of the variant."""
+    status, out, _ = gatelab("list", "cells", "--format", "json")
+    assert status == 0
+    found = {one["name"]: one for one in json.loads(out)}
+    assert not [name for name, one in found.items() if one["family"] == Cell.family or not one["year"]]
+    assert {name: one["year"] for name, one in found.items() if name in ("rnn", "lstm", "gru")} == {
+        "rnn": 1990,
+        "lstm": 2000,
+        "gru": 2014,
+    }
+    assert found["lstm"]["needs"] == [] and found["attention"]["needs"] == ["attention"]
+    lines = gatelab("list", "cells")[1].splitlines()
+    heads = [line.rstrip("\u2500 ") for line in lines if line.endswith("\u2500")]
+    assert set(heads) == {one["family"] for one in found.values()} and len(heads) == len(set(heads))
+    assert heads.index("LSTM") < heads.index("GRU")
+
+
+def test_a_cell_that_is_not_compiled_says_why(gatelab, tmp_path):
+    """And a cell without family and references is listed last."""
+    path = tmp_path / "capped.py"
+    path.write_text(CAPPED)
+    status, out, _ = gatelab("list", "cells", str(path))
+    assert status == 0
+    text = " ".join(out.rpartition("other cells")[2].split())
+    assert "capped" in text
+    assert "HD + H^2 + H parameters" in text
+    assert "eager loop only: " in text and "aten.floor" in text
+
+
+CAPPED = """
+from dataclasses import dataclass
+
+from torch import floor, tanh
+
+from gatelab.cells import Cell
+
+
+@dataclass(frozen=True)
+class Capped(Cell):
+    \"\"\"A state in steps of a tenth.\"\"\"
+
+    gates = {"z": "block_input"}
+
+    def step(self, a, s, p):
+        return {"h": tanh(a.z) + floor(10 * s.h) / 10}, {}
+"""
