@@ -110,30 +110,31 @@ def _family(truths: Sequence[Truth], n: int, rng: np.random.Generator, on_time: 
 
 
 def compared(one: Truth, other: Truth, on_time: bool) -> list[str]:
-    """The names of what `together` measures: a ratio of times where one side is the other at another pace."""
+    """The names of what `together` measures: a ratio of times where one side is the other at this or another pace."""
     if on_time:
-        ratio = ["time ratio"] if one.draw is other.draw else []
-        return ["P(better), times", "share solved, difference", *ratio]
+        others = ["P(better), times", "share solved, difference"] if one.pace == other.pace else []
+        return [*others, *(["time ratio"] if one.draw is other.draw else [])]
     return ["P(better)", "difference, Dunnett" if one.shape == "single" else "difference, ranks"]
 
 
 def together(one: Truth, other: Truth, n: int, repetitions: int, rng: np.random.Generator, on_time: bool) -> dict[str, Measured]:
     """Coverage of all intervals of one comparison: of the difference, the probability to win, and the shares."""
     names = compared(one, other, on_time)
-    of: dict[str, Callable[[Difference], Interval | None]] = {names[0]: lambda found: found.improvement}
-    truths = [true_improvement(one, other, on_time)]
-    if on_time:
-        of |= {names[1]: lambda found: found.share, "time ratio": lambda found: found.size}
-        truths += [true_share(one) - true_share(other), one.pace / other.pace]
-    else:
-        of[names[1]] = lambda found: found.size
-        truths.append(_true_mean_difference(one, other) if one.shape == "single" else true_shift(one, other))
+    of: dict[str, tuple[Callable[[Difference], Interval | None], float]] = {}
+    for name in names:
+        if name.startswith("P(better)"):
+            of[name] = (lambda found: found.improvement), true_improvement(one, other, on_time)
+        elif name.startswith("share"):
+            of[name] = (lambda found: found.share), true_share(one) - true_share(other)
+        else:
+            shift = _true_mean_difference if one.shape == "single" else true_shift
+            of[name] = (lambda found: found.size), one.pace / other.pace if on_time else shift(one, other)
     hits: dict[str, list[bool | None]] = {name: [] for name in names}
     for _ in range(repetitions):
         ((found,),) = differences([_family([other, one], n, rng, on_time)])
-        for name, truth in zip(names, truths, strict=False):
+        for name, (interval, truth) in of.items():
             # Where all runs solve the task, or none, scores are compared and not times.
-            hits[name].append(_covers(of[name](found), truth) if found.on_time == on_time else None)
+            hits[name].append(_covers(interval(found), truth) if found.on_time == on_time else None)
     return {name: _share(found) for name, found in hits.items()}
 
 

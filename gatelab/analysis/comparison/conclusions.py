@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gatelab.analysis.comparison.numbers import number, probability, share
+from gatelab.analysis.comparison.numbers import estimate, number, probability, share, symmetric
 from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.comparison.solving import TIME_WORDS
 from gatelab.analysis.reading.option_values import label, short_options
 from gatelab.analysis.statistics.differences import RANKS, Difference
-from gatelab.analysis.statistics.intervals import LEVEL, small_n
+from gatelab.analysis.statistics.intervals import LEVEL, Interval, small_n
 from gatelab.analysis.statistics.permutation import least_p
 
 _NAMED = 8  # names in one sentence
@@ -44,11 +44,13 @@ class Conclusions:
         title: the task with its options.
         compared: one for each variant but those of the baseline, in the order of the rows.
         sentences: the same in a paragraph that takes variants together where it can, with what the reader must be warned of.
+        brief: the judgements alone, in one sentence, with warnings of runs that diverged or failed; the numbers stand in the table.
     """
 
     title: str
     compared: list[Conclusion]
     sentences: list[str]
+    brief: list[str]
 
 
 def conclusions(rows: Iterable[Row], baseline: str | None = None) -> list[Conclusions]:
@@ -69,7 +71,8 @@ def conclusions(rows: Iterable[Row], baseline: str | None = None) -> list[Conclu
             Conclusions(
                 title=label(task, task_options),
                 compared=compared,
-                sentences=[*_in_words(compared, baseline, members, names), *_warnings(members, names)],
+                sentences=[*_in_words(compared, baseline, members, names), *_warnings(members, names), *_few(members)],
+                brief=[*_in_brief(compared, baseline, members, names), *_warnings(members, names)],
             )
         )
     return made
@@ -102,6 +105,8 @@ def _size(difference: Difference) -> str:
     value, low, high = difference.simultaneous
     if low is None or high is None:
         return ""
+    if symmetric(difference):
+        return f"{estimate(difference.simultaneous, sign=True)}, 95% interval"
     sign = difference.measure == "difference"
     return f"{number(value, sign)}, 95% interval {number(low, sign)} to {number(high, sign)}"
 
@@ -116,20 +121,25 @@ def _by(row: Row, difference: Difference) -> str:
     if difference.test == RANKS:
         return ""
     if difference.measure == "difference":
-        return f" by {number(abs(value))}"
+        return f" by {estimate(_forwards(difference))}"
     of = row.metric if difference.measure == "ratio" else "odds"
     return f": {number(value)} times the {of}"
 
 
 def _interval(difference: Difference) -> str:
     """The adjusted interval of a difference whose direction has been said."""
-    value, low, high = difference.simultaneous
+    _, low, high = _forwards(difference)
     if low is None or high is None or difference.test == RANKS:
         return ""
-    if difference.measure == "difference":
-        direction = 1 if value > 0 else -1
-        low, high = sorted((direction * low, direction * high))
-    return f"95% interval {number(low)} to {number(high)}"
+    return "95% interval" if symmetric(difference) else f"95% interval {number(low)} to {number(high)}"
+
+
+def _forwards(difference: Difference) -> Interval:
+    """The adjusted difference as a size: of a fall with its sign turned."""
+    value, low, high = difference.simultaneous
+    if difference.measure != "difference" or value > 0:
+        return difference.simultaneous
+    return Interval(-value, None if high is None else -high, None if low is None else -low)
 
 
 def _evidence(difference: Difference, interval: str) -> str:
@@ -164,7 +174,7 @@ def _in_words(compared: Sequence[Conclusion], baseline: str | None, rows: Sequen
 
 def _not_significant(undecided: Sequence[Conclusion], baseline: str) -> list[str]:
     """What does not differ, and what so few seeds cannot show to differ."""
-    hopeless = [one for one in undecided if one.row.difference is not None and one.row.difference.least_adjusted >= _ALPHA]
+    hopeless = [one for one in undecided if _hopeless(one)]
     open_ = [one for one in undecided if one not in hopeless]
     said = []
     if open_:
@@ -184,13 +194,38 @@ def _not_significant(undecided: Sequence[Conclusion], baseline: str) -> list[str
     return said
 
 
+def _in_brief(compared: Sequence[Conclusion], baseline: str | None, rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """The judgements in one sentence, as "a better than lstm; b worse; c not significant; d: too few runs"."""
+    if not compared or all(one.judgement == "untested" for one in compared):
+        return _in_words(compared, baseline, rows, names)
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "not significant": [], "too few runs": [], "not compared": []}
+    for one in compared:
+        kind: str = "not compared" if one.judgement == "untested" else one.judgement
+        if one.judgement == "undecided":
+            kind = "too few runs" if _hopeless(one) else "not significant"
+        groups[kind].append(one.name)
+    parts = []
+    for kind, members in groups.items():
+        if members:
+            who = ", ".join(members) if len(members) <= _NAMED else f"{len(members)} variants"
+            colon = "" if kind in ("better", "worse", "not significant") else ":"
+            parts.append(f"{who}{colon} {kind}" + (f" than {baseline}" if not parts and kind in ("better", "worse") else ""))
+    compared_to = "" if f"than {baseline}" in parts[0] else f" (against {baseline})"
+    return [f"{'; '.join(parts)}{compared_to}."]
+
+
+def _hopeless(one: Conclusion) -> bool:
+    """Whether so few runs could not have shown a difference, whatever they did."""
+    return one.row.difference is not None and one.row.difference.least_adjusted >= _ALPHA
+
+
 def _who(compared: Sequence[Conclusion]) -> str:
     names = [one.name for one in compared]
     return listed(names) if len(names) <= _NAMED else f"{len(names)} of the variants, {listed(names[:3])} among them,"
 
 
 def _warnings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """Diverged and failed runs, and how few seeds there are."""
+    """Diverged and failed runs."""
     said = []
     for row, name in zip(rows, names, strict=True):
         if row.diverged:
@@ -199,8 +234,13 @@ def _warnings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     lacking = [f"{row.failed} of {name}" for row, name in zip(rows, names, strict=True) if row.failed]
     if lacking:
         said.append(f"Failed runs are not counted: {listed(lacking)}.")
+    return said
+
+
+def _few(rows: Sequence[Row]) -> list[str]:
+    """How few seeds there are."""
     few = [row.n for row in rows if row.n == 1 or (row.n and row.mean is not None)]
-    return [*said, small_n(few)] if few and small_n(few) else said
+    return [words] if few and (words := small_n(few)) else []
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import math
 
+from gatelab.analysis.statistics.differences import DUNNETT, PAIRED, Difference
 from gatelab.analysis.statistics.intervals import Interval
 
 NOTHING = "–"
@@ -26,10 +27,17 @@ def _decimals(value: float, digits: int) -> int:
     return 0 if value == 0 else min(max(digits - 1 - math.floor(math.log10(abs(value))), 0), 8)
 
 
-def bounds(interval: Interval) -> str:
+def symmetric(difference: Difference) -> bool:
+    """Whether half the width says all of an interval: of differences of means, not of ranks and not of ratios."""
+    return difference.measure == "difference" and difference.test in (DUNNETT, PAIRED)
+
+
+def bounds(interval: Interval, sign: bool = False) -> str:
     """An estimate to three digits with its bounds, "0.5 (0.4 to 0.6)"."""
     value, low, high = interval
-    return number(value) if low is None or high is None else f"{number(value)} ({number(low)} to {number(high)})"
+    if low is None or high is None:
+        return number(value, sign)
+    return f"{number(value, sign)} ({number(low, sign)} to {number(high, sign)})"
 
 
 def ratio(interval: Interval) -> str:

@@ -1,12 +1,13 @@
 """The rows of a comparison as tables of texts, as a terminal (`terminal.py`), a page and Markdown show them."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gatelab.analysis.comparison.conclusions import listed
 from gatelab.analysis.comparison.fairness import fairness_notes
-from gatelab.analysis.comparison.numbers import NOTHING, engineering, estimate, number, probability, ratio, share
+from gatelab.analysis.comparison.numbers import NOTHING, bounds, engineering, estimate, number, probability, ratio, share, symmetric
 from gatelab.analysis.comparison.overall import Overall, overall
 from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.comparison.solving import TIME_WORDS
@@ -74,6 +75,7 @@ def _section(pairs: list[tuple[Row, Curve | None]]) -> Section:
         better=[row.better for row in rows],
         options=[short[row.options] for row in rows],
         notes=[
+            *_constant(rows),
             *_why_no_mean(rows, short),
             *(f"{label(row.cell, short[row.options])}: {row.note}." for row in rows if row.note),
             *fairness_notes(rows),
@@ -234,6 +236,8 @@ def _against(rows: list[Row], baseline: str) -> str:
     ]
     if TIME_RATIO in measures:
         said.append(f"A time ratio of 0.5: the runs that solve the task need half the {TIME_WORDS[_unit(rows) or 'steps']}.")
+    if any(item.simultaneous[1:] == (0, math.inf) for item in found):
+        said.append("From 0 to ∞: so few runs exclude no ratio.")
     return " ".join([*said, f"P(better): probability that a run beats one of {baseline}, with 95% interval."])
 
 
@@ -242,7 +246,9 @@ def _difference(row: Row) -> str:
         return NOTHING
     direction = {True: " better", False: " worse", None: ""}[row.better]
     item = row.difference
-    shown = estimate(item.simultaneous, sign=True) if item.measure == "difference" else ratio(item.simultaneous)
+    if symmetric(item):
+        return estimate(item.simultaneous, sign=True) + direction
+    shown = bounds(item.simultaneous, sign=True) if item.measure == "difference" else ratio(item.simultaneous)
     return shown + direction
 
 
@@ -313,6 +319,12 @@ def _subtitle(rows: list[Row]) -> str:
     scale = "" if known.scale == "linear" else f" ({known.scale} scale)"
     said = [f"{known.metric}{scale}, {'higher' if known.higher_is_better else 'lower'} is better"]
     said += [f"{name} {value:.4g}" for name, value in (("chance", known.chance), ("solved at", known.solved)) if value is not None]
-    if known.chance is not None and known.constant is not None and f"{known.constant:.4g}" != f"{known.chance:.4g}":
-        said.append(f"on this test set chance is {known.constant:.4g}")
     return "; ".join(said)
+
+
+def _constant(rows: list[Row]) -> list[str]:
+    """What chance is on the very test set, where that differs."""
+    known = next((row for row in rows if row.n), None)
+    if known is None or known.chance is None or known.constant is None or f"{known.constant:.4g}" == f"{known.chance:.4g}":
+        return []
+    return [f"On this test set chance is {known.constant:.4g}."]

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from gatelab.analysis.comparison.conclusions import conclusions
 from gatelab.analysis.comparison.fairness import fairness_notes
-from gatelab.analysis.comparison.introductions import introductions
+from gatelab.analysis.comparison.introductions import introductions, shortened
 from gatelab.analysis.comparison.numbers import NOTHING
 from gatelab.analysis.comparison.row import Row
 from gatelab.analysis.comparison.sections import Section, caption, overall_section, sections
@@ -59,19 +59,20 @@ def print_brief(rows: Iterable[Row], console: Console, baseline: str | None = No
     if not rows:
         console.print("There are no runs to compare.")
         return
-    cells = Table.grid(padding=(0, 2, 0, 0))
-    for cell, words in introductions(rows).items():
-        cells.add_row(Text(cell, style="bold"), Text(words))
-    console.print(cells)
+    introduced = introductions(rows)
+    named = max(map(cell_len, introduced), default=0)
+    for cell, words in introduced.items():
+        console.print(Text.assemble((cell.ljust(named), "bold"), f"  {shortened(words, console.width - named - 2)}"))
     problems = [list(members) for _, members in itertools.groupby(rows, key=lambda row: row.problem)]
-    for section, conclusion, members in zip(sections(rows), conclusions(rows, baseline), problems, strict=True):
+    for section, conclusion in zip(sections(rows), conclusions(rows, baseline), strict=True):
         console.print()
         _print_section(section, console, tables=1)
-        if conclusion.sentences:
-            console.print(Text(" ".join(conclusion.sentences)))
-        for note in fairness_notes(members):
-            console.print(Text(note), style="dim")
-    console.print(Text("\nWithout --brief, gatelab compare prints all columns and what they mean."), style="dim")
+        if conclusion.brief:
+            console.print(Text(" ".join(conclusion.brief)))
+    alike = not any(map(fairness_notes, problems))
+    console.print(
+        Text(f"{'' if alike else 'Sizes or tuning differ. '}All columns, notes and what they mean: without --brief."), style="dim"
+    )
 
 
 def _print_section(section: Section, console: Console, tables: int | None = None) -> None:

@@ -75,7 +75,7 @@ def gate_positions(problem: Problem) -> Figure | None:
         rows = [
             (place(problem, layer, gate), values)
             for layer, gate in gates_of([variant])
-            if (values := variant.recorded.mean_array(keys.gate_positions(layer, gate))) is not None
+            if (values := variant.shown.mean_array(keys.gate_positions(layer, gate))) is not None
         ]
         rows = [(label, values) for label, values in rows if values.size == rows[0][1].size]
         if rows:
@@ -89,7 +89,7 @@ def gate_positions(problem: Problem) -> Figure | None:
         "best variant of "
         "each cell."
     )
-    return Figure("gate-positions", "Gates along the sequence", caption, "heat", panels) if panels else None
+    return Figure("gate-positions", "Gates along the sequence", caption + problem.of_learnt, "heat", panels) if panels else None
 
 
 def gate_events(problem: Problem) -> Figure | None:
@@ -103,7 +103,7 @@ def gate_events(problem: Problem) -> Figure | None:
             there, elsewhere = (_final(variant, keys.gate(layer, gate, what)) for what in ("at_events", "elsewhere"))
             if there is not None and elsewhere is not None:
                 ends = [min(there, elsewhere)], [max(there, elsewhere)]
-                series.append(Series(number, [there], [len(names)], *ends))
+                series.append(Series(number, [there], [len(names)], *ends, note=f"{there:.2f} / {elsewhere:.2f}"))
                 names.append(variant.name)
         if series:
             title = place(problem, layer, gate)
@@ -112,10 +112,14 @@ def gate_events(problem: Problem) -> Figure | None:
             )
     caption = (
         "Mean activation at the task's events (the mark: marked items, symbols to keep) and elsewhere (the bar's other end), "
-        "in the last record. "
-        "A long bar is a gate that tells the two apart."
+        "in the last record; "
+        "beside them both as numbers. A long bar is a gate that tells the two apart."
     )
-    return Figure("gate-events", "Gates at the task's events", caption + problem.of_few, "ranges", panels) if panels else None
+    return (
+        Figure("gate-events", "Gates at the task's events", caption + problem.of_learnt + problem.of_few, "ranges", panels)
+        if panels
+        else None
+    )
 
 
 def saturation(problem: Problem) -> Figure | None:
@@ -127,7 +131,7 @@ def saturation(problem: Problem) -> Figure | None:
         for number in problem.few:
             variant = problem.variants[number]
             right, left = (
-                variant.recorded.arrays.get(keys.gate_units(layer, gate, f"saturated_{side}"), []) for side in ("right", "left")
+                variant.shown.arrays.get(keys.gate_units(layer, gate, f"saturated_{side}"), []) for side in ("right", "left")
             )
             if right and left and right[0].size == left[0].size:
                 chosen = _evenly(right[0].size)
@@ -140,7 +144,11 @@ def saturation(problem: Problem) -> Figure | None:
         "Johnson & Fei-Fei "
         "(2015). At the origin a gate is never saturated, on the diagonal it is a switch."
     )
-    return Figure("saturation", "Saturation of the gates", caption + problem.of_few, "dots", panels) if panels else None
+    return (
+        Figure("saturation", "Saturation of the gates", caption + problem.of_learnt + problem.of_few, "dots", panels)
+        if panels
+        else None
+    )
 
 
 def gate_training(problem: Problem) -> Figure | None:
@@ -169,7 +177,7 @@ def gate_density(problem: Problem) -> Figure | None:
     for layer, gate in gates_of(problem.variants):
         series = []
         for number, variant in enumerate(problem.variants):
-            values = variant.recorded.histograms.get(keys.gate(layer, gate))
+            values = variant.shown.histograms.get(keys.gate(layer, gate))
             if values is not None:
                 series.append(Series(number, (np.arange(values.size) + 0.5) / values.size, values))
         if series:
@@ -179,7 +187,9 @@ def gate_density(problem: Problem) -> Figure | None:
         "Distribution of the activations in the last record, over units, time steps and sequences; mean over the seeds. "
         "1 is uniform."
     )
-    return Figure("gate-density", "Distribution of the activations", caption, "lines", panels) if panels else None
+    return (
+        Figure("gate-density", "Distribution of the activations", caption + problem.of_learnt, "lines", panels) if panels else None
+    )
 
 
 def curve_panel(problem: Problem, key: str, title: str, y: Axis) -> Panel:
@@ -194,7 +204,7 @@ def curve_panel(problem: Problem, key: str, title: str, y: Axis) -> Panel:
 
 def _final(variant: DrawnVariant, key: str) -> float | None:
     """The mean over the seeds of the last value."""
-    values = [value for value in variant.recorded.finals.get(key, []) if np.isfinite(value)]
+    values = [value for value in variant.shown.finals.get(key, []) if np.isfinite(value)]
     return float(np.mean(values)) if values else None
 
 

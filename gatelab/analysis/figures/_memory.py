@@ -12,6 +12,7 @@ from gatelab.analysis.figures._model import Axis, DrawnVariant, Figure, Panel, P
 from gatelab.analysis.figures.remembering import (
     LONG,
     LONGEST,
+    amount,
     fitted,
     flow_layers,
     half_lives,
@@ -20,6 +21,8 @@ from gatelab.analysis.figures.remembering import (
     longest_lag,
     measured_before,
     retained,
+    share_left,
+    steps,
 )
 from gatelab.analysis.figures.remembering import timescales as units
 from gatelab.analysis.reading.series import Recorded
@@ -30,7 +33,7 @@ _SPECTRUM = 64  # points of a spectrum
 
 def memory(problem: Problem) -> Figure | None:
     """Longest units, what is left over the task's lag, and half-life of the gradient, the longest first."""
-    every = [variant.recorded for variant in problem.variants]
+    every = [variant.shown for variant in problem.variants]
     made = [function(problem, layer) for layer in layers_of(every) for function in (_longest, _left)]
     made += [_reach(problem, layer) for layer in flow_layers(every, end=True)]
     panels = [panel for panel in made if panel is not None]
@@ -44,7 +47,11 @@ def memory(problem: Problem) -> Figure | None:
     older = ""
     if any(map(measured_before, every)):
         older = " Runs of an earlier version recorded timescales as 1/(1 - mean f), which is longer."
-    return Figure("memory", "Memory", caption + older + problem.of_few, "ranges", panels, columns=2) if panels else None
+    return (
+        Figure("memory", "Memory", caption + older + problem.of_few + problem.of_learnt, "ranges", panels, columns=2)
+        if panels
+        else None
+    )
 
 
 def _longest(problem: Problem, layer: str) -> Panel | None:
@@ -52,12 +59,12 @@ def _longest(problem: Problem, layer: str) -> Panel | None:
     found, endless = [], []
     for number in problem.few:
         variant = problem.variants[number]
-        seeds, low = (units(variant.recorded, layer, share) for share in (LONGEST, LONG))
+        seeds, low = (units(variant.shown, layer, share) for share in (LONGEST, LONG))
         finite = [value for value in seeds if np.isfinite(value)]
         if len(finite) * 2 > len(seeds):  # the median is finite
             middle = float(np.median(seeds))
             gate = f", {variant.row.about.gate} gate" if variant.row.about.gate else ""
-            found.append(_Range(middle, float(np.median(low)), middle, finite, number, f"{middle:.3g}{gate}"))
+            found.append(_Range(middle, float(np.median(low)), middle, finite, number, f"{amount(middle)}{gate}"))
         elif seeds:
             endless.append(number)
     title = place(problem, layer, "How long the longest unit keeps its state")
@@ -71,42 +78,40 @@ def _left(problem: Problem, layer: str) -> Panel | None:
         return None
     found = []
     for number in problem.few:
-        seeds = retained(problem.variants[number].recorded, layer, lag)
+        seeds = retained(problem.variants[number].shown, layer, lag)
         if seeds:
             middle = float(np.median(seeds))
-            found.append(_Range(middle, min(seeds), max(seeds), seeds, number, f"{middle:.1%}"))
+            found.append(_Range(middle, min(seeds), max(seeds), seeds, number, share_left(middle)))
     title = place(problem, layer, f"What is left over the task's lag of {lag:.3g} steps")
     return _ordered(problem, found, "share of the state", title, log=False) if found else None
 
 
 def _reach(problem: Problem, layer: str) -> Panel | None:
     """Half-lives of the gradient of a loss at the last step."""
-    reach = longest_lag([variant.recorded for variant in problem.variants], layer)
+    reach = longest_lag([variant.shown for variant in problem.variants], layer)
     found, endless = [], []
     for number in problem.few:
-        seeds = half_lives(problem.variants[number].recorded, layer)
+        seeds = half_lives(problem.variants[number].shown, layer)
         finite = [value for value in seeds if np.isfinite(value)]
         if len(finite) * 2 > len(seeds):  # the median is finite
             middle = float(np.median(seeds))
-            found.append(_Range(middle, min(finite), max(finite), finite, number, f"{middle:.3g}"))
+            found.append(_Range(middle, min(finite), max(finite), finite, number, steps(middle)))
         elif seeds:
             endless.append(number)
-    several = len(layers_of([variant.recorded for variant in problem.variants])) > 1
+    several = len(layers_of([variant.shown for variant in problem.variants])) > 1
     title = "Where the gradient of a loss at the end halves" + (f", layer {layer}" if several else "")
     levels = {} if reach is None else {"longest lag": reach}
-    note = f"over {reach:.0f}"
+    note = "" if reach is None else f"more than {amount(reach)}"
     return _ordered(problem, found, "half-life (steps)", title, endless, note, levels) if found or endless else None
 
 
 def timescales(problem: Problem) -> Figure | None:
     """The spectrum of timescales, and the longest over training."""
     panels = []
-    for layer in layers_of(variant.recorded for variant in problem.variants):
+    for layer in layers_of(variant.shown for variant in problem.variants):
         series = []
         for number, variant in enumerate(problem.variants):
-            every = np.sort(
-                np.concatenate([np.ravel(a) for a in variant.recorded.arrays.get(keys.timescale(layer, "units"), [[]])])
-            )
+            every = np.sort(np.concatenate([np.ravel(a) for a in variant.shown.arrays.get(keys.timescale(layer, "units"), [[]])]))
             every = every[np.isfinite(every)]
             if every.size:
                 at = np.unique(np.linspace(0, every.size - 1, min(every.size, _SPECTRUM)).round().astype(int))
@@ -122,13 +127,13 @@ def timescales(problem: Problem) -> Figure | None:
         "beside it the "
         "longest unit over training, band over the seeds."
     )
-    return Figure("timescales", "Spectra of timescales", caption, "lines", panels) if panels else None
+    return Figure("timescales", "Spectra of timescales", caption + problem.of_learnt, "lines", panels) if panels else None
 
 
 def retention(problem: Problem) -> Figure | None:
     """The share of a state that is left after each lag."""
     panels = []
-    for layer in layers_of(variant.recorded for variant in problem.variants):
+    for layer in layers_of(variant.shown for variant in problem.variants):
         series = _against(problem, keys.retention(layer, "lags"), keys.retention(layer, "mean"))
         if series:
             title = place(problem, layer, "share of the state that is left")
@@ -138,7 +143,7 @@ def retention(problem: Problem) -> Figure | None:
         "gradient dc(T)/dc(t) "
         "that goes through the state alone."
     )
-    return Figure("retention", "Retention", caption, "lines", panels) if panels else None
+    return Figure("retention", "Retention", caption + problem.of_learnt, "lines", panels) if panels else None
 
 
 def gradient_lag(problem: Problem) -> Figure | None:
@@ -146,16 +151,16 @@ def gradient_lag(problem: Problem) -> Figure | None:
     panels = []
     same = _same_at_the_end(problem.variants)
     for end in (True,) if same else (False, True):
-        for layer in flow_layers([variant.recorded for variant in problem.variants], end):
+        for layer in flow_layers([variant.shown for variant in problem.variants], end):
             for part in _parts(problem.variants, layer, end):
                 series = []
                 lags, norm = (keys.flow(layer, part, what, end) for what in ("lags", "norm"))
                 for item in _against(problem, lags, norm):
                     variant = problem.variants[item.variant]
-                    first = variant.recorded.mean_array(keys.flow(layer, "state", "norm", end))
+                    first = variant.shown.mean_array(keys.flow(layer, "state", "norm", end))
                     scale = first[0] if first is not None and first.size and first[0] > 0 else np.nan
                     y = np.asarray(item.y) / scale
-                    note = _half_life(variant.recorded, layer, part, end, np.ravel(item.x)[-1])
+                    note = _half_life(variant.shown, layer, part, end, np.ravel(item.x)[-1])
                     series.append(Series(item.variant, item.x, np.where(y > 0, y, np.nan), note=note))
                 series = [item for item in series if np.isfinite(item.y).any()]
                 if series:
@@ -170,7 +175,7 @@ def gradient_lag(problem: Problem) -> Figure | None:
         "best, where it explains 90% of the variance of the logarithm in every seed. A level line is a gradient that reaches back "
         "undiminished."
     )
-    return Figure("gradient-lag", "Gradient against lag", caption, "lines", panels) if panels else None
+    return Figure("gradient-lag", "Gradient against lag", caption + problem.of_learnt, "lines", panels) if panels else None
 
 
 def gradient_norms(problem: Problem) -> Figure | None:
@@ -205,14 +210,14 @@ def state_growth(problem: Problem) -> Figure | None:
     names = {
         (match[1], match[2])
         for variant in problem.variants
-        for key in variant.recorded.arrays
+        for key in variant.shown.arrays
         if (match := re.fullmatch(r"state/([^/]+)/([^/]+)/positions/norm", key))
     }
     panels = []
     for layer, part in sorted(names, key=lambda name: (natural(name[0]), name[1])):
         series = []
         for number, variant in enumerate(problem.variants):
-            values = variant.recorded.mean_array(keys.state(layer, part, "positions/norm"))
+            values = variant.shown.mean_array(keys.state(layer, part, "positions/norm"))
             if values is not None and values.size:
                 series.append(Series(number, (np.arange(values.size) + 0.5) * 100 / values.size, values))
         y = Axis(f"‖{part}‖", log=spans([item.y for item in series]))
@@ -221,7 +226,7 @@ def state_growth(problem: Problem) -> Figure | None:
         "Norm of each part of the state along the sequence, mean over rows and seeds, in the last record. Growth without "
         "end is what a forget gate is for."
     )
-    return Figure("state-growth", "Growth of the state", caption, "lines", panels) if panels else None
+    return Figure("state-growth", "Growth of the state", caption + problem.of_learnt, "lines", panels) if panels else None
 
 
 def dynamics(problem: Problem) -> Figure | None:
@@ -232,11 +237,11 @@ def dynamics(problem: Problem) -> Figure | None:
     )
     panels = []
     for build, what, title, y in kinds:
-        layers = {key.split("/")[1] for variant in problem.variants for key in variant.recorded.arrays if key.endswith(f"/{what}")}
+        layers = {key.split("/")[1] for variant in problem.variants for key in variant.shown.arrays if key.endswith(f"/{what}")}
         for layer in sorted(layers, key=natural):
             series = []
             for number, variant in enumerate(problem.variants):
-                values = variant.recorded.mean_array(build(layer, what))
+                values = variant.shown.mean_array(build(layer, what))
                 if values is not None and values.size:
                     note = f"largest {values[0]:.3g}"
                     series.append(Series(number, np.arange(1, values.size + 1), values, note=note))
@@ -245,7 +250,7 @@ def dynamics(problem: Problem) -> Figure | None:
         "From `gatelab inspect`, mean over the seeds it has looked at. Exponents below 0 forget a disturbance of the state, above "
         "0 they amplify it; singular values say what one step does to it in the best and the worst direction."
     )
-    return Figure("dynamics", "Dynamics", caption, "lines", panels) if panels else None
+    return Figure("dynamics", "Dynamics", caption + problem.of_learnt, "lines", panels) if panels else None
 
 
 def recall(problem: Problem) -> Figure | None:
@@ -300,15 +305,22 @@ def _ordered(
     for at, item in enumerate(found, len(series)):
         series.append(Series(item.number, [item.middle], [at], [item.low], [item.high], item.seeds, item.note))
     x = Axis(label, log=log and all(item.low > 0 for item in found), domain=None if log else (0, 1))
-    names = [problem.variants[number].name + (" (at chance)" if problem.variants[number].is_at_chance else "") for number in rows]
+    names = [_named(problem.variants[number]) for number in rows]
     return Panel(title, x, Axis("", categories=names), series, dict(levels))
+
+
+def _named(variant: DrawnVariant) -> str:
+    """Its name, and of how many of its runs it is drawn where that is not all."""
+    if variant.is_at_chance or not variant.at_chance:
+        return variant.name + (" (at chance)" if variant.is_at_chance else "")
+    return f"{variant.name} ({variant.learnt.runs}/{variant.learnt.runs + variant.at_chance})"
 
 
 def _against(problem: Problem, x_key: str, y_key: str) -> list[Series]:
     """One array against another, of every variant that has both."""
     series = []
     for number, variant in enumerate(problem.variants):
-        x, y = variant.recorded.mean_array(x_key), variant.recorded.mean_array(y_key)
+        x, y = variant.shown.mean_array(x_key), variant.shown.mean_array(y_key)
         if x is not None and y is not None and x.size == y.size and x.size:
             series.append(Series(number, x, y))
     return series
@@ -319,7 +331,7 @@ def _parts(variants: Iterable[DrawnVariant], layer: str, end: bool) -> list[str]
     found = {
         key.split("/")[2]
         for variant in variants
-        for key in variant.recorded.arrays
+        for key in variant.shown.arrays
         if is_flow(key, end) and key.split("/")[1] == layer
     }
     return sorted(found, key=lambda part: (part != "state", part))
@@ -331,7 +343,7 @@ def _half_life(recorded: Recorded, layer: str, part: str, end: bool, reach: floa
     if not seeds:
         return ""
     middle, found = float(np.median(seeds)), fitted(recorded, layer, part, end)
-    measured = f"½: {middle:.3g} steps" if np.isfinite(middle) else f"½: over {reach:.0f} steps"
+    measured = f"½: {steps(middle)} steps" if np.isfinite(middle) else f"½: more than {amount(reach)} steps"
     if found is None:
         return measured
     return f"{measured} (fit {found.half_life:.3g}, R² {found.r2:.2f})" if np.isfinite(found.half_life) else measured
@@ -340,9 +352,9 @@ def _half_life(recorded: Recorded, layer: str, part: str, end: bool, reach: floa
 def _same_at_the_end(variants: Iterable[DrawnVariant]) -> bool:
     """Whether the task's own loss is one at the end, so that both gradients are the same."""
     pairs = [
-        (values, variant.recorded.arrays.get(key.replace("flow/", "flow_end/", 1), []))
+        (values, variant.shown.arrays.get(key.replace("flow/", "flow_end/", 1), []))
         for variant in variants
-        for key, values in variant.recorded.arrays.items()
+        for key, values in variant.shown.arrays.items()
         if is_flow(key, end=False)
     ]
     return all(len(a) == len(b) and all(map(np.array_equal, a, b)) for a, b in pairs)

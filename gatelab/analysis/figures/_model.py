@@ -39,6 +39,11 @@ class DrawnVariant:
     dash: int
 
     @property
+    def shown(self) -> Recorded:
+        """What pictures of the inside of a trained model show: the runs that have learnt their task, or where none has, all."""
+        return self.learnt if self.learnt.runs else self.recorded
+
+    @property
     def is_at_chance(self) -> bool:
         """Whether none of its runs with a result has learnt its task."""
         return bool(self.at_chance) and not self.learnt.runs
@@ -58,6 +63,7 @@ class Problem:
         variants: those that are drawn, the best first.
         hidden: names of those that are not drawn, because there are too few line styles.
         rows: of all of them, drawn or not.
+        together: how many problems are drawn in all: sentences on them are one family of tests.
     """
 
     number: int
@@ -65,6 +71,7 @@ class Problem:
     variants: list[DrawnVariant]
     hidden: list[str]
     rows: list[Row]
+    together: int = 1
 
     @property
     def scored(self) -> Row:
@@ -88,6 +95,13 @@ class Problem:
     def of_few(self) -> str:
         """What a caption says of it."""
         return "" if len(self.variants) <= _FEW else " The best variant of each cell."
+
+    @property
+    def of_learnt(self) -> str:
+        """What a caption says of the runs that are shown; "" where these are all."""
+        if all(variant.shown.runs == variant.recorded.runs for variant in self.variants):
+            return ""
+        return " Shown are the runs that have learnt the task; of a variant at chance, all of them."
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From run directories to what is drawn: problems, their variants, and how each looks."""
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -33,6 +34,7 @@ def read_problems(comparison: Comparison, points: int = POINTS) -> tuple[list[Pr
         problem, damaged = _read(list(rows), len(problems), points)
         problems.append(problem)
         skipped += damaged
+    problems = [dataclasses.replace(problem, together=len(problems)) for problem in problems]
     reasons: dict[Path, list[str]] = {}
     for item in skipped:
         reasons.setdefault(item.path, []).append(item.reason)

@@ -2,7 +2,7 @@
 
 Each sentence is made by one function of `SENTENCES`, which returns "" where the runs do not bear it out: no sentence is about a
 model that has not learnt its task, and none about a difference that the seeds do not show. Sentences compare the best variant of
-each cell.
+each cell. All differences that the sentences of a report could name are one family: at most 5% of reports name one that is none.
 """
 
 import math
@@ -46,6 +46,11 @@ class _Lead:
     behind: list[_Measured]
 
 
+def _level(problem: Problem) -> float:
+    """The confidence that each sentence on a difference needs, so that all of them together have that of `LEVEL` (Bonferroni)."""
+    return 1 - (1 - LEVEL) / (len(COMPARING) * problem.together)
+
+
 def memory_words(problem: Problem, where: str) -> list[str]:
     """The sentences that belong to a place of the report: `IN_SHORT`, or the title of a chapter."""
     return [words for own, make in SENTENCES.values() if own == where and (words := make(problem))]
@@ -58,13 +63,13 @@ def not_learnt(problem: Problem) -> str:
         return ""
     if not any(variant.learnt.runs for variant in best):
         return "No run has learnt this task, so the report makes no statement on memory."
-    parts = [variant.row.cell for variant in best if variant.is_at_chance]
-    parts += [
-        f"{variant.at_chance} of {variant.at_chance + variant.learnt.runs} runs of {variant.row.cell}"
+    parts = [
+        f"{variant.learnt.runs} of {variant.learnt.runs + variant.at_chance} of {variant.row.cell}"
         for variant in best
-        if variant.at_chance and not variant.is_at_chance
+        if variant.at_chance and variant.learnt.runs
     ]
-    return f"At chance, and left out of the sentences on memory: {listed(parts)}."
+    parts += [f"none of {variant.row.cell}" for variant in best if variant.is_at_chance]
+    return f"Sentences on memory are about the runs that have learnt the task: {listed(parts)}."
 
 
 def longest_unit(problem: Problem) -> str:
@@ -73,12 +78,12 @@ def longest_unit(problem: Problem) -> str:
     found = [item for item in every if all(0 < value < math.inf for value in item.seeds)]
     if len(found) == 1 and not _others(problem):
         only = found[0]
-        return f"The longest unit of {only.name} keeps its state for {_number(only.middle)} steps{_through(only.variant)}."
-    lead = _lead(found, logarithm=True)
+        return f"The longest unit of {only.name} keeps its state for {of.amount(only.middle)} steps{_through(only.variant)}."
+    lead = _lead(problem, found, logarithm=True)
     if lead is None:
         return ""
-    steps = f"{_number(lead.first.middle)} steps{_through(lead.first.variant)}"
-    behind = listed([f"{item.name} ({_number(item.middle)})" for item in lead.behind])
+    steps = f"{of.amount(lead.first.middle)} steps{_through(lead.first.variant)}"
+    behind = listed([f"{item.name} ({of.amount(item.middle)})" for item in lead.behind])
     return f"The longest unit of {lead.first.name} keeps its state for {steps}, longer than that of {behind}."
 
 
@@ -89,12 +94,16 @@ def left_over_the_lag(problem: Problem) -> str:
         return ""
     found = _by_layer(problem, lambda recorded, layer: of.retained(recorded, layer, lag))
     if len(found) == 1 and not _others(problem):
-        return f"Over the {lag:.3g} steps that the task asks for, {found[0].name} keeps {_share(found[0].middle)} of its state."
-    lead = _lead(found)
+        return (
+            f"Over the {lag:.3g} steps that the task asks for, {found[0].name} keeps {of.share_left(found[0].middle)} of its state."
+        )
+    lead = _lead(problem, found)
     if lead is None or lead.first.middle - max(item.middle for item in lead.behind) < RELEVANT:
         return ""
-    kept = f"Over the {lag:.3g} steps that the task asks for, {lead.first.name} keeps {_share(lead.first.middle)} of its state"
-    return f"{kept}, more than {listed([f'{item.name} ({_share(item.middle)})' for item in lead.behind])}."
+    kept = (
+        f"Over the {lag:.3g} steps that the task asks for, {lead.first.name} keeps {of.share_left(lead.first.middle)} of its state"
+    )
+    return f"{kept}, more than {listed([f'{item.name} ({of.share_left(item.middle)})' for item in lead.behind])}."
 
 
 def tape(problem: Problem) -> str:
@@ -125,14 +134,14 @@ def gradient(problem: Problem) -> str:
     if len(found) == 1 and not _others(problem):
         only = found[0]
         if only.middle > reach:
-            return f"The gradient of a loss at the end does not halve within the {_number(reach)} steps before it in {only.name}."
-        return f"The gradient of a loss at the end takes {_steps(only.middle)} steps to halve in {only.name}."
-    lead = _lead([item for item in found if min(item.seeds) > 0], logarithm=True)
+            return f"The gradient of a loss at the end does not halve within the {of.amount(reach)} steps before it in {only.name}."
+        return f"The gradient of a loss at the end takes {of.steps(only.middle)} steps to halve in {only.name}."
+    lead = _lead(problem, [item for item in found if min(item.seeds) > 0], logarithm=True)
     if lead is None:
         return ""
     first = lead.first.middle
-    steps = f"more than {_number(reach)}" if first > reach else _steps(first)
-    behind = listed([f"{item.name} ({_steps(item.middle)})" for item in lead.behind])
+    steps = f"more than {of.amount(reach)}" if first > reach else of.steps(first)
+    behind = listed([f"{item.name} ({of.steps(item.middle)})" for item in lead.behind])
     return f"The gradient of a loss at the end takes {steps} steps to halve in {lead.first.name}, longer than in {behind}."
 
 
@@ -152,7 +161,7 @@ def events(problem: Problem) -> str:
             pairs[f"{gate} gate" + (f" of layer {layer}" if several else "")] = np.array(there), np.array(elsewhere)
     best = (RELEVANT, "")
     for gate, (there, elsewhere) in pairs.items():
-        interval = mean_interval(there - elsewhere, 1 - (1 - LEVEL) / len(pairs))
+        interval = mean_interval(there - elsewhere, 1 - (1 - _level(problem)) / len(pairs))
         if _excludes_zero(interval):
             words = (
                 f"In {variant.row.cell}, the {gate} tells the task's events from other steps: mean {there.mean():.2f} there, "
@@ -162,6 +171,8 @@ def events(problem: Problem) -> str:
     return best[1]
 
 
+# Those that test a difference.
+COMPARING = ("longest unit", "left over the lag", "gradient", "events")
 # By name: the place in the report, and what makes the sentence.
 SENTENCES: Mapping[str, tuple[str, Callable[[Problem], str]]] = {
     "not learnt": (IN_SHORT, not_learnt),
@@ -195,7 +206,7 @@ def _by_layer(problem: Problem, seeds_of: Callable[..., list[float]], layers: Se
     return found
 
 
-def _lead(found: Sequence[_Measured], logarithm: bool = False) -> _Lead | None:
+def _lead(problem: Problem, found: Sequence[_Measured], logarithm: bool = False) -> _Lead | None:
     """The first, and those that it is ahead of beyond what seeds do; None if of none.
 
     Args:
@@ -205,7 +216,7 @@ def _lead(found: Sequence[_Measured], logarithm: bool = False) -> _Lead | None:
     several = [item for item in found if len(item.seeds) > 1]
     if len(several) < 2:
         return None
-    behind = ahead_of([np.log(item.seeds) if logarithm else np.array(item.seeds) for item in several], LEVEL)
+    behind = ahead_of([np.log(item.seeds) if logarithm else np.array(item.seeds) for item in several], _level(problem))
     first = max(several, key=lambda item: item.middle)
     return _Lead(first, [several[place] for place in behind]) if behind else None
 
@@ -218,16 +229,3 @@ def _excludes_zero(interval: Interval) -> bool:
 
 def _through(variant: DrawnVariant) -> str:
     return f", through its {variant.row.about.gate} gate" if variant.row.about.gate else ""
-
-
-def _steps(value: float) -> str:
-    """An interpolated lag; below one step its digits say nothing."""
-    return "under 1" if value < 1 else _number(value)
-
-
-def _share(value: float) -> str:
-    return "under 1%" if value < 0.01 else f"{value:.0%}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

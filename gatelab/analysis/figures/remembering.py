@@ -82,3 +82,17 @@ def measured_before(recorded: Recorded) -> bool:
     """Whether an earlier version recorded its timescales, as 1 / (1 - mean f): it did not record how well an exponential fits."""
     slopes = {key for key in recorded.finals if re.fullmatch(r"flow(_end)?/.*/slope", key)}
     return any(key.removesuffix("slope") + "r2" not in recorded.finals for key in slopes)
+
+
+def amount(value: float) -> str:
+    """A number of steps, the same in figures and sentences."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def steps(value: float) -> str:
+    """An interpolated lag; below one step its digits say nothing."""
+    return "under 1" if value < 1 else amount(value)
+
+
+def share_left(value: float) -> str:
+    return "under 1%" if value < 0.01 else f"{value:.0%}"

@@ -12,6 +12,7 @@ import numpy as np
 from gatelab.analysis.importance.variance import drawn, variance_shares
 from gatelab.analysis.papers.claims import FAILS, HOLDS, UNDECIDED, Arm, Kind, Verdict, decide, judge, judge_search, typical
 from gatelab.analysis.papers.paper import Claim, Paper
+from gatelab.analysis.papers.shares import judge_shares
 from gatelab.analysis.reading.quantities import of_search, of_variance, quantity, time_of
 from gatelab.analysis.statistics.intervals import Interval
 from gatelab.analysis.statistics.selection import Trials, chosen
@@ -75,10 +76,9 @@ def _judged(
     if missing:
         return JudgedClaim(claim, _open(n, f"{missing[0]} has no finished run"), {})
     if of_search(claim.quantity):
-        of_arms = {arm: [of_variance(claim.quantity, shares[arm])] for arm in claim.arms}
-        mean = _mean([value for (value,) in of_arms.values()])
-        note = "the arms share their draws, so that their shares are not independent, and the error of one is not known"
-        return JudgedClaim(claim, _open(n, note, mean), of_arms)
+        of_arms = {arm: [of_variance(claim.quantity, shares[arm])[2]] for arm in claim.arms}
+        known = [shares[arm] for arm in claim.arms]
+        return JudgedClaim(claim, judge_shares(claim.comparison, claim.quantity, known, n, claim.margin), of_arms)
     if paper.select is not None:
         return _of_search(claim, paper.select, [_trials(claim, runs[arm], search) for arm in claim.arms])
     arms = [_arm(claim, runs[arm]) for arm in claim.arms]
@@ -86,8 +86,8 @@ def _judged(
     return JudgedClaim(claim, verdict, {name: arm.values for name, arm in zip(claim.arms, arms, strict=True)})
 
 
-def _open(n: tuple[int, ...], note: str, value: float = math.nan) -> Verdict:
-    return Verdict(UNDECIDED, Interval(value, None, None), n, note=note)
+def _open(n: tuple[int, ...], note: str) -> Verdict:
+    return Verdict(UNDECIDED, Interval(math.nan, None, None), n, note=note)
 
 
 def _arm(claim: Claim, runs: Sequence[Run]) -> Arm:
@@ -122,10 +122,6 @@ def _of_search(claim: Claim, share: float, trials: Sequence[Trials]) -> JudgedCl
 
 def _typical(values: Sequence[float], kind: Kind) -> float:
     return typical(values, kind).value if all(map(math.isfinite, values)) else math.nan
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
 
 
 def exit_status(claims: Sequence[JudgedClaim]) -> int:

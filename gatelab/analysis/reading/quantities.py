@@ -32,7 +32,7 @@ _FORMS = {
     "whether": re.compile(r"whether (.+) ([<>]) ([-+.\de]+)"),
 }
 _RELATIONS = {"<": operator.lt, ">": operator.gt}
-_INTERACTIONS = "interactions"
+INTERACTIONS = "interactions"
 _PICK = {"last": lambda values: values[-1], "first": lambda values: values[0], "max": max, "min": min}
 
 
@@ -43,8 +43,8 @@ def check_quantity(text: str, search: Iterable[str] = ()) -> None:
         raise UserError(
             f"'{text}' is not a quantity. After 'whether' stands a number of one run, as in: whether test recall > 0.9."
         )
-    known = (*search, _INTERACTIONS)
-    if form == "share" and (parts[1] not in known or parts == ("lead", _INTERACTIONS)):
+    known = (*search, INTERACTIONS)
+    if form == "share" and (parts[1] not in known or parts == ("lead", INTERACTIONS)):
         raise UserError(unknown("option of the search", parts[1], known[:-1] if parts[0] == "lead" else known))
 
 
@@ -108,12 +108,13 @@ def quantity(text: str, run: Run) -> float:
     return (math.log(value) if value > 0 else math.nan) if logarithm else value
 
 
-def of_variance(text: str, shares: Mapping[str, float]) -> float:
-    """A quantity of a search, from the `variance.variance_shares` of an arm."""
+def of_variance(text: str, shares: Mapping[str, float]) -> tuple[str, str, float]:
+    """A quantity of a search: "share" or "lead", the option, and the value, from the `variance.variance_shares` of an arm."""
     _, _, (form, option) = _parse(text)
-    if option == _INTERACTIONS:
-        return 1 - sum(shares.values())
-    return shares[option] - (max(value for key, value in shares.items() if key != option) if form == "lead" else 0.0)
+    if option == INTERACTIONS:
+        return form, option, 1 - sum(shares.values())
+    others = max(value for key, value in shares.items() if key != option) if form == "lead" else 0.0
+    return form, option, shares[option] - others
 
 
 def _first_step(run: Run, key: str, sign: str, level: str) -> float:

@@ -1,10 +1,12 @@
 """What is said of the runs: every sentence against the numbers behind it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from gatelab.analysis.comparison.conclusions import Conclusions, conclusions, listed
+from gatelab.analysis.comparison.sections import sections
 from gatelab.analysis.comparison.table import compare
 from gatelab.runs import find_runs
 
@@ -22,9 +24,9 @@ def test_what_differs_and_what_does_not(make_run, tmp_path: Path):
     by_name = {one.name: one for one in conclusion.compared}
     assert {name: one.judgement for name, one in by_name.items()} == {"gru": "worse", "cifg": "undecided"}
     gru, cifg = by_name["gru"], by_name["cifg"]
-    assert gru.sentence.startswith("gru is worse than lstm by 0.3 (95% interval 0.268 to 0.332; Dunnett")
+    assert gru.sentence.startswith("gru is worse than lstm by 0.300 ± 0.032 (95% interval; Dunnett")
     assert gru.sentence.endswith("adjusted p <0.001; n = 5).")
-    assert cifg.sentence.startswith("cifg does not differ significantly from lstm (difference +0.002, 95% interval -0.")
+    assert cifg.sentence.startswith("cifg does not differ significantly from lstm (difference +0.002 ± 0.0")
     assert conclusion.sentences == [gru.sentence, "cifg does not differ significantly from lstm."]
 
 
@@ -81,7 +83,7 @@ def test_the_direction_of_the_metric_counts(make_run, tmp_path: Path, task: str,
         make_run("gru", task, seed, score=0.7 - 0.01 * seed)
     (conclusion,) = said_of(tmp_path, "lstm")
     assert [one.judgement for one in conclusion.compared] == [judgement]
-    assert f"gru is {judgement} than lstm by 0.46 " in conclusion.sentences[0]
+    assert f"gru is {judgement} than lstm by 0.460 ± " in conclusion.sentences[0]
 
 
 def test_small_n_is_said(make_run, tmp_path: Path):
@@ -150,3 +152,35 @@ def test_no_rows():
 
 def test_lists_in_words():
     assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["nothing", "a", "a and b", "a, b and c"]
+
+
+def demo(make_run) -> None:
+    """As the demo: a task that some runs solve, and one whose scores scatter around one value on its scale."""
+    for seed in range(6):
+        make_run("lstm", "copying", seed, score=1.0 + 0.05 * seed if seed > 1 else 0.5, shape="any")
+        make_run("gru", "copying", seed, score=2.0 + 0.1 * seed, shape="any")
+        make_run("cifg", "copying", seed, score=0.4 + 0.01 * seed, shape="any")
+        for cell, level in (("lstm", 0.2), ("gru", 0.05), ("cifg", 0.21)):
+            make_run(cell, seed=seed, score=level * (1 + 0.05 * seed), summary={"scale": "log"})
+
+
+def linear(make_run) -> None:
+    for seed in range(5):
+        for cell, level in (("lstm", 0.2), ("gru", 0.5)):
+            make_run(cell, seed=seed, score=level + 0.01 * seed)
+            make_run(cell, "copying", seed, score=0.9 - level + 0.01 * seed, shape="any")
+
+
+@pytest.mark.parametrize("runs", [demo, linear])
+def test_every_number_of_a_conclusion_stands_in_its_table(runs, make_run, tmp_path: Path):
+    runs(make_run)
+    rows = compare(find_runs([tmp_path])[0], "lstm").rows
+    for section, conclusion in zip(sections(rows), conclusions(rows, "lstm"), strict=True):
+        shown = set(re.findall(r"[\d.,]*\d%?|∞", " ".join([section.subtitle, *(text for row in section.cells for text in row)])))
+        shown |= {"95%", *(part for text in shown for part in text.rstrip("%").split("/"))}
+        shown |= {
+            number for text in [cell for row in section.cells for cell in row] for number in re.findall(r"\d+(?=/)|(?<=/)\d+", text)
+        }
+        for sentence in conclusion.sentences:
+            if "at best" not in sentence:  # what a test could reach stands in no table
+                assert set(re.findall(r"[\d.,]*\d%?|∞", sentence)) <= shown, sentence

@@ -173,7 +173,7 @@ def test_what_does_not_halve_has_no_half_life(make_run, tmp_path: Path):
     change_records(make_run("lstm") / "arrays.jsonl", **{"flow_end/0/state/norm": [1 - 0.01 * lag for lag in range(10)]})
     gradient = drawn("memory", problems(tmp_path / "runs")[0]).panels[1]
     (series,) = gradient.series
-    assert series.note == "over 9"
+    assert series.note == "more than 9"
     assert plain(drawn("memory", problems(tmp_path / "runs")[0]))["panels"][1]["series"][0]["x"] == [None]
 
 

@@ -1,5 +1,7 @@
 """The sentences of a report: for each, runs of which it must be said, and runs of which it must not."""
 
+import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from analysis.synthetic import change_records
 
 from gatelab.analysis.comparison.table import compare
-from gatelab.analysis.figures import CHAPTERS
+from gatelab.analysis.figures import CHAPTERS, FIGURES, Figure
 from gatelab.analysis.figures.from_runs import read_problems
 from gatelab.analysis.figures.memory_words import IN_SHORT, SENTENCES, memory_words
 from gatelab.runs import find_runs
@@ -66,7 +68,7 @@ def half_learnt(make_run: Make) -> None:
 # By name: runs of which the sentence must be said, with its words; runs of which it must not.
 SAID: dict[str, list[tuple[Callable[[Make], object], str]]] = {
     "not learnt": [
-        (half_learnt, "At chance, and left out of the sentences on memory: gru and 1 of 3 runs of lstm."),
+        (half_learnt, "Sentences on memory are about the runs that have learnt the task: 2 of 3 of lstm and none of gru."),
         (
             lambda make: make("lstm", score=CHANCE),
             "No run has learnt this task, so the report makes no statement on memory.",
@@ -184,3 +186,58 @@ def test_words_are_about_the_runs_that_have_learnt(make_run, tmp_path: Path):
     for seed, (score, keeps) in enumerate(((SOLVED, 0.9), (SOLVED, 0.9), (CHANCE, 0.1))):
         make_run("lstm", seed=seed, score=score, keeps=keeps)
     assert "The longest unit of lstm keeps its state for 9.49 steps" in " ".join(words_of(tmp_path))
+
+
+# The figures that stand beside the sentences; a window ("tape") is an option of the cell, and no figure shows it.
+BESIDE = ("memory", "gradient-lag", "gate-events")
+MEASURED = [name for name in SAID if name != "tape"]
+
+
+def readable(figure: Figure) -> set[str]:
+    """The numbers that stand in a figure as text."""
+    texts = [panel.title for panel in figure.panels]
+    texts += [str(word) for panel in figure.panels for word in panel.y.categories or ()]
+    texts += [series.note for panel in figure.panels for series in panel.series]
+    return {number for text in texts for number in re.findall(r"[\d.,]*\d%?", text)}
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name in MEASURED for case in range(len(SAID[name]))])
+def test_every_number_of_a_sentence_stands_in_a_figure(name: str, case: int, make_run, tmp_path: Path):
+    SAID[name][case][0](make_run)
+    (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
+    figures = [found for figure in BESIDE if (found := FIGURES[figure](problem)) is not None]
+    shown = set().union(*map(readable, figures))
+    said = re.findall(r"[\d.,]*\d%?", SENTENCES[name][1](problem))
+    assert set(said) <= shown
+
+
+def test_figures_show_the_runs_that_sentences_are_about(make_run, tmp_path: Path):
+    """Of three runs one is at chance, and keeps nothing."""
+    for seed, (score, keeps) in enumerate(((SOLVED, 0.9), (SOLVED, 0.91), (CHANCE, 0.1))):
+        make_run("lstm", seed=seed, score=score, keeps=keeps)
+    three(make_run, "gru", 0.3, CHANCE)
+    (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
+    figure = FIGURES["memory"](problem)
+    assert figure is not None
+    assert figure.caption.endswith("Shown are the runs that have learnt the task; of a variant at chance, all of them.")
+    names = figure.panels[0].y.categories
+    assert names == ["lstm (2/3)", "gru (at chance)"]
+    for name in ("timescales", "retention", "gradient-lag", "gate-events"):
+        drawn = FIGURES[name](problem)
+        assert drawn is None or "Shown are the runs that have learnt" in drawn.caption
+
+
+def test_sentences_on_many_tasks_need_more(make_run, tmp_path: Path):
+    """All differences that the sentences of a report could name are one family."""
+    two_that_differ(make_run)
+    (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
+    many = dataclasses.replace(problem, together=1_000_000)
+    for name in ("longest unit", "left over the lag"):
+        assert SENTENCES[name][1](problem)
+        assert not SENTENCES[name][1](many)
+
+
+def test_captions_say_nothing_of_runs_that_are_all_shown(make_run, tmp_path: Path):
+    two_that_differ(make_run)
+    (problem,), _ = read_problems(compare(find_runs([tmp_path / "runs"])[0]))
+    assert not any("Shown are the runs" in found.caption for figure in FIGURES.values() if (found := figure(problem)) is not None)

@@ -1,6 +1,5 @@
 """What runs say of the claims of a paper, on synthetic runs whose truth is known."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -65,12 +64,12 @@ def test_outside_of_a_search_a_run_that_diverged_leaves_the_claim_open(runs) -> 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_share_of_the_variance_is_shown_and_not_tested(runs) -> None:
+def test_a_share_of_the_variance_from_few_runs_is_shown_and_not_tested(runs) -> None:
     (judged,) = evaluate(paper("above", ("good", "bad"), "share optimizer.lr", 0.9, select=0.3), "reduced", runs())
     assert (judged.verdict.decision, judged.verdict.n) == ("undecided", (10, 10))
-    assert "share their draws" in judged.verdict.note
+    assert judged.verdict.note == "the error of such a share is not known for so few runs"
     assert {arm: len(values) for arm, values in judged.values.items()} == {"good": 1, "bad": 1}
-    assert judged.verdict.figure.value == pytest.approx(math.fsum(judged.typical.values()) / 2)
+    assert judged.verdict.figure == (min(judged.typical.values()), None, None)
 
 
 def test_without_a_run_a_claim_is_open(runs) -> None:

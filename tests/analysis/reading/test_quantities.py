@@ -77,7 +77,7 @@ def test_quantities_of_a_search() -> None:
     ):
         check_quantity(text, shares)
         assert of_search(text)
-        assert of_variance(text, shares) == pytest.approx(expected)
+        assert of_variance(text, shares)[2] == pytest.approx(expected)
     with pytest.raises(UserError, match=r"Unknown option of the search 'model.dropot'\. Did you mean 'model.dropout'"):
         check_quantity("share model.dropot", shares)
     with pytest.raises(UserError, match="is not of a single run"):
@@ -121,7 +121,7 @@ def trials(make_run):
 )
 def test_variance_shares_of_a_known_function(trials, score, expected) -> None:
     shares = variance_shares(trials(score), SEARCH)
-    found = [of_variance(f"share {what}", shares) for what in ("optimizer.lr", "model.dropout", "interactions")]
+    found = [of_variance(f"share {what}", shares)[2] for what in ("optimizer.lr", "model.dropout", "interactions")]
     assert found == pytest.approx(expected, abs=0.2)  # what a forest sees of 120 points
     assert shares["optimizer.momentum"] < 0.05
 
