@@ -76,7 +76,7 @@ def wall_time(problem: Problem) -> Figure | None:
         seconds,
         "The same curves against the seconds of training up to each validation, from the median speed of every record; "
         "validation and "
-        "start-up are not counted. Only runs on one machine with the same company compare.",
+        "start-up are not counted. Compare only runs of one machine under the same load.",
     )
 
 

@@ -74,7 +74,7 @@ def test_judgements_in_brief(make_run, tmp_path: Path):
     for seed in range(4):
         for cell, score in (("lstm", 0.2), ("gru", 0.5), ("cifg", 0.1), ("nig", 0.201)):
             make_run(cell, "copying", seed, score=score + 0.01 * seed, shape="any", folder="few")
-    assert "cifg, gru, nig: too few runs (against lstm)." in brief(few)
+    assert "gru, nig, cifg: too few runs (against lstm)." in brief(few)
 
 
 def test_long_introductions_end_with_a_clause():
