@@ -42,7 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """One thread: the tensors here are small, and test processes run beside each other. No garbage before there are tests.
 
     The byte code of tests is kept, also where the environment says otherwise: compiling them takes every worker two seconds.
+    Where a test asks for more threads, they sleep while they wait: with as many workers as cores, they would spin in each other's
+    way, which took ten times as long as the work. It must be said before torch brings OpenMP along.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # who only hands out tests needs no torch
         config.stash[_NO_BYTE_CODE], sys.dont_write_bytecode = sys.dont_write_bytecode, False
         gc.disable()  # until `pytest_collection_finish`: what modules define stays; looking through it took half of the time

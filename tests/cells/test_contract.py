@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import CELL_NAMES, Variant, each_cell, each_variant, normal
+from cells.variants import CELL_NAMES, VARIANTS, Variant, each_cell, each_variant, normal
+from designs import over
 from tolerances import EXACT, FLOAT32, FLOAT64, LANES
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -94,10 +95,15 @@ def test_declarations(variant: Variant) -> None:
     assert set(cell.input_gates) | set(cell.recurrent_gates) == set(cell.gates)
 
 
-@each_variant
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-@pytest.mark.parametrize(("D", "H"), [(1, 1), (3, 4), (7, 5)])
-def test_parameter_count(variant: Variant, bias: bool, D: int, H: int) -> None:
+@over(
+    "variant",
+    VARIANTS,
+    quick=lambda *_: True,
+    bias=[pytest.param(True, id="bias"), pytest.param(False, id="no bias")],
+    sizes=[(1, 1), (3, 4), (7, 5)],
+)
+def test_parameter_count(variant: Variant, bias: bool, sizes: tuple[int, int]) -> None:
+    D, H = sizes
     rnn = variant.rnn(D, H, bias=bias)
     assert parameter_count(rnn.cell, D, H, bias) == sum(parameter.numel() for parameter in rnn.parameters())
     deep = variant.rnn(D, H, bias=bias, num_layers=3, bidirectional=True)

@@ -69,6 +69,7 @@ def variants(name: str) -> list[Variant]:
 CELL_NAMES = CELLS.names()
 DEFAULTS = [variants(name)[0] for name in CELL_NAMES]
 VARIANTS = [variant for name in CELL_NAMES for variant in variants(name)]
+OPTIONS = [variant for name in CELL_NAMES for variant in variants(name)[1:]]  # all but the defaults
 
 
 def kind(cell: Cell) -> tuple[Any, ...]:
@@ -81,8 +82,30 @@ def kind(cell: Cell) -> tuple[Any, ...]:
 # For code that knows no equations: one variant of each kind, so that a cell of a known kind costs nothing.
 KINDS = list({kind(variant.cell()): variant for variant in reversed(VARIANTS)}.values())[::-1]
 
+
+def few() -> frozenset[str]:
+    """Names of cells whose defaults together have everything that is read off a default, from the one with the most new on."""
+    of = {variant.name: set(enumerate(kind(variant.cell()))) for variant in DEFAULTS}
+    missing: set[Any] = set().union(*of.values())
+    chosen = []
+    while missing:
+        chosen.append(max(of, key=lambda name: len(of[name] & missing)))
+        missing -= of[chosen[-1]]
+    return frozenset(chosen)
+
+
+# For the quick tier: each further cell would compile a library, or run a command.
+FEW = few()
+
 each_cell = pytest.mark.parametrize("name", CELL_NAMES)
+each_cell_few_quick = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in CELL_NAMES]
+)
 each_default = pytest.mark.parametrize("variant", DEFAULTS, ids=str)
+each_default_few_quick = pytest.mark.parametrize(
+    "variant",
+    [pytest.param(variant, id=str(variant), marks=[] if variant.name in FEW else pytest.mark.slow) for variant in DEFAULTS],
+)
 each_kind = pytest.mark.parametrize("variant", KINDS, ids=str)
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=str)
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import fields
 
 import pytest
+from cells.variants import each_cell_few_quick
 
 from gatelab.bench import measured
 from gatelab.cells import CELLS, Cell
@@ -52,7 +53,7 @@ def test_who_only_hands_out_jobs_never_imports_lightning():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("name", CELLS.names())
+@each_cell_few_quick
 def test_explain_shows_equations_options_cost_and_references(name, gatelab):
     status, out, _ = gatelab("explain", f"cell={name}")
     assert status == 0

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cells.variants import Variant, each_default, each_kind
+from cells.variants import DEFAULTS, Variant, each_default, each_kind
+from designs import over
 from tolerances import FLOAT64
 
 from gatelab.diagnostics import findings, observe, timescales
@@ -75,10 +76,7 @@ def test_both_directions_are_seen_in_their_own_order() -> None:
         assert found.scalars[f"gate/{layer}/forget/elsewhere"] == pytest.approx(gate[alive & ~batch.events].mean().item())
 
 
-@pytest.mark.slow  # compiles a library for every cell
-@each_default
-@pytest.mark.parametrize("readout", ["last", "all"])
-@pytest.mark.parametrize("ragged", [False, True])
+@over("variant", DEFAULTS, readout=["last", "all"], ragged=[False, True])
 def test_every_number_is_the_same_on_every_backend(variant: Variant, readout: str, ragged: bool) -> None:
     """`auto` takes the compiled loop where it serves the cell. Counts agree but for activations on the edge of a bin."""
     results = []

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from cells.variants import CELL_NAMES, VARIANTS, Variant, normal, random_state, variants
+from cells.variants import DEFAULTS, OPTIONS, VARIANTS, Variant, each_default_few_quick, normal, random_state
+from designs import over
 from kernels.late_cells import LATE
 from kernels.test_scan import Crossed, InputOnly, RecurrentOnly, replicas
 from tolerances import EXACT, FLOAT32_LONG, FLOAT64
@@ -27,11 +28,6 @@ LARGE = [(33, 63, 17, 100), (70, 5, 3, 33)]
 each_size = pytest.mark.parametrize(
     "shapes", [pytest.param(SMALL, id="small"), pytest.param(LARGE, id="large", marks=pytest.mark.slow)]
 )
-# Each compiles a library of its own: in the quick tier the default options of every cell do.
-DEFAULTS = {str(variants(name)[0]) for name in CELL_NAMES}
-DEFAULTS_FIRST = [
-    pytest.param(variant, id=str(variant), marks=[] if str(variant) in DEFAULTS else [pytest.mark.slow]) for variant in VARIANTS
-]
 TOLERANCE = {torch.float64: FLOAT64, torch.float32: FLOAT32_LONG}
 
 
@@ -140,16 +136,33 @@ def some_lengths(shape: tuple[int, ...]) -> Tensor:
     return torch.randint(1, shape[1] + 1, shape[:1], generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize("variant", DEFAULTS_FIRST)
-@each_size
-def test_every_cell_agrees_with_eager(shapes: list[tuple[int, ...]], variant: Variant, dtype: torch.dtype) -> None:
-    for number, shape in enumerate(shapes):
-        lengths = some_lengths(shape) if number % 2 else None
-        torch.set_num_threads(1)  # torch's own threads wait for each other at every operator, however small
-        expected = compute(variant.cell(), "eager", shape, torch.float64, lengths)
-        torch.set_num_threads(3 - number % 3)
-        agree(compute(variant.cell(), "cpu", shape, dtype, lengths), expected, TOLERANCE[dtype])
+def compare(variant: Variant, shape: tuple[int, ...], dtype: torch.dtype, ragged: bool, threads: int) -> None:
+    lengths = some_lengths(shape) if ragged else None
+    torch.set_num_threads(1)  # torch's own threads wait for each other at every operator, however small
+    expected = compute(variant.cell(), "eager", shape, torch.float64, lengths)
+    torch.set_num_threads(threads)
+    agree(compute(variant.cell(), "cpu", shape, dtype, lengths), expected, TOLERANCE[dtype])
+
+
+@each_default_few_quick
+def test_every_cell_agrees_with_eager(variant: Variant) -> None:
+    for number, shape in enumerate(SMALL):
+        compare(variant, shape, torch.float64, ragged=number % 2 == 1, threads=3 - number)
+
+
+CALLS = {"ragged": [pytest.param(False, id="whole"), pytest.param(True, id="lengths")], "threads": [1, 2, 3]}
+
+
+@over("variant", DEFAULTS, shape=[SMALL[1], *LARGE], dtype=TOLERANCE, **CALLS)
+def test_every_cell_in_large_shapes(
+    variant: Variant, shape: tuple[int, ...], dtype: torch.dtype, ragged: bool, threads: int
+) -> None:
+    compare(variant, shape, dtype, ragged, threads)
+
+
+@over("variant", OPTIONS, rows=1, shape=[SMALL[1], *LARGE], dtype=TOLERANCE, **CALLS)
+def test_every_option(variant: Variant, shape: tuple[int, ...], dtype: torch.dtype, ragged: bool, threads: int) -> None:
+    compare(variant, shape, dtype, ragged, threads)
 
 
 @pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)

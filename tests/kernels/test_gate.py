@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import Variant, each_default, normal
+from cells.variants import Variant, each_default, each_default_few_quick, normal
 from kernels.small import B, D, H, T, call, close, each_backend, network
 from tolerances import FLOAT64
 from torch import Tensor
@@ -152,7 +152,7 @@ def test_forward_mode_and_jacobians(auto: RNN, truth: RNN) -> None:
     close(product[1], expected)
 
 
-@each_default
+@each_default_few_quick
 def test_second_derivatives_are_those_of_the_eager_loop(variant: Variant) -> None:
     """With lengths, and one tensor as every part of the initial state: it must not be counted twice."""
     found = []

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import CELL_NAMES, VARIANTS, Variant, normal, variants
+from cells.variants import CELL_NAMES, DEFAULTS, OPTIONS, Variant, normal
+from designs import over
 from kernels.device import DEVICE, Case, compare, interpreter, needs_triton
 from kernels.test_scan import Crossed, InputOnly, RecurrentOnly
 from tolerances import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
@@ -23,12 +24,6 @@ __all__ = ["interpreter"]
 
 PLAIN = Case(1, 4, 3, 4, 5)
 EVERYTHING = Case(2, 3, 3, 2, 17, lengths=(3, 2, 1), resets=True, record=True, flow=True)
-DEFAULTS = {str(variants(name)[0]) for name in CELL_NAMES}
-SERVED = [
-    pytest.param(variant, id=str(variant), marks=[] if str(variant) in DEFAULTS else [pytest.mark.slow])
-    for variant in VARIANTS
-    if variant.cell().memory is None
-]
 OWN = [InputOnly(), RecurrentOnly(), Crossed()]
 PATHS = ["loops", "stepwise"]
 INTERPRETED = pytest.mark.slow  # Triton's interpreter takes up to a second for each case
@@ -41,9 +36,19 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return request.param
 
 
-@INTERPRETED
-@pytest.mark.parametrize("variant", SERVED)
-def test_every_cell_agrees_with_the_eager_loop(variant: Variant, path: str) -> None:
+def served(variants: list[Variant]) -> list[Variant]:
+    return [variant for variant in variants if variant.cell().memory is None]
+
+
+@over("variant", served(DEFAULTS), path=PATHS, case=[pytest.param(EVERYTHING, id="everything"), pytest.param(PLAIN, id="plain")])
+def test_every_cell_agrees_with_the_eager_loop(variant: Variant, path: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATELAB_GPU_PATH", path)
+    compare(variant.cell(), case, torch.float64, FLOAT64)
+
+
+@over("variant", served(OPTIONS), rows=1, path=PATHS)
+def test_every_option_agrees_with_the_eager_loop(variant: Variant, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATELAB_GPU_PATH", path)
     compare(variant.cell(), EVERYTHING, torch.float64, FLOAT64)
 
 

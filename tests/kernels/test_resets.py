@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from cells.variants import Variant, normal
-from kernels.test_cpu import DEFAULTS_FIRST, OWN, TOLERANCE, ReadsCrossed, poisoned, some_lengths  # noqa: F401 - `poisoned` is for all
+from cells.variants import DEFAULTS, KINDS, Variant, each_default_few_quick, normal
+from designs import over
+from kernels.test_cpu import OWN, TOLERANCE, ReadsCrossed, poisoned, some_lengths  # noqa: F401 - `poisoned` is for all
 from tolerances import EXACT, FLOAT64
 from torch import Tensor
 
@@ -182,11 +183,19 @@ def check(cell: Cell, cases: tuple[Case, ...], dtype: torch.dtype) -> None:
         torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize("variant", DEFAULTS_FIRST)
-@each_size
-def test_every_cell_is_its_pieces(cases: tuple[Case, ...], variant: Variant, dtype: torch.dtype) -> None:
-    check(variant.cell(), cases, dtype)
+@each_default_few_quick
+def test_every_cell_is_its_pieces(variant: Variant) -> None:
+    check(variant.cell(), CASES[:2], torch.float64)
+
+
+@over("variant", DEFAULTS, size=[pytest.param(CASES[:2], id="small"), pytest.param(CASES[2:], id="large")], dtype=TOLERANCE)
+def test_every_cell_in_both_number_formats(variant: Variant, size: tuple[Case, ...], dtype: torch.dtype) -> None:
+    check(variant.cell(), size, dtype)
+
+
+@over("variant", [variant for variant in KINDS if variant not in DEFAULTS], rows=1, case=CASES)
+def test_every_kind_of_option(variant: Variant, case: Case) -> None:
+    check(variant.cell(), (case,), torch.float64)
 
 
 @pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)
@@ -195,13 +204,13 @@ def test_every_declaration_is_its_pieces(cases: tuple[Case, ...], cell: Cell) ->
     check(cell, cases, torch.float64)
 
 
-KINDS = [Variant(name, {}).cell() for name in ("lstm", "gru")] + OWN
+CELLS = [Variant(name, {}).cell() for name in ("lstm", "gru")] + OWN
 
 
 def test_what_is_cut_off_may_be_nan() -> None:
     """The initial state of a row that restarts at once, and `restart` of a row that never does, are not read."""
     case = CASES[3]
-    for cell in KINDS:
+    for cell in CELLS:
         what = given(cell, case, torch.float64)
         assert what.lengths is not None and what.restart is not None
         what.resets[:, 0] = torch.arange(case.B) % 2 == 0
@@ -228,7 +237,7 @@ def test_what_is_cut_off_may_be_nan() -> None:
 def test_nan_does_not_pass_a_reset() -> None:
     """Inputs of NaN up to a reset: values and derivatives behind it are those of a call that begins there."""
     T, B, H, cut = 20, 3, 5, 11
-    for cell in KINDS:
+    for cell in CELLS:
         what = given(cell, Case(1, B, T, H), torch.float64)
         what.resets[:, :cut], what.resets[:, cut] = False, True
         assert what.restart is not None
@@ -254,7 +263,7 @@ def test_nan_does_not_pass_a_reset() -> None:
 def test_nan_does_not_pass_a_reset_backwards() -> None:
     """Inputs of NaN from a reset on: derivatives before it are those of a call that ends there."""
     T, cut = 20, 11
-    for cell in KINDS:
+    for cell in CELLS:
         what = given(cell, Case(1, 3, T, 5), torch.float64)
         what.resets[:, cut] = True
         early = what._replace(x=what.x.detach()[:, :cut].clone().requires_grad_(), resets=what.resets[:, :cut])
@@ -270,7 +279,7 @@ def test_nan_does_not_pass_a_reset_backwards() -> None:
 
 def test_no_bit_depends_on_how_resets_are_computed() -> None:
     """Segments that are computed twice; and resets that are all false against none."""
-    for cell in KINDS:
+    for cell in CELLS:
         what = given(cell, CASES[3], torch.float32)
         agree(ours(cell, what, "cpu", every=1), ours(cell, what, "cpu"), EXACT)
         never = what._replace(resets=torch.zeros_like(what.resets))
@@ -300,7 +309,7 @@ def test_the_reverse_direction_restarts_at_the_same_boundaries() -> None:
 def test_derivatives_of_derivatives_and_outputs_modified_in_place() -> None:
     """Both make the compiled loop's node compute again: with the same resets."""
     case = Case(2, 3, 7, 5, lengths=True)
-    for cell in KINDS:
+    for cell in CELLS:
         found = {}
         for backend in ("eager", "cpu"):
             what = given(cell, case, torch.float64)

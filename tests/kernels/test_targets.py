@@ -1,7 +1,6 @@
 """The C of cells on other processors and by another compiler: no warnings, and the numbers of the eager loop.
 
-Every cell is compiled as users compile it, for the processor that no other test runs on. On all other targets, where the same lines
-are compiled, a few cells stand for all: together they have every operator and every declaration.
+A few cells stand for all, since the same lines are compiled: together they have every operator and every declaration.
 """
 
 import os
@@ -15,7 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 import torch
-from cells.variants import Variant, each_default
+from cells.variants import DEFAULTS, Variant
+from designs import over
 from kernels.covering import covering, naming
 from kernels.test_cpu import TOLERANCE, agree, compute, poisoned, some_lengths  # noqa: F401 - `poisoned` is for every test here
 from torch import Tensor
@@ -88,13 +88,11 @@ def test_on_every_target_cells_agree_with_eager(target: int | None, dtype: torch
                 agree(compute(cell, "cpu", shape, dtype, lengths), expected, TOLERANCE[dtype])
 
 
-@each_default
-def test_no_compiler_warns(variant: Variant, tmp_path: Path) -> None:
+@over("variant", DEFAULTS, compiler=["gcc", "clang"], dtype=TOLERANCE)
+def test_no_compiler_warns(variant: Variant, compiler: str, dtype: torch.dtype, tmp_path: Path) -> None:
     flags = [*(flag for flag in FLAGS if flag != "-shared"), *STRICT, "-fsyntax-only"]
-    for number, dtype in enumerate(TOLERANCE):
-        (tmp_path / f"{number}.c").write_text(source(variant.cell(), dtype))
-        for compiler in ("gcc", "clang"):
-            subprocess.run([program(compiler, compiler), *flags, f"{number}.c"], cwd=tmp_path, check=True)
+    (tmp_path / "cell.c").write_text(source(variant.cell(), dtype))
+    subprocess.run([program(compiler, compiler), *flags, "cell.c"], cwd=tmp_path, check=True)
 
 
 def record(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Any]) -> list[tuple[bool, int | Tensor | None]]:
@@ -132,15 +130,11 @@ def as_bytes(written: bool, word: int | Tensor | None) -> bytes:
     return struct.pack("=q", len(content)) + content
 
 
-@each_default
-def test_on_neon_a_recorded_call_gives_the_same(variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    replayed(variant.cell(), torch.float32, tmp_path, monkeypatch)
-
-
-def test_on_neon_a_recorded_call_in_float64_gives_the_same(tmp_path: Path) -> None:
+@each_dtype
+def test_on_neon_a_recorded_call_gives_the_same(dtype: torch.dtype, tmp_path: Path) -> None:
     for cell in covering():
         with naming(cell), pytest.MonkeyPatch.context() as patch:
-            replayed(cell, torch.float64, tmp_path, patch)
+            replayed(cell, dtype, tmp_path, patch)
 
 
 def replayed(cell: Cell, dtype: torch.dtype, folder: Path, patch: pytest.MonkeyPatch) -> None:

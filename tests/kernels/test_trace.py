@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import VARIANTS, Variant, normal
+from cells.variants import KINDS, Variant, each_variant, normal
 from tolerances import FLOAT32, FLOAT64
 from torch import Tensor
 
@@ -24,7 +24,8 @@ from gatelab.models import RNN
 F = torch.nn.functional
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.slow
+@each_variant
 def test_every_operator_of_every_cell_has_an_entry_and_no_more_is_kept_than_there_are_pre_activations(variant: Variant) -> None:
     """Recomputing the new state is cheaper than memory, so that the step keeps a value for each pre-activation at most."""
     cell = variant.cell()
@@ -183,6 +184,6 @@ def test_the_mode_of_the_caller_does_not_enter(mode: Callable[[], Any]) -> None:
 def test_source_is_deterministic_and_different_where_it_must_be() -> None:
     cell = Variant("peephole", {}).cell()
     assert source(cell, torch.float32) == source(cell, torch.float32)
-    texts = {source(variant.cell(), dtype) for variant in VARIANTS for dtype in (torch.float32, torch.float64)}
-    assert len(texts) > len({variant.name for variant in VARIANTS})
+    texts = {source(variant.cell(), dtype) for variant in KINDS for dtype in (torch.float32, torch.float64)}
+    assert len(texts) > len({variant.name for variant in KINDS})
     assert backend.source is source

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import Variant, each_default, normal
+from cells.variants import DEFAULTS, FEW, Variant, normal
+from designs import over
 from tolerances import FLOAT64
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -41,9 +42,13 @@ def pieces(rnn: RNN, x: Tensor, row: int, length: int, hx: tuple[Tensor, ...], r
     return torch.cat(outputs), ends[: len(rnn.layers)]
 
 
-@pytest.mark.parametrize("backend", ["cpu", "eager"])
-@pytest.mark.parametrize("ended", [False, True], ids=["whole", "lengths"])
-@each_default
+@over(
+    "variant",
+    DEFAULTS,
+    quick=lambda variant, ended, backend: variant.name in FEW or backend == "eager",
+    ended=[pytest.param(False, id="whole"), pytest.param(True, id="lengths")],
+    backend=["cpu", "eager"],
+)
 def test_pieces_know_nothing_of_each_other(variant: Variant, ended: bool, backend: str) -> None:
     for both in (False, True):
         if backend == "cpu" and variant.cell().memory is not None:

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from cells.variants import each_kind
 
-from gatelab.cells import CELLS
 from gatelab.cli.main import main
 from gatelab.config import Model
 from gatelab.diagnostics import lyapunov, observe
@@ -20,9 +20,10 @@ from gatelab.training.inspection import _dynamics, inspect, load
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CELLS.names())
-def test_every_cell_is_inspected(name, small):
-    run = fit(small(cell={"name": name}, task={"name": "copying", "length": 3}, model=Model(hidden_size=4, num_layers=2)))
+@each_kind
+def test_every_kind_of_cell_is_inspected(variant, small):
+    cell, chosen = variant.cell(), {"name": variant.name, **variant.options}
+    run = fit(small(cell=chosen, task={"name": "copying", "length": 3}, model=Model(hidden_size=4, num_layers=2)))
     found = inspect(run, "best", "test", 32)
     summary = run.summary()
     assert found["scores"] == pytest.approx(summary["test"])
@@ -33,8 +34,8 @@ def test_every_cell_is_inspected(name, small):
     assert recorded <= found["scalars"].keys()
     assert run.last_arrays().keys() <= found["arrays"].keys()
     assert run.last_histograms().keys() == found["histograms"].keys()
-    n = 4 * len(CELLS.build(name).state)
-    if CELLS.build(name).memory is not None:
+    n = 4 * len(cell.state)
+    if cell.memory is not None:
         assert found["left_out"].keys() == {"lyapunov/*/*", "jacobian/*/*"}
     else:
         for layer in "01":

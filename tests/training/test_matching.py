@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from cells.variants import CELL_NAMES
+from designs import over
 
 from gatelab.config import Config, Model
 from gatelab.diagnostics.cost import model_flops_per_step
@@ -33,9 +34,13 @@ def count(spec: Spec) -> int:
     return sum(value.numel() for value in model.parameters())
 
 
-@pytest.mark.parametrize("match", ["parameters", "flops"])
-@pytest.mark.parametrize("name", CELL_NAMES)
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "bias": False}], ids=["plain", "deep"])
+@over(
+    "name",
+    CELL_NAMES,
+    quick=lambda *_: True,
+    match=["parameters", "flops"],
+    options=[pytest.param({}, id="plain"), pytest.param({"num_layers": 2, "bidirectional": True, "bias": False}, id="deep")],
+)
 def test_the_nearest_size_is_taken(name: str, match: str, options: dict[str, Any], small: Small) -> None:
     spec = sized(small, name, 64, match, **options)
     assert spec.matched is not None

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from cells.variants import KINDS
+from designs import over
 
-from gatelab.cells import CELLS
 from gatelab.config import Model, Trainer
 from gatelab.diagnostics import observe
 from gatelab.runs import Run
@@ -16,28 +17,34 @@ def trained(run: Run) -> dict[str, torch.Tensor]:
     return torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", [{"name": "adding", "length": 12}, {"name": "copying", "length": 3}], ids=["last", "all"])
-@pytest.mark.parametrize("limit", [None, 5 * 8], ids=["whole", "sampled"])
-@pytest.mark.parametrize("name", CELLS.names())
-def test_a_probed_run_is_the_same_run(name, limit, task, small, monkeypatch):
+LAST, ALL = {"name": "adding", "length": 12}, {"name": "copying", "length": 3}
+
+
+@over(
+    "variant",
+    KINDS,
+    task=[pytest.param(LAST, id="last"), pytest.param(ALL, id="all")],
+    limit=[pytest.param(None, id="whole"), pytest.param(5 * 8, id="sampled")],
+)
+def test_a_probed_run_is_the_same_run(variant, task, limit, small, monkeypatch):
     """Weights to the last bit, dropout's random numbers among what decides them."""
     if limit is not None:
         monkeypatch.setattr(observe, "LIMIT", limit)
         monkeypatch.setattr(observe, "SAMPLE", limit)
+    cell, chosen = variant.cell(), {"name": variant.name, **variant.options}
     silent, probed = (
-        fit(small(out, cell={"name": name}, task=task, trainer={"probe_every": every})) for out, every in (("a", 0), ("b", 1))
+        fit(small(out, cell=chosen, task=task, trainer={"probe_every": every})) for out, every in (("a", 0), ("b", 1))
     )
     assert all(torch.equal(value, trained(probed)[key]) for key, value in trained(silent).items())
     assert silent.arrays() == {}
     arrays, metrics = probed.arrays(), probed.metrics()
-    parts = [*CELLS.build(name).state, "state"]
+    parts = [*cell.state, "state"]
     for key in (f"{family}/0/{part}" for family in ("flow", "flow_end") for part in parts):
         assert arrays[f"{key}/norm"][0] == list(range(1, 21))
         assert metrics[f"{key}/half_life"][0]
         assert all(len(norm) == len(lags) for norm, lags in zip(arrays[f"{key}/norm"][1], arrays[f"{key}/lags"][1], strict=True))
     whole = task["length"] - 1 if task["name"] == "adding" else 22
-    cut = limit is not None and CELLS.build(name).memory is None
+    cut = limit is not None and cell.memory is None
     assert max(arrays["flow/0/state/lags"][1][0]) == (4 if cut else whole)
     if task["name"] == "copying":
         assert {f"val/recall/{slot}" for slot in range(10)} <= metrics.keys()

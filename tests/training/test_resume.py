@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cells.variants import Variant, each_kind
 from training.resuming import Cut, assert_same, cut_at, cut_while_saving, only_run, start, train
 
-from gatelab.cells import CELLS
 from gatelab.config import GROUPS, Config, Machine, Model, Schedule
 from gatelab.runs import read_run
 from gatelab.tasks import TASKS
@@ -119,9 +119,10 @@ SHORT = {"max_steps": 8, "val_every": 4, "log_every": 2, "probe_every": 4}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", CELLS.names())
-def test_every_cell(resumed: Resumed, cell: str):
-    resumed(4, 7, cell={"name": cell}, model=Model(hidden_size=6, num_layers=2, dropout=0.2), trainer=SHORT)
+@each_kind
+def test_every_kind_of_cell(resumed: Resumed, variant: Variant):
+    cell = {"name": variant.name, **variant.options}
+    resumed(4, 7, cell=cell, model=Model(hidden_size=6, num_layers=2, dropout=0.2), trainer=SHORT)
 
 
 @pytest.mark.slow

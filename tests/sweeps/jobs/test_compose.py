@@ -63,9 +63,9 @@ def examples(cls: type) -> dict[str, object]:
 )
 def test_options_are_the_fields(group, name):
     cls = compose.REGISTRIES[group].get(name)
-    for option, value in examples(cls).items():
-        config = config_of(f"{group}={name}", f"{group}.{option}={value}")
-        assert getattr(config, group)[option] == value
+    given = examples(cls)
+    config = config_of(f"{group}={name}", *(f"{group}.{option}={value}" for option, value in given.items()))
+    assert {option: getattr(config, group)[option] for option in given} == given
     assert set(getattr(config_of(f"{group}={name}"), group)) == {"name"} | {field.name for field in fields(cls)}
 
 

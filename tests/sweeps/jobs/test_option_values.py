@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from designs import indices
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
@@ -26,7 +27,7 @@ NUMBERS = ["0", "-1", "0.5", "99999999999999999999", "1e300", "nan", "inf", "''"
 TEXTS = ["0", "''", "abc", "[1,2]", "null", "x" * 300, "'\x1b[31m'", "a/b", "..", "'%s{}$'", "${seed}"]
 PARTS = {"model": Model, "schedule": Schedule, "trainer": Trainer, "logger": Logger, "machine": Machine}
 ENTRIES = {(group, name): registry.get(name) for group, registry in compose.REGISTRIES.items() for name in registry.names()}
-ENTRIES |= {(group, name): cls for group, choices in GROUPS.items() for name, cls in choices.items()}
+CHOICES = {(group, name): cls for group, choices in GROUPS.items() for name, cls in choices.items()}
 SWEEPER = {
     "grid": ["seed=0,1"],
     "random": ["optimizer.lr=interval(1e-4,1e-2)", "hydra.sweeper.trials=2"],
@@ -40,16 +41,31 @@ def values(cls: type, name: str) -> list[str]:
     return NUMBERS if "int" in hint or "float" in hint else TEXTS
 
 
+def named(cls: type) -> list[str]:
+    """The options of a choice, `name` among them."""
+    return [*dict.fromkeys(["name", *(field.name for field in fields(cls))])]
+
+
+def of_entries() -> dict[tuple[str, str], list[tuple[str, list[str]]]]:
+    """For each cell and each task its options, and two values for each of these: many options are alike, and share the values."""
+    options = {(*entry, option): values(cls, option) for entry, cls in ENTRIES.items() for option in named(cls)}
+    found: dict[tuple[str, str], list[tuple[str, list[str]]]] = {entry: [] for entry in ENTRIES}
+    for given in (NUMBERS, TEXTS):
+        names = {" ".join(key): key for key, tried in options.items() if tried is given}
+        for label, rows in indices(names, [len(given)], rows=2).items():
+            group, name, option = names[label]
+            found[group, name].append((f"{group}.{option}", [given[index] for (index,) in rows]))
+    return found
+
+
 # What is swept over: the arguments in front, and the options.
 CASES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
     "run": ([], [(field.name, values(Config, field.name)) for field in fields(Config)]),
     **{part: ([], [(f"{part}.{field.name}", values(cls, field.name)) for field in fields(cls)]) for part, cls in PARTS.items()},
+    **{f"{group}={name}": ([f"{group}={name}"], options) for (group, name), options in of_entries().items()},
     **{
-        f"{group}={name}": (
-            [f"{group}={name}"],
-            [(f"{group}.{key}", values(cls, key)) for key in dict.fromkeys(["name", *(field.name for field in fields(cls))])],
-        )
-        for (group, name), cls in ENTRIES.items()
+        f"{group}={name}": ([f"{group}={name}"], [(f"{group}.{key}", values(cls, key)) for key in named(cls)])
+        for (group, name), cls in CHOICES.items()
     },
     "launcher": (
         ["-m", "seed=0,1"],
