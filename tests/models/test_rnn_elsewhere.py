@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cells.variants import Variant, each_default
+from cells.variants import Variant, each_kind
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -11,7 +11,7 @@ from gatelab.models import RNN
 T, B, D, H = 3, 2, 3, 4
 
 
-@each_default
+@each_kind
 def test_lengths_and_resets_from_the_cpu_fit_an_input_elsewhere(variant: Variant) -> None:
     with FakeTensorMode():  # which refuses tensors of two devices in one operator
         rnn = RNN(variant.cell(), D, H, bidirectional=True, backend="eager", device="meta")
