@@ -108,7 +108,7 @@ def record(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Any]) -> list[
 
     monkeypatch.setattr(_call.ArgumentBlock, "set", listen)
     compute()
-    counts = {"VECTORS": len(values["p"]), "STATES": len(values["s0"])}
+    counts = {"VECTORS": len(values["p"]), "STATES": len(values["s0"]), "MATRICES": len(values.get("late", ()))}
     words = []
     for name, kind in FIELDS:
         if kind == "long":  # the sizes stand in both, the strides of a pass in its own
