@@ -19,6 +19,7 @@ import functools
 import itertools
 import json
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +51,7 @@ LEADER_SECONDS = 120.0  # for which the others wait until the leader has noted t
 FOLLOWER_SECONDS = 5.0  # for which the leader then waits for the others
 _LOOK_SECONDS = 0.05
 _TRY = timedelta(seconds=2)  # of one attempt to reach the store; signals are handled in between
+_ANSWER = timedelta(seconds=30)  # until a store that can be reached has answered
 
 CHECKPOINT, END = "checkpoint", "end"  # what the leader may request, by its clock
 _WISHES = (CHECKPOINT, END)
@@ -294,11 +296,17 @@ def _cut(output: Tensor, batch: Batch, half: int) -> tuple[Tensor, Batch]:
 def _store(here: processes.Place) -> Store:
     """The common store; process 0 keeps it until it exits, for processes that still look for the reason of an end."""
     deadline = time.monotonic() + JOIN_SECONDS
+    hosts = here.hosted and here.rank == 0
     while True:
         try:
-            return TCPStore(here.address, here.port, None, here.hosted and here.rank == 0, timeout=_TRY, wait_for_workers=False)
-        except RuntimeError as error:
-            if time.monotonic() >= deadline or (here.hosted and here.rank == 0):
+            if not hosts:  # torch would print many lines about a leader that comes later
+                socket.create_connection((here.address, here.port), _TRY.total_seconds()).close()
+            store = TCPStore(here.address, here.port, None, hosts, timeout=_ANSWER, wait_for_workers=False)
+            store.set_timeout(_TRY)
+            return store
+        except (OSError, RuntimeError) as error:
+            time.sleep(_LOOK_SECONDS)
+            if time.monotonic() >= deadline or hosts:
                 raise UserError(
                     f"Process {here.rank} of {here.size} cannot {'host' if here.rank == 0 else 'reach'} the store of its run at "
                     f"{here.address}, port {here.port}: {first_line(error)}."

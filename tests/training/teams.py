@@ -41,7 +41,12 @@ class Team:
     def __init__(self, folder: Path, *arguments: str, size: int = 2, blow: Blow | None = None, join: float = JOIN) -> None:
         self.folder, self.size = folder, size
         folder.mkdir(exist_ok=True)
-        common = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
+        common = {
+            "TORCHELASTIC_RUN_ID": "test",
+            "WORLD_SIZE": str(size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free_port()),
+        }
         self.members: list[BaseProcess] = []
         for rank in range(size):
             place = common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
@@ -113,6 +118,6 @@ def _member(arguments: Sequence[str], place: Mapping[str, str], said: Path, blow
     sys.exit(main(["train", *arguments]))
 
 
-def _port() -> int:
+def free_port() -> int:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         return server.getsockname()[1]
