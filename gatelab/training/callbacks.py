@@ -45,18 +45,20 @@ class TrainingMetrics(Callback):
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        due = trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps
+        step = trainer.global_step
+        regular = step % self.every == 0
+        due = regular or step == trainer.max_steps
         loss = pl_module.loss if due else math.nan
         self.seconds.append(time.perf_counter() - self._started)
         if due and pl_module.deferred:
             of = self.seconds[self._waited :]
             self.seconds[self._waited :] = [sum(of) / len(of)] * len(of)
             self._waited = len(self.seconds)
-        if trainer.global_step % self.every == 0:
+        if regular:
             recent = statistics.median(self.seconds[-self.every :])
             metrics: dict[str, Any] = {keys.score("train", "loss"): loss, keys.LEARNING_RATE: self._rate}
             _log(trainer, metrics | {keys.STEPS_PER_SECOND: 1 / recent})
-        self.writer.progress(trainer.global_step)
+        self.writer.progress(step)
         signals.check()
 
     def seconds_per_step(self) -> float:

@@ -33,28 +33,27 @@ class TrainingStream:
         self.batch_size = batch_size if self.size is None else min(batch_size, self.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        number = self.start()
+        number, count, together = self.start(), 1, True
         while True:
-            batch = self._batch(number)
-            ahead = min(AHEAD, AHEAD_BYTES // _bytes(batch))
-            numbers = range(number + 1, number + max(1, ahead))
-            yield batch
-            # Rows that end at different steps would be padded to the longest of several batches.
-            yield from [*map(self._batch, numbers)] if batch.lengths is not None else self._at_once(numbers)
-            number = numbers.stop
+            numbers = range(number, number + count)
+            batches = self._at_once(numbers) if together else [*map(self._batch, numbers)]
+            if together and batches[0].lengths is not None:
+                # Rows that end at different steps are padded to the longest of several batches.
+                batches, together = [*map(self._batch, numbers)], False
+            yield from batches
+            number, count = numbers.stop, max(1, min(AHEAD, AHEAD_BYTES // _bytes(batches[-1])))
 
     def _batch(self, number: int) -> Batch:
         return self.task.batch("train", self.seed, self._own_indices(number))
 
-    def _at_once(self, numbers: Sequence[int]) -> Iterator[Batch]:
+    def _at_once(self, numbers: Sequence[int]) -> list[Batch]:
         """The same batches from one call of the task, which makes each row from its index alone."""
-        if not numbers:
-            return
         parts = [self._own_indices(number) for number in numbers]
-        whole, stop = self.task.batch("train", self.seed, np.concatenate(parts)), 0
+        whole, stop, batches = self.task.batch("train", self.seed, np.concatenate(parts)), 0, []
         for part in parts:
             start, stop = stop, stop + len(part)
-            yield whole.rows(slice(start, stop))
+            batches.append(whole.rows(slice(start, stop)))
+        return batches
 
     def _own_indices(self, number: int) -> np.ndarray:
         return self.indices(number)[self.team.rows(self.batch_size)]

@@ -5,8 +5,9 @@ to the last bit (a test compares them). It uses private classes of Lightning. Wi
 and where a device or number format needs more, Lightning's own, slower code makes the steps.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning
@@ -19,6 +20,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from gatelab.training.checkpoints import relocated
 
 COMPARED = ("2.6",)  # the versions of Lightning that were compared
+_NOTHING = contextlib.nullcontext()
 _HOOKS = ("on_train_batch_start", "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_train_batch_end")
 
 
@@ -37,37 +39,41 @@ class StepLoop(_TrainingEpochLoop):
         # Each of these is a property behind properties of the trainer.
         self._module: Any = trainer.lightning_module
         self._precision, self._device = trainer.precision_plugin, trainer.strategy.root_device
+        self._plain = type(self._precision) is Precision  # which neither converts a batch nor needs a context
+        self._stream: Iterator[Any] | None = None
 
     @property
     def global_step(self) -> int:
-        return self.automatic_optimization.optim_progress.optimizer_steps
+        return self.automatic_optimization.optim_progress.optimizer.step.total.completed
 
     @property
     def done(self) -> bool:
-        trainer = self.trainer
-        ended = trainer.should_stop or self.batch_progress.is_last_batch or self.global_step >= trainer.max_steps
+        ended = self.trainer.should_stop or self.batch_progress.is_last_batch or self.global_step >= self.max_steps
         return super().done if ended or not self._known else False
 
     def advance(self, data_fetcher: Any) -> None:
-        if self.restarting or not self._known:
+        if not self._known or self.restarting:
             super().advance(data_fetcher)
         else:
-            self.val_loop.restarting = False
+            if self.val_loop.restarting:
+                self.val_loop.restarting = False
             self._step(data_fetcher)
 
     def _step(self, data_fetcher: Any) -> None:
         trainer, progress, module = self.trainer, self.batch_progress, self._module
         optimizer = trainer.optimizers[0]
         done = self.automatic_optimization.optim_progress.optimizer
-        batch, _, _ = next(data_fetcher)
+        batch = self._next(data_fetcher)
         number = self.batch_idx + 1
         progress.is_last_batch = data_fetcher.done
-        batch = module.transfer_batch_to_device(self._precision.convert_input(batch), self._device, 0)
+        if not self._plain:
+            batch = self._precision.convert_input(batch)
+        batch = module.transfer_batch_to_device(batch, self._device, 0)
         progress.increment_ready()
         self._call("on_train_batch_start", batch, number)
         progress.increment_started()
         done.step.increment_ready()
-        with self._precision.train_step_context():
+        with _NOTHING if self._plain else self._precision.train_step_context():
             loss: Any = module.training_step(batch, number)
         done.zero_grad.increment_ready()
         done.zero_grad.increment_started()
@@ -88,10 +94,20 @@ class StepLoop(_TrainingEpochLoop):
         self._call("on_train_batch_end", {"loss": loss.detach()}, batch, number)
         progress.increment_completed()
 
+    def _next(self, data_fetcher: Any) -> Any:
+        """The next batch. Like Lightning's fetcher it makes the one behind it first, but without combining several loaders."""
+        stream, ahead = self._stream, data_fetcher.batches
+        if stream is None:
+            (stream,) = data_fetcher.iterator._iterator.iterators
+            self._stream = stream
+        batch, _, _ = ahead.pop(0) if ahead else (next(stream), 0, 0)
+        ahead.append((next(stream), 0, 0))
+        data_fetcher.fetched += 1
+        return batch
+
     def on_advance_end(self, data_fetcher: Any) -> None:
-        trainer = self.trainer
-        steps = self.total_batch_idx + 1
-        due = trainer.should_stop or self.batch_progress.is_last_batch or steps % trainer.val_check_batch == 0  # type: ignore[operator]
+        trainer, progress = self.trainer, self.batch_progress
+        due = trainer.should_stop or progress.is_last_batch or progress.total.ready % trainer.val_check_batch == 0  # type: ignore[operator]
         if due or self.restarting or not self._known:
             super().on_advance_end(data_fetcher)
         else:

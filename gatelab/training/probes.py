@@ -53,7 +53,7 @@ class InsideProbe(Callback):
         rnn, batch = self.model.rnn, self._batch
         if rnn.following:
             rnn.following = False
-            share: float = pl_module.share  # type: ignore[assignment]
+            share: float = pl_module.last.share  # type: ignore[union-attr]
             own = observe.followed(rnn, len(batch.x) / (_loss_scale(trainer) * share))
             rnn.followed = {}
             end = own
@@ -91,7 +91,7 @@ class GradientProbe(Callback):
             self._single = self._of_parameters(pl_module.model)  # type: ignore[arg-type]
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self._norms.append(pl_module.gradient_norm)  # type: ignore[arg-type]
+        self._norms.append(pl_module.last.gradient_norm)  # type: ignore[union-attr]
         step = trainer.global_step
         metrics, self._single = self._single, {}
         if metrics or step % self.every == 0:
