@@ -13,6 +13,7 @@ from gatelab.options import Options, option
 from gatelab.options.bounds import shown
 from gatelab.registry.plugins import absolute
 from gatelab.runs.files import check_folder_name
+from gatelab.runs.matched import REFERENCE
 
 LONGEST_PATH = 3800  # characters; systems accept 4,096 with the names of the files in it
 SHORTEST_LIMIT, LONGEST_LIMIT = 0.001, 3e9  # seconds of a wall-clock limit: what a timer can tell apart, and a century
@@ -38,7 +39,7 @@ class Model(Options):
         "what variants share: hidden_size, or what `match_to` has with it, as nearly as a hidden size can",
         choices=("units", "parameters", "flops"),
     )
-    match_to: str = option("lstm", "the cell that the others are made as large, or as costly, as")
+    match_to: str = option(REFERENCE, "the cell that the others are made as large, or as costly, as")
 
     @property
     def directions(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+REFERENCE = "lstm"  # the cell that others are made as large as, where a configuration names none
 WORDS = {"parameters": "parameters", "flops": "FLOPs"}  # what `model.match` can ask for beside units, as it is shown
 
 

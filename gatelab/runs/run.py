@@ -11,6 +11,7 @@ from typing import Any
 
 from gatelab.errors import UserError
 from gatelab.runs.files import columns, last_record, read_formatted, records, sorted_columns
+from gatelab.runs.matched import REFERENCE
 from gatelab.runs.writer import STATES
 
 # Where and how a run happens; everything else is what it computes.
@@ -39,7 +40,7 @@ def roles(config: Mapping[str, Any]) -> dict[str, str]:
     found = {"cell": config["cell"]["name"], "task": config["task"]["name"]}
     model = config.get("model")
     if isinstance(model, Mapping) and model.get("match", "units") != "units":
-        found["match_to"] = model.get("match_to", "lstm")
+        found["match_to"] = model.get("match_to", REFERENCE)
     return found
 
 
