@@ -4,6 +4,9 @@
 
 Processor time, and not that of the clock, because it says the same on a busy machine. The commands run in a temporary folder with
 two short runs. Medians of the rounds; the checkouts alternate within each round.
+
+At the end: from the start of `train` to its first optimiser step, in processor seconds of all processes of the command until then,
+and, behind them, by the clock.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 COMMANDS = (
@@ -33,6 +37,43 @@ COMMANDS = (
     "train trainer.max_steps=1 task.length=5 logger=none out=other",
     "train -m trainer.max_steps=1 task.length=5 seed=0,1 logger=none out=other",
 )
+STARTS = ("train task.length=5 trainer.max_steps=3 logger=none", "train -m task.length=5 trainer.max_steps=3 seed=0,1 logger=none")
+# A file that Python imports first in every process: it notes the time at the first step of an optimiser.
+NOTE = """
+import importlib.util, os, sys, time
+
+def seconds():
+    total, own = 0, os.getsid(0)
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open(f"/proc/{number}/stat").read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == own:
+            total += sum(map(int, fields[11:15]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+def stepped(*_):
+    hook.remove()
+    with open(os.environ["FIRST_STEP"], "a") as file:
+        file.write(f"{seconds()} {time.time()}\\n")
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name != "torch.optim.optimizer":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+        def exec_module(module):
+            global hook
+            load(module)
+            hook = module.register_optimizer_step_post_hook(stepped)
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
 
 
 def main() -> None:
@@ -52,6 +93,14 @@ def main() -> None:
                     subprocess.run(["rm", "-rf", f"{folder}/other"], check=True)
                     taken[checkout].append(seconds(checkout, command, folder))
             print("  ".join(f"{statistics.median(values):6.2f}" for values in taken.values()), f" {command}", flush=True)
+        for command in STARTS:
+            started: dict[Path, list[tuple[float, float]]] = {checkout: [] for checkout in checkouts}
+            for _ in range(options.rounds):
+                for checkout in checkouts:
+                    started[checkout].append(first_step(checkout, command))
+            medians = ([statistics.median(values) for values in zip(*of, strict=True)] for of in started.values())
+            shown = "  ".join(f"{computed:6.2f} ({clock:.2f})" for computed, clock in medians)
+            print(shown, f" first step (by the clock) of {command}", flush=True)
 
 
 def seconds(checkout: Path, command: str, folder: str) -> float:
@@ -66,6 +115,24 @@ def seconds(checkout: Path, command: str, folder: str) -> float:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def first_step(checkout: Path, command: str) -> tuple[float, float]:
+    """Processor seconds of a command and all its processes until its first optimiser step, and seconds of the clock."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sitecustomize.py").write_text(NOTE)
+        noted = Path(folder, "noted")
+        start = time.time()
+        subprocess.run(
+            [sys.executable, "-m", "gatelab", *command.split(), f"out={folder}/runs"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": f"{checkout}:{folder}", "PYTHONSAFEPATH": "1", "FIRST_STEP": str(noted)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        computed, at = map(float, noted.read_text().splitlines()[0].split())
+        return computed, at - start
 
 
 if __name__ == "__main__":
