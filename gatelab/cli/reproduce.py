@@ -131,7 +131,7 @@ def list_papers(format: str) -> int:
     for row in rows:
         found = "not run yet"
         if row["verdicts"] is not None:
-            found = ", ".join(f"{count} {verdict}" for verdict, count in row["verdicts"].items())
+            found = "; ".join(", ".join(f"{count} {word}" for word, count in row[what].items()) for what in ("verdicts", "labels"))
         name = row["paper"] if row["scale"] == SCALES[0] else ""
         table.add_row(name, row["scale"], f"{row['core_hours']:g} ({row['measured']})", str(row["runs"]), found)
     Console().print(table)

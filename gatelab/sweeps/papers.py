@@ -50,7 +50,7 @@ def decided_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def listed_papers() -> Iterator[dict[str, Any]]:
-    """Every scale of every paper: what it costs, and how many claims got which verdict when it was run; None before that.
+    """Every scale of every paper: what it costs, and when it was run how many claims got which verdict, and which label.
 
     Raises:
         UserError: a paper cannot be read.
@@ -62,15 +62,21 @@ def listed_papers() -> Iterator[dict[str, Any]]:
             arms = (compose.parse(arm_overrides(paper, scale, arm, None)) for arm in paper.arms)
             count = sum(len(expand(overrides, sweep=True)) for overrides in arms)
             recorded = folder / name / "results" / f"{scale}.json"
-            verdicts = None
-            if recorded.exists():
-                claims = [claim["verdict"] for claim in orjson.loads(recorded.read_bytes())["claims"]]
-                verdicts = {verdict: claims.count(verdict) for verdict in dict.fromkeys(claims)}
+            claims = orjson.loads(recorded.read_bytes())["claims"] if recorded.exists() else None
             yield {
                 "paper": name,
                 "scale": scale,
                 "core_hours": values.hours,
                 "measured": values.measured,
                 "runs": count,
-                "verdicts": verdicts,
+                "verdicts": _counts(claims, "verdict"),
+                "labels": _counts(claims, "label"),
             }
+
+
+def _counts(claims: list[dict[str, Any]] | None, what: str) -> dict[str, int] | None:
+    """How many claims have each verdict or label; None before they were judged."""
+    if claims is None:
+        return None
+    found = [claim.get(what) or "not labelled" for claim in claims]
+    return {word: found.count(word) for word in dict.fromkeys(found)}

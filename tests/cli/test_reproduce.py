@@ -44,6 +44,14 @@ def test_list_names_every_paper_and_scale(gatelab):
     assert status == 0
     assert all(paper in out for paper in PAPERS)
     assert out.count("smoke") == out.count("reduced") == out.count("full") == len(PAPERS)
+    status, out, _ = gatelab("reproduce", "--list", "--format", "json")
+    assert status == 0
+    for row in json.loads(out):
+        if row["verdicts"] is None:
+            assert row["labels"] is None
+        else:
+            assert sum(row["labels"].values()) == sum(row["verdicts"].values())
+            assert all(label.startswith(("confirmatory", "exploratory since")) for label in row["labels"])
 
 
 @pytest.mark.parametrize(
