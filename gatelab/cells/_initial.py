@@ -206,9 +206,11 @@ class Cycle(Start):
         return min(self.values), max(self.values)
 
     def draw(self, like: "Tensor", place: Place) -> "Tensor":
-        times = -(-len(like) // len(self.values))
-        column = like.new_tensor(self.values).repeat(times)[: len(like)]
-        return column.view(-1, *[1] * (like.dim() - 1)).expand_as(like)
+        place_in_cycle = _units(like) % len(self.values)
+        drawn = like.new_zeros(like.shape)
+        for position, value in enumerate(self.values):
+            drawn = drawn + value * (place_in_cycle == position)
+        return drawn
 
     def __str__(self) -> str:
         return f"{', '.join(f'{value:g}' for value in self.values)}, repeated over the units"

@@ -21,14 +21,17 @@ def keeping(cell: Cell) -> tuple[str, int] | None:
         cell: checked.
 
     Returns:
-        The pre-activation, and the sign s of `retention = sigmoid(s a)` where the state and the vectors are 0. None where the cell
-        has no such gate, or the gate is another function: of several pre-activations, or of a parameter.
+        The pre-activation, and the sign s of `retention = sigmoid(s a)` where the state is 0. None where the cell has no such gate,
+        or the gate is another function: of several pre-activations, or of a parameter.
     """
     draws = torch.Generator().manual_seed(0)
     with undisturbed():
-        a = {name: torch.randn(_DRAWS, generator=draws, dtype=torch.float64) for name in cell.gates}
-        nothing = [dict.fromkeys(names, torch.zeros(_DRAWS, dtype=torch.float64)) for names in (cell.state, cell.vectors)]
-        _, gates = cell.step(*(Parts(**part) for part in (a, *nothing)))
+        a, p = (
+            {name: torch.randn(_DRAWS, generator=draws, dtype=torch.float64) for name in names}
+            for names in (cell.gates, cell.vectors)
+        )
+        s = dict.fromkeys(cell.state, torch.zeros(_DRAWS, dtype=torch.float64))
+        _, gates = cell.step(*(Parts(**part) for part in (a, s, p)))
         kept = gates.get(cell.retention)
         for name, value in a.items():
             for sign in (1, -1):

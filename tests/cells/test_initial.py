@@ -116,8 +116,8 @@ class Declared(Cell):
     }
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        f = torch.sigmoid(a.f + p.u)
-        return {"h": f * s.h + (1 - f) * torch.tanh(a.z + p.v)}, {"forget": f}
+        f = torch.sigmoid(a.f)
+        return {"h": f * s.h + (1 - f) * torch.tanh(a.z + p.u + p.v)}, {"forget": f}
 
 
 def test_every_parameter_gets_its_start() -> None:

@@ -17,6 +17,7 @@ FUNCTIONS: dict[str, Any] = {
     name: getattr(torch, name) for name in ("sigmoid", "tanh", "exp", "log", "log1p", "expm1", "relu", "sqrt", "sin", "cos", "abs")
 }
 FUNCTIONS |= {"where": torch.where, "max": torch.maximum, "min": torch.minimum, "softplus": torch.nn.functional.softplus}
+FUNCTIONS |= {"clamp": torch.clamp, "log_sigmoid": torch.nn.functional.logsigmoid}
 
 
 def as_python(text: str, cell: Cell) -> str:
@@ -28,7 +29,7 @@ def as_python(text: str, cell: Cell) -> str:
         product = r" \+ ".join(part for part in (*parts, f"b_{name}") if part)
         text = re.sub(rf"(?<!\w){product}(?!\w)", f"a_{name}", text)
     text = text.replace("(t-1)", "_before").replace("~", "_before").replace(" . ", " * ").replace("^", "**")
-    return re.sub(r"(?<![\w.])(\d[\d.e+-]*) (?=[\w(])", r"\1 * ", text)
+    return re.sub(r"(?<![\w.])(\d[\d.e+-]*) (?=[\w(])(?!if |else )", r"\1 * ", text)
 
 
 class Chosen(ast.NodeTransformer):

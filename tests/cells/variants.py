@@ -116,6 +116,11 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 
 
 def random_state(rnn: RNN, batch: int, seed: int = 7) -> tuple[torch.Tensor, ...]:
-    """An initial state with |s| < 1, from which the bounds of the docstrings start."""
+    """An initial state with |s| < 1, from which the bounds of the docstrings start; positive from the third part on.
+
+    Those are gates that are fed back and sums of weights that a cell divides by: near 0, which they never are by themselves, the
+    quotient would amplify every rounding.
+    """
     shape = (rnn.num_layers * (2 if rnn.bidirectional else 1), batch, rnn.hidden_size)
-    return tuple(torch.tanh(normal(*shape, seed=seed + part)) for part in range(len(rnn.cell.state)))
+    parts = [torch.tanh(normal(*shape, seed=seed + part)) for part in range(len(rnn.cell.state))]
+    return (*parts[:2], *(part.abs() for part in parts[2:]))

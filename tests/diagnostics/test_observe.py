@@ -9,6 +9,7 @@ from cells.variants import DEFAULTS, Variant, each_default, each_kind
 from designs import over
 from tolerances import FLOAT64
 
+from gatelab.cells import Cell, Parts
 from gatelab.diagnostics import findings, observe, timescales
 from gatelab.models import SequenceModel
 from gatelab.tasks import TASKS, Batch, Task
@@ -92,6 +93,15 @@ def test_every_number_is_the_same_on_every_backend(variant: Variant, readout: st
         assert values == pytest.approx(other.arrays[key], rel=1.1e-3, abs=1e-12, nan_ok=True), key  # rounded to four digits
 
 
+def reads(cell: Cell, part: str) -> bool:
+    """Whether `step` reads a part of the old state."""
+    a, p = ({name: torch.ones(1) for name in names} for names in (cell.gates, cell.vectors))
+    s = {name: torch.ones(1, requires_grad=True) for name in cell.state}
+    state, _ = cell.step(Parts(**a), Parts(**s), Parts(**p))
+    total = torch.stack([*state.values()]).sum()
+    return torch.autograd.grad(total, s[part], allow_unused=True)[0] is not None
+
+
 @each_default
 def test_what_is_found_of_a_cell_follows_from_its_declarations(variant: Variant) -> None:
     model, task, batch = setting(variant, "all")
@@ -106,7 +116,8 @@ def test_what_is_found_of_a_cell_follows_from_its_declarations(variant: Variant)
         assert len(found.arrays[f"gate/0/{gate}/positions/mean"]) == 40
     assert ("timescale/0/q50" in found.scalars) == (cell.retention in gates)
     assert ("retention/0/mean" in found.arrays) == (cell.retention in gates)
-    for part in (*cell.state, "state"):
+    carried = [part for part in cell.state if part in cell.fed_back or reads(cell, part)]  # others are outputs alone
+    for part in (*carried, "state"):
         for family in ("flow", "flow_end"):
             assert found.arrays[f"{family}/0/{part}/lags"] == timescales.lags(40).tolist()
             assert len(found.arrays[f"{family}/0/{part}/norm"]) == 40

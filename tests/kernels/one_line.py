@@ -29,7 +29,7 @@ void run_{number}(const real *a, const real *s, const real *ds, real *h, real *d
     V of_a[3], d_a[3], of_s = *(const V *)(s + i), d_s = *(const V *)(ds + i), after, before, kept[64];
     for (int g = 0; g < 3; g++) of_a[g] = *(const V *)(a + g * n + i);
     step_{number}(of_a, &of_s, 0, &after, kept);
-    adjoint_{number}(kept, &of_s, 0, &d_s, d_a, &before, 0);
+    adjoint_{number}(kept, &of_s, 0, &d_s, 0, d_a, &before, 0, 0);
     *(V *)(h + i) = after;
     *(V *)(earlier + i) = before;
     for (int g = 0; g < 3; g++) *(V *)(da + g * n + i) = d_a[g];

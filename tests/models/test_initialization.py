@@ -18,12 +18,13 @@ DRAWN = {"chrono": ChronoInit(t_max=50.0), "uniform_gate": UniformGateInit()}
 SETTING = DRAWN | {"retention": RetentionInit(timescale=20.0)}
 
 
-def keeps(name: str) -> bool:
-    cell = CELLS.build(name)
-    return cell.retention in cell.gates.values()
+KEEPING = [name for name in CELL_NAMES if keeping(CELLS.build(name))]
 
 
-KEEPING = [name for name in CELL_NAMES if keeps(name)]
+def kept_by(cell: Cell) -> tuple[str, int]:
+    """The word of the pre-activation that decides what is kept, and its sign."""
+    (gate, sign) = keeping(cell) or ("", 0)
+    return cell.gates[gate], sign
 
 
 def biases(rnn: RNN, layer: str) -> dict[str, torch.Tensor]:
@@ -37,9 +38,10 @@ def test_what_keeps_the_state_is_drawn_and_nothing_else_is_touched(name: str, in
     rnn = RNN(name, 2, H, num_layers=2)
     before = {key: value.clone() for key, value in rnn.state_dict().items()}
     initialize(rnn, SETTING[init])
+    decides, sign = kept_by(rnn.cell)
     for layer in rnn.layers:
         now = biases(rnn, layer)
-        kept = now[rnn.cell.retention]
+        kept = sign * now[decides]
         if init == "chrono":
             u = kept.exp()  # 1 + 48 U[0, 1)
             assert 1 <= float(u.min()) < 2
@@ -53,19 +55,22 @@ def test_what_keeps_the_state_is_drawn_and_nothing_else_is_touched(name: str, in
             assert torch.equal(now["input"], -kept)
         rows = {key: list(rnn.cell.gates.values()).index(key) for key in now}
         for word, row in rows.items():
-            if word not in ("input", rnn.cell.retention):
+            if word not in ("input", decides):
                 assert torch.equal(now[word], before[f"layers.{layer}.b"][row * H : (row + 1) * H])
     for key, value in rnn.state_dict().items():
         assert key.endswith(".b") or torch.equal(value, before[key])
-    drawn = [biases(rnn, layer)[rnn.cell.retention] for layer in rnn.layers]
+    drawn = [biases(rnn, layer)[decides] for layer in rnn.layers]
     assert not torch.equal(drawn[0], drawn[1])
 
 
-@pytest.mark.parametrize("name", [name for name in CELL_NAMES if not keeps(name)])
+@pytest.mark.parametrize("name", [name for name in CELL_NAMES if name not in KEEPING])
 @pytest.mark.parametrize("init", SETTING)
 def test_a_cell_without_such_a_gate_is_told_so(name: str, init: str) -> None:
-    reason = "gate 'forget' of leaky is not the sigmoid of one pre-activation" if name == "leaky" else f"{name} has no such gate"
-    pattern = f"init={init} sets the bias of the gate that keeps the state, but .*{reason}.* Its pre-activations are .*block_input"
+    cell = CELLS.build(name)
+    found = cell.retention in cell.activated
+    reason = f"gate '{cell.retention}' of {name} is not the sigmoid of one pre-activ" if found else f"{name} has no such gate"
+    words = ", ".join(cell.gates.values())
+    pattern = f"init={init} sets the bias of the gate that keeps the state, but .*{reason}.* Its pre-activations are {words}"
     with pytest.raises(UserError, match=pattern):
         initialize(RNN(name, 2, 3), SETTING[init])
 
