@@ -24,10 +24,11 @@ RELEVANT = 0.05  # of the range of a gate: a smaller difference is not worth a w
 
 @dataclass(frozen=True)
 class _Measured:
-    """A number of each seed of a variant, and its median."""
+    """A number of each seed of a variant, and its median; `shown`: the median where the seeds are cut off to be compared."""
 
     variant: DrawnVariant
     seeds: list[float]
+    shown: float = math.nan
 
     @property
     def middle(self) -> float:
@@ -128,21 +129,24 @@ def gradient(problem: Problem) -> str:
     reach = max(lags)
     found = [
         # What does not halve within the sequence counts as if it did behind it: a lead over it is then not claimed too easily.
-        _Measured(item.variant, [min(value, reach + 1) for value in item.seeds])
+        _Measured(item.variant, [min(value, reach + 1) for value in item.seeds], item.middle)
         for item in _by_layer(problem, of.half_lives, layers)
     ]
+
+    def shown(item: _Measured) -> str:
+        return of.steps(item.shown) if item.shown <= reach else f"more than {of.amount(reach)}"
+
     if len(found) == 1 and not _others(problem):
         only = found[0]
-        if only.middle > reach:
+        if only.shown > reach:
             return f"The gradient of a loss at the end does not halve within the {of.amount(reach)} steps before it in {only.name}."
-        return f"The gradient of a loss at the end takes {of.steps(only.middle)} steps to halve in {only.name}."
+        return f"The gradient of a loss at the end takes {shown(only)} steps to halve in {only.name}."
     lead = _lead(problem, [item for item in found if min(item.seeds) > 0], logarithm=True)
     if lead is None:
         return ""
-    first = lead.first.middle
-    steps = f"more than {of.amount(reach)}" if first > reach else of.steps(first)
-    behind = listed([f"{item.name} ({of.steps(item.middle)})" for item in lead.behind])
-    return f"The gradient of a loss at the end takes {steps} steps to halve in {lead.first.name}, longer than in {behind}."
+    behind = listed([f"{item.name} ({shown(item)})" for item in lead.behind])
+    first = lead.first
+    return f"The gradient of a loss at the end takes {shown(first)} steps to halve in {first.name}, longer than in {behind}."
 
 
 def events(problem: Problem) -> str:
