@@ -92,7 +92,7 @@ def test_declarations(variant: Variant) -> None:
     assert all(name.isidentifier() for name in names)
     assert len({*cell.vectors, "W", "R", "b"}) == len(cell.vectors) + 3
     assert set(cell.sources.values()) <= {"input", "recurrent"}
-    assert set(cell.input_gates) | set(cell.recurrent_gates) == set(cell.gates)
+    assert set(cell.input_gates) | set(cell.recurrent_gates) | set(cell.late) == set(cell.gates)
 
 
 @over(
@@ -274,6 +274,8 @@ CLAIMS: dict[str, Callable[[Cell, dict[str, Tensor]], None]] = {
     "|h| is not bounded": exceeds("h"),
     "|y| is not bounded": exceeds("y"),
     "|y| <= 1 / gamma once the start is forgotten": settles,
+    "|y| <= 1 from |y_0| <= 1": within("y", 1.0),
+    "|z| <= 1 from |z_0| <= 1": within("z", 1.0),
     "|h| <= |c|": below_the_cell,
     "|c| grows by less than 1 a step": grows,
     "|c| can grow by more than 1 a step": leaps,

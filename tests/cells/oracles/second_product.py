@@ -1,0 +1,104 @@
+"""Cells with a second product within the step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from cells.oracles._network import Array, Network, Oracle, sigmoid
+
+
+def late(w: Network, gate: str, *read: Array) -> Array:
+    """The matrix of a late pre-activation times what it reads."""
+    return w.values[f"R_{gate}"] @ np.concatenate(read)
+
+
+def cho(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Cho et al. 2014: z keeps; the reset gate stands within the product."""
+    for x in xs:
+        r, z = sigmoid(w(0, x, h)), sigmoid(w(1, x, h))
+        n = np.tanh(w.input(2, x) + late(w, "n", r * h) + w.b(2))
+        h = z * h + (1 - z) * n
+        yield {"h": h}, {"reset": r, "update": z}
+
+
+def zhou(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Zhou et al. 2016: h_t = (1 - f) . h + f . n, n = tanh(W x + U (f . h) + b)."""
+    for x in xs:
+        f = sigmoid(w(0, x, h))
+        h = (1 - f) * h + f * np.tanh(w.input(1, x) + late(w, "n", f * h) + w.b(1))
+        yield {"h": h}, {"forget": f, "kept": 1 - f}
+
+
+def mutated(z: Array, r: Array, h: Array, candidate: Array) -> tuple[Array, dict[str, Array]]:
+    return np.tanh(candidate) * z + h * (1 - z), {"update": z, "reset": r, "kept": 1 - z}
+
+
+def mutation_1(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Jozefowicz et al. 2015: z = s(W_xz x + b_z), h' = tanh(W_hh (r . h) + tanh(x) + b_h) . z + h . (1 - z)."""
+    for x in xs:
+        z, r = sigmoid(w.input(0, x) + w.b(0)), sigmoid(w.input(1, x) + w.recurrent(0, h) + w.b(1))
+        h, gates = mutated(z, r, h, late(w, "n", r * h) + np.tanh(w.input(2, x) + w.b(2)) + w.b(3))
+        yield {"h": h}, gates
+
+
+def mutation_2(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Jozefowicz et al. 2015: z = s(W_xz x + W_hz h + b_z), r = s(x + W_hr h + b_r), h' = tanh(W_hh (r . h) + W_xh x + b_h) ..."""
+    for sample in xs:
+        x = w.input(0, sample) + w.b(0)
+        z = sigmoid(late(w, "z", x, h) + w.b(1))
+        r = sigmoid(x + w.recurrent(0, h) + w.b(2))
+        h, gates = mutated(z, r, h, late(w, "n", x, r * h) + w.b(3))
+        yield {"h": h}, gates
+
+
+def mutation_3(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Jozefowicz et al. 2015: z = s(W_xz x + W_hz tanh(h) + b_z)."""
+    for x in xs:
+        z = sigmoid(w.input(0, x) + late(w, "z", np.tanh(h)) + w.b(0))
+        r = sigmoid(w.input(1, x) + w.recurrent(0, h) + w.b(1))
+        h, gates = mutated(z, r, h, late(w, "n", r * h) + w.input(2, x) + w.b(2))
+        yield {"h": h}, gates
+
+
+def minimal(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Chen 2017: u = s(U_h h + U_z z + b_u)."""
+    for x in xs:
+        z = np.tanh(w.input(0, x) + w.b(0))
+        u = sigmoid(late(w, "u", h, z) + w.b(1))
+        h = u * h + (1 - u) * z
+        yield {"h": h}, {"update": u}
+
+
+def rusch(w: Network, xs: Array, y: Array, z: Array, options: dict[str, Any]) -> Oracle:
+    """Rusch et al. 2022, as the authors' code: y is computed from the new z."""
+    dt = options.get("dt", 1.0)
+    for x in xs:
+        ms_z, ms_y = dt * sigmoid(w(0, x, y)), dt * sigmoid(w(1, x, y))
+        z = (1 - ms_z) * z + ms_z * np.tanh(w(2, x, y))
+        y = (1 - ms_y) * y + ms_y * np.tanh(w.input(3, x) + late(w, "n", z) + w.b(3))
+        yield {"y": y, "z": z}, {"memory_step": ms_z, "output_step": ms_y, "kept": 1 - ms_y}
+
+
+def krause(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) -> Oracle:
+    """Krause et al. 2016, with the tanh block input of their later code; biases in both factors of m."""
+    for x in xs:
+        m = (w.input(0, x) + w.b(0)) * (w.recurrent(0, h) + w.b(1))
+        i, f, z, o = (
+            act(w.input(block - 1, x) + late(w, gate, m) + w.b(block))
+            for block, gate, act in ((2, "i", sigmoid), (3, "f", sigmoid), (4, "z", np.tanh), (5, "o", sigmoid))
+        )
+        c = f * c + i * z
+        h = o * np.tanh(c)
+        yield {"h": h, "c": c}, {"input": i, "forget": f, "output": o}
+
+
+ORACLES: dict[str, Callable[..., Oracle]] = {
+    "gru_cho": cho,
+    "lem": rusch,
+    "mgu": zhou,
+    "minimal_rnn": minimal,
+    "mult_lstm": krause,
+    "mut1": mutation_1,
+    "mut2": mutation_2,
+    "mut3": mutation_3,
+}
