@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from gatelab.cells import CELLS, Cell, reads_of, stages
+from gatelab.cells import CELLS, Cell
 from gatelab.models import RNN
 
 
@@ -75,8 +75,7 @@ OPTIONS = [variant for name in CELL_NAMES for variant in variants(name)[1:]]  # 
 def kind(cell: Cell) -> tuple[Any, ...]:
     """What loops, recordings and other code that is the same for all cells reads off a cell; its equations are not among it."""
     read = cell.memory and (cell.memory.score, cell.memory.window if cell.memory.window in (None, 1) else "some")
-    late = tuple(sorted(len(reads_of(cell, gate)) for gate in cell.late)), len(stages(cell))
-    return len(cell.state), len(cell.fed_back), frozenset(cell.sources.values()), bool(cell.vectors), read, late
+    return len(cell.state), len(cell.fed_back), frozenset(cell.sources.values()), bool(cell.vectors), read, bool(cell.late)
 
 
 # For code that knows no equations: one variant of each kind, so that a cell of a known kind costs nothing.

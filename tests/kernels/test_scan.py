@@ -143,7 +143,8 @@ class Crossed(Cell):
 
 def _late_term(cell: Cell, w: dict[str, Tensor], given: Parts, a: dict[str, Tensor], known: dict[str, Tensor], gate: str) -> None:
     """Completes a late pre-activation if all that it reads is known."""
-    reads = (cell.late[gate],) if isinstance(cell.late[gate], str) else cell.late[gate]
+    read = cell.late[gate]
+    reads = (read,) if isinstance(read, str) else read
     if not hasattr(given, gate) and all(name in known for name in reads):
         blocks = w[f"R_{gate}"].split(H, 1)
         setattr(given, gate, a[gate] + sum(known[name] @ block.T for name, block in zip(reads, blocks, strict=True)))
@@ -173,7 +174,7 @@ def loop(cell: Cell, w: dict[str, Tensor], x: Tensor, s0: tuple[Tensor, ...]) ->
         known = dict(s)
         for gate in cell.late:
             _late_term(cell, w, given, a, known, gate)
-        pieces = cell.before(given, Parts(**s), p) if cell.late else {}
+        pieces: Any = cell.before(given, Parts(**s), p) if cell.late else {}
         for values in [pieces] if isinstance(pieces, dict) else pieces:
             known |= values
             for gate in cell.late:
