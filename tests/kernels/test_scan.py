@@ -36,7 +36,7 @@ def replicas(variant: Variant, bias: bool) -> tuple[Cell, list[Weights], Weights
     def stack(values: list[Tensor | None]) -> Tensor | None:
         return torch.cat([value for value in values if value is not None]) if values[0] is not None else None
 
-    def stack_named(values: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    def stack_named(values: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         return {name: torch.cat([value[name] for value in values]) for name in values[0]}
 
     whole = Weights(
