@@ -30,6 +30,7 @@ class GRUCho(Cell):
         Chung et al. 2014, arXiv 1412.3555.
     """
 
+    family = "GRU"
     gates = {"r": "reset", "z": "update", "n": "candidate"}
     late = {"n": "v"}
     retention = "update"

@@ -30,6 +30,7 @@ class LEM(Cell):
         Rusch, Mishra, Erichson & Mahoney 2022, ICLR (arXiv 2110.04744).
     """
 
+    family = "differential equations"
     gates = {"d": "memory_step", "e": "output_step", "m": "memory", "n": "output"}
     state = ("y", "z")
     feedback = ("y",)

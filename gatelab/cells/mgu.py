@@ -27,6 +27,7 @@ class MGU(Cell):
         Zhou, Wu, Zhang & Zhou 2016, "Minimal gated unit for recurrent neural networks", arXiv 1603.09420.
     """
 
+    family = "GRU"
     gates = {"f": "forget", "n": "candidate"}
     late = {"n": "v"}
     retention = "kept"

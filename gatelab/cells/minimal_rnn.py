@@ -27,6 +27,7 @@ class MinimalRNN(Cell):
         Chen 2017, "MinimalRNN: toward more interpretable and trainable recurrent neural networks", arXiv 1711.06788.
     """
 
+    family = "gated units"
     gates = {"z": "block_input", "u": "update"}
     sources = {"z": "input", "u": "recurrent"}
     late = {"u": ("h", "z")}

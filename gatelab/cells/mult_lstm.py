@@ -32,6 +32,7 @@ class MultLSTM(Cell):
         Krause, Lu, Murray & Renals 2016, "Multiplicative LSTM for sequence modelling", arXiv 1609.07959.
     """
 
+    family = "LSTM"
     gates = {
         "m": "factor_of_input",
         "k": "factor_of_state",

@@ -28,6 +28,7 @@ class MUT1(Cell):
         Jozefowicz, Zaremba & Sutskever 2015, "An empirical exploration of recurrent network architectures", PMLR 37, MUT1.
     """
 
+    family = "GRU"
     gates = {"z": "update", "r": "reset", "e": "embedding", "n": "candidate"}
     sources = {"z": "input", "e": "input", "n": "recurrent"}
     late = {"n": "v"}

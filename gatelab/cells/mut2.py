@@ -30,6 +30,7 @@ class MUT2(Cell):
         Jozefowicz, Zaremba & Sutskever 2015, "An empirical exploration of recurrent network architectures", PMLR 37, MUT2.
     """
 
+    family = "GRU"
     gates = {"e": "embedding", "z": "update", "r": "reset", "n": "candidate"}
     sources = {"e": "input", "z": "recurrent", "r": "recurrent", "n": "recurrent"}
     late = {"z": ("e", "h"), "n": ("e", "v")}

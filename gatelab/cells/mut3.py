@@ -27,6 +27,7 @@ class MUT3(Cell):
         Jozefowicz, Zaremba & Sutskever 2015, "An empirical exploration of recurrent network architectures", PMLR 37, MUT3.
     """
 
+    family = "GRU"
     gates = {"z": "update", "r": "reset", "n": "candidate"}
     late = {"z": "t", "n": "v"}
     retention = "kept"

@@ -77,7 +77,7 @@ def _needs(cell: Cell) -> list[str]:
     words = {
         "attention": cell.memory is not None,
         "second product": bool(cell.late),
-        "no recurrent product": not cell.recurrent_gates,
+        "no recurrent product": not cell.recurrent_gates and not cell.late,
         "linear in the state": affine(cell) is not None,
         "start values": bool(cell.initial),
     }

@@ -55,7 +55,8 @@ def test_blocks_of_a_cell_are_its_gates(variant: Variant) -> None:
     rnn(normal(4, 3, 2))[0].sum().backward()
     layer = dict(rnn.layers["0"].named_parameters())
     found = {name: value.grad for name, value in layer.items() if value.grad is not None and rnn.cell.rows(name)}
-    assert found.keys() == {"W", "b", *(["R"] if rnn.cell.recurrent_gates else [])}
+    late = [f"R_{gate}" for gate in rnn.cell.late]
+    assert found.keys() == {"W", "b", *(["R"] if rnn.cell.recurrent_gates else []), *late}
     for name, gradient in found.items():
         rows = rnn.cell.rows(name)
         assert len(gradient) == len(rows) * H

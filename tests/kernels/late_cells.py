@@ -1,12 +1,13 @@
-"""Cells with late pre-activations that no cell of the package combines so."""
+"""Cells with late pre-activations that no cell of the package combines so, and what a late pre-activation is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, sigmoid, tanh
 
-from gatelab.cells import Attention, Cell
+from gatelab.cells import Attention, Cell, Parts
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,28 @@ class ReadsLate(LateTwice):
 
 
 LATE = [LateTwice(), AllLate(), ReadsLate()]
+
+
+def completed(cell: Cell, w: Mapping[str, Tensor], a: Mapping[str, Tensor], s: Mapping[str, Tensor], p: Parts) -> Parts:
+    """All pre-activations, late ones with their products: a_n + R_n [what it reads], each when all that it reads is known.
+
+    Args:
+        w: the weights by name, of one layer.
+        a: pre-activations; late ones without their product.
+        s: the state before the step.
+    """
+    given = Parts(**{name: value for name, value in a.items() if name not in cell.late})
+    known = dict(s)
+
+    def complete() -> None:
+        for gate, read in cell.late.items():
+            names = (read,) if isinstance(read, str) else read
+            if not hasattr(given, gate) and all(name in known for name in names):
+                setattr(given, gate, a[gate] + torch.cat([known[name] for name in names], -1) @ w[f"R_{gate}"].T)
+
+    complete()
+    pieces: Any = cell.before(given, Parts(**s), p)
+    for values in [pieces] if isinstance(pieces, dict) else pieces:
+        known |= values
+        complete()
+    return given

@@ -1,6 +1,7 @@
 """The time loop: replicas, records, declarations that no built-in cell combines, and the choice of a backend."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from cells.variants import Variant, each_kind, normal, random_state
-from kernels.late_cells import AllLate, LateTwice
+from kernels.late_cells import AllLate, LateTwice, completed
 from tolerances import EXACT, FLOAT64
 from torch import Tensor
 
@@ -141,15 +142,6 @@ class Crossed(Cell):
         return {"r": torch.tanh(q) - s.y, "y": k * torch.tanh(q), "q": q}, {"update": u, "keep": k}
 
 
-def _late_term(cell: Cell, w: dict[str, Tensor], given: Parts, a: dict[str, Tensor], known: dict[str, Tensor], gate: str) -> None:
-    """Completes a late pre-activation if all that it reads is known."""
-    read = cell.late[gate]
-    reads = (read,) if isinstance(read, str) else read
-    if not hasattr(given, gate) and all(name in known for name in reads):
-        blocks = w[f"R_{gate}"].split(H, 1)
-        setattr(given, gate, a[gate] + sum(known[name] @ block.T for name, block in zip(reads, blocks, strict=True)))
-
-
 def loop(cell: Cell, w: dict[str, Tensor], x: Tensor, s0: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The equation of the contract, term by term, for one layer: a_g = W_g x + R_g [feedback, or what a late one reads] + b_g."""
     s = dict(zip(cell.state, s0, strict=True))
@@ -167,18 +159,8 @@ def loop(cell: Cell, w: dict[str, Tensor], x: Tensor, s0: tuple[Tensor, ...]) ->
             if "b" in w:
                 value = value + w["b"][position * H : (position + 1) * H]
             a[gate] = value
-        given, p = (
-            Parts(**{name: value for name, value in a.items() if name not in cell.late}),
-            Parts(**{n: w[n] for n in cell.vectors}),
-        )
-        known = dict(s)
-        for gate in cell.late:
-            _late_term(cell, w, given, a, known, gate)
-        pieces: Any = cell.before(given, Parts(**s), p) if cell.late else {}
-        for values in [pieces] if isinstance(pieces, dict) else pieces:
-            known |= values
-            for gate in cell.late:
-                _late_term(cell, w, given, a, known, gate)
+        p = Parts(**{name: w[name] for name in cell.vectors})
+        given = completed(cell, w, a, s, p)
         s, _ = cell.step(given, Parts(**s), p)
         outputs.append(s[cell.state[0]])
     return torch.stack(outputs), tuple(s[name] for name in cell.state)
