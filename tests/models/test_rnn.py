@@ -320,7 +320,8 @@ def test_trace_is_differentiable(variant: Variant) -> None:
         else:
             reached = grad.any(dim=-1)
             assert reached[-1].all(), f"{word} at the last step does not depend on its input"
-            if rnn.cell.recurrent_gates and sees_the_past(rnn.cell, word):  # else it may read the input alone, or only the largest of what was read
+            # Without R it may read only the largest of what was read.
+            if rnn.cell.recurrent_gates and sees_the_past(rnn.cell, word):
                 assert reached.all(), f"{word} at the last step does not depend on every input"
 
 

@@ -32,7 +32,11 @@ def shapes(setting: Setting) -> Rows:
     built = {name: CELLS.build(name) for name in setting.cells}
     peers = [name for name, cell in built.items() if cell.peer is not None]
     size = max((len(built[name].gates) for name in peers), default=0)
-    others = [name for name, cell in built.items() if cell.peer is None and cell.memory is None and len(cell.gates) == size]
+    others = [
+        name
+        for name, cell in built.items()
+        if cell.peer is None and cell.memory is None and not cell.late and len(cell.gates) == size
+    ]
     made: Rows = {}
     for word in ("bfloat16", "float32", "tf32") if setting.gpu else ("float32",):
         for shape in (TRIED,) if setting.small else SHAPES:
