@@ -101,8 +101,8 @@ def overall_section(rows: Iterable[Row], baseline: str | None = None) -> Section
         columns["better/alike/worse"] = lambda item: "/".join(share(chance) for chance in item.chances) if item.chances else NOTHING
     critical = found[0].critical
     return Section(
-        title=f"all {found[0].tasks} tasks",
-        subtitle="score with 0 at chance and 1 where solved; runs of all tasks together",
+        title=f"{found[0].tasks} tasks together",
+        subtitle="score with 0 at chance and 1 where solved",
         columns=list(columns),
         text_columns=1 + ("options" in columns),
         cells=[[show(item) for show in columns.values()] for item in found],

@@ -271,7 +271,7 @@ def test_all_tasks_together(make_run, tmp_path: Path):
     assert (lstm.cell, lstm.tasks, lstm.n, gru.cell) == ("lstm", 2, 4, "gru")
     assert (lstm.iqm, lstm.mean) == pytest.approx((1.0, 0.75))  # of 1, 1, 1, 0
     assert (gru.iqm, gru.mean) == (0.0, -math.inf)
-    assert "all 2 tasks" in printed(rows)
+    assert "2 tasks together" in printed(rows)
     assert [item["n"] for item in json.loads(render(rows, "json"))["overall"]] == [4, 4]
     assert (lstm.rank, gru.rank, lstm.critical, lstm.chances) == (1.0, 2.0, None, None)
     ahead, behind = overall(rows, "lstm")
