@@ -137,8 +137,8 @@ def exponential(w: Network, xs: Array, h: Array, c: Array, n: Array, m: Array, o
 
 
 def oscillators(w: Network, xs: Array, y: Array, z: Array, options: dict[str, Any]) -> Oracle:
-    """Rusch & Mishra 2021, coRNN, for sequential MNIST; R reads y, then z."""
-    dt, gamma, epsilon = 0.042, 2.7, 4.7
+    """Rusch & Mishra 2021, coRNN, with our defaults; R reads y, then z."""
+    dt, gamma, epsilon = 0.4, 1.0, 2.0
     for x in xs:
         z = z + dt * (np.tanh(w(0, x, np.concatenate((y, z)))) - gamma * y - epsilon * z)
         y = y + dt * z
