@@ -64,6 +64,7 @@ class Cell(Options):
             `<word>_bias`, its initial bias: 0, unless a `bias_option` of the class has another default.
         state: the tensors carried from step to step; the first is the output.
         vectors: per-unit parameters (H,), for example peepholes.
+        scalars: those of `vectors` of which all units share one number: the parameter is (1,), and `step` reads it as any vector.
         feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
         sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
         late: a pre-activation whose recurrent product reads something else than `feedback`: parts of the state, or values that
@@ -104,6 +105,7 @@ class Cell(Options):
     sources: ClassVar[Mapping[str, Literal["input", "recurrent"]]] = {}
     late: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
+    scalars: ClassVar[tuple[str, ...]] = ()
     initial: ClassVar[Mapping[str, Start]] = {}
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
@@ -173,7 +175,7 @@ class Cell(Options):
         shapes |= {f"R_{name}": (H, len(reads_of(self, name)) * H) for name in self.late}
         if bias:
             shapes["b"] = (len(self.gates) * H,)
-        shapes |= dict.fromkeys(self.vectors, (H,))
+        shapes |= dict.fromkeys(self.vectors, (H,)) | dict.fromkeys(self.scalars, (1,))
         if self.memory is not None:
             shapes |= {f"memory_{name}": shape for name, shape in self.memory.parameters(D, H).items()}
         return shapes

@@ -54,7 +54,7 @@ ARGUMENTS = frozenset(
         "dtype",
     ]
 )
-NAMES = ("state", "feedback", "vectors", "unbounded")  # tuples of names
+NAMES = ("state", "feedback", "vectors", "scalars", "unbounded")  # tuples of names
 _INITIAL = 'initial = {"R": Identity(), "v": Uniform(0, 1)}'
 WORDS = ("gates", "sources")  # names by name
 DECLARED = (*NAMES, *WORDS, "late", "initial", "retention", "family", "peer")
@@ -170,6 +170,7 @@ def check_declarations(cell: "Cell") -> None:
     for what, given, declared in (
         ("feedback", cell.fed_back, "state"),
         ("sources", cell.sources, "gates"),
+        ("scalars", cell.scalars, "vectors"),
         ("initial_bias", cell.initial_bias, "gates"),
     ):
         known = getattr(cell, declared)

@@ -15,13 +15,14 @@ from gatelab.models import SequenceModel
 
 def parameter_formula(cell: Cell, bias: bool = True) -> str:
     """Parameters of one layer and direction as a polynomial in D and H: "4HD + 4H^2 + 4H"."""
-    at = {(D, H): parameter_count(cell, D, H, bias) for D, H in ((1, 1), (2, 1), (1, 2))}
+    scalars = len(cell.scalars)
+    at = {(D, H): parameter_count(cell, D, H, bias) - scalars for D, H in ((1, 1), (2, 1), (1, 2))}
     # The count is a HD + b H^2 + c H, so that three values determine it.
     a = at[2, 1] - at[1, 1]
     b = (at[1, 2] - 2 * at[1, 1]) // 2
     c = at[1, 1] - a - b
     terms = [f"{factor if factor > 1 else ''}{term}" for factor, term in ((a, "HD"), (b, "H^2"), (c, "H")) if factor]
-    return " + ".join(terms) or "0"
+    return " + ".join([*terms, *([str(scalars)] if scalars else [])]) or "0"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -192,7 +192,8 @@ def _shapes(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, 
 
 @functools.lru_cache(maxsize=1024)
 def _shapes_once(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((name, (N, *shape)) for name, shape in cell.shapes(D, H, bias).items())
+    shapes = cell.shapes(D, H, bias) | dict.fromkeys(cell.vectors, (H,))  # scalars come as vectors, one value for all units
+    return tuple((name, (N, *shape)) for name, shape in shapes.items())
 
 
 def _is_tensor(name: str, value: object) -> None:

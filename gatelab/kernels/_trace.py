@@ -317,6 +317,8 @@ def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str
             others = kept - {node}
             if _frontier({node}, free, lambda source, others=others: source in others, top=False) <= others:
                 kept = others
+    if len(kept) > sum(kind == "a" for kind, _ in given):  # several costly values of one pre-activation
+        kept = _frontier(used, free, lambda _: False)
     order = [node for node in graph.nodes if node in kept]
     equations = Equations(given, results, tuple(order), frozenset(), ())
     adjoint = equations.needed(wanted, {*placeholders, *order})

@@ -86,7 +86,9 @@ class Layer(nn.Module):
 
     def weights(self) -> Weights:
         """All weights as one replica."""
-        return Weights.of(self.cell, {name: self.read(name)[None] for name in self.shapes})
+        own = {name: self.read(name)[None] for name in self.shapes}
+        own |= {name: own[name].expand(1, self.hidden_size) for name in self.cell.scalars}
+        return Weights.of(self.cell, own)
 
     def forward(
         self,

@@ -187,6 +187,9 @@ MISTAKES = {
     "words with a slash": Mistake(
         GOOD, ("has the name 'in/put', but a name consists of",), 'gates = {"f": "forget", "z": "in/put"}'
     ),
+    "a scalar that is not a vector": Mistake(
+        GOOD, ("scalars names 'v', which is not among", "`vectors` declares"), 'scalars = ("v",)'
+    ),
     "vectors as a text": Mistake(GOOD, ("`vectors` is 'v', but it must be a tuple of names",), 'vectors = "v"'),
     "vectors that cannot be read": Mistake(
         GOOD, ("`vectors` cannot be read: ZeroDivisionError",), "@property\ndef vectors(self):\n    return 1 / 0"

@@ -1,5 +1,6 @@
 """Every cell against the transcription of its paper in `cells.oracles`, and identities between cells."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from cells.oracles import ORACLES, Network
 from cells.variants import CELL_NAMES, VARIANTS, Variant, each_variant, normal, random_state, variants
 from tolerances import FLOAT64
 
+from gatelab.cells import Parts
+from gatelab.kernels import scan
 from gatelab.models import RNN
 
 T, B, D, H = 8, 3, 3, 5
@@ -143,3 +146,53 @@ def test_attention_without_window_one_is_not_lstm(variant: Variant) -> None:
     difference = (attention(x, initial)[0] - lstm(x, initial)[0]).abs().amax((1, 2))
     assert difference[0] <= FLOAT64
     assert (difference[1:] > 1e-3).all()
+
+
+def test_janet_without_beta_is_gated_leaky() -> None:
+    janet, gated = lstm_like("janet", beta=0.0), lstm_like("gated_leaky")
+    for gate in gated.cell.gates:
+        copy(janet, gated, gate)
+    assert_identical(janet, gated)
+
+
+def test_janet_comes_near_its_bound() -> None:
+    """exp(beta) is reached where the gate is nearly open: there it writes that much more than it forgets."""
+    a, h = Parts(f=torch.tensor(6.0), z=torch.tensor(40.0)), torch.tensor(0.0)
+    cell = Variant("janet", {}).cell()
+    for _ in range(5000):
+        h = cell.step(a, Parts(h=h), Parts())[0]["h"]
+    assert 0.99 * math.e < float(h) < math.e
+
+
+def test_ugrnn_is_gated_leaky() -> None:
+    """The same equations were found twice."""
+    update, leaky = lstm_like("ugrnn"), lstm_like("gated_leaky")
+    copy(update, leaky, "g", to="f")
+    copy(update, leaky, "z")
+    assert_identical(update, leaky)
+
+
+@pytest.mark.parametrize(
+    ("name", "a", "scalars", "bound"),
+    [
+        ("fastrnn", {"z": 40.0}, {"alpha": 40.0, "beta": 0.0}, 1.0),
+        ("fastgrnn", {"q": -40.0}, {"d": 0.0, "zeta": 40.0, "nu": 40.0}, 2.0),
+    ],
+)
+def test_scalars_at_their_limits_reach_the_bound(name: str, a: dict[str, float], scalars: dict[str, float], bound: float) -> None:
+    parts = ({key: torch.tensor(value).double() for key, value in group.items()} for group in (a, {"h": 0.0}, scalars))
+    state, _ = Variant(name, {}).cell().step(*(Parts(**part) for part in parts))
+    assert float(state["h"].abs()) == pytest.approx(bound, rel=FLOAT64)
+
+
+def test_scalars_are_one_number_for_all_units() -> None:
+    """The gradient of a scalar is the sum over the units of the gradient of the vector that it stands for."""
+    rnn = Variant("fastrnn", {}).rnn(D, H)
+    layer = rnn.layers["0"]
+    rnn(normal(T, B, D))[0].square().sum().backward()
+    vectors = {name: getattr(layer, name).detach().expand(H).clone().requires_grad_() for name in ("alpha", "beta")}
+    weights = layer.weights()._replace(p={name: value[None] for name, value in vectors.items()})  # type: ignore[operator]
+    output = scan(rnn.cell, weights, normal(T, B, D)[None], (torch.zeros(1, B, H, dtype=torch.float64),), "eager").output
+    for name, value in zip(vectors, torch.autograd.grad(output.square().sum(), list(vectors.values())), strict=True):
+        assert getattr(layer, name).shape == (1,)
+        torch.testing.assert_close(getattr(layer, name).grad, value.sum()[None], rtol=FLOAT64, atol=FLOAT64)

@@ -75,7 +75,15 @@ OPTIONS = [variant for name in CELL_NAMES for variant in variants(name)[1:]]  # 
 def kind(cell: Cell) -> tuple[Any, ...]:
     """What loops, recordings and other code that is the same for all cells reads off a cell; its equations are not among it."""
     read = cell.memory and (cell.memory.score, cell.memory.window if cell.memory.window in (None, 1) else "some")
-    return len(cell.state), len(cell.fed_back), frozenset(cell.sources.values()), bool(cell.vectors), read, bool(cell.late)
+    return (
+        len(cell.state),
+        len(cell.fed_back),
+        frozenset(cell.sources.values()),
+        bool(cell.vectors),
+        bool(cell.scalars),
+        read,
+        bool(cell.late),
+    )
 
 
 # For code that knows no equations: one variant of each kind, so that a cell of a known kind costs nothing.
@@ -95,6 +103,7 @@ def few() -> frozenset[str]:
 
 # For the quick tier: each further cell would compile a library, or run a command.
 FEW = few()
+
 
 each_cell = pytest.mark.parametrize("name", CELL_NAMES)
 each_cell_few_quick = pytest.mark.parametrize(

@@ -1,6 +1,12 @@
-"""FLOPs of a training step, counted by hand."""
+"""FLOPs of a training step, counted by hand; and the costs that cells state."""
 
-from gatelab.cells import CELLS
+import inspect
+import re
+
+import pytest
+from cells.variants import CELL_NAMES
+
+from gatelab.cells import CELLS, parameter_count
 from gatelab.diagnostics.cost import flops_per_step, model_flops_per_step, pointwise_operators, training_flops
 from gatelab.models import RNN, SequenceModel
 
@@ -44,3 +50,17 @@ def test_a_step_reads_as_much_memory_as_there_is_on_average():
 def test_the_operators_of_a_step_are_those_of_its_equations():
     # rnn: tanh. lstm: 3 sigmoid, 2 tanh, 3 products, 1 sum. cifg: 2 sigmoid, 2 tanh, 3 products, 1 sum, 1 - f.
     assert {name: pointwise_operators(CELLS.build(name)) for name in ("rnn", "lstm", "cifg")} == {"rnn": 1, "lstm": 9, "cifg": 9}
+
+
+COST = re.compile(r"Cost: ([^;.]+) parameters and ([^;.]+) FLOPs a step")
+STATED = {name: COST.search(" ".join((inspect.getdoc(CELLS.get(name)) or "").split())) for name in CELL_NAMES}
+
+
+@pytest.mark.parametrize("name", [name for name, stated in STATED.items() if stated])
+def test_a_cell_costs_what_its_docstring_says(name: str) -> None:
+    """The formulas are read as products where nothing stands between two factors: 2H(D + 1)."""
+    cell, D, H = CELLS.build(name), 5, 7
+    for stated, counted in zip(STATED[name].groups(), (parameter_count(cell, D, H), flops_per_step(cell, D, H)), strict=True):  # type: ignore[union-attr]
+        product = re.sub(r"(?<=[\dDH)])(?=[DH(])", "*", stated)
+        assert re.fullmatch(r"[\dDH()+* ]+", product), stated
+        assert eval(product, {"D": D, "H": H}) == counted, stated
