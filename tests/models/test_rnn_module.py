@@ -213,7 +213,7 @@ def test_the_same_seed_draws_the_same_weights() -> None:
     ("arguments", "message"),
     [
         ({"cell": "lstn"}, "Unknown cell 'lstn'. Did you mean 'lstm'?"),
-        ({"cell": "zebra"}, "Unknown cell 'zebra'. Available: "),
+        ({"cell": "quagga"}, "Unknown cell 'quagga'. Available: "),
         ({"forget_bios": 2.0}, "Unknown option of cell 'lstm' 'forget_bios'. Did you mean 'forget_bias'?"),
         ({"forget_bias": "high"}, "LSTM: option 'forget_bias' is 'high', but it must be of type float."),
         ({"forget_bias": True}, "LSTM: option 'forget_bias' is True, but it must be of type float."),
