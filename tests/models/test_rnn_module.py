@@ -76,7 +76,8 @@ def test_dropout_keeps_the_mean_and_draws_anew() -> None:
 def test_state_dict_keys(variant: Variant, bias: bool) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True, bias=bias)
     memory = [f"memory_{name}" for name in (rnn.cell.memory.parameters(D, H) if rnn.cell.memory else ())]
-    names = ["W", *(["R"] if rnn.cell.recurrent_gates else []), *(["b"] if bias else []), *rnn.cell.vectors, *memory]
+    late = [f"R_{name}" for name in rnn.cell.late]
+    names = ["W", *(["R"] if rnn.cell.recurrent_gates else []), *late, *(["b"] if bias else []), *rnn.cell.vectors, *memory]
     expected = [f"layers.{layer}.{name}" for layer in ("0", "0_reverse", "1", "1_reverse") for name in names]
     assert list(rnn.state_dict()) == [name for name, _ in rnn.named_parameters()] == expected
     assert rnn.layers["1"].W.shape[1] == 2 * H  # type: ignore[union-attr]
