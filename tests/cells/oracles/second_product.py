@@ -92,13 +92,59 @@ def krause(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) -
         yield {"h": h, "c": c}, {"input": i, "forget": f, "output": o}
 
 
+def constant_mix(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """MiRU1: h = la h + (1 - la) tanh(W x + U (r . h) + b)."""
+    for x in xs:
+        r = sigmoid(w(0, x, h))
+        h = 0.5 * h + 0.5 * np.tanh(w.input(1, x) + late(w, "n", r * h) + w.b(1))
+        yield {"h": h}, {"reset": r}
+
+
+def gao(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Gao & Glowacka 2016, the deep form: z_g = tanh(V (x_g . h)), z_o = s(V_o (z_g . h)), h = (1 - z) . h + z . z_o."""
+    for x in xs:
+        z_g = np.tanh(late(w, "k", (w.input(0, x) + w.b(0)) * h) + w.b(1))
+        z_o = sigmoid(late(w, "o", z_g * h) + w.b(2))
+        z = sigmoid(w.input(1, x) + w.recurrent(0, h) + w.b(3))
+        h = (1 - z) * h + z * z_o
+        yield {"h": h}, {"candidate": z_o, "update": z, "kept": 1 - z}
+
+
+def landi(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) -> Oracle:
+    """Landi et al. 2021: i and f see tanh(V c + b) of the old memory, o of the new one."""
+    for x in xs:
+        i = sigmoid(w(0, x, h) + np.tanh(late(w, "k", c) + w.b(4)))
+        f = sigmoid(w(1, x, h) + np.tanh(late(w, "l", c) + w.b(5)))
+        c = f * c + i * np.tanh(w(2, x, h))
+        o = sigmoid(w(3, x, h) + np.tanh(late(w, "m", c) + w.b(6)))
+        h = o * np.tanh(c)
+        yield {"h": h, "c": c}, {"input": i, "forget": f, "output": o}
+
+
+def moniz(w: Network, xs: Array, h: Array, c: Array, inner: Array, options: dict[str, Any]) -> Oracle:
+    """Moniz & Krueger 2017, depth 2: the inner LSTM has the input i . (W x + U h + b) and the state f . c."""
+    for x in xs:
+        i, f, o = sigmoid(w(0, x, h)), sigmoid(w(1, x, h)), sigmoid(w(2, x, h))
+        given = i * w(3, x, h), f * c
+        i_, f_, o_ = (sigmoid(late(w, gate, *given) + w.b(block)) for gate, block in (("j", 4), ("g", 5), ("q", 6)))
+        inner = f_ * inner + i_ * np.tanh(late(w, "y", *given) + w.b(7))
+        c = o_ * np.tanh(inner)
+        h = o * np.tanh(c)
+        gates = {"input": i, "forget": f, "output": o, "inner_input": i_, "inner_forget": f_, "inner_output": o_}
+        yield {"h": h, "c": c, "m": inner}, gates
+
+
 ORACLES: dict[str, Callable[..., Oracle]] = {
+    "dsgu": gao,
     "gru_cho": cho,
     "lem": rusch,
     "mgu": zhou,
     "minimal_rnn": minimal,
+    "miru1": constant_mix,
     "mult_lstm": krause,
     "mut1": mutation_1,
     "mut2": mutation_2,
     "mut3": mutation_3,
+    "nested_lstm": moniz,
+    "wmclstm": landi,
 }
