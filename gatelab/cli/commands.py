@@ -74,18 +74,20 @@ def calibrate(
     repetitions: Annotated[int, Argument(minimum=20, maximum=1_000_000)] = 1000,
     jobs: Annotated[int, Argument(minimum=1, maximum=MOST_JOBS)] = 2,
     quick: bool = False,
+    save: Path | None = None,
     format: Format = "table",
 ) -> int:
-    """Simulate what the statistics promise: coverage, false findings and power of all that compare prints.
+    """Simulate what the statistics promise: coverage, false findings, verdicts and power of all that is printed.
 
     Args:
         repetitions: of each simulation; 1,000 take some minutes on two cores
         jobs: processes that share the work
-        quick: 50 repetitions, in seconds: whether it runs, not whether it holds
+        quick: 50 repetitions: whether it runs, not whether it holds
+        save: also write the table there, as Markdown
     """
     from gatelab.cli.calibrate import run
 
-    return run(repetitions, jobs, quick, format)
+    return run(repetitions, jobs, quick, save, format)
 
 
 def status(runs: Runs = ("runs",), *, out: Out = None, watch: bool = False, format: Format = "table") -> int:

@@ -104,10 +104,36 @@ def true_median(truth: Truth) -> float:
 
 
 @lru_cache(maxsize=64)
+def linear_mean(truth: Truth) -> float:
+    """The mean of the scores as they are, without a scale."""
+    return float(_all(truth).mean())
+
+
+@lru_cache(maxsize=64)
+def spread(truth: Truth) -> float:
+    """The standard deviation of the scores as they are."""
+    return float(_all(truth).std())
+
+
+@lru_cache(maxsize=64)
+def true_median_time(truth: Truth) -> float:
+    """The step by which half of the runs solve the task; infinite where fewer do within the budget."""
+    rng = np.random.default_rng(6)
+    return float(np.median(_until_solved(truth.times(rng, truth.draw(rng, (_MANY,))))))
+
+
+@lru_cache(maxsize=64)
 def true_time(truth: Truth) -> float:
     """The mean of min(steps to solve, budget)."""
     rng = np.random.default_rng(2)
     return float(np.asarray(truth.times(rng, truth.draw(rng, (_MANY,))).times, dtype=float).mean())
+
+
+@lru_cache(maxsize=64)
+def true_share_by(truth: Truth, step: float) -> float:
+    """The share of runs that solve the task by a step."""
+    rng = np.random.default_rng(7)
+    return float((_until_solved(truth.times(rng, truth.draw(rng, (_MANY,)))) <= step).mean())
 
 
 @lru_cache(maxsize=64)

@@ -42,9 +42,8 @@ def profiles(problem: Problem) -> Figure | None:
         series.append(Series(number, profile.thresholds, profile.share, profile.low, profile.high))
     panel = Panel("", Axis(_SCALE), Axis("share of runs above", domain=(0, 1)), series)
     caption = (
-        "Share of the runs, every task weighing the same, whose score lies above each level, with a pointwise 95% band. What "
-        "lies higher "
-        "everywhere is better, wherever one draws the line."
+        "Share of the runs, every task weighing the same, whose score lies above each level, with an exact pointwise 95% band. "
+        "What lies higher everywhere is better, wherever one draws the line."
     )
     return Figure("profiles", "Performance profiles", caption, "lines", [panel], wide=True) if series else None
 

@@ -16,8 +16,7 @@ def tuning_budget(problem: Problem) -> Figure | None:
         found = None if own is None else budget(own.scores, own.higher_is_better)
         if found is not None:
             n = len(found.best)
-            low, high = (np.pad(ends, (0, n - len(ends)), constant_values=np.nan) for ends in (found.low, found.high))
-            series.append(Series(number, np.arange(1, n + 1), found.best, low, high))
+            series.append(Series(number, np.arange(1, n + 1), found.best, found.low, found.high))
     if not series:
         return None
     row = problem.scored
@@ -28,7 +27,7 @@ def tuning_budget(problem: Problem) -> Figure | None:
     caption = (
         "Validation score of the best of k settings, on average over all sets of k settings that each cell was tried with "
         "(Dodge et al. 2019, without replacement). Band: its pointwise 95% interval by a bootstrap over the settings, with the "
-        "same resamples for all cells; only up to an eighth of the settings, since beyond that it does not cover. A diverged run "
-        "counts as chance. Settings of a grid count as if they were tried in random order."
+        "same resamples for all cells; only from two settings up to an eighth of all, since elsewhere it does not cover. A "
+        "diverged run counts as chance. Settings of a grid count as if they were tried in random order."
     )
     return Figure("tuning-budget", "Tuning budget", caption, "lines", [panel], wide=True)

@@ -56,8 +56,8 @@ def _print_budget(found: Budget, metric: str, console: Console) -> None:
     table.add_column("draws")
     table.add_column(f"expected best {metric} (95%)", justify="right")
     for k in shown:
-        band = f" ({found.low[k - 1]:.4g} to {found.high[k - 1]:.4g})" if k <= len(found.low) else ""
-        table.add_row(str(k), f"{found.best[k - 1]:.4g}{band}")
+        value, low, high = found.at(k)
+        table.add_row(str(k), f"{value:.4g}" + ("" if low is None else f" ({low:.4g} to {high:.4g})"))
     console.print(table)
 
 

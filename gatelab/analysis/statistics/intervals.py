@@ -5,16 +5,15 @@ A diverged seed (nan or infinite score) is never left out: statistics of ranks t
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from scipy.special import stdtrit
+from scipy.special import betaincinv, stdtrit
 
 LEVEL = 0.95
-RESAMPLES = 2000
 SMALL_N = 5  # below it no exact paired test reaches p < 0.05, and a percentile bootstrap covers far less than it says
 
 
@@ -32,13 +31,13 @@ class Profile(NamedTuple):
     Attributes:
         thresholds: (K,), normalised scores.
         share: (K,), in [0, 1], falling.
-        low, high: (K,), the band; None where a task has a single seed.
+        low, high: (K,), the band.
     """
 
     thresholds: NDArray[np.float64]
     share: NDArray[np.float64]
-    low: NDArray[np.float64] | None
-    high: NDArray[np.float64] | None
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
 def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
@@ -173,39 +172,40 @@ def interquartile_mean(values: ArrayLike) -> float:
     return float(_iqm(x.reshape(-1)))
 
 
-def performance_profile(
-    tasks: Sequence[ArrayLike],
-    thresholds: ArrayLike,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Profile:
-    """The share of runs with a score above each threshold (run-score distribution), with a pointwise bootstrap band.
+def performance_profile(tasks: Sequence[ArrayLike], thresholds: ArrayLike, level: float = LEVEL) -> Profile:
+    """The share of runs with a score above each threshold (run-score distribution), with an exact pointwise band.
 
-    F(tau) = 1/M sum_m 1/N_m sum_n [x_mn > tau]; a diverged seed is above no threshold.
+    F(tau) = 1/M sum_m 1/N_m sum_n [x_mn > tau]; a diverged seed is above no threshold. The band is that of Clopper and Pearson for
+    F N of N runs, N = 1 / sum of squared weights, which is the number of all runs where tasks have equally many: the share of
+    several tasks together scatters at most as much as that of one (Hoeffding 1956). A bootstrap of the seeds within each task
+    covers .35 to .96 with 3 seeds, .57 to .92 with 5 and .80 to .96 with 10, in place of .95 (normal scores, 1, 2 and 5 tasks).
 
     Args:
         tasks: for each task the normalised scores of its seeds, (n_m,).
         thresholds: (K,), of the normalised score.
         level: confidence, in (0, 1).
-        resamples, seed: of the bootstrap, in which seeds are drawn with replacement within each task.
 
     Raises:
         ValueError: there is no task, or a task without scores.
 
     References:
         Agarwal et al. 2021, section 4.3. E. D. Dolan, J. J. More, "Benchmarking optimization software with performance profiles",
-        Mathematical Programming 91, 2002.
+        Mathematical Programming 91, 2002. W. Hoeffding, "On the distribution of the number of successes in independent trials",
+        Annals of Mathematical Statistics 27, 1956. C. J. Clopper, E. S. Pearson, Biometrika 26, 1934.
     """
     tau = np.asarray(thresholds, dtype=float)
-    samples = _samples(tasks)
+    samples = [np.asarray(scores, dtype=float) for scores in tasks]
+    if not samples or any(x.ndim != 1 or not x.size for x in samples):
+        raise ValueError("Scores of at least one task are needed, each of shape (n,) with n >= 1.")
     weights = np.concatenate([np.full(x.size, 1 / (len(samples) * x.size)) for x in samples])
-
-    def shares(pooled: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.stack([(pooled > threshold) @ weights for threshold in tau])
-
-    low, high = _stratified(samples, shares, level, resamples, seed)
-    return Profile(tau, shares(np.concatenate(samples)), low, high)
+    pooled = np.concatenate(samples)
+    share = np.array([(pooled > threshold) @ weights for threshold in tau])
+    n = 1 / float((weights**2).sum())
+    count, tail = np.clip(share * n, 0, n), (1 - level) / 2
+    some, not_all = count > 1e-9, count < n - 1e-9
+    low = np.where(some, betaincinv(np.where(some, count, 1.0), n - count + 1, tail), 0.0)
+    high = np.where(not_all, betaincinv(count + 1, np.where(not_all, n - count, 1.0), 1 - tail), 1.0)
+    return Profile(tau, share, low, high)
 
 
 def small_n(counts: Sequence[int]) -> str:
@@ -246,39 +246,3 @@ def varies(variance: float, *values: float) -> bool:
 
 def _iqm(pooled: NDArray[np.float64]) -> NDArray[np.float64]:
     return stats.trim_mean(pooled, 0.25, axis=-1)
-
-
-def _samples(tasks: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
-    samples = [np.asarray(scores, dtype=float) for scores in tasks]
-    if not samples or any(x.ndim != 1 or not x.size for x in samples):
-        raise ValueError("Scores of at least one task are needed, each of shape (n,) with n >= 1.")
-    return samples
-
-
-def _stratified(
-    samples: list[NDArray[np.float64]],
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    level: float,
-    resamples: int,
-    seed: int,
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """The bounds of a statistic of the pooled samples, (..., n) -> (...); None when a sample has a single value."""
-    if any(x.size < 2 for x in samples):
-        return None, None
-
-    def pooled(*drawn: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        return statistic(np.concatenate(drawn, axis=axis))
-
-    with np.errstate(invalid="ignore"):  # SciPy's own bounds interpolate between infinities; ours below do not
-        drawn = stats.bootstrap(
-            samples,
-            pooled,
-            n_resamples=resamples,
-            vectorized=True,
-            method="percentile",
-            confidence_level=level,
-            rng=np.random.default_rng(seed),
-        ).bootstrap_distribution
-    method = "linear" if np.isfinite(drawn).all() else "inverted_cdf"
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=-1, method=method)
-    return low, high

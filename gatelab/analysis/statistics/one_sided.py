@@ -122,7 +122,11 @@ class MedianTime:
 
     def __init__(self, x: Times) -> None:
         self._times, self._solved = np.asarray(x.times, dtype=float), np.asarray(x.solved, dtype=bool)
-        self.value, self.least = median_time(x).value, 0.5**self._times.size
+        self.least = 0.5**self._times.size
+
+    @property
+    def value(self) -> float:
+        return median_time(Times(self._times, self._solved)).value
 
     def p_above(self, threshold: float) -> float:
         later = np.where(self._solved, self._times > threshold, self._times >= threshold)

@@ -68,6 +68,11 @@ class Selected:
         self._alone = second is None
         self._higher_is_better = higher_is_better
 
+    @staticmethod
+    def estimate(trials: Trials, share: float) -> float:
+        """The mean test value of the best share of one search."""
+        return float(_combined([trials], [np.arange(len(trials.test))[None, :]], share)[0])
+
     def p_above(self, threshold: float) -> float:
         return 1.0 if self._alone and not self._higher_is_better else self._p(int((~(self._found > threshold)).sum()))
 

@@ -155,13 +155,12 @@ def test_performance_profile_by_hand():
     # Task 1: two of three above 0.25; task 2: one of two. Each task weighs one half.
     profile = performance_profile([[0.1, 0.5, 0.9], [-math.inf, 1.0]], [-1.0, 0.25, 0.95, 2.0])
     assert profile.share == pytest.approx([(1 + 1 / 2) / 2, (2 / 3 + 1 / 2) / 2, (0 + 1 / 2) / 2, 0.0])
-    assert profile.low is not None
-    assert profile.high is not None
     assert (profile.low <= profile.share).all()
     assert (profile.share <= profile.high).all()
-    assert (profile.low[-1], profile.high[-1]) == (0.0, 0.0)
-    assert profile.low[1] == pytest.approx(1 / 6)  # at worst one of task 1 and none of task 2, at a probability above 2.5%
-    assert performance_profile([[0.1, 0.5], [1.0]], [0.0]).low is None
+    assert profile.low[-1] == 0.0
+    assert profile.high[-1] == pytest.approx(1 - 0.025 ** (1 / 4.8))  # weights 1/6 and 1/4 are those of 4.8 equal runs
+    even = performance_profile([[0.1, 0.5], [0.7, 1.0]], [0.6])
+    assert (even.low[0], even.high[0]) == pytest.approx(share_interval(2, 4)[1:])
 
 
 @pytest.mark.parametrize(
