@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from gatelab.analysis.calibration.checks import SEED, Cell, measure
+from gatelab.analysis.calibration.cells import Cell
+from gatelab.analysis.calibration.checks import SEED, measure
 from gatelab.analysis.calibration.terminal import markdown, plain, print_calibration, verdict
 from gatelab.cli.arguments import output_file
 from gatelab.process.console import Console
@@ -13,11 +14,11 @@ from gatelab.runs.files import replacing
 QUICK = 50  # repetitions
 
 
-def run(repetitions: int, jobs: int, quick: bool, save: Path | None, format: str) -> int:
+def run(repetitions: int, jobs: int, part: str, quick: bool, save: Path | None, format: str) -> int:
     """Prints the table."""
     path = None if save is None else output_file(save, "--save")
     count = min(repetitions, QUICK) if quick else repetitions
-    cells: list[Cell] = [cell for part in measure(count, jobs) for cell in part]
+    cells: list[Cell] = [cell for part in measure(count, jobs, part) for cell in part]
     if format == "json":
         found = {"repetitions": count, "seed": SEED, "verdict": verdict(cells, count), "cells": plain(cells)}
         say(json.dumps(found, indent=1, allow_nan=False))

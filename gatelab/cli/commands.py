@@ -73,6 +73,7 @@ def calibrate(
     *,
     repetitions: Annotated[int, Argument(minimum=20, maximum=1_000_000)] = 1000,
     jobs: Annotated[int, Argument(minimum=1, maximum=MOST_JOBS)] = 2,
+    part: Literal["all", "coverage", "errors", "claims", "searches", "power"] = "all",
     quick: bool = False,
     save: Path | None = None,
     format: Format = "table",
@@ -82,12 +83,13 @@ def calibrate(
     Args:
         repetitions: of each simulation; 1,000 take some minutes on two cores
         jobs: processes that share the work
+        part: of the table
         quick: 50 repetitions: whether it runs, not whether it holds
         save: also write the table there, as Markdown
     """
     from gatelab.cli.calibrate import run
 
-    return run(repetitions, jobs, quick, save, format)
+    return run(repetitions, jobs, part, quick, save, format)
 
 
 def status(runs: Runs = ("runs",), *, out: Out = None, watch: bool = False, format: Format = "table") -> int:

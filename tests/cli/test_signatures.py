@@ -120,7 +120,10 @@ ANSWERS: dict[str, tuple[list[str], Any]] = {
     "status": ([], lambda found: found["counts"] == {"done": 1}),
     "compare": ([], lambda found: found["rows"][0]["cell"] == "rnn"),
     "importance": (["--metric", "test mse"], None),
-    "calibrate": (["--repetitions", "20", "--jobs", "1"], lambda found: found["repetitions"] == 20 and found["cells"]),
+    "calibrate": (
+        ["--part", "power", "--repetitions", "20", "--jobs", "1"],
+        lambda found: found["repetitions"] == 20 and found["cells"],
+    ),
     "check": (["lstm"], lambda found: found[0]["keeps"] is True),
     "inspect": (["runs", "--sequences", "4"], lambda found: found[0]["scalars"]),
     "bench": (["rnn", "--shapes", "2x2x2x2", "--repeats", "1"], lambda found: found["rows"][0]["cell"] == "rnn"),

@@ -14,6 +14,7 @@ COVERAGE, ERRORS, POWER = "coverage of 95% intervals", "family-wise error at 5%"
 HOLDS, LOOKS = 'claims that just fail and "hold", at one look', 'claims that just fail and "hold", within five looks'
 SEARCHES, WIDTHS, FALSE_SEARCHES = "coverage of 95% intervals of searches", "half width", 'claims of searches that "hold"'
 OF_SEARCHES = (SEARCHES, WIDTHS, FALSE_SEARCHES)
+PARTS = {"coverage": (COVERAGE,), "errors": (ERRORS,), "claims": (HOLDS, LOOKS), "searches": OF_SEARCHES, "power": (POWER,)}
 _SMALL = (ERRORS, HOLDS, LOOKS, WIDTHS, FALSE_SEARCHES)  # what has to be small
 _RARE = 0.02  # an interval that fewer samples have is an accident and not judged
 Measure = Callable[[int, np.random.Generator], list[Measured]]

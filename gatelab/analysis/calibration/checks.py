@@ -11,7 +11,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from gatelab.analysis.calibration import families, measured
-from gatelab.analysis.calibration.cells import ERRORS, POWER, RUNS, Cell, Job, Measure, bounded, covered
+from gatelab.analysis.calibration.cells import ERRORS, PARTS, POWER, RUNS, Cell, Job, Measure, bounded, covered
 from gatelab.analysis.calibration.measured import Measured
 from gatelab.analysis.calibration.recorded import cifg_against_lstm
 from gatelab.analysis.calibration.searches import search_jobs
@@ -23,14 +23,16 @@ SEED = 16
 TASKS = 10
 
 
-def measure(repetitions: int, processes: int = 1) -> Iterator[list[Cell]]:
-    """Measures the whole table, part by part; the same numbers for the same repetitions.
+def measure(repetitions: int, processes: int = 1, part: str = "all") -> Iterator[list[Cell]]:
+    """Measures the table, job by job; the same numbers for the same repetitions.
 
     Args:
         repetitions: of each simulation.
         processes: that share the work.
+        part: of the table, a key of `PARTS`, or "all".
     """
-    numbers = range(len(jobs()))
+    kinds = PARTS.get(part, tuple(itertools.chain(*PARTS.values())))
+    numbers = [number for number, job in enumerate(jobs()) if job.cells[0].kind in kinds]
     if processes == 1:
         yield from map(measured_cells, numbers, itertools.repeat(repetitions))
         return
