@@ -43,7 +43,7 @@ class Boundary:
 
     Attributes:
         comparison, kind, margin: as of `claims.judge`.
-        draw: the arms, of so many runs each.
+        draw: makes the arms, n runs each.
         higher_is_better: the direction of the values.
     """
 
