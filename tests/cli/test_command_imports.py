@@ -19,13 +19,12 @@ GROUPS: dict[str, tuple[list[str], set[str]]] = {
     "help, messages, completion": (
         [
             *("--help", "--version", "trian", "completion bash"),
-            *(f"{command} --help" for command in COMMANDS if command != "plot"),
+            *(f"{command} --help" for command in COMMANDS),
             *("--complete gatelab train cell=ls", "--complete gatelab train hydra.launcher.n"),
             "--complete gatelab train cell=attention cell.sc",  # what is described already
         ],
         LIGHT,
     ),
-    "help with the names of figures": (["plot --help"], TORCH | HYDRA),
     "pages on what there is": (
         [
             *("list cells", "list tasks --format json", "explain lstm", "explain attention cell.window=3", "diff lstm cifg"),
