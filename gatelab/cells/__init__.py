@@ -8,6 +8,7 @@ from gatelab.registry import Registry
 if TYPE_CHECKING:
     from gatelab.cells._biases import bias_option
     from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
+    from gatelab.cells._constraint import Antisymmetric, Constraint, Orthogonal, SkewMix, constrained
     from gatelab.cells._drawn import drawing
     from gatelab.cells._initial import (
         Constant,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         Place,
         Ramp,
         Ring,
+        Rotations,
         Scaled,
         Start,
         Uniform,
@@ -33,9 +35,11 @@ CELLS: "Registry[Cell]" = Registry("cell", "gatelab.cells", "gatelab.cells._cell
 
 __all__ = [
     "CELLS",
+    "Antisymmetric",
     "Attention",
     "Cell",
     "Constant",
+    "Constraint",
     "Cycle",
     "Depth",
     "Equation",
@@ -44,16 +48,20 @@ __all__ = [
     "Logit",
     "Normal",
     "OdysseyCell",
+    "Orthogonal",
     "Parts",
     "Place",
     "Ramp",
     "Ring",
+    "Rotations",
     "Scaled",
+    "SkewMix",
     "Start",
     "Uniform",
     "UniformGate",
     "bias_option",
     "by_position",
+    "constrained",
     "drawing",
     "equations",
     "keeping",
@@ -77,6 +85,7 @@ _STARTS = (
     "Place",
     "Ramp",
     "Ring",
+    "Rotations",
     "Scaled",
     "Start",
     "Uniform",
@@ -85,6 +94,7 @@ _STARTS = (
 _HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_position", "parameter_count"), "_cell")
 _HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
 _HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of", "yielded"), "_late")
+_HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Orthogonal", "SkewMix", "constrained"), "_constraint")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gatelab.cells._biases import derive_bias_options, initial_biases
 from gatelab.cells._check import activated, cell_problem, class_problem
+from gatelab.cells._constraint import Constraint
 from gatelab.cells._declared import check_annotations
 from gatelab.cells._initial import Start
 from gatelab.cells._late import reads_of, values_of, yielded
@@ -71,6 +72,8 @@ class Cell(Options):
             `before` computes within the step. It has a matrix of its own, R_<pre-activation>.
         initial: what parameters start from where that belongs to the model: distributions by parameter, as in
             {"R": Identity(), "v": Uniform(0, 1)}, or by a block of W, R or b: {"b.f": UniformGate()}. See `gatelab.cells._initial`.
+        constraint: square blocks of R that keep a property while they are learnt, by name as in `initial`: {"R": Antisymmetric()}.
+            The parameter is M, and the product is made with the matrix that is computed from it. See `gatelab.cells._constraint`.
         memory: what is read from earlier states before `step`.
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
             fixed. Timescales are computed from it; a cell that does not declare it and returns no gate `forget` has none.
@@ -107,6 +110,7 @@ class Cell(Options):
     vectors: ClassVar[tuple[str, ...]] = ()
     scalars: ClassVar[tuple[str, ...]] = ()
     initial: ClassVar[Mapping[str, Start]] = {}
+    constraint: ClassVar[Mapping[str, Constraint]] = {}
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
     family: ClassVar[str] = "other cells"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from gatelab.cells._constraint import Constraint
 from gatelab.cells._initial import Start
 from gatelab.cells._late import check_kind, check_late, values_of
 from gatelab.errors import UserError
@@ -57,7 +58,8 @@ ARGUMENTS = frozenset(
 NAMES = ("state", "feedback", "vectors", "scalars", "unbounded")  # tuples of names
 _INITIAL = 'initial = {"R": Identity(), "v": Uniform(0, 1)}'
 WORDS = ("gates", "sources")  # names by name
-DECLARED = (*NAMES, *WORDS, "late", "initial", "retention", "family", "peer")
+_CONSTRAINT = 'constraint = {"R": Antisymmetric()}'
+DECLARED = (*NAMES, *WORDS, "late", "initial", "constraint", "retention", "family", "peer")
 
 
 def reserved() -> frozenset[str]:
@@ -117,6 +119,12 @@ def _check_kind(name: str, value: Any) -> None:
         for parameter, start in value.items():
             if not isinstance(start, Start):
                 raise BrokenError(f"`initial` gives '{parameter}' {start!r}, but it must be a distribution, as in {_INITIAL}")
+    elif name == "constraint":
+        if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
+            raise BrokenError(f"`constraint` is {value!r}, but it must be a dict from matrices to constraints, as in {_CONSTRAINT}")
+        for parameter, one in value.items():
+            if not isinstance(one, Constraint):
+                raise BrokenError(f"`constraint` gives '{parameter}' {one!r}, but it must be a constraint, as in {_CONSTRAINT}")
     elif name == "family" and (not isinstance(value, str) or not value.strip()):
         raise BrokenError(f"`family` is {value!r}, but it must be the words under which `gatelab list cells` shows the cell")
     elif name == "retention" and not isinstance(value, str):
@@ -179,6 +187,7 @@ def check_declarations(cell: "Cell") -> None:
                 raise BrokenError(f"{what} names '{item}', which is not among {', '.join(known)}; `{declared}` declares those")
     check_late(cell)
     _check_initial(cell)
+    _check_constraint(cell)
 
 
 def _check_initial(cell: "Cell") -> None:
@@ -194,6 +203,19 @@ def _check_initial(cell: "Cell") -> None:
         shape = shapes[name.partition(".")[0]]
         if start.square and shape[1:] != (H,):
             raise BrokenError(f"`initial` gives '{name}' {start}, but only a square block can be that, as R of one fed back part")
+
+
+def _check_constraint(cell: "Cell") -> None:
+    """Every constraint belongs to a square block of a recurrent matrix."""
+    shapes = {name: shape for name, shape in cell.shapes(3, 2).items() if name == "R" or name.startswith("R_")}
+    known = [*shapes, *(f"{name}.{gate}" for name in shapes for gate in cell.rows(name))]
+    for name, constraint in cell.constraint.items():
+        if name not in known:
+            raise BrokenError(
+                f"`constraint` names the matrix '{name}', but there {'are only ' + ', '.join(known) if known else 'is no R'}"
+            )
+        if shapes[name.partition(".")[0]][1] != 2:
+            raise BrokenError(f"`constraint` gives '{name}' {constraint}, but only a block that reads one part can be square")
 
 
 def _check_names(what: str, names: Iterable[str]) -> None:

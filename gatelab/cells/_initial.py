@@ -266,6 +266,24 @@ class Scaled(_Function):
 
 
 @dataclass(frozen=True)
+class Rotations(_Function):
+    """Angles right of the diagonal in rows 0, 2, 4, ...; 0 elsewhere. With `Orthogonal` they turn each pair of units."""
+
+    @property
+    def square(self) -> bool:
+        return True
+
+    def draw(self, like: "Tensor", place: Place) -> "Tensor":
+        drawn = like.new_zeros(like.shape)
+        angles = drawn.diagonal(1)[::2]
+        angles.copy_(self.of.draw(angles.new_empty(angles.shape), place))
+        return drawn
+
+    def __str__(self) -> str:
+        return f"rotations of pairs of units, angles {self.of}"
+
+
+@dataclass(frozen=True)
 class Log(_Function):
     """The logarithm."""
 

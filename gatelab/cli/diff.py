@@ -17,6 +17,7 @@ FACTS = {
     "flops_per_step": "FLOPs a step",
     "pointwise_operators": "pointwise operators",
     "initial_bias": "initial biases",
+    "constraint": "constraints",
 }
 
 
@@ -82,7 +83,13 @@ def _label(cell: dict[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} = {of:g}" if isinstance(of, float) else f"{key} ({of})" for key, of in value.items()) or "none"
+        return ", ".join(_pair(key, of) for key, of in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(value) or "nothing"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _pair(key: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{key} = {value:g}"
+    return f"{key} is {value['text']}" if isinstance(value, dict) else f"{key} ({value})"

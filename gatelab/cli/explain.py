@@ -99,6 +99,8 @@ def _cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
     match = cell["matched"]
     sizes = (f"H={match[what]['hidden_size']} in {name} ({100 * match[what]['off']:+.1f}%)" for what, name in MATCHED.items())
     rows.append((f"as large as {match['reference']}", f"at H={example['H']}: {', '.join(sizes)}"))
+    if cell["constraint"]:
+        rows.append(("constraints", "; ".join(f"{name} is {one['text']}" for name, one in cell["constraint"].items())))
     if cell["initial"]:
         rows.append(("initial values", "; ".join(f"{name}: {start['text']}" for name, start in cell["initial"].items())))
     starts = [f"{name} = {value:g}" for name, value in cell["initial_bias"].items() if value]

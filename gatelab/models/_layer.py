@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gatelab.cells import Cell, Place
+from gatelab.cells import Cell, Place, constrained
 from gatelab.errors import UserError, first_line
 from gatelab.kernels import Flow, Scan, Weights, scan
 
@@ -85,8 +85,11 @@ class Layer(nn.Module):
         raise UserError(f"RNN: the weight '{name}' cannot be set: {reason}. Set it first, then change how it is computed.")
 
     def weights(self) -> Weights:
-        """All weights as one replica."""
-        own = {name: self.read(name)[None] for name in self.shapes}
+        """All weights as one replica: those with a constraint computed from their parameter, scalars as one number a unit."""
+        own = {name: self.read(name) for name in self.shapes}
+        if self.cell.constraint:
+            own = {name: constrained(self.cell, name, value) for name, value in own.items()}
+        own = {name: value[None] for name, value in own.items()}
         own |= {name: own[name].expand(1, self.hidden_size) for name in self.cell.scalars}
         return Weights.of(self.cell, own)
 

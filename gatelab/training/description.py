@@ -62,6 +62,7 @@ def _about_cell(cell: Cell) -> Description:
         "pointwise_operators": pointwise_operators(cell),
         "matched": _matched(cell),
         "initial": {name: start.data() | {"text": str(start)} for name, start in cell.initial.items()},
+        "constraint": {name: one.data() | {"text": str(one)} for name, one in cell.constraint.items()},
         "initial_bias": dict(cell.initial_bias),
     }
 
@@ -79,6 +80,7 @@ def _needs(cell: Cell) -> list[str]:
         "second product": bool(cell.late),
         "no recurrent product": not cell.recurrent_gates and not cell.late,
         "linear in the state": affine(cell) is not None,
+        "constrained matrix": bool(cell.constraint),
         "start values": bool(cell.initial),
     }
     return [word for word, needed in words.items() if needed]
