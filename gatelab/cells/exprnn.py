@@ -20,7 +20,7 @@ class ExpRNN(Cell):
     h = sign(u) . relu(|u| + v)               modrelu
     ```
 
-    Bounds: the norm of h grows by at most that of W x + b and of the positive v; the recurrent product keeps it.
+    Bounds: |h| is not bounded: the recurrent product keeps its length, and every input adds to it.
 
     Differs from the paper: W x has the bias b, 0 at the start. The learning rate of M is that of the other weights, not a tenth of
     it. Angles start uniform in [-pi, pi] (Henaff et al. 2016), one of the paper's two starts.

@@ -20,7 +20,7 @@ class Lipschitz(Cell):
     h = h(t-1) + epsilon (l + z)
     ```
 
-    Bounds: none in general; |h| stays bounded where the symmetric part of A is negative.
+    Bounds: |h| is not bounded, unless the symmetric part of A stays negative.
 
     Differs from the paper: A and B share beta and gamma, as in the authors' code; b_l is added, 0 at the start.
 

@@ -253,6 +253,12 @@ def leaps(part: str) -> Callable[[Cell, dict[str, Tensor]], None]:
     return measure
 
 
+def creeps(cell: Any, states: dict[str, Tensor]) -> None:
+    """No unit moves by more than the step size, and one comes near it."""
+    largest = float(states["h"].diff(dim=0).abs().max())
+    assert 0.7 * cell.epsilon < largest <= cell.epsilon + FLOAT64
+
+
 def below_the_cell(cell: Cell, states: dict[str, Tensor]) -> None:
     """|h(t)| is at most |c(t)| and comes near it."""
     h, c = states["h"][1:].abs(), states["c"][1:].abs()
@@ -304,6 +310,7 @@ CLAIMS: dict[str, Callable[[Cell, dict[str, Tensor]], None]] = {
     "|h| grows by less than 1 a step": grows(1.0, "h", reached=-math.inf),  # as much as scalars that are drawn allow
     "|h| grows by less than 2 a step": grows(2.0, "h", reached=-math.inf),  # a test of its own comes near both
     "|c| exceeds the largest |c_j| read by less than 1": grows(1.0),
+    "|h| grows by less than epsilon a step": creeps,
 }
 
 

@@ -17,7 +17,7 @@ FUNCTIONS: dict[str, Any] = {
     name: getattr(torch, name) for name in ("sigmoid", "tanh", "exp", "log", "log1p", "expm1", "relu", "sqrt", "sin", "cos", "abs")
 }
 FUNCTIONS |= {"where": torch.where, "max": torch.maximum, "min": torch.minimum, "softplus": torch.nn.functional.softplus}
-FUNCTIONS |= {"clamp": torch.clamp, "log_sigmoid": torch.nn.functional.logsigmoid}
+FUNCTIONS |= {"clamp": torch.clamp, "sign": torch.sign, "log_sigmoid": torch.nn.functional.logsigmoid}
 
 
 def as_python(text: str, cell: Cell) -> str:

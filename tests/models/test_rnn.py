@@ -254,7 +254,7 @@ def test_traced_gates_are_those_of_each_step(variant: Variant) -> None:
     for number, (name, trace) in enumerate(traces.items()):
         if name == "1":
             below = torch.cat([traces[lower].states[cell.state[0]] for lower in ("0", "0_reverse")], -1)
-        weights = dict(rnn.layers[name].named_parameters())
+        weights = {of: value[0] for of, value in rnn.layers[name].weights().named().items()}  # type: ignore[operator]
         parts = Parts(**{vector: weights[vector] for vector in cell.vectors})
         for row, end in enumerate(LENGTHS.tolist()):
             order = range(end - 1, -1, -1) if name.endswith("_reverse") else range(end)
