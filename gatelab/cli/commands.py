@@ -3,37 +3,29 @@
 What takes time to import (torch, Lightning, Hydra, scipy) is imported by the functions that need it, so that help is there at
 once."""
 
-import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from gatelab.config import MOST_LAYERS, MOST_THREADS
-from gatelab.options.signature import WIDTH, Argument, Function
-from gatelab.sweeps.jobs.needs import MOST_JOBS, MOST_RUNS
-from gatelab.training.trained import TRUST
-
-MOST_ROUNDS = 10_000
-CELL = "a cell and its options, as in lstm, or attention cell.window=3, or mycell.py"
-RUNS = "folders with runs, run directories, or sweeps by name or folder"
-
-Runs = Annotated[tuple[str, ...], Argument(RUNS, "RUNS")]
-Out = Annotated[str | None, Argument("where to look for sweeps; default: runs, then the folders beside it", "DIR")]
-Baseline = Annotated[str | None, Argument("the cell that the others are compared with", "CELL")]
-Level = Annotated[
-    float | None, Argument("validation score from which on a task counts as solved; default: as the task declares", "SCORE")
-]
-Time = Annotated[Literal["steps", "seconds", "flops"], Argument("unit of the time to solve")]
-Format = Annotated[Literal["table", "json"], Argument("how the answer is printed")]
-Dtype = Annotated[Literal["float32", "float64"], Argument("number format")]
-Trust = Annotated[bool, Argument(flag=TRUST)]
-Jobs = Annotated[int | None, Argument(minimum=1, maximum=MOST_JOBS)]
-Seeds = Annotated[int | None, Argument(minimum=1, maximum=MOST_RUNS)]
-Threads = Annotated[int | None, Argument(minimum=1, maximum=MOST_THREADS)]
-Rounds = Annotated[int | None, Argument(minimum=1, maximum=MOST_ROUNDS)]
-Layers = Annotated[int, Argument(minimum=1, maximum=MOST_LAYERS)]
-Resamples = Annotated[int | None, Argument(maximum=1_000_000)]
-Output = Annotated[str, Argument(metavar="FILE", short="-o")]
+from gatelab.cli.declared import (
+    CELL,
+    Baseline,
+    Dtype,
+    Format,
+    Jobs,
+    Layers,
+    Level,
+    Out,
+    Output,
+    Resamples,
+    Rounds,
+    Runs,
+    Seeds,
+    Threads,
+    Time,
+    Trust,
+)
+from gatelab.options.signature import Argument, Function
+from gatelab.sweeps.jobs.needs import MOST_JOBS
 
 
 def train(overrides: tuple[str, ...] = ()) -> int:
@@ -401,20 +393,3 @@ def doctor(*, format: Format = "table") -> int:
 _FUNCTIONS: tuple[Function, ...] = (train, compare, status, resume, report, dashboard, plot, importance, inspect, reproduce)
 _FUNCTIONS += (calibrate, list_, explain, diff, check, bench, kernels, wandb, completion, doctor)
 COMMANDS: dict[str, Function] = {function.__name__.rstrip("_"): function for function in _FUNCTIONS}
-
-
-def _statistics() -> str:
-    from gatelab.analysis.comparison.explanations import EXPLANATIONS
-
-    width = max(map(len, EXPLANATIONS)) + 4
-    explained = (f"{f'  {name}':<{width}}{text}" for name, text in EXPLANATIONS.items())
-    return "\n".join(["statistics:", *(textwrap.fill(line, WIDTH, subsequent_indent=" " * width) for line in explained)])
-
-
-def _figures() -> str:
-    from gatelab.analysis.figures import FIGURES
-
-    return textwrap.fill(f"figures: {', '.join(FIGURES)}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-
-
-MORE: dict[str, Callable[[], str]] = {"compare": _statistics, "plot": _figures}  # at the end of a help page

@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 import textwrap
+from collections.abc import Callable
 
 import gatelab
-from gatelab.cli.commands import COMMANDS, MORE
+from gatelab.cli.commands import COMMANDS
 from gatelab.errors import Stopped, UserError, unknown
 from gatelab.options.bounds import shown
 from gatelab.options.signature import WIDTH, Parser, summary
@@ -129,6 +130,23 @@ def _usage() -> str:
     form = textwrap.TextWrapper(WIDTH, subsequent_indent=" " * (width + 4))
     lines = [form.fill(f"  {name:<{width}}  {summary(function)}") for name, function in COMMANDS.items()]
     return "\n".join(["gatelab compares gating variants of recurrent networks.", "", "usage: gatelab COMMAND ...", "", *lines])
+
+
+def _statistics() -> str:
+    from gatelab.analysis.comparison.explanations import EXPLANATIONS
+
+    width = max(map(len, EXPLANATIONS)) + 4
+    explained = (f"{f'  {name}':<{width}}{text}" for name, text in EXPLANATIONS.items())
+    return "\n".join(["statistics:", *(textwrap.fill(line, WIDTH, subsequent_indent=" " * width) for line in explained)])
+
+
+def _figures() -> str:
+    from gatelab.analysis.figures import FIGURES
+
+    return textwrap.fill(f"figures: {', '.join(FIGURES)}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+MORE: dict[str, Callable[[], str]] = {"compare": _statistics, "plot": _figures}  # at the end of a help page
 
 
 if __name__ == "__main__":
