@@ -212,7 +212,7 @@ def _check_constraint(cell: "Cell") -> None:
     for name, constraint in cell.constraint.items():
         if name not in known:
             raise BrokenError(
-                f"`constraint` names the matrix '{name}', but there {'are only ' + ', '.join(known) if known else 'is no R'}"
+                f"`constraint` names the matrix '{name}', but the cell has {', '.join(known) or 'no recurrent product'}"
             )
         if shapes[name.partition(".")[0]][1] != 2:
             raise BrokenError(f"`constraint` gives '{name}' {constraint}, but only a block that reads one part can be square")

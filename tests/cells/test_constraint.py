@@ -99,8 +99,8 @@ def test_the_parameter_is_what_is_saved() -> None:
     [
         ({"constraint": 3}, "`constraint` is 3, but it must be a dict from matrices to constraints"),
         ({"constraint": {"R": "skew"}}, "`constraint` gives 'R' 'skew', but it must be a constraint, as in constraint = {"),
-        ({"constraint": {"W": Antisymmetric()}}, "`constraint` names the matrix 'W', but there are only R, R.z"),
-        ({"constraint": {"R": Antisymmetric()}, "sources": {"z": "input"}}, "but there is no R"),
+        ({"constraint": {"W": Antisymmetric()}}, "`constraint` names the matrix 'W', but the cell has R, R.z"),
+        ({"constraint": {"R": Antisymmetric()}, "sources": {"z": "input"}}, "but the cell has no recurrent product"),
         (
             {"constraint": {"R": Orthogonal()}, "state": ("h", "c"), "feedback": ("h", "c")},
             "only a block that reads one part can",
