@@ -32,7 +32,7 @@ def describe_entry(kind: str, name: str, entry: Cell | Task) -> Description:
         entry: with its options.
     """
     docstring = inspect.getdoc(type(entry)) or ""
-    about = _about_cell(entry) if isinstance(entry, Cell) else _about_task(entry)
+    about = _about_cell(name, entry) if isinstance(entry, Cell) else _about_task(entry)
     return {
         "kind": kind,
         "name": name,
@@ -44,12 +44,13 @@ def describe_entry(kind: str, name: str, entry: Cell | Task) -> Description:
     }
 
 
-def _about_cell(cell: Cell) -> Description:
+def _about_cell(name: str, cell: Cell) -> Description:
     return {
         "family": cell.family,
         "year": _year(inspect.getdoc(type(cell)) or ""),
         "needs": _needs(cell),
-        "not_compiled": _not_compiled(cell),
+        # That those of the package have a compiled loop is tested; to find out takes more time than all the rest.
+        "not_compiled": None if CELLS.is_built_in(name) else _not_compiled(cell),
         "gates": dict(cell.gates),
         "state": list(cell.state),
         "fed_back": list(cell.fed_back),
