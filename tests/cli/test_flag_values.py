@@ -34,6 +34,7 @@ ESSENTIAL = {
 }
 STUBS = {  # what would take long, or never end
     "bench": {"gatelab.cli.bench._kernels": {}, "gatelab.cli.bench.print_kernels": None},
+    "calibrate": {"gatelab.cli.calibrate.measure": ()},
     "check": {"gatelab.cli.check._checked": "fine"},
     "dashboard": {"gatelab.analysis.report.live.Server.serve_forever": None},
     "resume": {"gatelab.cli.resume.train": 0},
