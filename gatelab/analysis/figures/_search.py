@@ -16,7 +16,8 @@ def tuning_budget(problem: Problem) -> Figure | None:
         found = None if own is None else budget(own.scores, own.higher_is_better)
         if found is not None:
             n = len(found.best)
-            series.append(Series(number, np.arange(1, n + 1), found.best, found.low, found.high))
+            low, high = (np.array(ends, dtype=float) for ends in (found.low, found.high))
+            series.append(Series(number, np.arange(1, n + 1), found.best, low, high))
     if not series:
         return None
     row = problem.scored

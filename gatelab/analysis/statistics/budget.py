@@ -65,24 +65,23 @@ def best_band(
 
 
 class Budget(NamedTuple):
-    """The expected best score of k = 1 ... n settings, and its band; nan for those k that have none."""
+    """The expected best score of k = 1 ... n settings, and its band; None for those k that have none."""
 
     best: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
 
     def at(self, k: int) -> Interval:
         """The expected best of k settings."""
-        low, high = (None if math.isnan(ends[k - 1]) else ends[k - 1] for ends in (self.low, self.high))
-        return Interval(self.best[k - 1], low, high)
+        return Interval(self.best[k - 1], self.low[k - 1], self.high[k - 1])
 
 
 def budget(scores: ArrayLike, higher_is_better: bool) -> Budget | None:
     """Both of the above for (n,) scores; None for fewer than LEAST_DRAWS."""
     if np.size(scores) < LEAST_DRAWS:
         return None
-    low, high = best_band(scores, higher_is_better)
-    return Budget(*(tuple(map(float, values)) for values in (expected_best(scores, higher_is_better), low, high)))
+    low, high = (tuple(None if math.isnan(end) else float(end) for end in ends) for ends in best_band(scores, higher_is_better))
+    return Budget(tuple(map(float, expected_best(scores, higher_is_better))), low, high)
 
 
 def _chances(n: int) -> NDArray[np.float64]:

@@ -386,15 +386,15 @@ def test_the_page_has_every_colour_in_every_theme():
 
 
 def test_tuning_budget(make_run, tmp_path: Path) -> None:
-    """Nine settings with two seeds each: the curve begins at the mean of their validation scores and ends at the best one."""
-    for number in range(9):
+    """Seventeen settings with two seeds each: the curve begins at the mean of their validation scores and ends at the best one."""
+    for number in range(17):
         for seed in (0, 1):
-            make_run("lstm", seed=seed, score=0.01 * (number + seed), **{"optimizer.lr": 0.001 * (number + 1)})
+            make_run("lstm", seed=seed, score=0.005 * (number + seed), **{"optimizer.lr": 0.001 * (number + 1)})
     make_run("gru", score=0.5, state="diverged")
     (problem,) = problems(tmp_path / "runs")
     (panel,) = drawn("tuning-budget", problem).panels
     (line,) = panel.series
     assert problem.variants[line.variant].row.cell == "lstm"
-    assert flat(line.x).tolist() == list(range(1, 10))
-    assert flat(line.y)[[0, -1]] == pytest.approx([0.045, 0.005])
-    assert np.isfinite(flat(line.low)).tolist() == [True] + [False] * 8
+    assert flat(line.x).tolist() == list(range(1, 18))
+    assert flat(line.y)[[0, -1]] == pytest.approx([0.0425, 0.0025])
+    assert np.isfinite(flat(line.low)).tolist() == [False, True] + [False] * 15
