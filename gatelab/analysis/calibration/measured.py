@@ -133,8 +133,8 @@ def family_of(truths: Sequence[Truth], n: int, rng: np.random.Generator, on_time
 def compared(one: Truth, other: Truth, on_time: bool) -> list[str]:
     """The names of what `together` measures: a ratio of times where one side is the other at this or another pace."""
     if on_time:
-        others = ["P(better), times", "share solved, difference"] if one.pace == other.pace else []
-        return [*others, *(["time ratio"] if one.draw is other.draw else [])]
+        shares = ["share solved, difference"] if one.pace == other.pace else []
+        return ["P(better), times", *shares, *(["time ratio"] if one.draw is other.draw else [])]
     return ["P(better)", *(["difference, Dunnett", "effect size"] if one.shape == "single" else ["difference, ranks"])]
 
 

@@ -36,6 +36,7 @@ _BARS = {
 REASONS = {
     "median time": "fewer than 5 times have no range that covers .93",
     "median": "fewer than 5 scores have no range that covers .93",
+    "P(better), times": "of 5 runs the interval covers .90 where nine runs of ten solve the task, at different speeds",
     "P(better)": "of fewer than 4 runs the interval covers .86 to .97",
     "difference, ranks": "fewer than 4 against 4 runs can reject nothing at 5%",
     "difference, --paired": "fewer than 6 pairs can reject nothing at 5% where ranks are tested",

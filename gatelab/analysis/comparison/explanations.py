@@ -20,8 +20,8 @@ EXPLANATIONS = {
     "p < 0.05. The test: Dunnett's (1955), on the scale, where scores scatter around one value; else the exact log-rank test "
     "(Mantel 1966) of the times to solve, where some but not all runs solve the task; else the exact rank test of the scores "
     "(Mann & Whitney 1947), diverged runs last",
-    "P(better)": "probability that a run beats one of the baseline, by what is compared; 95% interval from 4 seeds on (Newcombe "
-    "2006)",
+    "P(better)": "probability that a run beats one of the baseline, by what is compared; 95% interval from 4 seeds on, of times "
+    "to solve from 6 (Newcombe 2006)",
     "r": "--paired: correlation of the scores of equal seeds; Student's t or Wilcoxon's exact test on their differences",
     "effect": "difference in pooled standard deviations on the scale, without bias (Hedges 1981); of Dunnett's test; csv and json",
     "solved": "runs whose validation score reaches the solved level (or --level) before their budget ends, with the exact 95% "

@@ -27,6 +27,7 @@ from gatelab.runs import Shape
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 TIME_RATIO = "time ratio"
+FEWEST_TIMES = 6  # runs of each side for an interval of the probability to solve a task earlier: of 5 it covers .90
 DUNNETT, RANKS, LOG_RANK, PAIRED, SIGNED_RANKS = "Dunnett", "Mann-Whitney", "log-rank", "paired t", "Wilcoxon"
 
 
@@ -360,7 +361,8 @@ def _improvement(family: Family, sample: Sample, on_time: bool, level: float) ->
         return probability_of_improvement(sample.scores, family.baseline.scores, family.higher_is_better, level)
     sides = (_times(side) for side in (sample, family.baseline))
     x, y = (np.where(np.asarray(side.solved, dtype=bool), np.asarray(side.times, dtype=float), math.inf) for side in sides)
-    return probability_of_improvement(x, y, False, level)
+    found = probability_of_improvement(x, y, False, level)
+    return found if min(x.size, y.size) >= FEWEST_TIMES else Interval(found.value, None, None)
 
 
 def _correlation(family: Family, pair: Pair) -> float | None:

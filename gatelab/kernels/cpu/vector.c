@@ -159,7 +159,7 @@ INLINE V log1p_of(V x) {
 
 #define LANEWISE(NAME, FUNCTION)                                     \
   INLINE V NAME(V x) {                                               \
-    V y;                                                             \
+    V y = {0};                                                       \
     for (long l = 0; l < LANES; l++) y[l] = (real)FUNCTION(x[l]);    \
     return y;                                                        \
   }
@@ -169,7 +169,7 @@ LANEWISE(cos_of, cos)
 LANEWISE(erf_of, erf)
 LANEWISE(atan_of, atan)
 INLINE V pow_of(V x, V y) {
-  V z;
+  V z = {0};
   for (long l = 0; l < LANES; l++) z[l] = (real)pow(x[l], y[l]);
   return z;
 }
