@@ -141,9 +141,6 @@ def _draw(cell: "Cell") -> dict[Key, Tensor]:
     return data | {("p", name): normal(UNITS) for name in cell.vectors}
 
 
-# One call of `step`.
-
-
 def _run(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
     """What `step` returns, checked for names, types and shapes."""
     parts = {letter: SimpleNamespace(**{name: value for (at, name), value in data.items() if at == letter}) for letter in DECLARED}

@@ -30,7 +30,8 @@ def initialize(rnn: RNN, init: StandardInit | ChronoInit | UniformGateInit | Ret
             _set(rnn, init.name, UniformGate(), writing=True)
         case RetentionInit():
             start = -math.log(math.expm1(1 / init.timescale))  # the logit of exp(-1 / timescale)
-            _set(rnn, init.name, Constant(float(torch.tensor(start))), writing=False)  # the same in all number formats
+            rounded = torch.tensor(start, dtype=torch.float32, device="cpu").item()  # the same in all number formats
+            _set(rnn, init.name, Constant(rounded), writing=False)
 
 
 def _set(rnn: RNN, name: str, start: Start, writing: bool) -> None:

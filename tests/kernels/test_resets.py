@@ -56,14 +56,16 @@ def given(cell: Cell, case: Case, dtype: torch.dtype) -> Given:
     """The same numbers in every dtype."""
     N, B, T, H = case[:4]
 
-    def leaf(*shape: int, seed: int, scale: float = 1.0) -> Tensor:
-        return (normal(*shape, seed=seed) * scale).to(dtype).requires_grad_()
+    def leaf(*shape: int, seed: int, scale: float = 1.0, positive: bool = False) -> Tensor:
+        value = normal(*shape, seed=seed) * scale
+        return (value.abs() + 0.25 if positive else value).to(dtype).requires_grad_()
 
     weights = {
         name: leaf(N, *shape, seed=10 + number, scale=0.5 if len(shape) == 1 else (D + H) ** -0.5)
         for number, (name, shape) in enumerate(cell.shapes(D, H, True).items())
     }
-    s0, restart = (tuple(leaf(N, B, H, seed=seed + q, scale=0.5) for q in range(len(cell.state))) for seed in (40, 50))
+    parts = range(len(cell.state))  # what a cell divides by is positive, as in `random_state`
+    s0, restart = (tuple(leaf(N, B, H, seed=seed + q, scale=0.5, positive=q > 1) for q in parts) for seed in (40, 50))
     resets = normal(B, T, seed=60) > 0.6  # every fourth step, and a row of each kind:
     resets[0, 0] = True
     if B > 2:
@@ -72,13 +74,9 @@ def given(cell: Cell, case: Case, dtype: torch.dtype) -> Given:
     return Given(leaf(N, T, B, D, seed=1), weights, s0, restart if case.restart else None, resets, lengths)
 
 
-def packed(cell: Cell, own: dict[str, Tensor]) -> Weights:
-    return Weights.of(cell, own)
-
-
 def run(cell: Cell, what: Given, backend: str, flow: Flow | None, every: int | None = None, resets: bool = True) -> Scan:
     boundaries = (what.resets, what.restart) if resets else (None, None)
-    return scan(cell, packed(cell, what.weights), what.x, what.s0, backend, what.lengths, True, every, flow, *boundaries)
+    return scan(cell, Weights.of(cell, what.weights), what.x, what.s0, backend, what.lengths, True, every, flow, *boundaries)
 
 
 class Piece(NamedTuple):
@@ -118,7 +116,7 @@ class Apart:
         s0 = tuple(torch.where(new, *(part[:, rows] for part in both)) for both in zip(restart, what.s0, strict=True))
         self.flow = Flow()
         self.scan = scan(
-            cell, packed(cell, what.weights), what.x[:, steps, rows], s0, "eager", ends - starts, True, None, self.flow
+            cell, Weights.of(cell, what.weights), what.x[:, steps, rows], s0, "eager", ends - starts, True, None, self.flow
         )
 
     def joined(self, value: Tensor) -> Tensor:
@@ -167,9 +165,7 @@ def agree(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None
         torch.testing.assert_close(one.to(other.dtype), other, rtol=0, atol=tolerance * scale, equal_nan=True)
 
 
-each_size = pytest.mark.parametrize(
-    "cases", [pytest.param(CASES[:2], id="small"), pytest.param(CASES[2:], id="large", marks=pytest.mark.slow)]
-)
+SIZES = [pytest.param(CASES[:2], id="small"), pytest.param(CASES[2:], id="large", marks=pytest.mark.slow)]
 
 
 def check(cell: Cell, cases: tuple[Case, ...], dtype: torch.dtype) -> None:
@@ -198,13 +194,13 @@ def test_every_kind_of_option(variant: Variant, case: Case) -> None:
     check(variant.cell(), (case,), torch.float64)
 
 
+CELLS = [Variant(name, {}).cell() for name in ("lstm", "gru")] + OWN
+
+
 @pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)
-@each_size
+@pytest.mark.parametrize("cases", SIZES)
 def test_every_declaration_is_its_pieces(cases: tuple[Case, ...], cell: Cell) -> None:
     check(cell, cases, torch.float64)
-
-
-CELLS = [Variant(name, {}).cell() for name in ("lstm", "gru")] + OWN
 
 
 def test_what_is_cut_off_may_be_nan() -> None:
@@ -346,7 +342,7 @@ def test_lengths_and_resets_may_be_overwritten_before_the_backward_pass(backend:
 def test_resets_that_are_mapped_over() -> None:
     cell = Variant("lstm", {}).cell()
     what = given(cell, Case(1, 3, 7, 5), torch.float64)
-    weights, many = packed(cell, what.weights), torch.stack([what.resets, ~what.resets])
+    weights, many = Weights.of(cell, what.weights), torch.stack([what.resets, ~what.resets])
 
     def output(resets: Tensor) -> Tensor:
         return scan(cell, weights, what.x, what.s0, "auto", resets=resets, restart=what.restart).output
@@ -364,7 +360,7 @@ def test_a_graph_holds_the_kernel_with_its_resets(cell: Cell) -> None:
 
         def call(what: Given = what) -> tuple[Tensor, ...]:
             options = {"resets": what.resets, "restart": what.restart}
-            result = scan(cell, packed(cell, what.weights), what.x, what.s0, "cpu", what.lengths, False, 8, None, **options)
+            result = scan(cell, Weights.of(cell, what.weights), what.x, what.s0, "cpu", what.lengths, False, 8, None, **options)
             return result.output, *result.state
 
         found = []
