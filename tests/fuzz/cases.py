@@ -332,7 +332,9 @@ def _compared(ours: list[Tensor | None], truth: list[Tensor | None], low: list[T
     Where the truth is exactly 0 (the gradient of a vector whose uses cancel) its own size says nothing of the terms that were
     added up; the largest of all results does.
     """
-    if len(ours) != len(truth):
+    if len(ours) > len(truth):  # the eager loop knows that no value depends on what has a gradient
+        truth, low = ([*of, *[None] * (len(ours) - len(of))] for of in (truth, low))
+    if len(ours) < len(truth):
         return f"differs: {len(ours)} results, expected {len(truth)}"
     largest = max((float(other.abs().max()) for other in truth if other is not None and other.numel()), default=0.0)
     for number, (one, other, rounded) in enumerate(zip(ours, truth, low, strict=True)):

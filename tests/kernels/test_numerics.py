@@ -31,11 +31,17 @@ def results(variant: Variant, backend: str, x: Tensor) -> dict[str, Tensor]:
     )
 
 
-def assert_finite(found: dict[str, Tensor], reference: Callable[[], dict[str, Tensor]]) -> None:
-    """Everything, or what is finite in the reference, the same in float64. It is computed only where something is not."""
+def assert_finite(found: dict[str, Tensor], reference: Callable[[], dict[str, Tensor]], grows: bool = False) -> None:
+    """Everything, or what is finite in the reference, the same in float64. It is computed only where something is not.
+
+    A state that grows leaves the range of float32, if it has the time.
+    """
     if all(value.isfinite().all() for value in found.values()):
         return
-    for name, value in reference().items():
+    expected = reference()
+    if grows and not all((value.abs() < SAFE).all() for value in expected.values()):
+        expected = {"output": expected["output"]}  # derivatives come through states that float32 does not hold
+    for name, value in expected.items():
         assert value.isfinite().any(), name
         defined = value.isfinite() & (value.abs() < SAFE)
         assert found[name][defined].isfinite().all(), name
@@ -52,7 +58,8 @@ def test_large_inputs_are_finite_where_the_equations_are(variant: Variant, backe
 def test_long_sequences_are_finite_where_the_equations_are(variant: Variant) -> None:
     """In the compiled loop; 100,000 steps of the eager one would take seconds, and the two are compared elsewhere."""
     x = normal(100_000, 1, 2)
-    assert_finite(results(variant, "cpu", x.float()), lambda: results(variant, "cpu", x))
+    grows = "|h| is not bounded" in (type(variant.cell()).__doc__ or "")
+    assert_finite(results(variant, "cpu", x.float()), lambda: results(variant, "cpu", x), grows)
 
 
 @each_default
