@@ -11,7 +11,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class AntisymmetricRNN(Cell):
-    """Antisymmetric network: small steps of a differential equation whose Jacobian has no growing and no decaying mode.
+    """Antisymmetric network: small steps of a differential equation whose modes neither grow nor decay.
 
     ```
     A = M - M^T - gamma I

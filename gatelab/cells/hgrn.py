@@ -10,7 +10,7 @@ from gatelab.cells import Cell, Depth
 
 @dataclass(frozen=True)
 class HGRN(Cell):
-    """Hierarchically gated recurrence, real form: the forget gate stays above a floor, so that upper layers remember for longer.
+    """Hierarchically gated recurrence, real form: a floor of the forget gate lets upper layers remember for longer.
 
     ```
     m = sigmoid(W_f x + b_f)

@@ -12,7 +12,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class IRNN(Cell):
-    """Rectified network without gates, whose recurrent matrix starts as the identity, so that at first it adds up its inputs.
+    """Rectified network without gates, which starts from the identity and at first adds up its inputs.
 
     ```
     h = max(0, W x + R h + b)        R starts as the identity, W from N(0, 0.001^2), b from 0

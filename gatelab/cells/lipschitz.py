@@ -11,7 +11,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class Lipschitz(Cell):
-    """Lipschitz network: Euler steps of a linear system and a bounded nonlinear one, both between symmetric and antisymmetric.
+    """Lipschitz network: Euler steps of a linear system that keeps and a nonlinear one that is bounded.
 
     ```
     A = (1 - beta) (M_l + M_l^T) + beta (M_l - M_l^T) - gamma I         B likewise from M_z

@@ -11,7 +11,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class MinGRU(Cell):
-    """Minimal gated recurrent unit without a recurrent product: linear in its state, so that it could be computed in parallel.
+    """Minimal gated recurrent unit without a recurrent product, linear in its state.
 
     ```
     z = sigmoid(W_z x + b_z)        update gate, which writes

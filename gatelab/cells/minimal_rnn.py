@@ -10,7 +10,7 @@ from gatelab.cells import Cell
 
 @dataclass(frozen=True)
 class MinimalRNN(Cell):
-    """Minimal recurrent network: a gate mixes the state with a map of the input, and the state is confined to where that map leads.
+    """Minimal recurrent network: a gate mixes the state with a map of the input.
 
     ```
     z = tanh(W_z x + b_z)                   what the input maps to

@@ -11,7 +11,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class MiRU1(Cell):
-    """Minimal recurrent unit with a reset gate: the state is mixed with its candidate by a constant in place of a gate.
+    """Minimal recurrent unit with a reset gate: a constant mixes the state with its candidate.
 
     ```
     r = sigmoid(W_r x + R_r h + b_r)        reset gate

@@ -10,7 +10,7 @@ from gatelab.cells import Cell, bias_option
 
 @dataclass(frozen=True)
 class MultLSTM(Cell):
-    """Multiplicative LSTM: each input has a recurrent matrix of its own, R_g diag(W_m x) R_k, which the gates see in place of R_g.
+    """Multiplicative LSTM: each input gives the gates a recurrent matrix of its own, R_g diag(W_m x) R_k.
 
     ```
     m = (W_m x + b_m) . (R_k h + b_k)       what the gates see in place of h

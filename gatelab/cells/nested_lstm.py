@@ -10,7 +10,7 @@ from gatelab.cells import Cell, bias_option
 
 @dataclass(frozen=True)
 class NestedLSTM(Cell):
-    """Nested LSTM of depth 2: an inner LSTM, whose input is i . a_z and whose state is f . c, computes the new memory.
+    """Nested LSTM of depth 2: an inner LSTM with the input i . a_z and the state f . c computes the new memory.
 
     ```
     i = sigmoid(W_i x + R_i h + b_i)        input gate

@@ -11,7 +11,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class ParaGRU(Cell):
-    """Gated recurrent unit in which every unit reads its own state alone, so that a Newton iteration can run over time in parallel.
+    """Gated recurrent unit in which every unit reads its own state alone, for Newton's iteration over time.
 
     ```
     z = sigmoid(W_z x + b_z + u_z . h)         update gate, which writes

@@ -11,7 +11,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class ParaLSTM(Cell):
-    """LSTM with coupled input and forget gates in which every unit reads its own state alone, for Newton's iteration over time.
+    """LSTM with coupled gates in which every unit reads its own state alone, for Newton's iteration over time.
 
     ```
     f = sigmoid(W_f x + b_f + u_f . h + p_f . c(t-1))      forget gate

@@ -13,7 +13,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class RGLRU(Cell):
-    """Real-gated linear recurrent unit: a learned decay for every unit that a gate slows down, and an input of matching size.
+    """Real-gated linear recurrent unit: a gate slows down the learned decay of every unit.
 
     ```
     r = sigmoid(W_r x + b_r)                            recurrence gate

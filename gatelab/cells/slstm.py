@@ -11,7 +11,7 @@ from gatelab.cells import Cell, Constant, Ramp
 
 @dataclass(frozen=True)
 class SLSTM(Cell):
-    """LSTM that weighs its inputs by an exponential gate and divides by the sum of the weights, so that it can revise its memory.
+    """LSTM that can revise its memory: an exponential gate weighs inputs, and the sum of the weights divides them.
 
     ```
     i~ = W_i x + R_i h + b_i              f = sigmoid(W_f x + R_f h + b_f)

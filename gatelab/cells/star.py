@@ -10,7 +10,7 @@ from gatelab.cells import Cell
 
 @dataclass(frozen=True)
 class STAR(Cell):
-    """Stackable recurrent cell: one gate and one recurrent product, made so that gradients keep their size through layers.
+    """Stackable recurrent cell: one gate, made so that gradients keep their size through layers.
 
     ```
     k = sigmoid(W_k x + R h + b_k)          gate

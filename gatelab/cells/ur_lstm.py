@@ -10,7 +10,7 @@ from gatelab.cells import Cell, UniformGate
 
 @dataclass(frozen=True)
 class URLSTM(Cell):
-    """LSTM whose forget gate is refined by a second one, tied to the input, and starts with all timescales from 1 to H.
+    """LSTM whose forget gate is refined by a second one and starts with all timescales from 1 to H.
 
     ```
     f = sigmoid(W_f x + R_f h + b_f + v)        forget gate

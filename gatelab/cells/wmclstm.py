@@ -10,7 +10,7 @@ from gatelab.cells import Cell, bias_option
 
 @dataclass(frozen=True)
 class WMCLSTM(Cell):
-    """LSTM with working memory connections: the gates see the cell through a matrix and a tanh, where peepholes have a vector.
+    """LSTM with working memory connections: the gates see the cell through a matrix and a tanh.
 
     ```
     i = sigmoid(W_i x + R_i h + b_i + tanh(R_k c + b_k))      input gate, of the old c
