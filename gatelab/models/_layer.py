@@ -84,15 +84,14 @@ class Layer(nn.Module):
                 reason = f"its parametrisation cannot take a value ({first_line(error)})"
         raise UserError(f"RNN: the weight '{name}' cannot be set: {reason}. Set it first, then change how it is computed.")
 
-    def _fits(self, name: str, value: Tensor) -> bool:
-        """Whether a weight can be computed with; the scan refuses the others in one sentence."""
-        return value.shape == self.shapes[name] and value.is_floating_point() and value.layout == torch.strided
-
     def weights(self) -> Weights:
         """All weights as one replica: those with a constraint computed from their parameter, scalars as one number a unit."""
         own = {name: self.read(name) for name in self.shapes}
         if self.cell.constraint:
-            own = {name: constrained(self.cell, name, value) if self._fits(name, value) else value for name, value in own.items()}
+            own = {
+                name: constrained(self.cell, name, value) if _fits(value, self.shapes[name]) else value
+                for name, value in own.items()
+            }
         own = {name: value[None] for name, value in own.items()}
         own |= {name: own[name].expand(1, self.hidden_size) for name in self.cell.scalars}
         return Weights.of(self.cell, own)
@@ -118,3 +117,8 @@ class Layer(nn.Module):
             like = next(iter(weights.named().values()), x)
             s0 = (torch.zeros((1, x.shape[2], self.hidden_size), dtype=like.dtype, device=x.device),) * len(self.cell.state)
         return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow, resets, restart), weights
+
+
+def _fits(value: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a weight can be computed with; the scan refuses the others in one sentence."""
+    return value.shape == shape and value.is_floating_point() and value.layout == torch.strided

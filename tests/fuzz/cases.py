@@ -138,7 +138,8 @@ def build(case: Case, dtype: torch.dtype, backend: str, plainly: bool, nudge: fl
     if case.state != "none":
         at = (len(rnn.layers), case.H) if case.single else (len(rnn.layers), case.B, case.H)
         seeds = [case.seed + 200 + (0 if case.state == "shared" else part) for part in range(parts)]
-        hx = tuple(torch.tanh(normal(*at, seed=seed)).to(dtype) for seed in seeds)
+        shared = case.state == "shared" and parts > 2
+        hx = tuple(_part(at, seed, part > 1 or shared).to(dtype) for part, seed in enumerate(seeds))
         if case.state == "shared":
             hx = (hx[0],) * parts
     lengths = None if case.lengths is None else torch.tensor(case.lengths)
@@ -147,12 +148,18 @@ def build(case: Case, dtype: torch.dtype, backend: str, plainly: bool, nudge: fl
         resets = normal(*((case.T,) if case.single else (case.B, case.T)), seed=case.resets) > 0.8
         if case.restart:
             at = (len(rnn.layers), case.H) if case.single else (len(rnn.layers), case.B, case.H)
-            restart = tuple(torch.tanh(normal(*at, seed=case.seed + 300 + part)).to(dtype) for part in range(parts))
+            restart = tuple(_part(at, case.seed + 300 + part, part > 1).to(dtype) for part in range(parts))
     built = Built(rnn, x, hx, lengths, resets, restart, {})
     if not plainly:
         _lay_out(built, case)
     _name_sources(built, case, plainly)
     return built
+
+
+def _part(shape: tuple[int, ...], number: int, positive: bool) -> Tensor:
+    """A part of a state; what a cell may divide by is positive and not near 0, as by itself (`cells.variants.random_state`)."""
+    value = torch.tanh(normal(*shape, seed=number))
+    return value.abs() + 0.25 if positive else value
 
 
 def _lay_out(built: Built, case: Case) -> None:
