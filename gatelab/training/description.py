@@ -88,7 +88,7 @@ def _needs(cell: Cell) -> list[str]:
 
 
 def _not_compiled(cell: Cell) -> str | None:
-    """Why there is no compiled loop for a cell, from its equations alone; None if there is one."""
+    """Why a cell has no compiled loop, from its equations alone; None if it has one."""
     try:
         source(cell, torch.float32)
     except UserError as error:

@@ -330,7 +330,7 @@ def _size(
     """The difference with an interval of its own, or one that holds together with others at this level.
 
     Args:
-        rejected: whether the test rejects that there is no difference, at the same level.
+        rejected: whether the test rejects equality, at the same level.
     """
     if pair is not None:
         if draft.test == PAIRED:

@@ -41,7 +41,7 @@ class Selected:
         share: of the trials, the best by validation; at least two.
         second: the trials of the search that it is compared with; None: the first alone, as against what half of such searches
             reach. No resample holds anything better than the best trial, so that nothing says how much better another search might
-            be: there is no interval then, and no p-value on that side (claims that were false held in 4 to 20% of the cases).
+            be. It then gives no interval, and no p-value on that side (claims that were false held in 4 to 20% of the cases).
         higher_is_better: the direction of the test values.
         seed: of the samples.
 
