@@ -266,12 +266,12 @@ def _forget_shapes(graph: fx.Graph) -> None:
 
 
 def _merge(graph: fx.Graph) -> None:
-    """Computes once what `before` and `step` both compute."""
-    found: dict[tuple[Any, str], fx.Node] = {}
+    """Computes once what `before` and `step` both compute. A false and a zero are written alike: their formats tell them apart."""
+    found: dict[tuple[Any, str, torch.dtype], fx.Node] = {}
     for node in graph.nodes:
         if node.op != "call_function":
             continue
-        first = found.setdefault((node.target, repr((node.args, node.kwargs))), node)
+        first = found.setdefault((node.target, repr((node.args, node.kwargs)), node.meta["val"].dtype), node)
         if first is not node:
             node.replace_all_uses_with(first)
             graph.erase_node(node)
