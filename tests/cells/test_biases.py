@@ -22,6 +22,9 @@ def names(cls: type) -> set[str]:
 @each_cell
 def test_every_pre_activation_has_an_option_named_after_its_word(name: str) -> None:
     cls = CELLS.get(name)
+    if isinstance(cls.gates, property):  # its number of pre-activations is an option, so that one option serves several
+        assert set(cls().initial_bias) == set(cls().gates)
+        return
     fields = {field.name: field for field in dataclasses.fields(cls) if "bias_of" in field.metadata}
     assert {option: field.metadata["bias_of"] for option, field in fields.items()} == {
         f"{word}_bias": gate for gate, word in cls.gates.items()

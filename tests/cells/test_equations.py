@@ -196,3 +196,30 @@ def test_scalars_are_one_number_for_all_units() -> None:
     for name, value in zip(vectors, torch.autograd.grad(output.square().sum(), list(vectors.values())), strict=True):
         assert getattr(layer, name).shape == (1,)
         torch.testing.assert_close(getattr(layer, name).grad, value.sum()[None], rtol=FLOAT64, atol=FLOAT64)
+
+
+def test_rhn_of_any_depth() -> None:
+    test_equations(Variant("rhn", {"depth": 4}), bias=True)
+
+
+def test_rhn_with_open_deeper_layers_closed_is_ugrnn() -> None:
+    """A layer whose transform gate is 0 carries what it reads; `ugrnn` has the gate turned round."""
+    rhn, ugrnn = Variant("rhn", {}).rnn(D, H), Variant("ugrnn", {}).rnn(D, H)
+    copy(rhn, ugrnn, "n1", to="z")
+    copy(rhn, ugrnn, "t1", sign=-1.0, to="g")
+    for what, place in blocks(rhn, "t2").items():
+        place.fill_(-800.0 if what == "b" else 0.0)
+    assert_identical(rhn, ugrnn)
+
+
+def test_rwa_with_equal_weights_is_a_mean() -> None:
+    """Of u . g over all steps so far, squashed."""
+    rnn = Variant("rwa", {}).rnn(D, H)
+    for what, place in blocks(rnn, "a").items():
+        place.fill_(3.0 if what == "b" else 0.0)
+    for what, place in blocks(rnn, "g").items():
+        place.fill_(40.0 if what == "b" else 0.0)
+    x = normal(T, B, D)
+    layer = rnn.layers["0"]
+    u = x @ layer.W[:H].T + layer.b[:H]  # type: ignore[index, operator]
+    close(rnn(x)[0].detach(), torch.tanh(u.cumsum(0) / torch.arange(1, T + 1)[:, None, None]).detach())

@@ -40,6 +40,38 @@ def test_ur_lstm_covers_all_timescales_up_to_the_width() -> None:
     assert 0.95 < float(forget.max()) <= 1 - 1 / H + 1e-6
 
 
+def test_ur_gru_covers_all_timescales_up_to_the_width() -> None:
+    """The same gate as in `ur_lstm`."""
+    f = 1 / H + torch.arange(10_000, dtype=torch.float64) / 10_000 * (1 - 2 / H)
+    assert quartiles(kept("ur_gru")[0]) == pytest.approx(quartiles(f + f * (1 - f) * (1 - 2 * f)), abs=1.2 * NEAR)
+
+
+@pytest.mark.parametrize("depth", [2, 5])
+def test_rhn_starts_with_closed_highways(depth: int) -> None:
+    """Every layer carries sigmoid(2) at the start, where R is small; without R exactly that."""
+    rnn = RNN("rhn", 2, 4, dtype=torch.float64, backend="eager", depth=depth)
+    with torch.no_grad():
+        for name, value in rnn.named_parameters():
+            value.mul_(float(name.endswith("b")))
+    _, _, traces = rnn.trace(torch.zeros(1, 1, 2, dtype=torch.float64))
+    expected = torch.full((4,), 1 / (1 + math.exp(-2)), dtype=torch.float64) ** depth
+    torch.testing.assert_close(traces["0"].gates["kept"][0, 0], expected)
+
+
+def test_goru_starts_with_rotations_and_small_weights() -> None:
+    """Of the orthogonal matrix only the angles of pairs of units are set."""
+    torch.manual_seed(0)
+    layer = RNN("goru", 30, 64).layers["0"]
+    R, W, b, v = (layer.get_parameter(name).detach() for name in ("R", "W", "b", "v"))
+    for small in (W, R[:128]):
+        assert 0.009 < float(small.abs().max()) <= 0.01
+        assert quartiles(small.double().flatten()) == pytest.approx([-0.005, 0.0, 0.005], abs=0.0005)
+    angles = R[128:].diagonal(1)[::2]
+    assert int(R[128:].count_nonzero()) == len(angles) == 32
+    assert 2.0 < float(angles.abs().max()) <= math.pi
+    assert (b.tolist(), v.tolist()) == ([2.0] * 64 + [0.0] * 192, [2.0] * 64)
+
+
 @pytest.mark.parametrize("power", [1.0, 8.0])
 def test_rg_lru_starts_in_the_ring(power: float) -> None:
     """sigmoid(lam)^power, squared, is uniform in [0.9^2, 0.999^2]; without input r = 1/2, so that a = sigmoid(lam)^4."""

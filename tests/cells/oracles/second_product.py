@@ -134,6 +134,66 @@ def moniz(w: Network, xs: Array, h: Array, c: Array, inner: Array, options: dict
         yield {"h": h, "c": c, "m": inner}, gates
 
 
+def slow(w: Network, xs: Array, h: Array, s: Array, options: dict[str, Any]) -> Oracle:
+    """Mikolov et al. 2015: s = (1 - a) B x + a s, h = sigmoid(P s + A x + R h), a = 0.95; R and P side by side."""
+    for x in xs:
+        s = 0.05 * (w.input(0, x) + w.b(0)) + 0.95 * s
+        h = sigmoid(w.input(1, x) + late(w, "h", h, s) + w.b(1))
+        yield {"h": h, "s": s}, {}
+
+
+def shortcut(w: Network, xs: Array, h: Array, c: Array, options: dict[str, Any]) -> Oracle:
+    """Kim et al. 2017: m = W_p tanh(c), h = o . (m + W_h x)."""
+    for x in xs:
+        i, f = sigmoid(w(0, x, h) + w.p("i") * c), sigmoid(w(1, x, h) + w.p("f") * c)
+        c = f * c + i * np.tanh(w(2, x, h))
+        o = sigmoid(w(3, x, h) + w.p("o") * c)
+        h = o * (late(w, "m", np.tanh(c)) + w.input(4, x) + w.b(4))
+        yield {"h": h, "c": c}, {"input": i, "forget": f, "output": o}
+
+
+def gao_simple(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Gao & Glowacka 2016: z_g = tanh(V (x_g . h)), z_o = softplus(z_g . h)."""
+    for x in xs:
+        z_g = np.tanh(late(w, "k", (w.input(0, x) + w.b(0)) * h) + w.b(1))
+        z = sigmoid(w.input(1, x) + w.recurrent(0, h) + w.b(2))
+        h = (1 - z) * h + z * np.log(1 + np.exp(z_g * h))
+        yield {"h": h}, {"update": z, "kept": 1 - z}
+
+
+def no_gates(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """MiRU2: h = la h + (1 - la) tanh(W x + U (th h) + b), both constants 1/2."""
+    for x in xs:
+        h = 0.5 * h + 0.5 * np.tanh(w.input(0, x) + late(w, "n", 0.5 * h) + w.b(0))
+        yield {"h": h}, {}
+
+
+def refined_gru(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Gu et al. 2020 on Cho's unit: g = 2 r z + (1 - 2 r) z^2."""
+    for x in xs:
+        z, r, k = sigmoid(w(0, x, h) + w.values["v"]), sigmoid(w(1, x, h) - w.values["v"]), sigmoid(w(2, x, h))
+        g = 2 * r * z + (1 - 2 * r) * z**2
+        n = np.tanh(w.input(3, x) + late(w, "n", k * h) + w.b(3))
+        h = g * h + (1 - g) * n
+        yield {"h": h}, {"update": z, "refine": r, "effective": g, "reset": k}
+
+
+def highway(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:
+    """Zilly et al. 2017, coupled: s_l = a_l . t_l + s_(l-1) . (1 - t_l); x enters the first layer only."""
+    for x in xs:
+        gates: dict[str, Array] = {}
+        kept = np.ones_like(h)
+        for number in range(1, options.get("depth", 2) + 1):
+            if number == 1:
+                a, t = w(0, x, h), w(1, x, h)
+            else:
+                a, t = late(w, f"n{number}", h) + w.b(2 * number - 2), late(w, f"t{number}", h) + w.b(2 * number - 1)
+            t = sigmoid(t)
+            h = np.tanh(a) * t + h * (1 - t)
+            gates[f"transform_{number}"], kept = t, kept * (1 - t)
+        yield {"h": h}, gates | {"kept": kept}
+
+
 ORACLES: dict[str, Callable[..., Oracle]] = {
     "dsgu": gao,
     "gru_cho": cho,
@@ -141,10 +201,16 @@ ORACLES: dict[str, Callable[..., Oracle]] = {
     "mgu": zhou,
     "minimal_rnn": minimal,
     "miru1": constant_mix,
+    "miru2": no_gates,
     "mult_lstm": krause,
     "mut1": mutation_1,
     "mut2": mutation_2,
     "mut3": mutation_3,
     "nested_lstm": moniz,
+    "reslstm": shortcut,
+    "rhn": highway,
+    "scrn": slow,
+    "sgu": gao_simple,
+    "ur_gru": refined_gru,
     "wmclstm": landi,
 }
