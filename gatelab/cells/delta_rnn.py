@@ -10,7 +10,7 @@ from gatelab.cells import Cell, Constant
 
 @dataclass(frozen=True)
 class DeltaRNN(Cell):
-    """Delta-RNN: input and state meet in a product, and a gate made of the same input product decides how much enters.
+    """Delta-RNN: input and state also meet in a product, and a gate of the input alone decides how much enters.
 
     ```
     u = W x + b_u
@@ -24,7 +24,8 @@ class DeltaRNN(Cell):
     `rnn`, and 6H more parameters.
 
     Differs from the paper: it leaves the outer activation open; relu, alpha = 2, both beta = 1 and the two biases beside v_z and
-    v_r are those of a published implementation by one of its later co-authors.
+    v_r are those of a published implementation by one of its later co-authors. It has no timescales: where h is rectified, kept
+    is not the factor on the old state.
 
     References:
         Ororbia, Mikolov & Reitter 2017, Neural Computation 29(12) (arXiv 1703.08864), the differential state framework.
@@ -41,7 +42,6 @@ class DeltaRNN(Cell):
         "v_z": Constant(0.0),
         "v_r": Constant(0.0),
     }
-    retention = "kept"
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         z = tanh(p.alpha * a.u * a.y + p.beta_y * a.y + p.beta_u * a.u + p.v_z)

@@ -10,7 +10,7 @@ from gatelab.cells import Cell, bias_option
 
 @dataclass(frozen=True)
 class GILRLSTM(Cell):
-    """LSTM whose gates see a gated average of its inputs in place of its state, so that no step waits for the one before.
+    """LSTM whose gates see a gated average of its inputs in place of its state; the GILR-LSTM.
 
     ```
     g = sigmoid(W_g x + b_g)                    keeps the surrogate

@@ -34,7 +34,7 @@ class GORU(Cell):
     """
 
     family = "dynamics"
-    gates = {"r": "reset", "z": "update", "n": "candidate", "m": "candidate_recurrent"}
+    gates = {"z": "update", "r": "reset", "n": "candidate", "m": "candidate_recurrent"}
     sources = {"n": "input", "m": "recurrent"}
     vectors = ("v",)
     constraint = {"R.m": Orthogonal()}

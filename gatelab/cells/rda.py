@@ -20,16 +20,17 @@ class RDA(Cell):
     a = W_a x + R_a h + b_a
     m = maximum(log q + m(t-1), a)          stabiliser; a where d(t-1) = 0, in the first step
     i = exp(a - m)                          f = exp(log q + m(t-1) - m)
-    n = f . n + i . u . g
-    d = f . d + i
-    h = tanh(n / d)
+    d = f . d + i                           sum of the weights that are left, relative to the largest
+    s = i / d                               share of this step
+    y = (1 - s) . y + s . u . g             the average
+    h = tanh(y)
     ```
 
     Bounds: |h| < 1. Cost: 4HD + 3H^2 + 4H parameters.
 
     Differs from the paper: its exponential attention with a tanh output, the form of the implementation by indiejoseph, where the
-    equations were read; there nothing stabilises the sums, which does not change them. In the statistics `effective` is f.
-    `slstm` has the same sums, with an output gate in place of the tanh.
+    equations were read; it carries the numerator y . d in place of the average, and nothing stabilises its sums, which does not
+    change y. 1 - s is returned as the gate `kept`. `slstm` has the same average, with an output gate in place of the tanh.
 
     References:
         Maginnis & Richemond 2017, arXiv 1705.08480.
@@ -37,14 +38,16 @@ class RDA(Cell):
 
     family = "exponential gates"
     gates = {"u": "block_input", "g": "context", "q": "discount", "a": "weight"}
-    state = ("h", "n", "d", "m")
+    state = ("h", "y", "d", "m")
     sources = {"u": "input"}
-    retention = "effective"
+    retention = "kept"
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         old = where(s.d == 0, a.a, logsigmoid(a.q) + s.m)
         m = maximum(old, a.a)
         i, f = exp(a.a - m), exp(old - m)
-        n, d = f * s.n + i * a.u * tanh(a.g), f * s.d + i
-        gates = {"discount": sigmoid(a.q), "weight": i, "effective": f}
-        return {"h": tanh(n / d), "n": n, "d": d, "m": m}, gates
+        d = f * abs(s.d) + i  # which is not negative but in a state that is given
+        share = i / d
+        kept = 1 - share
+        y = kept * s.y + share * a.u * tanh(a.g)
+        return {"h": tanh(y), "y": y, "d": d, "m": m}, {"discount": sigmoid(a.q), "share": share, "kept": kept}

@@ -11,7 +11,7 @@ from gatelab.cells import Cell
 
 @dataclass(frozen=True)
 class SGU(Cell):
-    """Simple gated unit: the input gates the state, and the result passes one matrix before it gates the state again.
+    """Simple gated unit: the input gates the state, and the result, behind a matrix, gates it again.
 
     ```
     g = W_g x + b_g                         gate of the input
@@ -25,7 +25,8 @@ class SGU(Cell):
     three.
 
     Differs from the paper: R_k has a bias here, which starts from 0; z is a logistic function, which the paper approximates by a
-    piecewise linear one. 1 - z, which keeps the state, is returned as the gate `kept`.
+    piecewise linear one. 1 - z is returned as the gate `kept`. It has no timescales:
+    the candidate reads the unit's own state, too.
 
     References:
         Gao & Glowacka 2016, "Deep gate recurrent neural network", arXiv 1604.02910.
@@ -35,7 +36,6 @@ class SGU(Cell):
     gates = {"g": "gate", "k": "gated_state", "z": "update"}
     sources = {"g": "input", "k": "recurrent"}
     late = {"k": "v"}
-    retention = "kept"
 
     def before(self, a: Any, s: Any, p: Any) -> dict[str, Tensor]:
         return {"v": a.g * s.h}

@@ -69,7 +69,7 @@ def test_goru_starts_with_rotations_and_small_weights() -> None:
     angles = R[128:].diagonal(1)[::2]
     assert int(R[128:].count_nonzero()) == len(angles) == 32
     assert 2.0 < float(angles.abs().max()) <= math.pi
-    assert (b.tolist(), v.tolist()) == ([2.0] * 64 + [0.0] * 192, [2.0] * 64)
+    assert (b.tolist(), v.tolist()) == ([0.0] * 64 + [2.0] * 64 + [0.0] * 128, [2.0] * 64)
 
 
 @pytest.mark.parametrize("power", [1.0, 8.0])

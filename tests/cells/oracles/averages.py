@@ -18,29 +18,29 @@ def surrogate(w: Network, xs: Array, h: Array, c: Array, s: Array, options: dict
         yield {"h": h, "c": c, "s": s}, {"surrogate": g, "input": sigmoid(i), "forget": sigmoid(f), "output": sigmoid(o)}
 
 
-def averaged(w: Network, xs: Array, h: Array, n: Array, d: Array, m: Array, options: dict[str, Any]) -> Oracle:
+def averaged(w: Network, xs: Array, h: Array, y: Array, d: Array, m: Array, options: dict[str, Any]) -> Oracle:
     """Ostmeyer & Cowell 2017: sums over all steps of z e^a and of e^a, unscaled; given sums are scaled by e^m."""
-    n, d = n * np.exp(m), d * np.exp(m)
+    n, d = y * d * np.exp(m), d * np.exp(m)
     for x in xs:
         z = (w.input(0, x) + w.b(0)) * np.tanh(w.input(1, x) + w.recurrent(0, h) + w.b(1))
         a = w.input(2, x) + w.recurrent(1, h) + w.b(2)
         n, d = n + z * np.exp(a), d + np.exp(a)
-        h, old, m = np.tanh(n / d), m, np.maximum(m, a)
-        scaled = {"h": h, "n": n * np.exp(-m), "d": d * np.exp(-m), "m": m}
-        yield scaled, {"weight": np.exp(a - m), "effective": np.exp(old - m)}
+        h, m = np.tanh(n / d), np.maximum(m, a)
+        share = np.exp(a) / d
+        yield {"h": h, "y": n / d, "d": d * np.exp(-m), "m": m}, {"share": share, "kept": 1 - share}
 
 
-def discounted(w: Network, xs: Array, h: Array, n: Array, d: Array, m: Array, options: dict[str, Any]) -> Oracle:
+def discounted(w: Network, xs: Array, h: Array, y: Array, d: Array, m: Array, options: dict[str, Any]) -> Oracle:
     """Maginnis & Richemond 2017: n = q n + z e^a, d = q d + e^a, unscaled; given sums are scaled by e^m."""
-    n, d = n * np.exp(m), d * np.exp(m)
+    n, d = y * d * np.exp(m), d * np.exp(m)
     for x in xs:
         z = (w.input(0, x) + w.b(0)) * np.tanh(w.input(1, x) + w.recurrent(0, h) + w.b(1))
         q = sigmoid(w.input(2, x) + w.recurrent(1, h) + w.b(2))
         a = w.input(3, x) + w.recurrent(2, h) + w.b(3)
         n, d = q * n + z * np.exp(a), q * d + np.exp(a)
-        h, old, m = np.tanh(n / d), m, np.maximum(np.log(q) + m, a)
-        scaled = {"h": h, "n": n * np.exp(-m), "d": d * np.exp(-m), "m": m}
-        yield scaled, {"discount": q, "weight": np.exp(a - m), "effective": q * np.exp(old - m)}
+        h, m = np.tanh(n / d), np.maximum(np.log(q) + m, a)
+        share = np.exp(a) / d
+        yield {"h": h, "y": n / d, "d": d * np.exp(-m), "m": m}, {"discount": q, "share": share, "kept": 1 - share}
 
 
 def differential(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle:

@@ -56,7 +56,7 @@ def gated_orthogonal(w: Network, xs: Array, h: Array, options: dict[str, Any]) -
     A = np.triu(_block(w, 2), 1)
     U = expm(A - A.T)
     for x in xs:
-        r, z = sigmoid(w(0, x, h)), sigmoid(w(1, x, h))
+        z, r = sigmoid(w(0, x, h)), sigmoid(w(1, x, h))
         y = w.input(2, x) + w.b(2) + r * (U @ h + w.b(3))
         h = z * h + (1 - z) * np.sign(y) * np.maximum(np.abs(y) + w.values["v"], 0)
         yield {"h": h}, {"reset": r, "update": z}
