@@ -12,6 +12,7 @@ from gatelab.cells._biases import derive_bias_options, initial_biases
 from gatelab.cells._check import activated, cell_problem, class_problem
 from gatelab.cells._constraint import Constraint
 from gatelab.cells._declared import check_annotations
+from gatelab.cells._delay import unfold
 from gatelab.cells._initial import Start
 from gatelab.cells._late import reads_of, values_of, yielded
 from gatelab.errors import UserError
@@ -72,6 +73,8 @@ class Cell(Options):
             `before` computes within the step. It has a matrix of its own, R_<pre-activation>.
         initial: what parameters start from where that belongs to the model: distributions by parameter, as in
             {"R": Identity(), "v": Uniform(0, 1)}, or by a block of W, R or b: {"b.f": UniformGate()}. See `gatelab.cells._initial`.
+        delay: how many steps back the cell reads: {"x": 1} adds W_g,1 x(t-1) to every pre-activation with a part W x, and {"h": 3}
+            gives `step`, `before` and `late` the parts h_2 = h(t-2) and h_3 = h(t-3) of the state. See `gatelab.cells._delay`.
         constraint: square blocks of R that keep a property while they are learnt, by name as in `initial`: {"R": Antisymmetric()}.
             The parameter is M, and the product is made with the matrix that is computed from it. See `gatelab.cells._constraint`.
         memory: what is read from earlier states before `step`.
@@ -109,12 +112,18 @@ class Cell(Options):
     late: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
     scalars: ClassVar[tuple[str, ...]] = ()
+    delay: ClassVar[Mapping[str, int]] = {}
+    delayed: ClassVar[tuple[str, ...]] = ()  # the parts of the state that follow from `delay`, behind the others
     initial: ClassVar[Mapping[str, Start]] = {}
     constraint: ClassVar[Mapping[str, Constraint]] = {}
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
     family: ClassVar[str] = "other cells"
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unfold(self)
 
     @property
     def memory(self) -> Attention | None:
@@ -164,6 +173,11 @@ class Cell(Options):
         return tuple(name for name in self.gates if self.sources.get(name) != "input" and name not in self.late)
 
     @property
+    def own_state(self) -> tuple[str, ...]:
+        """The parts of the state without those that follow from `delay`, which repeat them or an input."""
+        return tuple(name for name in self.state if name not in self.delayed)
+
+    @property
     def fed_back(self) -> tuple[str, ...]:
         """The parts of the state that enter the recurrent product; none where no pre-activation has a part R h."""
         return self.feedback if self.recurrent_gates else ()
@@ -178,7 +192,7 @@ class Cell(Options):
             shapes["R"] = (len(self.recurrent_gates) * H, len(self.fed_back) * H)
         shapes |= {f"R_{name}": (H, len(reads_of(self, name)) * H) for name in self.late}
         if bias:
-            shapes["b"] = (len(self.gates) * H,)
+            shapes["b"] = (len(self.rows("b")) * H,)
         shapes |= dict.fromkeys(self.vectors, (H,)) | dict.fromkeys(self.scalars, (1,))
         if self.memory is not None:
             shapes |= {f"memory_{name}": shape for name, shape in self.memory.parameters(D, H).items()}
@@ -188,7 +202,9 @@ class Cell(Options):
         """The pre-activations whose blocks lie in a parameter from first to last row; empty if it has no blocks."""
         if parameter.removeprefix("R_") in self.late:
             return (parameter.removeprefix("R_"),)
-        return {"W": self.input_gates, "R": self.recurrent_gates, "b": tuple(self.gates)}.get(parameter, ())
+        if parameter == "b":  # the product of an earlier input has none of its own
+            return tuple(name for name in self.gates if name not in self.delayed)
+        return {"W": self.input_gates, "R": self.recurrent_gates}.get(parameter, ())
 
     def check(self, name: str) -> None:
         """Runs `step` on random data and compares what it returns with what is declared; a few milliseconds, once for equal cells.
@@ -252,7 +268,7 @@ class OdysseyCell(Cell):
 
     @property
     def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(f"p_{name}" for name in self.gates if name != "z") if self.peepholes else ()
+        return tuple(f"p_{name}" for name in type(self).gates if name != "z") if self.peepholes else ()
 
     def peep(self, a: Any, p: Any, name: str, c: Tensor) -> Tensor:
         """The pre-activation of a gate, with p . c added if there are peepholes."""

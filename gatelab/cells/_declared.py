@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from gatelab.cells._constraint import Constraint
+from gatelab.cells._delay import check_delay
+from gatelab.cells._delay import check_kind as check_delay_kind
 from gatelab.cells._initial import Start
 from gatelab.cells._late import check_kind, check_late, values_of
 from gatelab.errors import UserError
@@ -59,7 +61,7 @@ NAMES = ("state", "feedback", "vectors", "scalars", "unbounded")  # tuples of na
 _INITIAL = 'initial = {"R": Identity(), "v": Uniform(0, 1)}'
 WORDS = ("gates", "sources")  # names by name
 _CONSTRAINT = 'constraint = {"R": Antisymmetric()}'
-DECLARED = (*NAMES, *WORDS, "late", "initial", "constraint", "retention", "family", "peer")
+DECLARED = (*NAMES, *WORDS, "late", "delay", "initial", "constraint", "retention", "family", "peer")
 
 
 def reserved() -> frozenset[str]:
@@ -113,6 +115,8 @@ def _check_kind(name: str, value: Any) -> None:
             raise BrokenError(f"`{name}` is {value!r}, but it must be a dict from names to words, as in {example}")
     elif name == "late":
         check_kind(value)
+    elif name == "delay":
+        check_delay_kind(value)
     elif name == "initial":
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
             raise BrokenError(f"`initial` is {value!r}, but it must be a dict from parameters to distributions, as in {_INITIAL}")
@@ -161,6 +165,9 @@ def check_declarations(cell: "Cell") -> None:
         raise BrokenError(f"`initial_bias` is {cell.initial_bias!r}, but it must be a dict from pre-activations to numbers")
     if not cell.gates or not cell.state:
         raise BrokenError("it must declare `gates` (its pre-activations) and `state` (what it carries)")
+    check_delay(cell)
+    if cell.delay and not cell.delayed:
+        raise BrokenError("`delay` has no effect, because __post_init__ does not call super().__post_init__()")
     if not isinstance(cell.memory, (Options, type(None))):
         raise BrokenError(f"`memory` is {cell.memory!r}, but it must be a gatelab.cells.Attention or None")
     declared = {"gates": cell.gates, "state": cell.state, "vectors": cell.vectors, "late": values_of(cell)}

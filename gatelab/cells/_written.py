@@ -107,7 +107,7 @@ def _symbols(cell: Cell) -> tuple[dict[str, fx.Node], dict[str, fx.Node], dict[f
     with _variables_of(type(cell).step, local):
         new, _ = cell.step(*groups)
     names = {value.node: name for name, value in local.items() if isinstance(value, fx.Proxy) and value.node.op != "placeholder"}
-    return {name: new[name].node for name in cell.state}, {name: value.node for name, value in values.items()}, names
+    return {name: new[name].node for name in cell.own_state}, {name: value.node for name, value in values.items()}, names
 
 
 @contextmanager
@@ -225,7 +225,8 @@ class _Writer:
         if letter == "p":
             return self._symbol(name), ATOM
         if letter == "s":
-            return self.at(name, "t-1"), ATOM
+            carried = name in self.cell.delayed and name in self.cell.gates  # of earlier inputs
+            return self._earlier(name) if carried else (self.at(name, "t-1"), ATOM)
         kind = self.cell.sources.get(name)
         terms = [] if kind == "recurrent" else [("W", "x_t" if self.latex else "x")]
         self.read |= {} if kind == "recurrent" else {"x": None}
@@ -237,8 +238,19 @@ class _Writer:
         parts = [self.at(name, "t-1" if name in self.cell.state else "t") for name in names]
         return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
 
+    def _earlier(self, name: str) -> tuple[str, int]:
+        """What is carried of earlier inputs: their products, from that of one lag to that of the longest."""
+        gate, _, first = name.rpartition("_x")
+        lags = range(int(first), self.cell.delay["x"] + 1)
+        self.read |= {f"x(t-{lag})": None for lag in lags}
+        form = "W_{{{0},{1}}} x_{{t-{1}}}" if self.latex else "W_{0}{1} x(t-{1})"
+        return " + ".join(form.format(gate, lag) for lag in lags), SUM
+
     def at(self, name: str, time: str) -> str:
         """A value at a time; in text only the one before the step is marked. What attention reads has a tilde."""
+        if name in self.cell.delayed:
+            name, _, lag = name.rpartition("_")
+            time = f"t-{lag}"
         read = time != "t" and self.cell.memory is not None
         if self.latex:
             return rf"\tilde{{{self._symbol(name)}}}_t" if read else f"{self._symbol(name)}_{{{time}}}"

@@ -59,6 +59,7 @@ def recorded(rnn: RNN) -> dict[str, LayerRecord]:
     for name, (gates, states), lengths in rnn.replayed():
         length, _, _ = next(iter(states.values())).shape
         at = torch.arange(length, device=next(iter(states.values())).device)
+        states = {part: states[part] for part in rnn.cell.own_state}
         layers[name] = LayerRecord(gates, states, at, length, lengths, gates, rnn.cell.retention, rnn.cell.unbounded)
     return layers
 
@@ -67,7 +68,7 @@ def followed(rnn: RNN, factor: float) -> Flows:
     """dL/ds(t) of the last pass with `following` on, times a factor: the number of rows gives the gradient of a row's own loss."""
     flows = {}
     for name, cotangents, lengths in rnn.gradient_flow():
-        flows[name] = ({part: value * factor for part, value in cotangents.items()}, lengths)
+        flows[name] = ({part: value * factor for part, value in cotangents.items() if part not in rnn.cell.delayed}, lengths)
     return flows
 
 
@@ -142,7 +143,7 @@ def _before(model: SequenceModel, batch: Batch, window: int) -> _Before:
             if model.readout == "all":
                 outputs.append(model.decode(output, state))
             for name, (gates, states), _ in model.rnn.replayed():
-                seen[name].append(_every(gates, states, first, stride))
+                seen[name].append(_every(gates, {part: states[part] for part in model.rnn.cell.own_state}, first, stride))
     return _Before(start, stop, state, torch.cat(outputs, 1) if outputs else None, stride, seen)
 
 

@@ -193,6 +193,7 @@ def _shapes(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, 
 @functools.lru_cache(maxsize=1024)
 def _shapes_once(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
     shapes = cell.shapes(D, H, bias) | dict.fromkeys(cell.vectors, (H,))  # scalars come as vectors, one value for all units
+    shapes |= {"b": (len(cell.gates) * H,)} if bias else {}  # and every pre-activation has a bias
     return tuple((name, (N, *shape)) for name, shape in shapes.items())
 
 

@@ -37,7 +37,7 @@ class Layer(nn.Module):
         for name in self.shapes:
             drawn = torch.empty_like(self.read(name), memory_format=torch.contiguous_format)
             if name == "b":
-                values = [self.cell.initial_bias.get(gate, 0.0) for gate in self.cell.gates]
+                values = [self.cell.initial_bias.get(gate, 0.0) for gate in self.cell.rows("b")]
                 drawn.copy_(torch.tensor(values).repeat_interleave(self.hidden_size))
             elif name not in initial:
                 drawn.uniform_(-bound, bound)

@@ -61,9 +61,9 @@ def _set(rnn: RNN, name: str, start: Start, writing: bool) -> None:
             raise UserError(f"init={name} sets biases, and there are none with model.bias=false. Use model.bias=true.")
         b = layer.read("b").clone()
         bias = start.draw(b[:H], Place(H, 0, 1))
-        for row, (letter, word) in enumerate(cell.gates.items()):
+        for row, letter in enumerate(cell.rows("b")):
             if letter == gate:
                 b[row * H : (row + 1) * H] = sign * bias
-            elif writing and word == "input":
+            elif writing and cell.gates[letter] == "input":
                 b[row * H : (row + 1) * H] = -bias
         layer.write("b", b)

@@ -14,6 +14,7 @@ FACTS = {
     "flops_per_step": "FLOPs a step",
     "pointwise_operators": "pointwise operators",
     "initial_bias": "initial biases",
+    "delay": "delays",
     "constraint": "constraints",
 }
 

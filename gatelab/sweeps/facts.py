@@ -22,6 +22,8 @@ def cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
     match = cell["matched"]
     sizes = (f"H={match[what]['hidden_size']} in {name} ({100 * match[what]['off']:+.1f}%)" for what, name in MATCHED.items())
     rows.append((f"as large as {match['reference']}", f"at H={example['H']}: {', '.join(sizes)}"))
+    if cell["delay"]:
+        rows.append(("delays", ", ".join(f"back to {name}(t-{steps})" for name, steps in cell["delay"].items())))
     if cell["constraint"]:
         rows.append(("constraints", "; ".join(f"{name} is {one['text']}" for name, one in cell["constraint"].items())))
     if cell["initial"]:

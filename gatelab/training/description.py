@@ -52,7 +52,8 @@ def _about_cell(name: str, cell: Cell) -> Description:
         # That those of the package have a compiled loop is tested; to find out takes more time than all the rest.
         "not_compiled": None if CELLS.is_built_in(name) else _not_compiled(cell),
         "gates": dict(cell.gates),
-        "state": list(cell.state),
+        "state": list(cell.own_state),
+        "delay": dict(cell.delay),
         "fed_back": list(cell.fed_back),
         "activated": list(cell.activated),
         "equations": [dataclasses.asdict(line) for line in equations(cell)],
@@ -81,6 +82,7 @@ def _needs(cell: Cell) -> list[str]:
         "second product": bool(cell.late),
         "no recurrent product": not cell.recurrent_gates and not cell.late,
         "linear in the state": affine(cell) is not None,
+        "delay": bool(cell.delay),
         "constrained matrix": bool(cell.constraint),
         "start values": bool(cell.initial),
     }

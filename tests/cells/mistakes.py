@@ -280,6 +280,44 @@ MISTAKES = {
 }
 BEFORE = 'late = {"z": "v"}\ndef before(self, a, s, p):\n    '
 MISTAKES |= {
+    # What `delay` declares.
+    "delay as a number": Mistake(GOOD, ("`delay` is 2, but it must be a dict",), "delay = 2"),
+    "a delay of half a step": Mistake(
+        GOOD, ("`delay` is {'h': 2.5}, but it must be a dict from names to numbers",), 'delay = {"h": 2.5}'
+    ),
+    "a delay of what there is not": Mistake(
+        GOOD, ("`delay` names 'c', but only the input 'x' and the state (h)",), 'delay = {"c": 2}'
+    ),
+    "the state of the step before": Mistake(GOOD, ("`delay` gives 'h' 1 steps, but the least is 2",), 'delay = {"h": 1}'),
+    "the input of this step": Mistake(GOOD, ("`delay` gives 'x' 0 steps, but the least is 1",), 'delay = {"x": 0}'),
+    "a delayed input without input": Mistake(
+        GOOD,
+        ("`delay` names the input 'x', but no pre-activation reads it",),
+        'delay = {"x": 1}\nsources = {"f": "recurrent", "z": "recurrent"}',
+    ),
+    "a state called as the input": Mistake(
+        "return {'h': tanh(a.z), 'x': s.x}, {}", ("`state` has a part 'x'",), 'state = ("h", "x")\ndelay = {"h": 2}'
+    ),
+    "a delay and gates that options decide": Mistake(
+        GOOD,
+        ("`gates` is a property; in a cell with `delay`",),
+        'delay = {"h": 2}\n@property\ndef gates(self):\n    return {"f": "forget", "z": "block_input"}',
+    ),
+    "a delay that is never read": Mistake(
+        GOOD, ("does not call super().__post_init__()",), 'delay = {"h": 2}\ndef __post_init__(self):\n    pass'
+    ),
+    "a part that lies further back": Mistake(
+        "h = tanh(a.z + s.h_4) #!\nreturn {'h': h}, {}", ("step reads s.h_4, but `state` declares h, h_2, h_3",), 'delay = {"h": 3}'
+    ),
+    "a delayed cell that reads what there is not": Mistake(
+        "h = tanh(a.y) #!\nreturn {'h': h}, {}", ("step reads a.y, but `gates` declares f, z",), 'delay = {"x": 1}'
+    ),
+    "a delayed cell that returns too little": Mistake(
+        "return {'h': tanh(a.z)}", ("step returns a dict, but it must return two",), 'delay = {"h": 2}'
+    ),
+    "a part of a name that is taken": Mistake(
+        "return {'h': tanh(a.z), 'h_2': s.h}, {}", ("`state` has the name 'h_2' twice",), 'state = ("h", "h_2")\ndelay = {"h": 2}'
+    ),
     # What `before` reads and returns.
     "before without late": Mistake(
         GOOD, ("has a method `before`, but no pre-activation reads",), "def before(self, a, s, p):\n    return {'v': s.h}"

@@ -70,7 +70,7 @@ def test_docstring(name: str) -> None:
     assert identity.endswith(".")
     assert (blank, opening) == ("", "```")
     equations = text.split("```")[1]
-    for part in CELLS.build(name).state:
+    for part in CELLS.build(name).own_state:
         assert re.search(rf"^{part} += ", equations, re.MULTILINE), f"no equation for {part}"
     references = text.split("References:\n")[1].strip().splitlines()
     assert all(re.search(r"\b(19|20)\d\d\b", line) for line in references), "a reference has no year"
@@ -119,7 +119,7 @@ def test_initial_bias_lands_in_its_rows(name: str) -> None:
     chosen: dict[str, Any] = {option: 2.0 + number for number, option in enumerate(owners)}
     rnn = RNN(name, 2, H, num_layers=2, bidirectional=True, **chosen)
     for layer in rnn.layers.values():
-        for number, gate in enumerate(rnn.cell.gates):
+        for number, gate in enumerate(rnn.cell.rows("b")):
             rows = layer.b[number * H : (number + 1) * H]  # type: ignore[index]
             expected = next(
                 (chosen[option] for option, owner in owners.items() if owner == gate), rnn.cell.initial_bias.get(gate, 0.0)

@@ -28,6 +28,10 @@ def as_python(text: str, cell: Cell) -> str:
             parts[1] = rf"R_{name} (\[[^]]*\]|\S+?)"
         product = r" \+ ".join(part for part in (*parts, f"b_{name}") if part)
         text = re.sub(rf"(?<!\w){product}(?!\w)", f"a_{name}", text)
+    for name in cell.delayed:
+        part, _, lag = name.rpartition("_")
+        inputs = " + ".join(f"W_{part}{number} x(t-{number})" for number in range(1, cell.delay.get("x", 0) + 1))
+        text = text.replace(inputs if lag == "x1" else f"{part}(t-{lag})", f"{name}_before")
     text = text.replace("(t-1)", "_before").replace("~", "_before").replace(" . ", " * ").replace("^", "**")
     return re.sub(r"(?<![\w.])(\d[\d.e+-]*) (?=[\w(])(?!if |else )", r"\1 * ", text)
 
@@ -46,7 +50,7 @@ def evaluated(cell: Cell, lines: list[Equation], values: dict[str, Tensor]) -> d
     for line in lines:
         tree = ast.fix_missing_locations(Chosen().visit(ast.parse(as_python(line.text, cell), mode="eval")))
         known[line.name] = eval(compile(tree, "equation", "eval"), {"__builtins__": {}} | FUNCTIONS, known)
-    return {name: known[name] for name in cell.state}
+    return {name: known[name] for name in cell.own_state}
 
 
 @each_kind
@@ -59,6 +63,7 @@ def test_written_equations_compute_the_step(variant: Variant) -> None:
         for number, (letter, of) in enumerate((("a", cell.gates), ("s", cell.state), ("p", cell.vectors)))
     }
     new, _ = cell.step(*(SimpleNamespace(**given[letter]) for letter in "asp"))
+    new = {name: new[name] for name in cell.own_state}
     values = {f"a_{name}": value for name, value in given["a"].items()} | given["p"]
     values |= {f"{name}_before": value for name, value in given["s"].items()}
     torch.testing.assert_close(evaluated(cell, lines, values), new, rtol=FLOAT64, atol=FLOAT64)

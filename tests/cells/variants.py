@@ -83,6 +83,7 @@ def kind(cell: Cell) -> tuple[Any, ...]:
         bool(cell.scalars),
         read,
         bool(cell.late),
+        bool(cell.delayed),
     )
 
 

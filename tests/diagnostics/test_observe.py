@@ -120,13 +120,13 @@ def test_what_is_found_of_a_cell_follows_from_its_declarations(variant: Variant)
         assert len(found.arrays[f"gate/0/{gate}/positions/mean"]) == 40
     assert ("timescale/0/q50" in found.scalars) == (cell.retention in gates)
     assert ("retention/0/mean" in found.arrays) == (cell.retention in gates)
-    carried = [part for part in cell.state if part in cell.fed_back or reads(cell, part)]  # others are outputs alone
+    carried = [part for part in cell.own_state if part in cell.fed_back or reads(cell, part)]  # others are outputs alone
     for part in (*carried, "state"):
         for family in ("flow", "flow_end"):
             assert found.arrays[f"{family}/0/{part}/lags"] == timescales.lags(40).tolist()
             assert len(found.arrays[f"{family}/0/{part}/norm"]) == 40
             assert {f"{family}/0/{part}/{what}" for what in ("slope", "half_life", "omega")} <= found.scalars.keys()
-    assert {f"state/0/{part}/{what}" for part in cell.state for what in ("norm", "growth")} <= found.scalars.keys()
+    assert {f"state/0/{part}/{what}" for part in cell.own_state for what in ("norm", "growth")} <= found.scalars.keys()
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> None:

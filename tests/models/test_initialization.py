@@ -28,7 +28,8 @@ def kept_by(cell: Cell) -> tuple[str, int]:
 
 
 def biases(rnn: RNN, layer: str) -> dict[str, torch.Tensor]:
-    return dict(zip(rnn.cell.gates.values(), rnn.layers[layer].get_parameter("b").detach().view(-1, rnn.hidden_size), strict=True))
+    words = [rnn.cell.gates[gate] for gate in rnn.cell.rows("b")]
+    return dict(zip(words, rnn.layers[layer].get_parameter("b").detach().view(-1, rnn.hidden_size), strict=True))
 
 
 @pytest.mark.parametrize("init", DRAWN)

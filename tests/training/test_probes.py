@@ -38,7 +38,7 @@ def test_a_probed_run_is_the_same_run(variant, task, limit, small, monkeypatch):
     assert all(torch.equal(value, trained(probed)[key]) for key, value in trained(silent).items())
     assert silent.arrays() == {}
     arrays, metrics = probed.arrays(), probed.metrics()
-    parts = [*cell.state, "state"]
+    parts = [*cell.own_state, "state"]
     for key in (f"{family}/0/{part}" for family in ("flow", "flow_end") for part in parts):
         assert arrays[f"{key}/norm"][0] == list(range(1, 21))
         assert metrics[f"{key}/half_life"][0]
