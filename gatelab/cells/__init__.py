@@ -8,12 +8,13 @@ from gatelab.registry import Registry
 if TYPE_CHECKING:
     from gatelab.cells._biases import bias_option
     from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
-    from gatelab.cells._constraint import Antisymmetric, Constraint, Orthogonal, SkewMix, constrained
+    from gatelab.cells._constraint import Antisymmetric, Constraint, Hierarchy, Orthogonal, SkewMix, constrained
     from gatelab.cells._drawn import drawing
     from gatelab.cells._initial import (
         Constant,
         Cycle,
         Depth,
+        Groups,
         Identity,
         Log,
         Logit,
@@ -43,6 +44,8 @@ __all__ = [
     "Cycle",
     "Depth",
     "Equation",
+    "Groups",
+    "Hierarchy",
     "Identity",
     "Log",
     "Logit",
@@ -78,6 +81,7 @@ _STARTS = (
     "Constant",
     "Cycle",
     "Depth",
+    "Groups",
     "Identity",
     "Log",
     "Logit",
@@ -94,7 +98,7 @@ _STARTS = (
 _HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_position", "parameter_count"), "_cell")
 _HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
 _HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of", "yielded"), "_late")
-_HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Orthogonal", "SkewMix", "constrained"), "_constraint")
+_HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Hierarchy", "Orthogonal", "SkewMix", "constrained"), "_constraint")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

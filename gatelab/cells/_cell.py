@@ -67,6 +67,7 @@ class Cell(Options):
         state: the tensors carried from step to step; the first is the output.
         vectors: per-unit parameters (H,), for example peepholes.
         scalars: those of `vectors` of which all units share one number: the parameter is (1,), and `step` reads it as any vector.
+        fixed: those of `vectors` that are not learned, with what they are: {"period": Groups((1, 2, 4))}.
         feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
         sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
         late: a pre-activation whose recurrent product reads something else than `feedback`: parts of the state, or values that
@@ -112,6 +113,7 @@ class Cell(Options):
     late: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
     scalars: ClassVar[tuple[str, ...]] = ()
+    fixed: ClassVar[Mapping[str, Start]] = {}
     delay: ClassVar[Mapping[str, int]] = {}
     delayed: ClassVar[tuple[str, ...]] = ()  # the parts of the state that follow from `delay`, behind the others
     initial: ClassVar[Mapping[str, Start]] = {}
@@ -193,7 +195,7 @@ class Cell(Options):
         shapes |= {f"R_{name}": (H, len(reads_of(self, name)) * H) for name in self.late}
         if bias:
             shapes["b"] = (len(self.rows("b")) * H,)
-        shapes |= dict.fromkeys(self.vectors, (H,)) | dict.fromkeys(self.scalars, (1,))
+        shapes |= {name: (1,) if name in self.scalars else (H,) for name in self.vectors if name not in self.fixed}
         if self.memory is not None:
             shapes |= {f"memory_{name}": shape for name, shape in self.memory.parameters(D, H).items()}
         return shapes

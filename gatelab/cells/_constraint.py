@@ -66,6 +66,20 @@ class Orthogonal(Constraint):
         return "exp(A - A^T), A the part of M above its diagonal"
 
 
+@dataclass(frozen=True)
+class Hierarchy(Constraint):
+    """M where a unit reads its own group or a later one, else 0; the units are divided as by `Groups` (Koutnik et al. 2014)."""
+
+    groups: int = option(help="groups of units", minimum=1)
+
+    def apply(self, M: "Tensor") -> "Tensor":
+        group = torch.arange(len(M), device=M.device) * self.groups // len(M)
+        return torch.where(group[:, None] <= group, M, 0)
+
+    def __str__(self) -> str:
+        return f"M where a unit reads its own one of {self.groups} groups of units or a later one, else 0"
+
+
 def constrained(cell: "Cell", name: str, parameter: "Tensor") -> "Tensor":
     """The weight that takes the place of a parameter: each block of H rows for which the cell declares a constraint is computed."""
     gates = cell.rows(name) or ("",)

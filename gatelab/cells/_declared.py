@@ -58,10 +58,10 @@ ARGUMENTS = frozenset(
     ]
 )
 NAMES = ("state", "feedback", "vectors", "scalars", "unbounded")  # tuples of names
-_INITIAL = 'initial = {"R": Identity(), "v": Uniform(0, 1)}'
+_STARTS = {"initial": 'initial = {"R": Identity(), "v": Uniform(0, 1)}', "fixed": 'fixed = {"period": Groups((1, 2, 4))}'}
 WORDS = ("gates", "sources")  # names by name
 _CONSTRAINT = 'constraint = {"R": Antisymmetric()}'
-DECLARED = (*NAMES, *WORDS, "late", "delay", "initial", "constraint", "retention", "family", "peer")
+DECLARED = (*NAMES, *WORDS, "late", "delay", "initial", "fixed", "constraint", "retention", "family", "peer")
 
 
 def reserved() -> frozenset[str]:
@@ -117,12 +117,14 @@ def _check_kind(name: str, value: Any) -> None:
         check_kind(value)
     elif name == "delay":
         check_delay_kind(value)
-    elif name == "initial":
+    elif name in _STARTS:
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
-            raise BrokenError(f"`initial` is {value!r}, but it must be a dict from parameters to distributions, as in {_INITIAL}")
+            raise BrokenError(
+                f"`{name}` is {value!r}, but it must be a dict from parameters to distributions, as in {_STARTS[name]}"
+            )
         for parameter, start in value.items():
             if not isinstance(start, Start):
-                raise BrokenError(f"`initial` gives '{parameter}' {start!r}, but it must be a distribution, as in {_INITIAL}")
+                raise BrokenError(f"`{name}` gives '{parameter}' {start!r}, but it must be a distribution, as in {_STARTS[name]}")
     elif name == "constraint":
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
             raise BrokenError(f"`constraint` is {value!r}, but it must be a dict from matrices to constraints, as in {_CONSTRAINT}")
@@ -186,6 +188,7 @@ def check_declarations(cell: "Cell") -> None:
         ("feedback", cell.fed_back, "state"),
         ("sources", cell.sources, "gates"),
         ("scalars", cell.scalars, "vectors"),
+        ("fixed", cell.fixed, "vectors"),
         ("initial_bias", cell.initial_bias, "gates"),
     ):
         known = getattr(cell, declared)
@@ -193,8 +196,20 @@ def check_declarations(cell: "Cell") -> None:
             if item not in known:
                 raise BrokenError(f"{what} names '{item}', which is not among {', '.join(known)}; `{declared}` declares those")
     check_late(cell)
+    _check_fixed(cell)
     _check_initial(cell)
     _check_constraint(cell)
+
+
+def _check_fixed(cell: "Cell") -> None:
+    """What is not learned is the same in every network."""
+    for name, start in cell.fixed.items():
+        if start.random or start.square:
+            raise BrokenError(
+                f"`fixed` gives '{name}' {start}, but it must be the same numbers at every draw, as in Groups((1, 2, 4))"
+            )
+        if name in cell.scalars:
+            raise BrokenError(f"`fixed` and `scalars` both name '{name}', but a number that is not learned is one for each unit")
 
 
 def _check_initial(cell: "Cell") -> None:

@@ -47,6 +47,11 @@ class Start(Options):
         """Whether it needs a block of H rows and H columns."""
         return False
 
+    @property
+    def random(self) -> bool:
+        """Whether two draws differ."""
+        return True
+
     def draw(self, like: "Tensor", place: Place) -> "Tensor":
         """Values of the shape, number format and device of a tensor: (H,), or (H, fan-in) for a block of a matrix."""
         raise NotImplementedError
@@ -60,7 +65,16 @@ class Start(Options):
 
 
 @dataclass(frozen=True)
-class Constant(Start):
+class Rule(Start):
+    """Base of those that are not random."""
+
+    @property
+    def random(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Constant(Rule):
     """One value."""
 
     value: float = option(help="of every element")
@@ -146,7 +160,7 @@ class UniformGate(Start):
 
 
 @dataclass(frozen=True)
-class Identity(Start):
+class Identity(Rule):
     """The identity times a factor, in every block of H rows."""
 
     scale: float = option(1.0, "on the diagonal")
@@ -163,7 +177,7 @@ class Identity(Start):
 
 
 @dataclass(frozen=True)
-class Ramp(Start):
+class Ramp(Rule):
     """A function of the unit k = 0 ... H-1, the same in all columns: first + (last - first) (k / (H-1))^e.
 
     The exponent e goes in equal steps from `exponent` in the first layer to `deepest` in the last.
@@ -191,7 +205,7 @@ class Ramp(Start):
 
 
 @dataclass(frozen=True)
-class Cycle(Start):
+class Cycle(Rule):
     """Values that repeat over the units, the same in all columns."""
 
     values: tuple[float, ...] = option(help="of units 0, 1, ...")
@@ -217,7 +231,33 @@ class Cycle(Start):
 
 
 @dataclass(frozen=True)
-class Depth(Start):
+class Groups(Rule):
+    """The units in as many groups of equal size as there are values, up to rounding; each group has one of them."""
+
+    values: tuple[float, ...] = option(help="of the first group, the second, ...")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.values:
+            raise UserError("Groups: option 'values' is empty, but it must have at least one value.")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return min(self.values), max(self.values)
+
+    def draw(self, like: "Tensor", place: Place) -> "Tensor":
+        group = (_units(like) * len(self.values)).div(len(like), rounding_mode="floor")
+        drawn = like.new_zeros(like.shape)
+        for position, value in enumerate(self.values):
+            drawn = drawn + value * (group == position)
+        return drawn
+
+    def __str__(self) -> str:
+        return f"{', '.join(f'{value:g}' for value in self.values)} in groups of units"
+
+
+@dataclass(frozen=True)
+class Depth(Rule):
     """A function of the layer alone: k / L in layer k = 0 ... L-1 of L."""
 
     @property
@@ -245,6 +285,10 @@ class _Function(Start):
     @property
     def square(self) -> bool:
         return self.of.square
+
+    @property
+    def random(self) -> bool:
+        return self.of.random
 
     def _within(self, low: float, high: float) -> None:
         """Refuses what the function has no finite value for."""

@@ -28,6 +28,8 @@ class Layer(nn.Module):
         self.shapes = cell.shapes(input_size, hidden_size, bias)
         for name, shape in self.shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
+        for name in cell.fixed:  # a checkpoint does not hold them: they follow from the cell
+            self.register_buffer(name, torch.empty((hidden_size,), **factory), persistent=False)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -50,6 +52,9 @@ class Layer(nn.Module):
                     value = start.draw(torch.empty_like(block, dtype=precise), place)
                     block.copy_(value + block if name == "b" else value)
             self.write(name, drawn)
+        for name, start in self.cell.fixed.items():
+            value = self.read(name)
+            value.copy_(start.draw(value, Place(self.hidden_size, *self._place)))
 
     def read(self, name: str) -> Tensor:
         """The weight of that name, however it is computed.
@@ -61,8 +66,9 @@ class Layer(nn.Module):
         if value is None:
             value = getattr(self, name, None)
         if not isinstance(value, Tensor):
+            shape = self.shapes.get(name, (self.hidden_size,))
             state = "missing" if value is None else f"of type {type(value).__name__}"
-            raise UserError(f"RNN: the weight '{name}' of a layer is {state}; assign a tensor of shape {self.shapes[name]} to it.")
+            raise UserError(f"RNN: the weight '{name}' of a layer is {state}; assign a tensor of shape {shape} to it.")
         return value
 
     @torch.no_grad()
@@ -92,6 +98,7 @@ class Layer(nn.Module):
                 name: constrained(self.cell, name, value) if _fits(value, self.shapes[name]) else value
                 for name, value in own.items()
             }
+        own |= {name: self.read(name) for name in self.cell.fixed}
         own = {name: value[None] for name, value in own.items()}
         own |= {name: own[name].expand(1, self.hidden_size) for name in self.cell.scalars}
         return Weights.of(self.cell, own)

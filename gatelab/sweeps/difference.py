@@ -15,6 +15,7 @@ FACTS = {
     "pointwise_operators": "pointwise operators",
     "initial_bias": "initial biases",
     "delay": "delays",
+    "fixed": "not learned",
     "constraint": "constraints",
 }
 

@@ -26,6 +26,8 @@ def cell_rows(cell: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("delays", ", ".join(f"back to {name}(t-{steps})" for name, steps in cell["delay"].items())))
     if cell["constraint"]:
         rows.append(("constraints", "; ".join(f"{name} is {one['text']}" for name, one in cell["constraint"].items())))
+    if cell["fixed"]:
+        rows.append(("not learned", "; ".join(f"{name}: {start['text']}" for name, start in cell["fixed"].items())))
     if cell["initial"]:
         rows.append(("initial values", "; ".join(f"{name}: {start['text']}" for name, start in cell["initial"].items())))
     starts = [f"{name} = {value:g}" for name, value in cell["initial_bias"].items() if value]

@@ -64,6 +64,7 @@ def _about_cell(name: str, cell: Cell) -> Description:
         "pointwise_operators": pointwise_operators(cell),
         "matched": _matched(cell),
         "initial": {name: start.data() | {"text": str(start)} for name, start in cell.initial.items()},
+        "fixed": {name: start.data() | {"text": str(start)} for name, start in cell.fixed.items()},
         "constraint": {name: one.data() | {"text": str(one)} for name, one in cell.constraint.items()},
         "initial_bias": dict(cell.initial_bias),
     }

@@ -280,6 +280,18 @@ MISTAKES = {
 }
 BEFORE = 'late = {"z": "v"}\ndef before(self, a, s, p):\n    '
 MISTAKES |= {
+    # What `fixed` declares.
+    "fixed as a tuple": Mistake(GOOD, ("`fixed` is ('v',), but it must be a dict",), 'vectors = ("v",)\nfixed = ("v",)'),
+    "fixed to a number": Mistake(
+        GOOD, ("`fixed` gives 'v' 2, but it must be a distribution",), 'vectors = ("v",)\nfixed = {"v": 2}'
+    ),
+    "fixed what there is not": Mistake(GOOD, ("fixed names 'v', which is not among",), 'fixed = {"v": Constant(1.0)}'),
+    "fixed at random": Mistake(
+        GOOD, ("must be the same numbers at every draw",), 'vectors = ("v",)\nfixed = {"v": Log(Uniform(1, 2))}'
+    ),
+    "fixed and shared": Mistake(
+        GOOD, ("`fixed` and `scalars` both name 'v'",), 'vectors = scalars = ("v",)\nfixed = {"v": Constant(1.0)}'
+    ),
     # What `delay` declares.
     "delay as a number": Mistake(GOOD, ("`delay` is 2, but it must be a dict",), "delay = 2"),
     "a delay of half a step": Mistake(

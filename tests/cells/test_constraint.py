@@ -63,6 +63,16 @@ def test_rotations_turn_pairs_of_units() -> None:
     assert abs(float(share) - 0.5) < 4 * 0.5 / 200**0.5
 
 
+def test_a_slow_group_reads_no_faster_one() -> None:
+    rnn = trained("clockwork")
+    R, M, group = used(rnn), rnn.layers["0"].get_parameter("R").detach(), [0, 0, 1, 2, 2, 3]  # four groups of six units
+    for i in range(H):
+        for j in range(H):
+            assert R[i, j] == (M[i, j] if group[j] >= group[i] else 0), (i, j)
+    assert rnn.layers["0"].get_buffer("period").tolist() == [1, 1, 2, 4, 4, 8]
+    assert "period" not in rnn.layers["0"].state_dict()
+
+
 @dataclass(frozen=True)
 class Two(Cell):
     """One block with a constraint and one without."""

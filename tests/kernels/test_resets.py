@@ -62,7 +62,7 @@ def given(cell: Cell, case: Case, dtype: torch.dtype) -> Given:
 
     weights = {
         name: leaf(N, *shape, seed=10 + number, scale=0.5 if len(shape) == 1 else (D + H) ** -0.5)
-        for number, (name, shape) in enumerate((cell.shapes(D, H, True) | dict.fromkeys(cell.scalars, (H,))).items())
+        for number, (name, shape) in enumerate((cell.shapes(D, H, True) | dict.fromkeys(cell.vectors, (H,))).items())
     }
     parts = range(len(cell.state))  # what a cell divides by is positive, as in `random_state`
     s0, restart = (tuple(leaf(N, B, H, seed=seed + q, scale=0.5, positive=q > 1) for q in parts) for seed in (40, 50))

@@ -49,7 +49,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
             return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
 
         named = {name: random(_N, *shape) for name, shape in cell.shapes(_D, _H).items()}
-        named |= {name: named[name].expand(_N, _H) for name in cell.scalars}
+        named |= {name: named[name].expand(_N, _H) for name in cell.scalars} | {name: random(_N, _H) for name in cell.fixed}
         weights = Weights.of(cell, named)
         inputs = Inputs.of(cell, weights, random(_N, _T, _B, _D), tuple(random(_N, _B, _H) for _ in cell.state), None)
         cotangents = [random(_N, _T, _B, _H), *(random(_N, _B, _H) for _ in cell.state)]

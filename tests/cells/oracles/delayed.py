@@ -65,9 +65,24 @@ def erichson(w: Network, xs: Array, h: Array, *earlier: Any) -> Oracle:
         yield {"h": past[0], **copies}, {"update": g, "weight": a, "kept": 1 - g}
 
 
+def koutnik(w: Network, xs: Array, h: Array, n: Array, options: dict[str, Any]) -> Oracle:
+    """Koutnik et al. 2014: group g is updated every T_g steps, and reads itself and slower groups."""
+    periods, h, n = options.get("periods", (1, 2, 4, 8)), h.copy(), n.copy()
+    group = [len(periods) * unit // w.H for unit in range(w.H)]
+    for x in xs:
+        before = h.copy()
+        for i in range(w.H):
+            slower = [j for j in range(w.H) if group[j] >= group[i]]
+            if n[i] < 0.5:
+                h[i] = np.tanh(w.values["W"][i] @ x + w.values["R"][i, slower] @ before[slower] + w.b(0)[i])
+            n[i] = 0 if n[i] + 1 > periods[group[i]] - 0.5 else n[i] + 1
+        yield {"h": h.copy(), "n": n.copy()}, {}
+
+
 ORACLES: dict[str, Callable[..., Oracle]] = {
     "t_gru": typed_gru,
     "t_lstm": typed_lstm,
     "qrnn": quasi,
     "taugru": erichson,
+    "clockwork": koutnik,
 }
