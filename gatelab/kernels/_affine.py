@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,12 +26,14 @@ class Affine(NamedTuple):
     """How s(t) = A(t) s(t-1) + b(t) is computed.
 
     Attributes:
-        parts: the parts of the state that are carried.
+        shifted: the parts that follow from the input and from earlier ones of them, as what is carried of an earlier input does.
+        parts: the other parts of the state that are carried.
         equations: of the cell.
         nodes: what computes the new parts, in order.
         varying: those of them that depend on the state.
     """
 
+    shifted: tuple[str, ...]
     parts: tuple[str, ...]
     equations: Equations
     nodes: tuple[fx.Node, ...]
@@ -43,8 +45,8 @@ def affine(cell: Cell) -> Affine | None:
     """The linear recurrence that a cell carries, if it can be computed for all time steps together; else None.
 
     That is so where no pre-activation has a part R h, nothing is read from earlier states, and every part of the state that a
-    step reads follows from those before the step by s(t) = A(t) s(t-1) + b(t), with A and b given by the input alone. Parts that
-    no step reads, such as the output h = o . tanh(c), may be any function.
+    step reads follows from those before the step by s(t) = A(t) s(t-1) + b(t), with A and b given by the input alone, or by parts
+    that are (`Affine.shifted`). Parts that no step reads, such as the output h = o . tanh(c), may be any function.
     """
     if cell.recurrent_gates or cell.late or cell.memory is not None:
         return None
@@ -57,6 +59,8 @@ def affine(cell: Cell) -> Affine | None:
     inputs = {node for (kind, _), node in equations.inputs.items() if kind != "ds"}
     used = {source for node in equations.needed(results.values(), inputs) for source in node.all_input_nodes}
     parts = tuple(name for name in cell.state if given[name] in used or results[name] in given.values())
+    shifted = _shifted(equations, parts, inputs)
+    parts = tuple(name for name in parts if name not in shifted)
     nodes = equations.needed([results[name] for name in parts], inputs)
     varying = {given[name] for name in parts}
     for node in nodes:
@@ -64,7 +68,25 @@ def affine(cell: Cell) -> Affine | None:
         if moving and not _is_linear(node, moving, varying):
             return None
         varying |= {node} if moving else set()
-    return Affine(parts, equations, tuple(nodes), frozenset(varying)) if parts else None
+    return Affine(shifted, parts, equations, tuple(nodes), frozenset(varying)) if parts or shifted else None
+
+
+def _shifted(equations: Equations, parts: Sequence[str], inputs: set[fx.Node]) -> tuple[str, ...]:
+    """The parts that depend on no other than themselves, in the order in which they can be computed."""
+    found: list[str] = []
+    rest = list(parts)
+    while True:
+        unknown = {equations.inputs["s", name] for name in rest}
+        ready = []
+        for name in rest:
+            result = equations.outputs["s", name]
+            sources = {source for node in equations.needed([result], inputs) for source in node.all_input_nodes}
+            if not unknown & {result, *sources}:
+                ready.append(name)
+        if not ready:
+            return tuple(found)
+        found += ready
+        rest = [name for name in rest if name not in ready]
 
 
 def _is_linear(node: fx.Node, moving: Sequence[Any], varying: set[fx.Node]) -> bool:
@@ -78,13 +100,16 @@ def _is_linear(node: fx.Node, moving: Sequence[Any], varying: set[fx.Node]) -> b
     return node.target in _SUMS or node.target in _SAME
 
 
-def coefficients(of: Affine, a: Mapping[str, Tensor], p: Mapping[str, Tensor]) -> tuple[list[list[Tensor]], list[Tensor]]:
+def coefficients(
+    of: Affine, a: Mapping[str, Tensor], p: Mapping[str, Tensor], shifted: Mapping[str, Tensor]
+) -> tuple[list[list[Tensor]], list[Tensor]]:
     """A and b of s(t) = A(t) s(t-1) + b(t) at all time steps.
 
     Args:
         of: the recurrence.
         a: pre-activations, (N, T, B, H) each.
         p: vectors, broadcastable against them.
+        shifted: those of `of.shifted` before each step.
 
     Returns:
         A[j][k]: derivative of part j by part k before the step, and b[j]: part j after a step from zeros, (N, T, B, H) each.
@@ -94,7 +119,7 @@ def coefficients(of: Affine, a: Mapping[str, Tensor], p: Mapping[str, Tensor]) -
     offsets: dict[Any, Any] = {}
     for (kind, name), node in of.equations.inputs.items():
         if kind != "ds":
-            offsets[node] = {"a": a, "p": p}[kind][name] if kind in "ap" else zero
+            offsets[node] = {"a": a, "p": p, "s": shifted}[kind].get(name, zero)
     slopes: dict[str, dict[Any, Any]] = {part: {of.equations.inputs["s", part]: one} for part in of.parts}
     for node in of.nodes:
         offsets[node] = node.target(*map_arg(node.args, offsets.get), **map_arg(node.kwargs, offsets.get))  # type: ignore[operator]
@@ -186,19 +211,38 @@ def read_states(
         restarted: (T, B), the steps that start from `again`; or None.
         again: (N, B, H) by name.
     """
-    A, b = coefficients(of, a, p)
-    starts = [s0[name] for name in of.parts]
     mask = None if restarted is None else restarted[..., None]
+
+    def before(name: str, after: Tensor) -> Tensor:
+        """A part before each step, from the part after it."""
+        moved = torch.cat([s0[name][:, None], after[:, :-1]], 1)
+        return moved if mask is None else torch.where(mask, again[name][:, None], moved)
+
+    read = {name: torch.zeros_like(next(iter(a.values()))) for name in s0}
+    read |= _read_shifted(of, a, p, before)
+    if not of.parts:
+        return read
+    A, b = coefficients(of, a, p, {name: read[name] for name in of.shifted})
+    starts = [s0[name] for name in of.parts]
     if mask is not None:  # there the step does not see the state before it, but a constant
         fixed = [
             [torch.where(mask, value * again[name][:, None], 0) for name, value in zip(of.parts, row, strict=True)] for row in A
         ]
         b = [functools.reduce(torch.add, row, offset) for row, offset in zip(fixed, b, strict=True)]
         A = [[torch.where(mask, 0, value) for value in row] for row in A]
-    after = recur(A, b, starts)
-    read = {name: torch.zeros_like(after[0]) for name in s0}
-    for name, start, states in zip(of.parts, starts, after, strict=True):
-        read[name] = torch.cat([start[:, None], states[:, :-1]], 1)
-        if mask is not None:
-            read[name] = torch.where(mask, again[name][:, None], read[name])
+    return read | {name: before(name, after) for name, after in zip(of.parts, recur(A, b, starts), strict=True)}
+
+
+def _read_shifted(of: Affine, a: Any, p: Any, before: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
+    """What `of.shifted` are before each step, (N, T, B, H) each."""
+    read: dict[str, Tensor] = {}
+    values: dict[Any, Any] = {
+        node: (a if kind == "a" else p)[name] for (kind, name), node in of.equations.inputs.items() if kind in "ap"
+    }
+    for name in of.shifted:
+        result = of.equations.outputs["s", name]
+        for node in of.equations.needed([result], values.keys()):
+            values[node] = node.target(*map_arg(node.args, values.get), **map_arg(node.kwargs, values.get))  # type: ignore[operator]
+        after = values[result].expand_as(next(iter(a.values())))
+        read[name] = values[of.equations.inputs["s", name]] = before(name, after)
     return read

@@ -74,7 +74,7 @@ def step_of(expression: Any) -> type[Cell]:
     return One
 
 
-AFFINE = [Smoothed(), Turned(), Chosen()]
+AFFINE = [Smoothed(), Turned(), Chosen(), CELLS.build("qrnn", window=3)]
 NOT_AFFINE = {
     "a function of the state": lambda f, u, h: f * tanh(h) + u,
     "a product of two states": lambda f, u, h: f * h * h + u,
@@ -87,7 +87,13 @@ NOT_AFFINE = {
 
 
 def test_parts_that_are_carried() -> None:
-    assert [affine_parts(cell) for cell in AFFINE] == [("h",), ("re", "im"), ("h",)]
+    assert [affine_parts(cell) for cell in AFFINE] == [("h",), ("re", "im"), ("h",), ("c",)]
+
+
+def test_what_is_carried_of_earlier_inputs_is_moved_on() -> None:
+    found = affine(AFFINE[3])
+    assert found is not None
+    assert found.shifted == ("z_x2", "f_x2", "o_x2", "z_x1", "f_x1", "o_x1")
 
 
 @pytest.mark.parametrize("expression", NOT_AFFINE.values(), ids=NOT_AFFINE.keys())
@@ -113,11 +119,12 @@ def _check_constant_slope(cell: Cell) -> None:
 
     a = SimpleNamespace(**{name: normal() for name in cell.gates})
     p = SimpleNamespace(**{name: normal() for name in cell.vectors})
-    parts = affine_parts(cell)
+    parts, found = affine_parts(cell), affine(cell)
+    fixed = {name: normal() for name in (found.shifted if found else ())}
     moved = {name: normal() for name in parts}
     changes = []
     for _ in range(2):
-        state = {name: normal() for name in cell.state}
+        state = {name: normal() for name in cell.state} | fixed
         new, _gates = cell.step(a, SimpleNamespace(**state), p)
         other, _gates = cell.step(a, SimpleNamespace(**state | {name: state[name] + moved[name] for name in parts}), p)
         changes.append([other[name] - new[name] for name in parts])
