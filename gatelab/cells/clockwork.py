@@ -13,7 +13,7 @@ from gatelab.options import option
 
 @dataclass(frozen=True)
 class Clockwork(Cell):
-    """Simple network in groups with clocks: a slow group keeps its state between its updates, and reads no faster group.
+    """Simple network in groups with clocks: a slow group keeps its state between updates and reads no faster one.
 
     ```
     active: n(t-1) = 0                                      n counts the steps since a unit was updated
@@ -57,6 +57,6 @@ class Clockwork(Cell):
         return {"R": Hierarchy(len(self.periods))}
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        passed = s.n.detach() + 1
+        passed = s.n + 1
         h = where(s.n < 0.5, tanh(a.z), s.h)
         return {"h": h, "n": where(passed > p.period - 0.5, 0, passed)}, {}
