@@ -203,8 +203,8 @@ def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) 
 def _watch(flow: Flow, new: dict[str, Tensor], t: int, T: int) -> dict[str, Tensor]:
     """The new state as separate tensors, whose derivatives the backward pass leaves in `flow`.
 
-    They are separate because h(t) is computed from c(t) within the step, but as parts of the carried state they are independent. A part
-    that depends on nothing learned, as a clock, has the derivative 0.
+    They are separate because h(t) is computed from c(t) within the step, but as parts of the carried state they are independent.
+    A part that depends on nothing learned, as a clock, has the derivative 0.
     """
     carried = {name: value.view_as(value) for name, value in new.items()}
     if not flow.cotangents and any(value.requires_grad for value in carried.values()):

@@ -94,12 +94,13 @@ def test_every_number_is_the_same_on_every_backend(variant: Variant, readout: st
 
 
 def reads(cell: Cell, part: str) -> bool:
-    """Whether `step` reads a part of the old state."""
-    a, p = ({name: torch.ones(1) for name in names} for names in (cell.gates, cell.vectors))
-    s = {name: torch.ones(1, requires_grad=True) for name in cell.state}
+    """Whether the other parts of the new state, or what is learned of its own, depend on a part of the old one. A clock has none."""
+    p = {name: torch.ones(1) for name in cell.vectors}
+    a, s = ({name: torch.ones(1, requires_grad=True) for name in names} for names in (cell.gates, cell.state))
     state, _ = cell.step(Parts(**a), Parts(**s), Parts(**p))
-    total = torch.stack([*state.values()]).sum()
-    return torch.autograd.grad(total, s[part], allow_unused=True)[0] is not None
+    alone = torch.autograd.grad(state[part].sum(), [*a.values()], retain_graph=True, allow_unused=True)
+    read = [value for name, value in state.items() if name != part or any(one is not None for one in alone)]
+    return torch.autograd.grad(torch.stack(read).sum(), s[part], allow_unused=True)[0] is not None
 
 
 @each_default
