@@ -94,7 +94,7 @@ def test_every_number_is_the_same_on_every_backend(variant: Variant, readout: st
 
 
 def reads(cell: Cell, part: str) -> bool:
-    """Whether the other parts of the new state, or what is learned of its own, depend on a part of the old one. A clock has none."""
+    """Whether the new state depends on a part of the old one; a part that depends on itself alone, as a clock, does not count."""
     p = {name: torch.ones(1) for name in cell.vectors}
     a, s = ({name: torch.ones(1, requires_grad=True) for name in names} for names in (cell.gates, cell.state))
     state, _ = cell.step(Parts(**a), Parts(**s), Parts(**p))
