@@ -1,12 +1,11 @@
-"""Seconds of processor time of every command, of one checkout or of two in turn.
+"""Seconds of every command, of one checkout or of two in turn: processor time, and in brackets the clock.
 
     python scripts/command_times.py [OTHER_CHECKOUT] [--rounds N]
 
-Processor time, and not that of the clock, because it says the same on a busy machine. The commands run in a temporary folder with
-two short runs. Medians of the rounds; the checkouts alternate within each round.
+Processor time says the same on a busy machine; the clock is what a user waits. The commands run in a temporary folder with two
+short runs. Medians of the rounds; the checkouts alternate within each round.
 
-At the end: from the start of `train` to its first optimiser step, in processor seconds of all processes of the command until then,
-and, behind them, by the clock.
+At the end: from the start of `train` to its first optimiser step, in processor seconds of all processes of the command until then.
 """
 
 import argparse
@@ -87,25 +86,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds(here, "train -m seed=0,1 trainer.max_steps=5 task.length=5 logger=none", folder)
         for command in COMMANDS:
-            taken: dict[Path, list[float]] = {checkout: [] for checkout in checkouts}
+            taken: dict[Path, list[tuple[float, float]]] = {checkout: [] for checkout in checkouts}
             for _ in range(options.rounds):
                 for checkout in checkouts:
                     subprocess.run(["rm", "-rf", f"{folder}/other"], check=True)
                     taken[checkout].append(seconds(checkout, command, folder))
-            print("  ".join(f"{statistics.median(values):6.2f}" for values in taken.values()), f" {command}", flush=True)
+            print(medians(taken), command, flush=True)
         for command in STARTS:
             started: dict[Path, list[tuple[float, float]]] = {checkout: [] for checkout in checkouts}
             for _ in range(options.rounds):
                 for checkout in checkouts:
                     started[checkout].append(first_step(checkout, command))
-            medians = ([statistics.median(values) for values in zip(*of, strict=True)] for of in started.values())
-            shown = "  ".join(f"{computed:6.2f} ({clock:.2f})" for computed, clock in medians)
-            print(shown, f" first step (by the clock) of {command}", flush=True)
+            print(medians(started), f"first step of {command}", flush=True)
 
 
-def seconds(checkout: Path, command: str, folder: str) -> float:
-    """Processor seconds of a command and all its processes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def medians(taken: dict[Path, list[tuple[float, float]]]) -> str:
+    """Processor seconds and those of the clock, for each checkout."""
+    pairs = ([statistics.median(values) for values in zip(*of, strict=True)] for of in taken.values())
+    return "".join(f"{computed:6.2f} {f'({clock:.2f})':>8}  " for computed, clock in pairs)
+
+
+def seconds(checkout: Path, command: str, folder: str) -> tuple[float, float]:
+    """Processor seconds of a command and all its processes, and seconds of the clock."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "gatelab", *command.split()],
         cwd=folder,
@@ -113,8 +116,8 @@ def seconds(checkout: Path, command: str, folder: str) -> float:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, end - start
 
 
 def first_step(checkout: Path, command: str) -> tuple[float, float]:

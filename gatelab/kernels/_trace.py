@@ -1,7 +1,6 @@
 """From a cell's `step` to graphs of pointwise operators: the step, its adjoint, and the values that the step keeps for it."""
 
 import dataclasses
-import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -10,17 +9,14 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import core_aten_decompositions
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from gatelab.cells import Cell, by_position, stages, values_of
+from gatelab.kernels._tracer import Operator, decompositions, traced, traced_with_gradients
 
 _aten = torch.ops.aten
-
-Operator = Any  # torch._ops.OpOverload, which has no public name
 
 # Worth storing: recomputing one of these costs more than reading its value from memory.
 COSTLY = frozenset(
@@ -102,13 +98,7 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
     Raises:
         NotTraceableError: a branch on a value or a shape, an operator that is not pointwise, or one that cannot be printed.
     """
-    decompositions: dict[Any, Any] = {key: value for key, value in _decompositions().items() if key not in printer}
     names, step = by_position(cell)
-
-    def joint(*values: Tensor) -> tuple[Tensor, ...]:
-        pair: Any = torch.func.vjp(step, *values[: len(names)])
-        state, pullback = pair
-        return (*state, *pullback(tuple(values[len(names) :])))
 
     results = [*(("s", name) for name in cell.state), *(("v", name) for name in values_of(cell))]
     inputs = [*names, *(("d" + kind, name) for kind, name in results)]
@@ -120,7 +110,7 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
     quiet = (torch.inference_mode(False), torch.autograd.set_detect_anomaly(False), torch.autocast("cpu", enabled=False))
     with quiet[0], quiet[1], quiet[2], torch.device("cpu"), torch.no_grad():
         flat, wide = (sample(shape)[: len(names)] for shape in (_FLAT, _WIDE))
-        watch = _Watch(cell, printer, decompositions, dtype, flat)
+        watch = _Watch(cell, printer, dtype, flat)
         try:
             with watch:
                 step(*flat)
@@ -130,7 +120,8 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
                 raise NotTraceableError(
                     "its step computes something else for tensors of another shape; it may use only their values."
                 )
-            graph = make_fx(torch.func.functionalize(joint), decompositions)(*sample(_FLAT)).graph
+            values = sample(_FLAT)
+            graph = traced_with_gradients(step, printer, values[: len(names)], values[len(names) :])
         except NotTraceableError:
             raise
         except Exception as error:  # the step is the user's code: whatever it raises, it may still work in the eager loop
@@ -143,12 +134,6 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
     if unknown is not None:
         raise NotTraceableError(f"the derivative of its step needs {unknown[0]}, {unknown[1]}.")
     return _staged(cell, _cut(graph, inputs, results + [("d" + kind, name) for kind, name in names]))
-
-
-@functools.cache
-def _decompositions() -> dict[Operator, Callable[..., Any]]:
-    """Torch's function, called once: every call searches all operators, which took half the time of a trace."""
-    return dict(core_aten_decompositions().items())
 
 
 class _Listen(TorchDispatchMode):
@@ -192,13 +177,12 @@ class _Watch(_Listen):
         self,
         cell: Cell,
         printer: Printer,
-        decompositions: Mapping[Operator, Callable[..., Any]],
         dtype: torch.dtype,
         samples: Sequence[Tensor],
     ) -> None:
         super().__init__(samples)
         self.files = _files(type(cell))
-        self.printer, self.decompositions, self.dtype = printer, decompositions, dtype
+        self.printer, self.dtype = printer, dtype
 
     def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -207,7 +191,7 @@ class _Watch(_Listen):
         for value in tree_leaves((args, kwargs)):
             if isinstance(value, Tensor) and id(value) not in self.known:
                 raise NotTraceableError(f"its step reads a tensor that is not among its arguments{self._line()}; use a number.")
-        if func not in self.printer and func not in self.decompositions:
+        if func not in self.printer and func not in decompositions():
             raise NotTraceableError(f"its step uses the operator {func}{self._line()}, {_MISSING}.")
         result = super().__torch_dispatch__(func, types, args, kwargs)
         reason = self._obstacle(func, args, kwargs, result)
@@ -225,7 +209,7 @@ class _Watch(_Listen):
             args, kwargs = tree_unflatten([next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves], spec)
             return func(*args, **kwargs)
 
-        graph = make_fx(call, self.decompositions)(*(leaf for leaf in leaves if isinstance(leaf, Tensor))).graph
+        graph = traced(call, self.printer, *(leaf for leaf in leaves if isinstance(leaf, Tensor)))
         unknown = _unknown(graph, self.printer, self.dtype)
         return None if unknown is None else unknown[1]
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,9 @@ for kind in (torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop):
         weight.square().sum().backward()
         optimizer.step(lambda: torch.is_grad_enabled())
     print(weight.tolist())
+from gatelab.cells import CELLS
+from gatelab.kernels.cpu import source
+assert "adjoint" in source(CELLS.get("lstm")(), torch.float32)  # a cell that is met for the first time is traced
 print([name for name in ("torch._dynamo", "sympy", "scipy", "matplotlib", "triton") if name in sys.modules])
 import torch._dynamo
 from lightning.fabric.wrappers import OptimizedModule
@@ -29,7 +33,10 @@ print(measure_flops(torch.nn.Linear(2, 3), lambda: torch.nn.Linear(2, 3)(torch.o
 
 
 @pytest.mark.slow
-def test_training_starts_without_the_compiler_of_torch_and_computes_the_same() -> None:
+def test_training_starts_without_the_compiler_of_torch_and_computes_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATELAB_CACHE", str(tmp_path))  # no equations in C are kept there
     lean, whole = (
         subprocess.run([sys.executable, "-c", LOOK.format(first=first)], capture_output=True, text=True, check=True).stdout.split(
             "\n"
