@@ -6,6 +6,7 @@ for W&B and early stopping. Times are of the processor, which a shared machine d
 end of the process are included.
 """
 
+import argparse
 import os
 import resource
 import statistics
@@ -61,7 +62,9 @@ def _seconds(command: Sequence[str], folder: str) -> float:
 
 def main() -> None:
     """Prints the median times and the ratios within pairs."""
-    found = measure(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    parser = argparse.ArgumentParser("python -m gatelab.bench.whole", description=__doc__)
+    parser.add_argument("pairs", nargs="?", type=int, choices=range(1, 1001), default=3, metavar="PAIRS", help="1 to 1000 (3)")
+    found = measure(parser.parse_args().pairs)
     train, bare = zip(*found, strict=True)
     ratios = [one / other for one, other in found]
     say(
