@@ -144,6 +144,7 @@ OPERATORS = Table(
         _aten.expm1.default: Entry("expm1_of({0})"),
         _aten.log.default: Entry("log_of({0})"),
         _aten.log1p.default: Entry("log1p_of({0})"),
+        _aten.floor.default: Entry("floor_of({0})"),
         _aten.sqrt.default: Entry("sqrt_of({0})"),
         _aten.rsqrt.default: Entry("1 / sqrt_of({0})"),
         _aten.sin.default: Entry("sin_of({0})"),

@@ -187,6 +187,7 @@ FUNCTIONS: dict[str, Any] = {
     "log": lambda x: torch.log(x.abs() + 0.5),
     "log1p": lambda x: torch.log1p(x.abs()),
     "sqrt": lambda x: torch.sqrt(x.abs() + 0.5),
+    "fraction": lambda x: x - torch.floor(x),
     "sin": torch.sin,
     "cos": torch.cos,
     "erf": torch.erf,

@@ -50,6 +50,7 @@ EXACT: dict[str, tuple[Callable[[Any], Any], float, float]] = {
     "sigmoid_of": (_sigmoid, 2.5, 2.5),
     "tanh_of": (np.tanh, 2.5, 2.5),
     "sign_of": (lambda x: np.nan_to_num(np.sign(x)), 0, 0),
+    "floor_of": (np.floor, 0, 0),
     "sqrt_of": (np.sqrt, 0.51, 0.51),
     "sin_of": (np.sin, 0.51, 1.01),
     "cos_of": (np.cos, 0.51, 1.01),

@@ -63,6 +63,11 @@ INLINE V maximum_of(V x, V y) { return choose(is_nan(x) | (x > y), x, y); }  // 
 INLINE V minimum_of(V x, V y) { return choose(is_nan(x) | (x < y), x, y); }
 INLINE V at_least(V x, V low) { return choose(x < low, low, x); }  // nan if x is
 INLINE V at_most(V x, V high) { return choose(x > high, high, x); }
+INLINE V floor_of(V x) {
+  const V exact = all(ROUND / 1.5);  // from here on all numbers are whole; infinite and nan stay, too
+  V nearest = with_sign((magnitude(x) + exact) - exact, x);
+  return choose(magnitude(x) < exact, nearest - choose(nearest > x, all(1), all(0)), x);
+}
 INLINE V sign_of(V x) { return choose(x > all(0), all(1), choose(x < all(0), all(-1), all(0))); }  // 0 of nan
 
 // Rows of tensors that users see: any alignment, and the last vector of H may be cut short.

@@ -80,8 +80,8 @@ import triton
 import triton.language as tl
 
 from gatelab.kernels.gpu._vocabulary import (
-    at_least, at_most, choose, cos_of, erf_of, exp_of, expm1_of, is_nan, log1p_of, log_of, magnitude, maximum_of, minimum_of,
-    pow_of, sigmoid_of, sign_of, sin_of, sqrt_of, tanh_of,
+    at_least, at_most, choose, cos_of, erf_of, exp_of, expm1_of, floor_of, is_nan, log1p_of, log_of, magnitude, maximum_of,
+    minimum_of, pow_of, sigmoid_of, sign_of, sin_of, sqrt_of, tanh_of,
 )
 '''
 

@@ -55,6 +55,11 @@ def log_of(x):
 
 
 @triton.jit
+def floor_of(x):
+    return tl.floor(x)
+
+
+@triton.jit
 def sqrt_of(x):
     return tl.sqrt(x)
 
