@@ -162,6 +162,33 @@ def test_equal(cell: str, table: list[tuple[str, str, str]]) -> None:
     assert difference <= FLOAT64
 
 
+@pytest.mark.parametrize(
+    ("cell", "name", "ours", "options"),
+    [("t_gru", "TGRU", {}, {}), ("t_lstm", "TLSTM", {}, {}), ("taugru", "tauGRU", {"tau": 4}, {"delay": 3})],
+)
+def test_delays_are_equal(
+    cell: str, name: str, ours: dict[str, Any], options: dict[str, Any], table: list[tuple[str, str, str]]
+) -> None:
+    """Whole layers from zeros; what a cell carries of earlier steps has another form in torchrecurrent."""
+    theirs = getattr(torchrecurrent, name)(D, H, **options).double()
+    rnn, x = RNN(cell, D, H, backend="eager", dtype=torch.float64, **ours), normal(T, B, D)
+    layer, of = rnn.layers["0"], theirs.cells[0]
+    with torch.no_grad():
+        for number, value in enumerate(of.parameters()):
+            value.copy_(normal(*value.shape, seed=number) / 2)
+        layer.get_parameter("b").copy_(of.bias_ih + of.bias_hh)
+        if cell == "taugru":
+            u, z, *others = of.weight_hh.chunk(4)
+            weights = {"W": of.weight_ih, "R": torch.cat((u, *others)), "R_z": z}
+        else:
+            weights = {"W": torch.cat((of.weight_ih, of.weight_hh))}
+        for key, value in weights.items():
+            layer.get_parameter(key).copy_(value)
+        difference = float((rnn(x)[0] - theirs(x)[0]).abs().max())
+    table.append((cell, name, f"equal to {difference:.0e}"))
+    assert difference <= FLOAT64
+
+
 # Where torchrecurrent computes something else than the paper: what it computes instead.
 
 
