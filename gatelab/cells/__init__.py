@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UniformGate,
     )
     from gatelab.cells._late import reads_of, ready, stage_of, stages, values_of, yielded
+    from gatelab.cells._operands import operand_shapes, operands, without_weights
     from gatelab.cells._retention import keeping
     from gatelab.cells._written import Equation, equations
 
@@ -68,12 +69,15 @@ __all__ = [
     "drawing",
     "equations",
     "keeping",
+    "operand_shapes",
+    "operands",
     "parameter_count",
     "reads_of",
     "ready",
     "stage_of",
     "stages",
     "values_of",
+    "without_weights",
     "yielded",
 ]
 
@@ -99,6 +103,7 @@ _HOMES = dict.fromkeys(("Attention", "Cell", "OdysseyCell", "Parts", "by_positio
 _HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
 _HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of", "yielded"), "_late")
 _HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Hierarchy", "Orthogonal", "SkewMix", "constrained"), "_constraint")
+_HOMES |= dict.fromkeys(("operand_shapes", "operands", "without_weights"), "_operands")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

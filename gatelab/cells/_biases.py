@@ -29,6 +29,9 @@ def derive_bias_options(cls: type) -> None:
     covered = {field.metadata.get("bias_of") for field in declared}
     gates = inspect.getattr_static(cls, "gates")
     words = gates if isinstance(gates, Mapping) and all(map(is_name, gates.values())) else {}  # `check` refuses others
+    sources = inspect.getattr_static(cls, "sources")
+    unweighted = [gate for gate, kind in sources.items() if kind in ("raw", "time")] if isinstance(sources, Mapping) else []
+    words = {gate: word for gate, word in words.items() if gate not in unweighted}
     wanted = {f"{word}_bias": gate for gate, word in words.items() if gate not in covered}
     wanted = {name: gate for name, gate in wanted.items() if not _taken(cls, name, own)}
     added: dict[str, Any] = {}

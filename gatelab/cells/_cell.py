@@ -15,6 +15,7 @@ from gatelab.cells._declared import check_annotations
 from gatelab.cells._delay import unfold
 from gatelab.cells._initial import Start
 from gatelab.cells._late import reads_of, values_of, yielded
+from gatelab.cells._operands import without_weights
 from gatelab.errors import UserError
 from gatelab.options import Options, derived_at_default, option
 
@@ -69,7 +70,9 @@ class Cell(Options):
         scalars: those of `vectors` of which all units share one number: the parameter is (1,), and `step` reads it as any vector.
         fixed: those of `vectors` that are not learned, with what they are: {"period": Groups((1, 2, 4))}.
         feedback: the parts of the state that enter the recurrent product; not used where every source is "input".
-        sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b). The others have both.
+        sources: a pre-activation that has only one part: "input" (W x + b) or "recurrent" (R h + b), the others have both; or one
+            without weights of its own: "raw" is the input itself (W x, a projection without bias, where D differs from H), and
+            "time" the time that has passed since the step before, the same for all units (`times` of `RNN`; 1 by default).
         late: a pre-activation whose recurrent product reads something else than `feedback`: parts of the state, or values that
             `before` computes within the step. It has a matrix of its own, R_<pre-activation>.
         initial: what parameters start from where that belongs to the model: distributions by parameter, as in
@@ -104,12 +107,27 @@ class Cell(Options):
             r, z = sigmoid(a.r), sigmoid(a.z)
             return {"h": z * s.h + (1 - z) * tanh(a.n)}, {"reset": r, "update": z}
     ```
+
+    A cell that forgets with the time between steps, and adds the input itself to its output:
+
+    ```python
+    class Mine(Cell):
+        gates = {"n": "candidate", "r": "rate", "dt": "elapsed", "x": "raw_input"}
+        sources = {"r": "input", "dt": "time", "x": "raw"}
+        state = ("y", "h")
+        feedback = ("h",)
+
+        def step(self, a, s, p):
+            f = exp(-softplus(a.r) * a.dt)
+            h = f * s.h + (1 - f) * tanh(a.n)
+            return {"y": h + a.x, "h": h}, {"forget": f}
+    ```
     """
 
     gates: ClassVar[Mapping[str, str]] = {}
     state: ClassVar[tuple[str, ...]] = ("h",)
     feedback: ClassVar[tuple[str, ...]] = ("h",)
-    sources: ClassVar[Mapping[str, Literal["input", "recurrent"]]] = {}
+    sources: ClassVar[Mapping[str, Literal["input", "recurrent", "raw", "time"]]] = {}
     late: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     vectors: ClassVar[tuple[str, ...]] = ()
     scalars: ClassVar[tuple[str, ...]] = ()
@@ -166,13 +184,28 @@ class Cell(Options):
 
     @property
     def input_gates(self) -> tuple[str, ...]:
-        """Pre-activations with a part W x: the row blocks of W."""
+        """Pre-activations that read the input: the row blocks of the W that the time loop computes with."""
         return tuple(name for name in self.gates if self.sources.get(name) != "recurrent")
+
+    @property
+    def weighted_gates(self) -> tuple[str, ...]:
+        """Pre-activations with a part W x that is learnt: the row blocks of the parameter W."""
+        return tuple(name for name in self.input_gates if name not in without_weights(self))
+
+    @property
+    def biased_gates(self) -> tuple[str, ...]:
+        """Pre-activations with a bias: the blocks of the parameter b. The product of an earlier input has none of its own."""
+        return tuple(name for name in self.gates if name not in without_weights(self) and name not in self.delayed)
 
     @property
     def recurrent_gates(self) -> tuple[str, ...]:
         """Pre-activations with a part R h: the row blocks of R. Those of `late` have matrices of their own."""
-        return tuple(name for name in self.gates if self.sources.get(name) != "input" and name not in self.late)
+        return tuple(name for name in self.gates if self.sources.get(name, "recurrent") == "recurrent" and name not in self.late)
+
+    @property
+    def timed(self) -> bool:
+        """Whether a pre-activation is the time that has passed. Then the input of the time loop has it as its last column."""
+        return "time" in self.sources.values()
 
     @property
     def own_state(self) -> tuple[str, ...]:
@@ -188,13 +221,15 @@ class Cell(Options):
         """Name and shape of every parameter of one layer and direction; those of the read have the prefix `memory_`."""
         D, H = input_size, hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
-        if self.input_gates:
-            shapes["W"] = (len(self.input_gates) * H, D)
+        if self.weighted_gates:
+            shapes["W"] = (len(self.weighted_gates) * H, D)
+        if D != H:
+            shapes |= {f"W_{name}": (H, D) for name in without_weights(self, "raw")}
         if self.recurrent_gates:
             shapes["R"] = (len(self.recurrent_gates) * H, len(self.fed_back) * H)
         shapes |= {f"R_{name}": (H, len(reads_of(self, name)) * H) for name in self.late}
         if bias:
-            shapes["b"] = (len(self.rows("b")) * H,)
+            shapes["b"] = (len(self.biased_gates) * H,)
         shapes |= {name: (1,) if name in self.scalars else (H,) for name in self.vectors if name not in self.fixed}
         if self.memory is not None:
             shapes |= {f"memory_{name}": shape for name, shape in self.memory.parameters(D, H).items()}
@@ -204,9 +239,9 @@ class Cell(Options):
         """The pre-activations whose blocks lie in a parameter from first to last row; empty if it has no blocks."""
         if parameter.removeprefix("R_") in self.late:
             return (parameter.removeprefix("R_"),)
-        if parameter == "b":  # the product of an earlier input has none of its own
-            return tuple(name for name in self.gates if name not in self.delayed)
-        return {"W": self.input_gates, "R": self.recurrent_gates}.get(parameter, ())
+        if parameter.removeprefix("W_") in without_weights(self, "raw"):
+            return (parameter.removeprefix("W_"),)
+        return {"W": self.weighted_gates, "R": self.recurrent_gates, "b": self.biased_gates}.get(parameter, ())
 
     def check(self, name: str) -> None:
         """Runs `step` on random data and compares what it returns with what is declared; a few milliseconds, once for equal cells.

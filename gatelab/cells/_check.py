@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from gatelab.cells._declared import check_class, check_declarations, is_name
 from gatelab.cells._late import run_before, unavailable
+from gatelab.cells._operands import without_weights
 from gatelab.cells._watch import ValueReadError, Watch
 from gatelab.registry.contract import BrokenError, base_of, class_place, kind_of, line_in, place, raised
 
@@ -130,13 +131,14 @@ def _check_step(cell: "Cell") -> tuple[str, ...]:
 
 
 def _draw(cell: "Cell") -> dict[Key, Tensor]:
-    """Random inputs: (ROWS, UNITS) of pre-activations and states, (UNITS,) of vectors."""
+    """Random inputs: (ROWS, UNITS) of pre-activations and states, (UNITS,) of vectors; times are not negative."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     data = {("a", name): normal(ROWS, UNITS) for name in cell.gates}
+    data |= {("a", name): data["a", name].abs() for name in without_weights(cell, "time")}
     data |= {("s", name): normal(ROWS, UNITS) for name in cell.state}
     return data | {("p", name): normal(UNITS) for name in cell.vectors}
 

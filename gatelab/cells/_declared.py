@@ -15,6 +15,7 @@ from gatelab.cells._delay import check_delay
 from gatelab.cells._delay import check_kind as check_delay_kind
 from gatelab.cells._initial import Start
 from gatelab.cells._late import check_kind, check_late, values_of
+from gatelab.cells._operands import without_weights
 from gatelab.errors import UserError
 from gatelab.options import Options
 from gatelab.registry.contract import BrokenError, base_of, check_dataclass
@@ -29,6 +30,7 @@ LAYER = frozenset(
         "R",
         "b",
         "cell",
+        "input_size",
         "hidden_size",
         "shapes",
         "weights",
@@ -38,6 +40,7 @@ LAYER = frozenset(
         "parametrizations",
         "_read_names",
         "_place",
+        "_computes",
     ]
 )
 # Arguments of `gatelab.RNN`: an option of that name could not be given to it.
@@ -60,6 +63,7 @@ ARGUMENTS = frozenset(
 NAMES = ("state", "feedback", "vectors", "scalars", "unbounded")  # tuples of names
 _STARTS = {"initial": 'initial = {"R": Identity(), "v": Uniform(0, 1)}', "fixed": 'fixed = {"period": Groups((1, 2, 4))}'}
 WORDS = ("gates", "sources")  # names by name
+SOURCES = ("input", "recurrent", "raw", "time")
 _CONSTRAINT = 'constraint = {"R": Antisymmetric()}'
 DECLARED = (*NAMES, *WORDS, "late", "delay", "initial", "fixed", "constraint", "retention", "family", "peer")
 
@@ -177,11 +181,14 @@ def check_declarations(cell: "Cell") -> None:
         _check_names(what, names)
     taken = reserved() if cell.vectors else ()
     for name in cell.vectors:
-        if name in taken or name.startswith("memory_"):
+        if name in taken or name.startswith("memory_") or name.removeprefix("W_") in without_weights(cell, "raw"):
             raise BrokenError(f"the vector '{name}' must have another name: a layer uses `{name}` for something else")
     for name, kind in cell.sources.items():
-        if kind not in ("input", "recurrent"):
-            raise BrokenError(f"`sources` gives '{name}' the source {kind!r}, but it must be 'input' or 'recurrent'")
+        if kind not in SOURCES:
+            accepted = ", ".join(map(repr, SOURCES[:-1]))
+            raise BrokenError(f"`sources` gives '{name}' the source {kind!r}, but it must be {accepted} or {SOURCES[-1]!r}")
+    if not cell.weighted_gates and not cell.recurrent_gates and not cell.late:
+        raise BrokenError("no pre-activation has weights, so that nothing could be learnt; give one the source 'input'")
     if cell.recurrent_gates and not cell.fed_back:
         raise BrokenError(f"`feedback` is empty, but {', '.join(cell.recurrent_gates)} read what is fed back")
     for what, given, declared in (
@@ -191,7 +198,7 @@ def check_declarations(cell: "Cell") -> None:
         ("fixed", cell.fixed, "vectors"),
         ("initial_bias", cell.initial_bias, "gates"),
     ):
-        known = getattr(cell, declared)
+        known = cell.biased_gates if what == "initial_bias" else getattr(cell, declared)
         for item in given:
             if item not in known:
                 raise BrokenError(f"{what} names '{item}', which is not among {', '.join(known)}; `{declared}` declares those")

@@ -37,7 +37,7 @@ def unfold(cell: "Cell") -> None:
             moves |= {f"{part}_{lag}": (None, part if lag == 2 else f"{part}_{lag - 1}") for lag in range(2, steps + 1)}
     window, words, sums = delay.get(INPUT, 0), {}, {}
     for lag in range(1, window + 1):
-        for gate in cell.input_gates:
+        for gate in cell.weighted_gates:
             name = f"{gate}_x{lag}"
             moves[name] = (name, f"{gate}_x{lag + 1}" if lag < window else None)
             words[name] = cell.gates[gate] + "_before" * lag
@@ -111,7 +111,7 @@ def check_delay(cell: "Cell") -> None:
         return
     if INPUT in own:
         raise BrokenError("`state` has a part 'x', which in a cell with `delay` is the name of the input; give it another name")
-    if INPUT in cell.delay and not cell.input_gates:
+    if INPUT in cell.delay and not cell.weighted_gates:
         raise BrokenError("`delay` names the input 'x', but no pre-activation reads it")
     for name in ("gates", "state", "sources"):
         if isinstance(inspect.getattr_static(type(cell), name), property):

@@ -69,7 +69,7 @@ def check_late(cell: "Cell") -> None:
     for gate in cell.late:
         if gate not in cell.gates:
             raise BrokenError(f"late names '{gate}', which is not among {', '.join(cell.gates)}; `gates` declares those")
-        if cell.sources.get(gate) == "input":
+        if cell.sources.get(gate, "recurrent") != "recurrent":
             raise BrokenError(f"`sources` gives '{gate}' no recurrent product, but `late` says what its recurrent product reads")
         names = reads_of(cell, gate)
         if not names or len(set(names)) < len(names):

@@ -160,6 +160,8 @@ class _Writer:
         """An expression, and how tightly it holds together."""
         if not isinstance(value, fx.Node):
             number = f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+            if isinstance(value, float) and float(number) != value:
+                number = repr(value)
             return number, SIGN if number.startswith("-") else ATOM
         if value in self.named:
             return self.at(self.named[value], "t"), ATOM
@@ -228,6 +230,12 @@ class _Writer:
             carried = name in self.cell.delayed and name in self.cell.gates  # of earlier inputs
             return self._earlier(name) if carried else (self.at(name, "t-1"), ATOM)
         kind = self.cell.sources.get(name)
+        if kind == "time":
+            self.read[name] = None
+            return self._symbol(name), ATOM
+        if kind == "raw":
+            self.read["x"] = None
+            return "x_t" if self.latex else "x", ATOM
         terms = [] if kind == "recurrent" else [("W", "x_t" if self.latex else "x")]
         self.read |= {} if kind == "recurrent" else {"x": None}
         terms += [] if kind == "input" else [("R", self._fed(reads_of(self.cell, name) or self.cell.fed_back))]

@@ -9,18 +9,22 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from gatelab.cells import Attention, Cell, by_position, parameter_count, reads_of
+from gatelab.cells import Attention, Cell, by_position, parameter_count, reads_of, without_weights
 from gatelab.models import SequenceModel
 
 
 def parameter_formula(cell: Cell, bias: bool = True) -> str:
-    """Parameters of one layer and direction as a polynomial in D and H: "4HD + 4H^2 + 4H"."""
+    """Parameters of one layer and direction as a polynomial in D and H: "4HD + 4H^2 + 4H".
+
+    For a cell that reads the input itself it holds where D differs from H; where they are equal, nothing is projected.
+    """
     scalars = len(cell.scalars)
-    at = {(D, H): parameter_count(cell, D, H, bias) - scalars for D, H in ((1, 1), (2, 1), (1, 2))}
+    at = {(D, H): parameter_count(cell, D, H, bias) - scalars for D, H in ((2, 1), (3, 1), (1, 2))}
     # The count is a HD + b H^2 + c H, so that three values determine it.
-    a = at[2, 1] - at[1, 1]
-    b = (at[1, 2] - 2 * at[1, 1]) // 2
-    c = at[1, 1] - a - b
+    a = at[3, 1] - at[2, 1]
+    b_and_c = at[2, 1] - 2 * a
+    b = (at[1, 2] - 2 * a - 2 * b_and_c) // 2
+    c = b_and_c - b
     terms = [f"{factor if factor > 1 else ''}{term}" for factor, term in ((a, "HD"), (b, "H^2"), (c, "H")) if factor]
     return " + ".join([*terms, *([str(scalars)] if scalars else [])]) or "0"
 
@@ -75,7 +79,7 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
         length: steps on the tape of a cell with memory; at most its window is read.
     """
     D, H = input_size, hidden_size
-    products = len(cell.input_gates) * H * D + _square_matrices(cell) * H * H
+    products = _input_matrices(cell, D, H) * H * D + _square_matrices(cell) * H * H
     total = 2 * products + pointwise_operators(cell) * H
     return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
 
@@ -110,8 +114,8 @@ def stack_flops_per_step(
 def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     """Floating-point operations of the products of one training step, what `gatelab bench` divides by.
 
-    With I row blocks in W, J in R and F parts fed back, a multiplication and an addition counted as two; matrices (H, H) of late
-    pre-activations count as further blocks of R:
+    With I matrices (H, D), J row blocks in R and F parts fed back, a multiplication and an addition counted as two; matrices (H, H)
+    of late pre-activations count as further blocks of R:
 
     ```
     forward     2 B T (I H D + J F H H)
@@ -121,13 +125,18 @@ def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     The read of a cell with memory adds its three products (K and P as R, Q as W) and, for every entry that is read, the score
     and the weighted sum once forward and twice backward. Pointwise operators are left out.
     """
-    inputs = len(cell.input_gates) * H * D
+    inputs = _input_matrices(cell, D, H) * H * D
     recurrent = _square_matrices(cell) * H * H
     total = 2 * B * T * (2 * inputs + 3 * recurrent)
     if cell.memory is None:
         return total
     entries = _entries_read(cell.memory, T)
     return total + 2 * B * T * (2 * H * D + 3 * 2 * H * H) + 3 * B * entries * (2 * H + 2 * len(cell.state) * H)
+
+
+def _input_matrices(cell: Cell, D: int, H: int) -> int:
+    """Matrices (H, D): the blocks of W, and the projections of the input itself where it has another width."""
+    return len(cell.weighted_gates) + (len(without_weights(cell, "raw")) if D != H else 0)
 
 
 def _square_matrices(cell: Cell) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, operand_shapes
 from gatelab.errors import UserError
 from gatelab.kernels._scan import Weights
 
@@ -192,9 +192,7 @@ def _shapes(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, 
 
 @functools.lru_cache(maxsize=1024)
 def _shapes_once(cell: Cell, N: int, D: int, H: int, bias: bool) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    shapes = cell.shapes(D, H, bias) | dict.fromkeys(cell.vectors, (H,))  # scalars come as vectors, one value for all units
-    shapes |= {"b": (len(cell.gates) * H,)} if bias else {}  # and every pre-activation has a bias
-    return tuple((name, (N, *shape)) for name, shape in shapes.items())
+    return tuple((name, (N, *shape)) for name, shape in operand_shapes(cell, D, H, bias).items())
 
 
 def _is_tensor(name: str, value: object) -> None:

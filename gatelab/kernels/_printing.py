@@ -28,7 +28,7 @@ def gate_order(cell: Cell) -> tuple[list[str], list[str], list[str], list[str]]:
     kinds: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
     for gate in cell.gates:
         if gate not in cell.late:
-            kinds[{"input": 0, None: 1, "recurrent": 2}[cell.sources.get(gate)]].append(gate)
+            kinds[{None: 1, "recurrent": 2}.get(cell.sources.get(gate), 0)].append(gate)
     stage = stage_of(cell)
     for gate in sorted(cell.late, key=lambda gate: (stage[gate], reads_of(cell, gate))):
         kinds[0 if gate in cell.input_gates else 3].append(gate)

@@ -32,31 +32,20 @@ class Weights(NamedTuple):
 
     @classmethod
     def of(cls, cell: Cell, named: Mapping[str, Tensor]) -> "Weights":
-        """The weights of a cell by the names that `cell.shapes` gives them; missing ones are missing here, too."""
+        """The weights of a cell by the names that `operand_shapes` gives them; missing ones are missing here, too."""
         p = {name: named[name] for name in cell.vectors if name in named}
         late = {name: named[f"R_{name}"] for name in cell.late if f"R_{name}" in named}
         memory = {name.removeprefix("memory_"): value for name, value in named.items() if name.startswith("memory_")}
-        b = named.get("b")
-        if b is not None and cell.delayed:
-            b = _with_zeros(cell, b)
-        return cls(named.get("W"), named.get("R"), b, p, memory, late)
+        return cls(named.get("W"), named.get("R"), named.get("b"), p, memory, late)
 
     def named(self) -> dict[str, Tensor]:
-        """All weights that exist, by the names that `cell.shapes` gives them."""
+        """All weights that exist, by the names that `operand_shapes` gives them."""
         found = {name: value for name, value in (("W", self.W), ("R", self.R), ("b", self.b)) if value is not None} | self.p
         if self.late:
             found |= {f"R_{name}": value for name, value in self.late.items()}
         if self.memory:
             found |= {f"memory_{name}": value for name, value in self.memory.items()}
         return found
-
-
-def _with_zeros(cell: Cell, b: Tensor) -> Tensor:
-    """Biases with zeros for the products of earlier inputs; one that does not fit stays as it is, and the scan refuses it."""
-    own = len(cell.rows("b"))
-    if b.dim() != 2 or b.shape[1] % own:
-        return b
-    return torch.cat([b, b.new_zeros(len(b), (len(cell.gates) - own) * (b.shape[1] // own))], 1)
 
 
 @dataclass

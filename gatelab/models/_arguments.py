@@ -71,6 +71,60 @@ def lengths_of(given: Any, T: int, B: int, like: Tensor) -> Tensor | None:
     return lengths.clone() if lengths.device == like.device else lengths.to(like.device)
 
 
+def times_of(
+    cell: Cell, given: Any, single: bool, like: Tensor, lengths: Tensor | None, resets: Tensor | None, directions: int
+) -> tuple[Tensor, ...]:
+    """The time that passes before every step, (T, B) for each direction; nothing for a cell that does not read it.
+
+    Args:
+        cell: the equations.
+        given: what the user gives, (B, T).
+        single: whether the input is one sequence.
+        like: the input (T, B, D), for number format and device.
+        lengths: valid steps of each row (B,), or None.
+        resets: (B, T), or None.
+        directions: 1 or 2.
+
+    Raises:
+        UserError: the cell does not read it, or it is not one number for each row and step.
+    """
+    if given is None and not cell.timed:
+        return ()
+    T, B, _ = like.shape
+    if given is None:
+        given = like.new_ones((T,) if single else (B, T))
+    if not cell.timed:
+        raise UserError(
+            f"RNN: `times` are given, but {type(cell).__name__} does not read them; leave them out, or give the time as an input. "
+            'A cell that reads them declares it, as in sources = {"dt": "time"}.'
+        )
+    times = torch.as_tensor(given, device=like.device)
+    times = times[None] if single else times
+    if times.shape != (B, T) or times.dtype == torch.bool or times.is_complex():
+        word, shape = str(times.dtype).removeprefix("torch."), tuple(times.shape)
+        raise UserError(f"RNN: times must be numbers of shape (B, T) = {(B, T)}, but they are {word} of shape {shape}.")
+    check_dense("times", times)
+    times = times.mT.to(like.dtype)
+    if lengths is not None:  # as for the input
+        times = torch.where(torch.arange(T, device=like.device)[:, None] < lengths, times, 0)
+    return (times,) if directions == 1 else (times, _to_the_step_behind(times, lengths, resets))
+
+
+def _to_the_step_behind(times: Tensor, lengths: Tensor | None, resets: Tensor | None) -> Tensor:
+    """The time that passes before every step for the direction that comes from the end, (T, B).
+
+    The last step of a row, or of the part of it that ends where the row starts again, gets what the first one has, the time since
+    the initial state.
+    """
+    T, B = times.shape
+    steps = torch.arange(T, device=times.device)[:, None].expand(T, B)
+    starts = torch.zeros_like(steps, dtype=torch.bool) if resets is None else resets.mT
+    first = torch.where(starts, steps, 0).cummax(0).values  # of the part that a step belongs to
+    ends = steps == (T if lengths is None else lengths) - 1
+    ends = ends | torch.cat([starts[1:], starts.new_zeros(1, B)])
+    return times.gather(0, torch.where(ends, first, (steps + 1).clamp(max=T - 1)))
+
+
 def starts(
     cell: Cell,
     resets: Any,

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gatelab.cells import Cell, Place, constrained
+from gatelab.cells import Cell, Place, operands, without_weights
 from gatelab.errors import UserError, first_line
-from gatelab.kernels import Flow, Scan, Weights, scan
+from gatelab.kernels import Flow, Scan, Weights, check_dense, scan
 
 
 class Layer(nn.Module):
@@ -24,8 +24,9 @@ class Layer(nn.Module):
     ) -> None:
         """Args as of `RNN`; `place` is the number of the layer, counted from 0, and the number of layers."""
         super().__init__()
-        self.cell, self.hidden_size, self._place = cell, hidden_size, place
+        self.cell, self.input_size, self.hidden_size, self._place = cell, input_size, hidden_size, place
         self.shapes = cell.shapes(input_size, hidden_size, bias)
+        self._computes = bool(cell.constraint or cell.scalars or cell.delayed or without_weights(cell))
         for name, shape in self.shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
         for name in cell.fixed:  # a checkpoint does not hold them: they follow from the cell
@@ -91,17 +92,20 @@ class Layer(nn.Module):
         raise UserError(f"RNN: the weight '{name}' cannot be set: {reason}. Set it first, then change how it is computed.")
 
     def weights(self) -> Weights:
-        """All weights as one replica: those with a constraint computed from their parameter, scalars as one number a unit."""
+        """What the time loop computes with, as one replica; `gatelab.cells.operands` makes it from the parameters.
+
+        Raises:
+            UserError: a parameter from which something else is computed has another shape than declared.
+        """
         own = {name: self.read(name) for name in self.shapes}
-        if self.cell.constraint:
-            own = {
-                name: constrained(self.cell, name, value) if _fits(value, self.shapes[name]) else value
-                for name, value in own.items()
-            }
+        if self._computes:
+            for name, value in own.items():
+                if value.shape != self.shapes[name]:
+                    raise UserError(f"The weight {name} has shape {tuple(value.shape)}, but it must be {tuple(self.shapes[name])}.")
+                check_dense(f"weight {name}", value)
+            own = operands(self.cell, own, self.input_size, self.hidden_size)
         own |= {name: self.read(name) for name in self.cell.fixed}
-        own = {name: value[None] for name, value in own.items()}
-        own |= {name: own[name].expand(1, self.hidden_size) for name in self.cell.scalars}
-        return Weights.of(self.cell, own)
+        return Weights.of(self.cell, {name: value[None] for name, value in own.items()})
 
     def forward(
         self,
@@ -124,8 +128,3 @@ class Layer(nn.Module):
             like = next(iter(weights.named().values()), x)
             s0 = (torch.zeros((1, x.shape[2], self.hidden_size), dtype=like.dtype, device=x.device),) * len(self.cell.state)
         return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow, resets, restart), weights
-
-
-def _fits(value: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether a weight can be computed with; the scan refuses the others in one sentence."""
-    return value.shape == shape and value.is_floating_point() and value.layout == torch.strided

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gatelab.cells import CELLS, Cell
 from gatelab.errors import UserError
 from gatelab.kernels import Flow, Record, Weights, check_backend, replay, reversed_resets
-from gatelab.models._arguments import is_single, lengths_of, starts, state_of
+from gatelab.models._arguments import is_single, lengths_of, starts, state_of, times_of
 from gatelab.models._layer import Layer
 from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
 
@@ -153,6 +153,7 @@ class RNN(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         resets: Tensor | None = None,
         restart: Tensor | Sequence[Tensor] | None = None,
+        times: Tensor | Sequence[Sequence[float]] | None = None,
     ) -> tuple[Any, tuple[Tensor, ...]]:
         """Runs the stack over a batch of sequences.
 
@@ -167,6 +168,9 @@ class RNN(nn.Module):
                 and no gradient passes it. The reverse direction starts again at the step before, on the other side of the same
                 boundary.
             restart: the state there, as `hx`; zeros when None.
+            times: the time that passes before each step, numbers (B, T) whatever the layout of the input, (T,) for one sequence:
+                since the step before, for the first step since the initial state; 1 everywhere when None. The reverse direction
+                reads the time to the step behind. Only for a cell that reads it, one with `sources = {"dt": "time"}`.
 
         Returns:
             The outputs of the last layer, in the layout of the input with directions * H features (packed if the input is), and
@@ -177,12 +181,12 @@ class RNN(nn.Module):
         """
         if not isinstance(input, Tensor):
             if isinstance(input, PackedSequence):
-                return self._packed(input, hx, lengths, resets, restart)
+                return self._packed(input, hx, lengths, resets, restart, times)
             if isinstance(input, fx.Proxy):  # symbolic tracing does not look inside, as for torch's own modules
-                arguments = {"hx": hx, "lengths": lengths, "resets": resets, "restart": restart}
+                arguments = {"hx": hx, "lengths": lengths, "resets": resets, "restart": restart, "times": times}
                 path = input.tracer.path_of_module(self)  # type: ignore[attr-defined]
                 return input.tracer.create_proxy("call_module", path, (input,), arguments)  # type: ignore[return-value]
-        output, last, records, ends = self._run(input, hx, lengths, resets, restart, self.recording)
+        output, last, records, ends = self._run(input, hx, lengths, resets, restart, times, self.recording)
         if self.recording:
             self.recorded = {
                 name: (Record(*({key: value.detach() for key, value in part.items()} for part in record)), ends)
@@ -197,13 +201,14 @@ class RNN(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         resets: Tensor | None = None,
         restart: Tensor | Sequence[Tensor] | None = None,
+        times: Tensor | Sequence[Sequence[float]] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, LayerTrace]]:
         """Like `forward`, but also returns all gates and states of every layer, differentiable.
 
         Returns:
             Output and last state as from `forward`, and a LayerTrace for every layer: "0", "0_reverse", "1", ...
         """
-        output, last, records, ends = self._run(input, hx, lengths, resets, restart, True)
+        output, last, records, ends = self._run(input, hx, lengths, resets, restart, times, True)
         traces = {}
         for name, (record, weights) in records.items():
             states, gates = replay(self.cell, weights, record)
@@ -317,11 +322,12 @@ class RNN(nn.Module):
         lengths: Tensor | Sequence[int] | None,
         resets: Tensor | None,
         restart: Tensor | Sequence[Tensor] | None,
+        times: Tensor | Sequence[Sequence[float]] | None,
     ) -> tuple[PackedSequence, tuple[Tensor, ...]]:
         if lengths is not None:
             raise UserError("RNN: a PackedSequence knows its lengths; leave out `lengths`.")
         values, ends = padded(packed, self.batch_first)
-        output, last = self.forward(values, hx, ends, resets, restart)
+        output, last = self.forward(values, hx, ends, resets, restart, times)
         return packed_as(output, ends, packed, self.batch_first), last
 
     def _run(
@@ -331,6 +337,7 @@ class RNN(nn.Module):
         lengths: Tensor | Sequence[int] | None,
         resets: Tensor | None,
         restart: Tensor | Sequence[Tensor] | None,
+        times: Tensor | Sequence[Sequence[float]] | None,
         record: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, tuple[Record, Weights]], Tensor | None]:
         single = is_single(x, self.input_size, self.batch_first)
@@ -348,12 +355,14 @@ class RNN(nn.Module):
         if self.followed:  # which goes through Module.__setattr__
             self.followed = {}
         directions = self._directions()
+        passed = times_of(self.cell, times, single, inner, ends, resets, len(directions))
         alone = len(layers) == 1  # then the state of the stack is that of the layer
         for depth in range(self.num_layers):
             outputs = []
             for suffix in directions:
                 name, at = f"{depth}{suffix}", len(lasts)
-                given = _reversed(inner, ends) if suffix else inner
+                given = torch.cat([inner, passed[len(outputs)][..., None]], -1) if passed else inner
+                given = _reversed(given, ends) if suffix else given
                 start, fresh = (part if alone or part is None else tuple(p[at : at + 1] for p in part) for part in (s0, again))
                 turned = reversed_resets(resets, ends) if suffix and resets is not None else resets
                 flow = Flow() if self.following else None

@@ -38,13 +38,15 @@ class SequenceModel(nn.Module):
         self.dropout, self.input_noise = nn.Dropout(dropout), input_noise
         self.head = nn.Linear(rnn.hidden_size * rnn.num_directions, output_size)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T, D) or tokens (B, T) to (B, T, output_size), or to (B, output_size) with readout "last"."""
-        return self.carry(x, lengths, None)[0]
+    def forward(self, x: Tensor, lengths: Tensor | None = None, times: Tensor | None = None) -> Tensor:
+        """(B, T, D) or tokens (B, T) to (B, T, output_size), or to (B, output_size) with readout "last"; `times` as of `RNN`."""
+        return self.carry(x, lengths, None, times)[0]
 
-    def carry(self, x: Tensor, lengths: Tensor | None, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def carry(
+        self, x: Tensor, lengths: Tensor | None, state: tuple[Tensor, ...] | None, times: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `forward`, from a state and with the state behind it, (L, B, H) for each part; None: from the initial state."""
-        output, last = self.rnn(self.encode(x), state, lengths)
+        output, last = self.rnn(self.encode(x), state, lengths, times=times)
         return self.decode(output, last), last
 
     def encode(self, x: Tensor) -> Tensor:

@@ -81,6 +81,8 @@ def _needs(cell: Cell) -> list[str]:
     words = {
         "attention": cell.memory is not None,
         "second product": bool(cell.late),
+        "the input itself": "raw" in cell.sources.values(),
+        "time between steps": cell.timed,
         "no recurrent product": not cell.recurrent_gates and not cell.late,
         "linear in the state": affine(cell) is not None,
         "delay": bool(cell.delay),

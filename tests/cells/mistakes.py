@@ -197,7 +197,16 @@ MISTAKES = {
     "a memory that is none": Mistake(GOOD, ("`memory` is 3, but it must be",), "@property\ndef memory(self):\n    return 3"),
     "an unknown source": Mistake(GOOD, ("sources names 'q', which is not among f, z",), 'sources = {"q": "input"}'),
     "a source of another kind": Mistake(
-        GOOD, ("gives 'z' the source 'both', but it must be 'input' or",), 'sources = {"z": "both"}'
+        GOOD, ("gives 'z' the source 'both', but it must be 'input', 'recurrent', 'raw' or 'time'",), 'sources = {"z": "both"}'
+    ),
+    "nothing that has weights": Mistake(
+        GOOD, ("no pre-activation has weights", "give one the source 'input'"), 'sources = {"f": "time", "z": "raw"}'
+    ),
+    "a vector with the name of a projection": Mistake(
+        GOOD, ("the vector 'W_z' must have another name",), 'sources = {"z": "raw"}\nvectors = ("W_z",)'
+    ),
+    "an initial bias of the input itself": Mistake(
+        GOOD, ("initial_bias names 'z', which is not among f;",), 'sources = {"z": "raw"}\ninitial_bias = {"z": 1.0}'
     ),
     "biases that are none": Mistake(
         GOOD, ("`initial_bias` is ['f'], but it must be a dict",), "@property\ndef initial_bias(self):\n    return ['f']"

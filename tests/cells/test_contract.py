@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import gatelab.cells
-from gatelab.cells import CELLS, Attention, Cell, Parts, parameter_count
+from gatelab.cells import CELLS, Attention, Cell, Parts, parameter_count, without_weights
 from gatelab.errors import UserError
 from gatelab.models import RNN
 
@@ -91,7 +91,7 @@ def test_declarations(variant: Variant) -> None:
     names = [*cell.gates, *cell.state, *cell.vectors]
     assert all(name.isidentifier() for name in names)
     assert len({*cell.vectors, "W", "R", "b"}) == len(cell.vectors) + 3
-    assert set(cell.sources.values()) <= {"input", "recurrent"}
+    assert set(cell.sources.values()) <= {"input", "recurrent", "raw", "time"}
     assert set(cell.input_gates) | set(cell.recurrent_gates) | set(cell.late) == set(cell.gates)
 
 
@@ -155,6 +155,8 @@ def test_initial_weights_fill_their_interval(variant: Variant) -> None:
 def arguments(cell: Cell, *shape: int, scale: float = 1.0, seed: int = 0, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     """Pre-activations and states of that shape and vectors (H,), in the order of the declarations."""
     tensors = [scale * normal(*shape, seed=seed + n, dtype=dtype) for n in range(len(cell.gates) + len(cell.state))]
+    times = without_weights(cell, "time")
+    tensors[: len(cell.gates)] = [value.abs() if name in times else value for name, value in zip(cell.gates, tensors, strict=False)]
     return tensors + [scale * normal(shape[-1], seed=seed + 50 + n, dtype=dtype) for n in range(len(cell.vectors))]
 
 

@@ -11,7 +11,7 @@ from cells.variants import Variant, each_kind, normal
 from tolerances import FLOAT64
 from torch import Tensor, sigmoid, tanh
 
-from gatelab.cells import Cell, Equation, equations
+from gatelab.cells import Cell, Equation, equations, without_weights
 
 FUNCTIONS: dict[str, Any] = {
     name: getattr(torch, name) for name in ("sigmoid", "tanh", "exp", "log", "log1p", "expm1", "relu", "sqrt", "sin", "cos", "abs")
@@ -22,7 +22,7 @@ FUNCTIONS |= {"clamp": torch.clamp, "sign": torch.sign, "log_sigmoid": torch.nn.
 
 def as_python(text: str, cell: Cell) -> str:
     """A right side with symbols in place of what a product or a time is in writing."""
-    for name in cell.gates:
+    for name in (gate for gate in cell.gates if gate not in without_weights(cell)):
         parts = [f"W_{name} x" if cell.sources.get(name) != "recurrent" else "", ""]
         if cell.sources.get(name) != "input":
             parts[1] = rf"R_{name} (\[[^]]*\]|\S+?)"
@@ -32,6 +32,8 @@ def as_python(text: str, cell: Cell) -> str:
         part, _, lag = name.rpartition("_")
         inputs = " + ".join(f"W_{part}{number} x(t-{number})" for number in range(1, cell.delay.get("x", 0) + 1))
         text = text.replace(inputs if lag == "x1" else f"{part}(t-{lag})", f"{name}_before")
+    for name in without_weights(cell):
+        text = re.sub(rf"(?<!\w){'x' if cell.sources[name] == 'raw' else name}(?!\w)", f"a_{name}", text)
     text = text.replace("(t-1)", "_before").replace("~", "_before").replace(" . ", " * ").replace("^", "**")
     return re.sub(r"(?<![\w.])(\d[\d.e+-]*) (?=[\w(])(?!if |else )", r"\1 * ", text)
 

@@ -6,6 +6,7 @@ import torch
 from cells.variants import Variant, each_kind, normal
 from tolerances import SUM32
 
+from gatelab.cells import without_weights
 from gatelab.diagnostics import gradients
 
 
@@ -55,8 +56,8 @@ def test_blocks_of_a_cell_are_its_gates(variant: Variant) -> None:
     rnn(normal(4, 3, 2))[0].sum().backward()
     layer = dict(rnn.layers["0"].named_parameters())
     found = {name: value.grad for name, value in layer.items() if value.grad is not None and rnn.cell.rows(name)}
-    late = [f"R_{gate}" for gate in rnn.cell.late]
-    assert found.keys() == {"W", "b", *(["R"] if rnn.cell.recurrent_gates else []), *late}
+    alone = [*(f"W_{gate}" for gate in without_weights(rnn.cell, "raw")), *(f"R_{gate}" for gate in rnn.cell.late)]
+    assert found.keys() == {"W", "b", *(["R"] if rnn.cell.recurrent_gates else []), *alone}
     for name, gradient in found.items():
         rows = rnn.cell.rows(name)
         assert len(gradient) == len(rows) * H

@@ -9,7 +9,7 @@ import torch
 from cells.variants import normal
 from torch import Tensor
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, operand_shapes
 from gatelab.kernels import Flow, Weights, eager, gpu
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -56,7 +56,7 @@ def results(module: Any, cell: Cell, case: Case, dtype: torch.dtype) -> dict[str
     def draw(*shape: int, scale: float = 1.0) -> Tensor:
         return (scale * normal(*shape, seed=next(seeds))).to(dtype).to(DEVICE).requires_grad_()
 
-    shapes = cell.shapes(D, H, case.bias) | dict.fromkeys(cell.vectors, (H,))
+    shapes = operand_shapes(cell, D, H, case.bias)
     named = {name: draw(N, *shape, scale=0.5) for name, shape in shapes.items()}
     weights = Weights.of(cell, named)
     x, s0, again = draw(N, T, B, D), tuple(draw(N, B, H) for _ in cell.state), tuple(draw(N, B, H) for _ in cell.state)

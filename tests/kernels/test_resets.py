@@ -11,7 +11,7 @@ from kernels.test_cpu import OWN, TOLERANCE, ReadsCrossed, poisoned, some_length
 from tolerances import EXACT, FLOAT64
 from torch import Tensor
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, operand_shapes
 from gatelab.errors import UserError
 from gatelab.kernels import Flow, Scan, Weights, reversed_resets, scan
 
@@ -62,7 +62,7 @@ def given(cell: Cell, case: Case, dtype: torch.dtype) -> Given:
 
     weights = {
         name: leaf(N, *shape, seed=10 + number, scale=0.5 if len(shape) == 1 else (D + H) ** -0.5)
-        for number, (name, shape) in enumerate((cell.shapes(D, H, True) | dict.fromkeys(cell.vectors, (H,))).items())
+        for number, (name, shape) in enumerate(operand_shapes(cell, D, H).items())
     }
     parts = range(len(cell.state))  # what a cell divides by is positive, as in `random_state`
     s0, restart = (tuple(leaf(N, B, H, seed=seed + q, scale=0.5, positive=q > 1) for q in parts) for seed in (40, 50))

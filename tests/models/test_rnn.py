@@ -261,11 +261,11 @@ def test_traced_gates_are_those_of_each_step(variant: Variant) -> None:
             s = dict(zip(cell.state, (part[number, row] for part in initial), strict=True))
             for t in order:
                 a = dict(zip(cell.gates, weights["b"].split(H), strict=True))
-                for letter, read in (("W", [below[t, row]]), ("R", [s[part] for part in cell.fed_back])):
-                    product = weights[letter] @ torch.cat(read) if letter in weights else torch.zeros(0)
-                    a |= {
-                        gate: a[gate] + value for gate, value in zip(cell.rows(letter), product.split(H), strict=letter in weights)
-                    }
+                read = torch.cat([below[t, row], below.new_ones(int(cell.timed))])
+                fed = torch.cat([s[part] for part in cell.fed_back]) if cell.fed_back else read
+                for letter, operand, gates_of in (("W", read, cell.input_gates), ("R", fed, cell.recurrent_gates)):
+                    product = weights[letter] @ operand if letter in weights else torch.zeros(0)
+                    a |= {gate: a[gate] + value for gate, value in zip(gates_of, product.split(H), strict=letter in weights)}
                 s, gates = cell.step(completed(cell, weights, a, s, parts), Parts(**s), parts)
                 assert trace.gates.keys() == gates.keys()
                 close({word: value[t, row] for word, value in trace.gates.items()}, gates)

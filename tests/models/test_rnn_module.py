@@ -14,7 +14,7 @@ from tolerances import BFLOAT16, EXACT, FLOAT32, FLOAT64
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, stack_module_state, vmap
 
-from gatelab.cells import CELLS
+from gatelab.cells import CELLS, without_weights
 from gatelab.errors import UserError
 from gatelab.kernels import BACKENDS
 from gatelab.models import RNN
@@ -77,7 +77,15 @@ def test_state_dict_keys(variant: Variant, bias: bool) -> None:
     rnn = variant.rnn(D, H, num_layers=2, bidirectional=True, bias=bias)
     memory = [f"memory_{name}" for name in (rnn.cell.memory.parameters(D, H) if rnn.cell.memory else ())]
     late = [f"R_{name}" for name in rnn.cell.late]
-    names = ["W", *(["R"] if rnn.cell.recurrent_gates else []), *late, *(["b"] if bias else []), *rnn.cell.vectors, *memory]
+    names = [
+        "W",
+        *(f"W_{name}" for name in without_weights(rnn.cell, "raw")),
+        *(["R"] if rnn.cell.recurrent_gates else []),
+        *late,
+        *(["b"] if bias else []),
+        *rnn.cell.vectors,
+        *memory,
+    ]
     expected = [f"layers.{layer}.{name}" for layer in ("0", "0_reverse", "1", "1_reverse") for name in names]
     assert list(rnn.state_dict()) == [name for name, _ in rnn.named_parameters()] == expected
     assert rnn.layers["1"].W.shape[1] == 2 * H  # type: ignore[union-attr]

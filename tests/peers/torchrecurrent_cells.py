@@ -32,6 +32,7 @@ class Peer:
         state: our parts of the state in the order in which it takes and returns them.
         options: arguments of its class; `ours`: options of our cell.
         note: for the table: what makes them equal.
+        D: width of the input.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Peer:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ours: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     note: str = ""
+    D: int = D
 
 
 PEERS = {
@@ -63,6 +65,7 @@ PEERS = {
         note="given nonlinearity='sigmoid', which is that of the gate",
     ),
     "fastrnn": Peer("FastRNN", "z", "z", p=lambda of: {"alpha": of.alpha, "beta": of.beta}, note="given the scalars"),
+    "intersection_rnn": Peer("IntersectionRNN", "u n d g", "u n d g", D=H, note="while D = H, which it requires"),
     "janet": Peer("JANET", "f z", "f z", state=("h", "h"), note="while beta, which it trains, is 1"),
     "lightru": Peer("LightRU", "z f", "f"),
     "ligru": Peer("LiGRU", "z n", "z n"),
@@ -86,7 +89,7 @@ PEERS = {
 
 def drawn(peer: Peer) -> Any:
     """Its cell, with all weights and biases drawn."""
-    theirs = getattr(torchrecurrent, f"{peer.name}Cell")(D, H, **peer.options).double()
+    theirs = getattr(torchrecurrent, f"{peer.name}Cell")(peer.D, H, **peer.options).double()
     with torch.no_grad():
         for number, (name, value) in enumerate(theirs.named_parameters()):
             if name != "beta" or peer.name != "JANET":
@@ -96,7 +99,7 @@ def drawn(peer: Peer) -> Any:
 
 def copied(cell: str, peer: Peer, theirs: Any) -> RNN:
     """Our cell with its weights."""
-    rnn = RNN(cell, D, H, backend="eager", dtype=torch.float64, **peer.ours)
+    rnn = RNN(cell, peer.D, H, backend="eager", dtype=torch.float64, **peer.ours)
     layer, ours = rnn.layers["0"], rnn.cell
     with torch.no_grad():
         layer.get_parameter("b").zero_()
@@ -140,9 +143,9 @@ def table() -> Iterator[list[tuple[str, str, str]]]:
     """Rows of cell, class and outcome, printed at the end."""
     rows: list[tuple[str, str, str]] = []
     yield rows
-    print(f"\n\n{'cell':<12}{'torchrecurrent':<16}outcome")
+    print(f"\n\n{'cell':<18}{'torchrecurrent':<18}outcome")
     for row in sorted(rows):
-        print(f"{row[0]:<12}{row[1]:<16}{row[2]}")
+        print(f"{row[0]:<18}{row[1]:<18}{row[2]}")
 
 
 @pytest.mark.parametrize("cell", PEERS)
@@ -151,7 +154,7 @@ def test_equal(cell: str, table: list[tuple[str, str, str]]) -> None:
     theirs = drawn(peer)
     rnn = copied(cell, peer, theirs)
     start = {name: tanh(normal(B, H, seed=40 + number)) for number, name in enumerate(rnn.cell.state)}
-    x = normal(T, B, D)
+    x = normal(T, B, peer.D)
     with torch.no_grad():
         output, last = rnn(x, tuple(value[None] for value in start.values()))
         found = states(theirs, x, tuple(start[name] for name in peer.state))

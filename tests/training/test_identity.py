@@ -162,7 +162,7 @@ def test_options_that_are_derived_count_only_away_from_their_default(name: str, 
     declared = [field.metadata["bias_of"] for field in fields(CELLS.get(name)) if "bias_of" in field.metadata]
     cell = CELLS.build(name)
     covered = declared or list(cell.initial_bias)  # an option may serve several, whose number is another option
-    assert set(cell.rows("b")) <= set(covered)  # each has an option, derived or its own
+    assert set(cell.biased_gates) <= set(covered)  # each has an option, derived or its own
 
 
 def test_the_command_line_and_training_agree(small: Callable[..., Config], files: Path, monkeypatch: pytest.MonkeyPatch):

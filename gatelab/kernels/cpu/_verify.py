@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx.node import map_arg
 from torch.utils._python_dispatch import _disable_current_modes
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, operand_shapes
 from gatelab.kernels import eager
 from gatelab.kernels._inputs import Inputs, read_weights
 from gatelab.kernels._scan import Weights
@@ -48,8 +48,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
         def random(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
 
-        named = {name: random(_N, *shape) for name, shape in cell.shapes(_D, _H).items()}
-        named |= {name: named[name].expand(_N, _H) for name in cell.scalars} | {name: random(_N, _H) for name in cell.fixed}
+        named = {name: random(_N, *shape) for name, shape in operand_shapes(cell, _D, _H).items()}
         weights = Weights.of(cell, named)
         inputs = Inputs.of(cell, weights, random(_N, _T, _B, _D), tuple(random(_N, _B, _H) for _ in cell.state), None)
         cotangents = [random(_N, _T, _B, _H), *(random(_N, _B, _H) for _ in cell.state)]

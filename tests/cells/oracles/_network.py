@@ -27,6 +27,10 @@ class Network:
     def input(self, block: int, x: Array) -> Array:
         return self.values["W"][block * self.H : (block + 1) * self.H] @ x
 
+    def raw(self, x: Array) -> Array:
+        """The input itself, projected where it has another width."""
+        return self.values["W_x"] @ x if "W_x" in self.values else x
+
     def recurrent(self, block: int, h: Array) -> Array:
         return self.values["R"][block * self.H : (block + 1) * self.H] @ h
 
