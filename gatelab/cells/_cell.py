@@ -66,6 +66,7 @@ class Cell(Options):
         gates: pre-activation -> its name in words, in the order in which weights are stored; each is H wide. Each has an option
             `<word>_bias`, its initial bias: 0, unless a `bias_option` of the class has another default.
         state: the tensors carried from step to step; the first is the output.
+        output: the parts of the state that are the output, side by side, if it is not the first alone; that comes first.
         vectors: per-unit parameters (H,), for example peepholes.
         scalars: those of `vectors` of which all units share one number: the parameter is (1,), and `step` reads it as any vector.
         fixed: those of `vectors` that are not learned, with what they are: {"period": Groups((1, 2, 4))}.
@@ -126,6 +127,7 @@ class Cell(Options):
 
     gates: ClassVar[Mapping[str, str]] = {}
     state: ClassVar[tuple[str, ...]] = ("h",)
+    output: ClassVar[tuple[str, ...]] = ()
     feedback: ClassVar[tuple[str, ...]] = ("h",)
     sources: ClassVar[Mapping[str, Literal["input", "recurrent", "raw", "time"]]] = {}
     late: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
@@ -201,6 +203,15 @@ class Cell(Options):
     def recurrent_gates(self) -> tuple[str, ...]:
         """Pre-activations with a part R h: the row blocks of R. Those of `late` have matrices of their own."""
         return tuple(name for name in self.gates if self.sources.get(name, "recurrent") == "recurrent" and name not in self.late)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The parts of the state that are the output."""
+        return self.output or self.state[:1]
+
+    def output_size(self, hidden_size: int) -> int:
+        """The width of the output of one layer and direction."""
+        return len(self.outputs) * hidden_size
 
     @property
     def timed(self) -> bool:

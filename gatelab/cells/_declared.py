@@ -60,7 +60,7 @@ ARGUMENTS = frozenset(
         "dtype",
     ]
 )
-NAMES = ("state", "feedback", "vectors", "scalars", "unbounded")  # tuples of names
+NAMES = ("state", "output", "feedback", "vectors", "scalars", "unbounded")  # tuples of names
 _STARTS = {"initial": 'initial = {"R": Identity(), "v": Uniform(0, 1)}', "fixed": 'fixed = {"period": Groups((1, 2, 4))}'}
 WORDS = ("gates", "sources")  # names by name
 SOURCES = ("input", "recurrent", "raw", "time")
@@ -192,6 +192,7 @@ def check_declarations(cell: "Cell") -> None:
     if cell.recurrent_gates and not cell.fed_back:
         raise BrokenError(f"`feedback` is empty, but {', '.join(cell.recurrent_gates)} read what is fed back")
     for what, given, declared in (
+        ("output", cell.output, "state"),
         ("feedback", cell.fed_back, "state"),
         ("sources", cell.sources, "gates"),
         ("scalars", cell.scalars, "vectors"),
@@ -202,6 +203,11 @@ def check_declarations(cell: "Cell") -> None:
         for item in given:
             if item not in known:
                 raise BrokenError(f"{what} names '{item}', which is not among {', '.join(known)}; `{declared}` declares those")
+    if cell.outputs[0] != cell.state[0] or len(set(cell.outputs)) < len(cell.outputs):
+        raise BrokenError(
+            f"`output` is {cell.output!r}, but it must begin with '{cell.state[0]}', the first part of the state, and "
+            "name no part twice"
+        )
     check_late(cell)
     _check_fixed(cell)
     _check_initial(cell)

@@ -9,7 +9,9 @@ What a parameter starts from, each rule before the next:
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gatelab.errors import UserError
@@ -26,11 +28,13 @@ class Place(NamedTuple):
         fan_in: the columns of a matrix; H for a vector or a bias.
         layer: counted from 0; both directions of a layer have the same number.
         layers: of the stack.
+        drawn: the parameters of the layer that are declared before this one, by name.
     """
 
     fan_in: int
     layer: int
     layers: int
+    drawn: "Mapping[str, Tensor]" = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -340,6 +344,35 @@ class Log(_Function):
 
     def __str__(self) -> str:
         return f"exp of it {self.of}"
+
+
+@dataclass(frozen=True)
+class LogRate(_Function):
+    """The logarithm of a rate: exp(-exp(v)), what is left after a step, has the distribution `of`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._within(0.0, 1.0)
+
+    def draw(self, like: "Tensor", place: Place) -> "Tensor":
+        return (-self.of.draw(like, place).log()).log()
+
+    def __str__(self) -> str:
+        return f"exp(-exp(it)) {self.of}"
+
+
+@dataclass(frozen=True)
+class RingGain(Start):
+    """log sqrt(1 - m^2), m = exp(-exp(v)) and v a vector that is declared before: inputs of variance 1 give such a state."""
+
+    rate: str = option(help="the vector v")
+
+    def draw(self, like: "Tensor", place: Place) -> "Tensor":
+        v = place.drawn[self.rate].to(like.dtype)
+        return 0.5 * (-(-2 * v.exp()).expm1()).log()
+
+    def __str__(self) -> str:
+        return f"log sqrt(1 - m^2), m = exp(-exp({self.rate}))"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gatelab.cells import Cell
 
 @dataclass(frozen=True)
 class CfC(Cell):
-    """Closed-form continuous-time network: the state lies between two values, and the time that has passed says where.
+    """Closed-form continuous-time network: the state lies between two values; the time that has passed says where.
 
     ```
     v = 1.7159 tanh(0.666 (W_z x + R_z h(t-1) + b_z))            backbone

@@ -105,7 +105,7 @@ def stack_flops_per_step(
         heads: outputs of a head on every step; 0 where it stands on the last state alone.
         length: T.
     """
-    width = directions * hidden_size
+    width = directions * cell.output_size(hidden_size)
     entries = round(_entries_read(cell.memory, length) / length)
     total = directions * sum(flops_per_step(cell, D, hidden_size, entries) for D in [input_size, *[width] * (layers - 1)])
     return total + 2 * width * heads

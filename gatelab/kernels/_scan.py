@@ -75,7 +75,7 @@ class Record(NamedTuple):
 
 class Scan(NamedTuple):
     """Attributes:
-    output: the first part of the state at every step (N, T, B, H); zeros after the end of a row.
+    output: the parts of the state that are the output at every step, side by side (N, T, B, O*H); zeros after the end of a row.
     state: the state after the last step of each row, in the order of `cell.state`, (N, B, H) each.
     record: only on request.
     """

@@ -63,15 +63,14 @@ def scan(
             read = dict(zip(cell.state, tape.read(t), strict=True))
         a = {name: part[t] for name, part in alone.items()}
         if R is not None:
-            fed = [read[name] for name in cell.feedback]
-            product = torch.baddbmm(joint[t], fed[0] if len(fed) == 1 else torch.cat(fed, -1), R)
+            product = torch.baddbmm(joint[t], _joined([read[name] for name in cell.feedback]), R)
             a |= zip(cell.recurrent_gates, product.chunk(len(cell.recurrent_gates), -1), strict=True)
         if late:
             a = _complete(cell, late, a, read, p)
         new, _ = cell.step(Parts(**a), Parts(**read), p)
         if flow is not None:
             new = _watch(flow, new, t, T)
-        h = new[cell.state[0]]
+        h = _joined([new[name] for name in cell.outputs])
         if alive is not None:
             h = torch.where(alive[t], h, 0)
             new = {name: torch.where(alive[t], new[name], s[name]) for name in cell.state}
@@ -118,7 +117,7 @@ def _together(
     assert recurrence is not None  # `_pays` has seen it
     read = read_states(recurrence, a, p, first, restarted, again)
     new, _ = cell.step(Parts(**a), Parts(**read), Parts(**p))
-    h = new[cell.state[0]]
+    h = _joined([new[name] for name in cell.outputs])
     last = {name: value[:, -1] for name, value in new.items()}
     if lengths is not None:
         ends = lengths.to(x.device)
@@ -178,10 +177,15 @@ def _complete(cell: Cell, weights: dict[str, Tensor], a: dict[str, Tensor], s: d
     for values in itertools.chain([{}], yielded(cell, given, Parts(**s), p)):
         known |= values
         for name in ready(cell, pending, known):
-            read = [known[of] for of in reads_of(cell, name)]
-            product = torch.baddbmm(pending.pop(name), read[0] if len(read) == 1 else torch.cat(read, -1), weights[name])
+            read = _joined([known[of] for of in reads_of(cell, name)])
+            product = torch.baddbmm(pending.pop(name), read, weights[name])
             setattr(given, name, product)
     return {name: getattr(given, name) for name in cell.gates}
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Side by side; one alone as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 def _transposed(weight: Tensor) -> Tensor:

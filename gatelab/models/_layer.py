@@ -37,6 +37,7 @@ class Layer(nn.Module):
     def reset_parameters(self) -> None:
         """Draws all parameters; `gatelab.cells._initial` says what each starts from."""
         initial, bound = self.cell.initial, 1 / math.sqrt(self.hidden_size)
+        known: dict[str, Tensor] = {}
         for name in self.shapes:
             drawn = torch.empty_like(self.read(name), memory_format=torch.contiguous_format)
             if name == "b":
@@ -44,7 +45,8 @@ class Layer(nn.Module):
                 drawn.copy_(torch.tensor(values).repeat_interleave(self.hidden_size))
             elif name not in initial:
                 drawn.uniform_(-bound, bound)
-            place = Place(drawn.shape[1] if drawn.dim() == 2 else self.hidden_size, *self._place)
+            place = Place(drawn.shape[1] if drawn.dim() == 2 else self.hidden_size, *self._place, known)
+            known[name] = drawn
             gates = self.cell.rows(name) or ("",)
             for gate, block in zip(gates, drawn.chunk(len(gates)), strict=True):
                 start = initial.get(f"{name}.{gate}", initial.get(name))

@@ -119,7 +119,7 @@ class RNN(nn.Module):
         self.layers = nn.ModuleDict()
         directions = self._directions()
         for depth in range(num_layers):
-            size = input_size if depth == 0 else hidden_size * len(directions)
+            size = input_size if depth == 0 else self.output_size
             for suffix in directions:
                 factory = {"device": device, "dtype": dtype}
                 self.layers[f"{depth}{suffix}"] = Layer(self.cell, size, hidden_size, bias, (depth, num_layers), factory)
@@ -165,16 +165,13 @@ class RNN(nn.Module):
                 reverse direction starts at its last valid step.
             resets: steps at which a row starts again, booleans (B, T) whatever the layout of the input, (T,) for one sequence:
                 a new episode, the next of several packed documents. Such a step reads `restart` in place of the state before it,
-                and no gradient passes it. The reverse direction starts again at the step before, on the other side of the same
-                boundary.
+                and no gradient passes it. The reverse direction starts again at the step before, across the same boundary.
             restart: the state there, as `hx`; zeros when None.
-            times: the time that passes before each step, numbers (B, T) whatever the layout of the input, (T,) for one sequence:
-                since the step before, for the first step since the initial state; 1 everywhere when None. The reverse direction
-                reads the time to the step behind. Only for a cell that reads it, one with `sources = {"dt": "time"}`.
+            times: for a cell with `sources = {"dt": "time"}`: the time since the step before, for the first step since the initial
+                state, numbers (B, T) as `resets`; 1 when None. The reverse direction reads the time to the step behind.
 
         Returns:
-            The outputs of the last layer, in the layout of the input with directions * H features (packed if the input is), and
-            the last state.
+            The outputs of the last layer, `output_size` wide, in the layout of the input (packed if it is), and the last state.
 
         Raises:
             UserError: a shape, a number format, a device or a length does not fit.
@@ -307,6 +304,11 @@ class RNN(nn.Module):
     def num_directions(self) -> int:
         """2 if it is bidirectional, else 1."""
         return len(self._directions())
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output: H for each direction and each part of the state that the cell puts out."""
+        return self.cell.output_size(self.hidden_size) * self.num_directions
 
     def _directions(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)

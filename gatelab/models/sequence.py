@@ -36,7 +36,7 @@ class SequenceModel(nn.Module):
             raise UserError("SequenceModel: " + unknown("readout", readout, ("all", "last")))
         self.rnn, self.readout, self.vocabulary = rnn, readout, vocabulary
         self.dropout, self.input_noise = nn.Dropout(dropout), input_noise
-        self.head = nn.Linear(rnn.hidden_size * rnn.num_directions, output_size)
+        self.head = nn.Linear(rnn.output_size, output_size)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, times: Tensor | None = None) -> Tensor:
         """(B, T, D) or tokens (B, T) to (B, T, output_size), or to (B, output_size) with readout "last"; `times` as of `RNN`."""
@@ -61,6 +61,7 @@ class SequenceModel(nn.Module):
     def decode(self, output: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         """The outputs of the model from those of the RNN and its last state."""
         if self.readout == "last":
-            last = state[0][-self.rnn.num_directions :]
-            output = last[0] if len(last) == 1 else torch.cat(last.unbind(0), -1)
+            parts = [state[self.rnn.cell.state.index(name)] for name in self.rnn.cell.outputs]
+            last = [part[at] for at in range(-self.rnn.num_directions, 0) for part in parts]
+            output = last[0] if len(last) == 1 else torch.cat(last, -1)
         return self.head(self.dropout(output) if self.dropout.p else output)

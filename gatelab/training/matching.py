@@ -53,9 +53,10 @@ def matched(spec: "Spec") -> Matched | None:
 
 def _parameters(spec: "Spec", cell: Cell, H: int) -> int:
     shape, task = spec.config.model, spec.task
-    inputs = [task.input_size] + [shape.directions * H] * (shape.num_layers - 1)
+    width = shape.directions * cell.output_size(H)
+    inputs = [task.input_size] + [width] * (shape.num_layers - 1)
     recurrent = sum(shape.directions * parameter_count(cell, D, H, shape.bias) for D in inputs)
-    return recurrent + (shape.directions * H + 1) * task.output_size
+    return recurrent + (width + 1) * task.output_size
 
 
 def _flops(spec: "Spec", cell: Cell, H: int) -> int:

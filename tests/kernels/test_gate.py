@@ -83,9 +83,10 @@ def test_every_weight_that_a_cell_declares_is_asked_for(variant: Variant) -> Non
     """Whatever a cell declares: leaving one out or cutting it short is a sentence with its name, and no address of nothing."""
     rnn = variant.rnn(D, H)
     layer = rnn.stack()[0]
-    x, s0 = normal(1, T, B, D), (normal(1, B, H),) * len(rnn.cell.state)
+    columns = D + rnn.cell.timed
+    x, s0 = normal(1, T, B, columns), (normal(1, B, H),) * len(rnn.cell.state)
     check(rnn.cell, layer.weights(), x, s0)
-    for name in operand_shapes(rnn.cell, D, H):
+    for name in operand_shapes(rnn.cell, columns, H):
         for change in (lambda value: None, lambda value: value[..., :-1]):
             given = layer.weights()
             named = given.named()

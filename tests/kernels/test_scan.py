@@ -56,7 +56,7 @@ def replicas(variant: Variant, bias: bool) -> tuple[Cell, list[Weights], Weights
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
 def test_replicas_are_separate_calls(variant: Variant, bias: bool, lengths: Tensor | None) -> None:
     cell, single, whole = replicas(variant, bias)
-    x = normal(N, T, B, D)
+    x = normal(N, T, B, D + cell.timed)
     s0 = tuple(torch.tanh(normal(N, B, H, seed=3 + part)) for part in range(len(cell.state)))
     together = scan(cell, whole, x, s0, "eager", lengths, record=True)
     states, gates = replay(cell, whole, together.record)  # type: ignore[arg-type]
@@ -75,14 +75,14 @@ def test_record_is_what_step_was_given(variant: Variant) -> None:
     """`step` on each recorded time step is the next state: from it `replay` gets all states and gates in one call."""
     rnn = variant.rnn(D, H)
     weights = rnn.layers["0"].weights()  # type: ignore[operator]
-    x, s0 = normal(1, T, B, D), random_state(rnn, B)
+    x, s0 = normal(1, T, B, D + rnn.cell.timed), random_state(rnn, B)
     output, last, record = scan(rnn.cell, weights, x, s0, "eager", record=True)
     assert record is not None
     assert list(record.a) == list(rnn.cell.gates)
     assert list(record.s) == list(rnn.cell.state)
     states, gates = replay(rnn.cell, weights, record)
     assert all(value.shape == (1, T, B, H) for part in (*record, states, gates) for value in part.values())
-    close(states[rnn.cell.state[0]], output)
+    close(torch.cat([states[name] for name in rnn.cell.outputs], -1), output)
     for name, part in zip(rnn.cell.state, last, strict=True):
         close(states[name][:, -1], part)
     p = Parts(**{name: value[:, None] for name, value in weights.p.items()})

@@ -305,20 +305,25 @@ def test_trace_is_differentiable(variant: Variant) -> None:
     """The gradient of the traced output is that of the output; that of a gate reaches the parameters of its layer."""
     rnn = variant.rnn(D, H)
     x, state = normal(T, B, D).requires_grad_(), tuple(part.requires_grad_() for part in random_state(rnn, B))
-    output, _, traces = rnn.trace(x, state)
-    weights = normal(T, B, H, seed=5)
-    traced = gradients(rnn, (traces["0"].states[rnn.cell.state[0]] * weights).sum(), x, *state)
+    times = normal(B, T, seed=3).abs().requires_grad_() if rnn.cell.timed else None
+    output, _, traces = rnn.trace(x, state, times=times)
+    weights = normal(*output.shape, seed=5)
+    out = torch.cat([traces["0"].states[name] for name in rnn.cell.outputs], -1)
+    traced = gradients(rnn, (out * weights).sum(), x, *state)
     plain = gradients(rnn, (output * weights).sum(), x, *state)
     for own, expected in zip(traced, plain, strict=True):
         close(own, expected)
     for word, gate in traces["0"].gates.items():
-        (grad,) = torch.autograd.grad(gate[-1].sum(), x, retain_graph=True, allow_unused=True)
+        (grad, *by_times) = torch.autograd.grad(
+            gate[-1].sum(), [x] if times is None else [x, times], retain_graph=True, allow_unused=True
+        )
         if grad is None:  # the same at every step
             vectors = [rnn.layers["0"].get_parameter(name) for name in rnn.cell.vectors]
             parts = torch.autograd.grad(gate[-1].sum(), vectors, retain_graph=True, allow_unused=True)
             assert any(part is not None and part.all() for part in parts), f"{word} depends neither on the input nor on a vector"
         else:
             reached = grad.any(dim=-1)
+            reached = reached | by_times[0].mT.bool() if by_times else reached
             assert reached[-1].all(), f"{word} at the last step does not depend on its input"
             # Without R it may read only the largest of what was read.
             if rnn.cell.recurrent_gates and sees_the_past(rnn.cell, word):

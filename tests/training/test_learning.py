@@ -18,6 +18,8 @@ SHORT = {
     "warp": {"length": 20},
 }  # others: as they are
 STEPS = 2000  # of Adam at 0.01; most pairs need fewer than 100, fgr on jsb 1,175 on a Xeon and fewer than 1,000 on an EPYC
+# At 0.01 cfc saturates on copying, and stays so: its backbone, of which every step is one more layer, amplifies by up to 1.14.
+RATES = {"cfc": 0.003}
 
 
 @over("cell_name", CELLS.names(), rows=1, task_name=TASKS.names())
@@ -31,7 +33,7 @@ def test_one_batch_is_overfitted(cell_name, task_name, small, request):
     batch = task.batch("train", 0, np.arange(2))
     # Half of the constant predictor's loss cannot be had without looking at the input.
     goal = 0.5 * task.loss(task.constant(batch), batch).item()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATES.get(cell_name, 0.01))
     loss = torch.tensor(torch.inf)
     for _ in range(STEPS):
         optimizer.zero_grad()

@@ -51,15 +51,15 @@ class Memory(Protocol):
 M = TypeVar("M", bound=Memory)
 
 
-def _like_input(x: Tensor, H: int) -> Tensor:
-    """An empty (N, T, B, H) with the memory order of x: for a batch-first input the output is batch-first, too.
+def _like_input(x: Tensor, width: int) -> Tensor:
+    """An empty (N, T, B, width) with the memory order of x: for a batch-first input the output is batch-first, too.
 
     It is not a view, because autograd forbids modifying a returned view in place.
     """
     N, T, B, _ = x.shape
     _, t, b, _ = x.stride()
-    strides = (B * T * H, H, T * H, 1) if b > t else (T * B * H, B * H, H, 1)
-    return x.new_empty_strided((N, T, B, H), strides)
+    strides = (B * T * width, width, T * width, 1) if b > t else (T * B * width, B * width, width, 1)
+    return x.new_empty_strided((N, T, B, width), strides)
 
 
 def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any]) -> ArgumentBlock:
@@ -86,11 +86,12 @@ def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any
 
 def results(call: LoopCall, inputs: Inputs) -> tuple[Tensor, ...]:
     """Memory for output, last states and, on request, records."""
-    out = _like_input(inputs.x, inputs.s0[0].shape[-1])
+    N, T, B, _, H = inputs.sizes
+    out = _like_input(inputs.x, call.cell.output_size(H))
     made = [out, *[torch.empty_like(part, memory_format=torch.contiguous_format) for part in inputs.s0]]
     if call.record:
         make = out.new_zeros if call.ended else out.new_empty
-        made += [make((count, *out.shape)) for count in (len(call.cell.gates), len(call.cell.state))]
+        made += [make((count, N, T, B, H)) for count in (len(call.cell.gates), len(call.cell.state))]
     return tuple(made)
 
 

@@ -52,6 +52,7 @@ def print_equations(cell: Cell, equations: Equations) -> str:
         "RECURRENT_ONLY": len(recurrent),
         "GATES": len(order),
         "STATES": len(cell.state),
+        "OUTPUTS": len(cell.outputs),
         "VECTORS": len(cell.vectors),
         "FED": len(fed),
         "SAVED": len(equations.saved),
@@ -64,6 +65,7 @@ def print_equations(cell: Cell, equations: Equations) -> str:
         "W_ROW": [cell.input_gates.index(name) if name in cell.input_gates else 0 for name in order],
         "R_ROW": [cell.recurrent_gates.index(name) if name in cell.recurrent_gates else 0 for name in order],
         "FED_PART": [cell.state.index(name) for name in fed] or [0],
+        "OUTPUT_PART": [cell.state.index(name) for name in cell.outputs],
         "READ": [int(read) for read in reads],
         "STORED_AT": [next(stored) if mine else -1 for mine in own],
     }

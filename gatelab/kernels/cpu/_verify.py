@@ -51,7 +51,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
         named = {name: random(_N, *shape) for name, shape in operand_shapes(cell, _D, _H).items()}
         weights = Weights.of(cell, named)
         inputs = Inputs.of(cell, weights, random(_N, _T, _B, _D), tuple(random(_N, _B, _H) for _ in cell.state), None)
-        cotangents = [random(_N, _T, _B, _H), *(random(_N, _B, _H) for _ in cell.state)]
+        cotangents = [random(_N, _T, _B, cell.output_size(_H)), *(random(_N, _B, _H) for _ in cell.state)]
         compiled = _compiled(cell, inputs, cotangents)
         try:
             expected = _eager(cell, inputs, cotangents)

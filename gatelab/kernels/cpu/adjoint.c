@@ -44,8 +44,11 @@ INLINE void adjoint_of_stage(const Pass *pass, long t, const real *saved, real *
       if (stage == STAGES && c->d_out) {
         const real *d_out = c->d_out + it->n * c->d_out_n + t * c->d_out_t + (it->first + r) * c->d_out_b + v * LANES;
         __builtin_prefetch(t ? d_out - c->d_out_t : d_out);  // time runs backwards: the processor does not expect it
-        after[0] += load(d_out, count);
-        if (stage > 0) *(V *)(s->state + at) = after[0];  // later stages read it
+#pragma GCC unroll 16
+        for (int o = 0; o < OUTPUTS; o++) {
+          after[OUTPUT_PART[o]] += load(d_out + o * c->H, count);
+          if (stage > 0) *(V *)(s->state + OUTPUT_PART[o] * part + at) = after[OUTPUT_PART[o]];  // later stages read it
+        }
       }
       if (stage == STAGES && c->flow)
         for (int q = 0; q < STATES; q++) store(c->flow + recorded_at(c, it, q, t, r) + v * LANES, after[q], count);

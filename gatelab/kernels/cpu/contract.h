@@ -9,6 +9,7 @@
 #define RECURRENT_ONLY 0
 #define GATES 4
 #define STATES 2
+#define OUTPUTS 1
 #define VECTORS 0
 #define FED 1
 #define SAVED 4
@@ -26,6 +27,7 @@ static const int GATE[] = {0, 1, 2, 3};
 static const int W_ROW[] = {0, 1, 2, 3};
 static const int R_ROW[] = {0, 1, 2, 3};
 static const int FED_PART[] = {0};
+static const int OUTPUT_PART[] = {0};
 static const int READ[] = {0, 1};
 static const int STORED_AT[] = {-1, 0};
 static const int LATE_FIRST[] = {0};

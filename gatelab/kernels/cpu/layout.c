@@ -135,7 +135,7 @@ static int ended(const Call *c, const Item *it, long t, long r) { return c->leng
 // Whether a row reads `restart` in step t, in place of the state before it; never behind its end.
 static int restarts(const Call *c, const Item *it, long t, long r) { return c->resets && c->resets[t * c->B + it->first + r]; }
 
-// (row, H) of a tensor (N, B, H) and of the output (N, T, B, H).
+// (row, H) of a tensor (N, B, H), and (row, OUTPUTS * H) of the output, which begins with the first part of the state.
 static long row_at(const Call *c, const Item *it, long r) { return (it->n * c->B + it->first + r) * c->H; }
 static real *out_at(const Call *c, const Item *it, long t, long r) {
   return c->out + it->n * c->out_n + t * c->out_t + (it->first + r) * c->out_b;

@@ -58,7 +58,7 @@ INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, con
     for (long r = 0; r < it->rows; r++) {
       const long at = v * step_v + r * LANES;
       if (ended(c, it, t, r)) {
-        if (emit) store(out_at(c, it, t, r) + v * LANES, (V){0}, count);
+        for (int o = 0; emit && o < OUTPUTS; o++) store(out_at(c, it, t, r) + o * c->H + v * LANES, (V){0}, count);
         continue;
       }
       V a[GATES], before[STATES], after[STATES], kept[SAVED + 1];
@@ -77,7 +77,8 @@ INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, con
           if (STORED_AT[q] >= 0) *(V *)(saved + (SAVED + STORED_AT[q]) * part + at) = before[q];
       }
       if (emit) {
-        store(out_at(c, it, t, r) + v * LANES, after[0], count);
+#pragma GCC unroll 16
+        for (int o = 0; o < OUTPUTS; o++) store(out_at(c, it, t, r) + o * c->H + v * LANES, after[OUTPUT_PART[o]], count);
         if (c->record_a) {
           for (int g = 0; g < GATES; g++) store(c->record_a + recorded_at(c, it, GATE[g], t, r) + v * LANES, a[g], count);
           for (int q = 0; q < STATES; q++) store(c->record_s + recorded_at(c, it, q, t, r) + v * LANES, before[q], count);
@@ -136,7 +137,7 @@ static void forward_item(const Pass *pass) {
     else step_emit(pass, t, 0);
   }
   for (long t = it->end; t < c->T; t++)
-    for (long r = 0; r < it->rows; r++) memset(out_at(c, it, t, r), 0, c->H * sizeof(real));
+    for (long r = 0; r < it->rows; r++) memset(out_at(c, it, t, r), 0, OUTPUTS * c->H * sizeof(real));
   for (long q = 0; q < STATES; q++)
     for (long r = 0; r < it->rows; r++)
       for (long v = 0; v < p->Hv; v++)

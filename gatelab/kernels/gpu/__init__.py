@@ -57,6 +57,8 @@ def _unprintable(cell: Cell, real: torch.dtype) -> str | None:
         return f"it has no read from earlier states yet, which {type(cell).__name__} declares."
     if cell.late:
         return f"it has no second product within a step yet, which {type(cell).__name__} declares as `late`."
+    if len(cell.outputs) > 1:
+        return f"it has no output of several parts yet, which {type(cell).__name__} declares as `output`."
     try:
         equations(cell, real)
     except NotTraceableError as error:

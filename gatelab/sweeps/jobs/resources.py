@@ -75,7 +75,7 @@ def _least(relevant: str) -> int:
     spec = _spec(relevant)
     config, model, cell = spec.config, spec.config.model, spec.cell
     directions, size = model.directions, 8 if config.trainer.precision == "f64" else 4
-    width = directions * model.hidden_size
+    width = directions * cell.output_size(model.hidden_size)
     first, other = (sum(math.prod(shape) for shape in cell.shapes(D, model.hidden_size, model.bias).values()) for D in (1, width))
     parameters = 0 if model.match != "units" else directions * (first + (model.num_layers - 1) * other)
     steps = max(1, sum(value * each for value, each in _lengths(config.task).values()))

@@ -51,8 +51,18 @@ def decaying(w: Network, xs: Array, h: Array, options: dict[str, Any]) -> Oracle
         yield {"h": h}, {"reset": r, "update": z, "decay": gamma, "effective": (1 - z) * gamma}
 
 
+def complex_linear(w: Network, xs: Array, re: Array, im: Array, options: dict[str, Any]) -> Oracle:
+    """Orvieto et al. 2023, Appendix A, in complex numbers."""
+    lam = np.exp(-np.exp(w.values["nu"]) + 1j * np.exp(w.values["theta"]))
+    h = re + 1j * im
+    for x in xs:
+        h = lam * h + np.exp(w.values["gamma"]) * (w.input(0, x) + w.b(0) + 1j * (w.input(1, x) + w.b(1)))
+        yield {"re": h.real, "im": h.imag}, {}
+
+
 ORACLES: dict[str, Callable[..., Oracle]] = {
     "cfc": closed_form,
+    "lru": complex_linear,
     "gru_d": decaying,
     "intersection_rnn": intersection,
     "sru": simple_recurrent,
