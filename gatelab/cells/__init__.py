@@ -18,12 +18,10 @@ if TYPE_CHECKING:
         Identity,
         Log,
         Logit,
-        LogRate,
         Normal,
         Place,
         Ramp,
         Ring,
-        RingGain,
         Rotations,
         Scaled,
         Start,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     )
     from gatelab.cells._late import reads_of, ready, stage_of, stages, values_of, yielded
     from gatelab.cells._operands import operand_shapes, operands, without_weights
+    from gatelab.cells._rates import LogRate, RingGain
     from gatelab.cells._retention import keeping
     from gatelab.cells._written import Equation, equations
 
@@ -92,13 +91,11 @@ _STARTS = (
     "Groups",
     "Identity",
     "Log",
-    "LogRate",
     "Logit",
     "Normal",
     "Place",
     "Ramp",
     "Ring",
-    "RingGain",
     "Rotations",
     "Scaled",
     "Start",
@@ -110,6 +107,7 @@ _HOMES |= dict.fromkeys((*_STARTS, "UniformGate"), "_initial")
 _HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of", "yielded"), "_late")
 _HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Hierarchy", "Orthogonal", "SkewMix", "constrained"), "_constraint")
 _HOMES |= dict.fromkeys(("operand_shapes", "operands", "without_weights"), "_operands")
+_HOMES |= dict.fromkeys(("LogRate", "RingGain"), "_rates")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

@@ -236,6 +236,9 @@ def _check_initial(cell: "Cell") -> None:
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise BrokenError(f"`initial` names the parameter '{name}', but there are only {', '.join(known)}{hint}")
         shape = shapes[name.partition(".")[0]]
+        for read in start.reads:
+            if read not in list(shapes)[: list(shapes).index(name.partition(".")[0])]:
+                raise BrokenError(f"`initial` gives '{name}' {start}, but '{read}' is not a parameter that is declared before it")
         if start.square and shape[1:] != (H,):
             raise BrokenError(f"`initial` gives '{name}' {start}, but only a square block can be that, as R of one fed back part")
 

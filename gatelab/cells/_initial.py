@@ -56,6 +56,11 @@ class Start(Options):
         """Whether two draws differ."""
         return True
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The parameters whose values it depends on; they are declared before its own."""
+        return ()
+
     def draw(self, like: "Tensor", place: Place) -> "Tensor":
         """Values of the shape, number format and device of a tensor: (H,), or (H, fan-in) for a block of a matrix."""
         raise NotImplementedError
@@ -276,8 +281,8 @@ class Depth(Rule):
 
 
 @dataclass(frozen=True)
-class _Function(Start):
-    """A function of what another distribution draws."""
+class Function(Start):
+    """Base of the functions of what another distribution draws."""
 
     of: Start
 
@@ -303,7 +308,7 @@ class _Function(Start):
 
 
 @dataclass(frozen=True)
-class Scaled(_Function):
+class Scaled(Function):
     """Divided by the square root of the fan-in: of the columns of a matrix, of H for a vector."""
 
     def draw(self, like: "Tensor", place: Place) -> "Tensor":
@@ -314,7 +319,7 @@ class Scaled(_Function):
 
 
 @dataclass(frozen=True)
-class Rotations(_Function):
+class Rotations(Function):
     """Angles right of the diagonal in rows 0, 2, 4, ...; 0 elsewhere. With `Orthogonal` they turn each pair of units."""
 
     @property
@@ -332,7 +337,7 @@ class Rotations(_Function):
 
 
 @dataclass(frozen=True)
-class Log(_Function):
+class Log(Function):
     """The logarithm."""
 
     def __post_init__(self) -> None:
@@ -347,36 +352,7 @@ class Log(_Function):
 
 
 @dataclass(frozen=True)
-class LogRate(_Function):
-    """The logarithm of a rate: exp(-exp(v)), what is left after a step, has the distribution `of`."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._within(0.0, 1.0)
-
-    def draw(self, like: "Tensor", place: Place) -> "Tensor":
-        return (-self.of.draw(like, place).log()).log()
-
-    def __str__(self) -> str:
-        return f"exp(-exp(it)) {self.of}"
-
-
-@dataclass(frozen=True)
-class RingGain(Start):
-    """log sqrt(1 - m^2), m = exp(-exp(v)) and v a vector that is declared before: inputs of variance 1 give such a state."""
-
-    rate: str = option(help="the vector v")
-
-    def draw(self, like: "Tensor", place: Place) -> "Tensor":
-        v = place.drawn[self.rate].to(like.dtype)
-        return 0.5 * (-(-2 * v.exp()).expm1()).log()
-
-    def __str__(self) -> str:
-        return f"log sqrt(1 - m^2), m = exp(-exp({self.rate}))"
-
-
-@dataclass(frozen=True)
-class Logit(_Function):
+class Logit(Function):
     """The logit of a power: sigmoid(v) ^ exponent has the distribution `of`."""
 
     exponent: float = option(1.0, "of the sigmoid", above=0.0)

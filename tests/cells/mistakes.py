@@ -13,7 +13,7 @@ import torch
 from torch import sigmoid, tanh
 
 from gatelab import Cell, option
-from gatelab.cells import Constant, Identity, Log, Logit, Normal, Uniform, bias_option
+from gatelab.cells import Constant, Identity, Log, Logit, Normal, RingGain, Uniform, bias_option
 """
 
 
@@ -198,6 +198,16 @@ MISTAKES = {
     "an unknown source": Mistake(GOOD, ("sources names 'q', which is not among f, z",), 'sources = {"q": "input"}'),
     "a source of another kind": Mistake(
         GOOD, ("gives 'z' the source 'both', but it must be 'input', 'recurrent', 'raw' or 'time'",), 'sources = {"z": "both"}'
+    ),
+    "an output that begins with another part": Mistake(
+        GOOD.replace("}, {", ", 'c': s.c}, {"),
+        ("`output` is ('c', 'h'), but it must begin with 'h'",),
+        'state = ("h", "c")\noutput = ("c", "h")',
+    ),
+    "a start that depends on what comes later": Mistake(
+        GOOD,
+        ("`initial` gives 'v' log sqrt(1 - m^2), m = exp(-exp(w)), but 'w' is not a parameter that is declared before it",),
+        'vectors = ("v", "w")\ninitial = {"v": RingGain("w")}',
     ),
     "nothing that has weights": Mistake(
         GOOD, ("no pre-activation has weights", "give one the source 'input'"), 'sources = {"f": "time", "z": "raw"}'

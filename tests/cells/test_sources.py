@@ -97,3 +97,35 @@ def test_a_gate_of_time_moves_with_it() -> None:
         cho.layers["0"].get_parameter("R_n").copy_(of["R_n"])
         cho.layers["0"].get_parameter("b").copy_(opposite * of["b"])
     torch.testing.assert_close(gru_d(x, initial, times=torch.zeros(2, 1))[0], cho(x, initial)[0], rtol=FLOAT64, atol=FLOAT64)
+
+
+def test_the_linear_recurrent_unit_starts_in_its_ring() -> None:
+    """Orvieto et al. 2023: moduli uniform by area, angles uniform, and a gain with which the state is as wide as its input."""
+    torch.manual_seed(0)
+    D, H = 50, 4000
+    layer = {
+        name: value.detach() for name, value in RNN("lru", D, H, r_min=0.4, r_max=0.9, max_phase=1.5).layers["0"].named_parameters()
+    }
+    modulus = torch.exp(-torch.exp(layer["nu"]))
+    quarters = torch.tensor([0.25, 0.5, 0.75])
+    assert float(modulus.min()) >= 0.4
+    assert float(modulus.max()) <= 0.9
+    assert ((modulus**2 - 0.16) / 0.65).quantile(quarters).tolist() == pytest.approx([0.25, 0.5, 0.75], abs=0.032)
+    assert (torch.exp(layer["theta"]) / 1.5).quantile(quarters).tolist() == pytest.approx([0.25, 0.5, 0.75], abs=0.032)
+    torch.testing.assert_close(torch.exp(layer["gamma"]) ** 2, 1 - modulus**2)
+    assert float(layer["W"].var()) == pytest.approx(1 / (2 * D), rel=0.02)
+    rnn = RNN("lru", D, 100, backend="eager")
+    with torch.no_grad():
+        output, _ = rnn(torch.randn(3000, 2, D))
+    assert output.shape[-1] == 200
+    assert float(output[1000:].square().mean()) == pytest.approx(0.5, abs=0.1)  # |state|^2 near 1, in two parts
+
+
+def test_an_output_of_several_parts_feeds_what_follows() -> None:
+    rnn = RNN("lru", 3, 4, num_layers=2, bidirectional=True)
+    assert rnn.output_size == 16
+    assert rnn.layers["1"].get_parameter("W").shape == (8, 16)
+    output, last = rnn(torch.randn(5, 2, 3))
+    assert output.shape == (5, 2, 16)
+    torch.testing.assert_close(output[-1, :, :8], torch.cat([last[0][2], last[1][2]], -1))
+    assert [tuple(part.shape) for part in last] == [(4, 2, 4)] * 2

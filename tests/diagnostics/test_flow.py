@@ -100,7 +100,7 @@ def test_flow_is_the_derivative(variant: Variant) -> None:
     x = normal(2, T, 2)
     rnn.following = True
     output, _ = rnn(x)
-    weights = normal(2, T, 3, seed=5)
+    weights = normal(*output.shape, seed=5)
     (output * weights).sum().backward()
     cotangents, _ = observe.followed(rnn, 1.0)["0"]
     rnn.following = False
@@ -109,7 +109,8 @@ def test_flow_is_the_derivative(variant: Variant) -> None:
             state = rnn(x[:, : t + 1])[1]
         leaves = tuple(part.clone().requires_grad_() for part in state)
         later, _ = rnn(x[:, t + 1 :], leaves)
-        loss = (later * weights[:, t + 1 :]).sum() + (leaves[0][0] * weights[:, t]).sum()
+        out = torch.cat([leaves[rnn.cell.state.index(part)][0] for part in rnn.cell.outputs], -1)
+        loss = (later * weights[:, t + 1 :]).sum() + (out * weights[:, t]).sum()
         assert not cotangents.keys() & set(rnn.cell.delayed)
         for part, gradient in zip(rnn.cell.state, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True):
             if part in rnn.cell.delayed:

@@ -37,7 +37,8 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def served(variants: list[Variant]) -> list[Variant]:
-    return [variant for variant in variants if variant.cell().memory is None and not variant.cell().late]
+    cells = [(variant, variant.cell()) for variant in variants]
+    return [variant for variant, cell in cells if cell.memory is None and not cell.late and len(cell.outputs) == 1]
 
 
 @over("variant", served(DEFAULTS), path=PATHS, case=[pytest.param(EVERYTHING, id="everything"), pytest.param(PLAIN, id="plain")])

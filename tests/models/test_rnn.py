@@ -240,7 +240,7 @@ def test_traced_states_are_last_states_of_shorter_runs(variant: Variant, lengths
         for number, part in enumerate(rnn.cell.state):
             close(traces["0"].states[part][t, rows], until[number][0])
             close(traces["0_reverse"].states[part][t, rows], since[number][1])
-        states = [traces[name].states[rnn.cell.state[0]][t, rows] for name in ("0", "0_reverse")]
+        states = [traces[name].states[part][t, rows] for name in ("0", "0_reverse") for part in rnn.cell.outputs]
         close(torch.cat(states, -1), output[t, rows])
 
 
@@ -253,7 +253,7 @@ def test_traced_gates_are_those_of_each_step(variant: Variant) -> None:
     below = x
     for number, (name, trace) in enumerate(traces.items()):
         if name == "1":
-            below = torch.cat([traces[lower].states[cell.state[0]] for lower in ("0", "0_reverse")], -1)
+            below = torch.cat([traces[lower].states[part] for lower in ("0", "0_reverse") for part in cell.outputs], -1)
         weights = {of: value[0] for of, value in rnn.layers[name].weights().named().items()}  # type: ignore[operator]
         parts = Parts(**{vector: weights[vector] for vector in cell.vectors})
         for row, end in enumerate(LENGTHS.tolist()):

@@ -39,9 +39,10 @@ def test_dropout_is_between_layers_and_in_training(variant: Variant) -> None:
     """With probability 1 the second layer gets zeros in training, and its own output is not dropped; in evaluation nothing is."""
     plain, dropping = (variant.rnn(D, H, num_layers=2, dropout=value) for value in (0.0, 1.0))
     x, state = normal(T, B, D), random_state(plain, B)
-    top = variant.rnn(H, H)
+    width = plain.output_size
+    top = variant.rnn(width, H)
     top.layers["0"].load_state_dict(plain.layers["1"].state_dict())
-    expected, _ = top(torch.zeros(T, B, H, dtype=x.dtype), tuple(part[1:] for part in state))
+    expected, _ = top(torch.zeros(T, B, width, dtype=x.dtype), tuple(part[1:] for part in state))
     output, last = dropping.train()(x, state)
     close(output, expected)
     assert output.any()  # not `all`: a rectified unit may be silent
@@ -88,7 +89,7 @@ def test_state_dict_keys(variant: Variant, bias: bool) -> None:
     ]
     expected = [f"layers.{layer}.{name}" for layer in ("0", "0_reverse", "1", "1_reverse") for name in names]
     assert list(rnn.state_dict()) == [name for name, _ in rnn.named_parameters()] == expected
-    assert rnn.layers["1"].W.shape[1] == 2 * H  # type: ignore[union-attr]
+    assert rnn.layers["1"].W.shape[1] == rnn.output_size  # type: ignore[union-attr]
 
 
 @each_default

@@ -33,7 +33,7 @@ def test_readout_all_is_the_head_on_every_step(variant: Variant, bidirectional: 
     output = model(x, lengths)
     assert output.shape == (B, T, OUT)
     features, _ = model.rnn(x, lengths=lengths)
-    assert features.shape == (B, T, H * (1 + bidirectional))
+    assert features.shape == (B, T, model.rnn.output_size)
     close(output, features @ model.head.weight.T + model.head.bias)
 
 
@@ -46,9 +46,10 @@ def test_readout_last_is_where_each_direction_ends(variant: Variant, bidirection
     x = normal(B, T, D)
     features, _ = model.rnn(x, lengths=lengths)
     ends = (lengths if lengths is not None else torch.full((B,), T)) - 1
-    expected = features[torch.arange(B), ends, :H]
+    width = model.rnn.cell.output_size(H)
+    expected = features[torch.arange(B), ends, :width]
     if bidirectional:
-        expected = torch.cat((expected, features[:, 0, H:]), -1)
+        expected = torch.cat((expected, features[:, 0, width:]), -1)
     output = model(x, lengths)
     assert output.shape == (B, OUT)
     close(output, expected @ model.head.weight.T + model.head.bias)
