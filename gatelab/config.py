@@ -31,6 +31,12 @@ class Model(Options):
     input_noise: float = option(
         0.0, "standard deviation, in the unit of the inputs, of Gaussian noise on them in training", minimum=0.0
     )
+    recurrent_dropout: float = option(
+        0.0, "probability, on what recurrent products read; one mask for a row and a sequence", minimum=0.0, below=1.0
+    )
+    zoneout: float = option(0.0, "probability that the output of a unit stays at a step what it was", minimum=0.0, below=1.0)
+    zoneout_memory: float = option(0.0, "the same for all other parts of the state, at once", minimum=0.0, below=1.0)
+    residual: bool = option(False, "adds the input of a layer to its output where both are equally wide")
     bidirectional: bool = option(False, "adds the reverse direction")
     bias: bool = option(True, "one bias per pre-activation")
     backend: str = option("auto", "backend of the time loop")

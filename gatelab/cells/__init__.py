@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gatelab.cells._biases import bias_option
     from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
     from gatelab.cells._constraint import Antisymmetric, Constraint, Hierarchy, Orthogonal, SkewMix, constrained
+    from gatelab.cells._disturbed import Disturbed, has_products, replaying
     from gatelab.cells._drawn import drawing
     from gatelab.cells._initial import (
         Constant,
@@ -45,6 +46,7 @@ __all__ = [
     "Constraint",
     "Cycle",
     "Depth",
+    "Disturbed",
     "Equation",
     "Groups",
     "Hierarchy",
@@ -71,12 +73,14 @@ __all__ = [
     "constrained",
     "drawing",
     "equations",
+    "has_products",
     "keeping",
     "operand_shapes",
     "operands",
     "parameter_count",
     "reads_of",
     "ready",
+    "replaying",
     "stage_of",
     "stages",
     "values_of",
@@ -108,6 +112,7 @@ _HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of",
 _HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Hierarchy", "Orthogonal", "SkewMix", "constrained"), "_constraint")
 _HOMES |= dict.fromkeys(("operand_shapes", "operands", "without_weights"), "_operands")
 _HOMES |= dict.fromkeys(("LogRate", "RingGain"), "_rates")
+_HOMES |= dict.fromkeys(("Disturbed", "has_products", "replaying"), "_disturbed")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

@@ -83,6 +83,8 @@ class Cell(Options):
         constraint: square blocks of R that keep a property while they are learnt, by name as in `initial`: {"R": Antisymmetric()}.
             The parameter is M, and the product is made with the matrix that is computed from it. See `gatelab.cells._constraint`.
         memory: what is read from earlier states before `step`.
+        given: what `step` reads in `a` and no product makes: the caller of the time loop hands it over, for every step, row and
+            unit. Only cells that gatelab makes from others declare it, for random masks.
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
             fixed. Timescales are computed from it; a cell that does not declare it and returns no gate `forget` has none.
         unbounded: activated gates that are not confined to [0, 1]. They have no saturation, entropy or timescales.
@@ -140,6 +142,7 @@ class Cell(Options):
     constraint: ClassVar[Mapping[str, Constraint]] = {}
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
+    given: ClassVar[tuple[str, ...]] = ()
     family: ClassVar[str] = "other cells"
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None
 
@@ -150,6 +153,11 @@ class Cell(Options):
     @property
     def memory(self) -> Attention | None:
         return None
+
+    @property
+    def origin(self) -> "type[Cell]":
+        """The class that has the equations; another one for a cell that is made from a cell."""
+        return type(self)
 
     @property
     def initial_bias(self) -> Mapping[str, float]:
@@ -331,15 +339,16 @@ def by_position(cell: Cell) -> tuple[list[tuple[str, str]], Callable[..., tuple[
         The names of its arguments, as ("a", "i"), ("s", "c") or ("p", "p_i"); and the function, whose results are the parts of the
         new state, and behind them the values that `before` returns.
     """
-    names = [(group, name) for group, of in (("a", cell.gates), ("s", cell.state), ("p", cell.vectors)) for name in of]
+    given = (("a", (*cell.gates, *cell.given)), ("s", cell.state), ("p", cell.vectors))
+    names = [(group, name) for group, of in given for name in of]
 
     def step(*values: Tensor) -> tuple[Tensor, ...]:
         parts: dict[str, dict[str, Tensor]] = {"a": {}, "s": {}, "p": {}}
         for (group, name), value in zip(names, values, strict=True):
             parts[group][name] = value
-        given = [Parts(**part) for part in parts.values()]
-        found = {name: value for values in yielded(cell, *given) for name, value in values.items()}
-        state, _ = cell.step(*given)
+        handed = [Parts(**part) for part in parts.values()]
+        found = {name: value for values in yielded(cell, *handed) for name, value in values.items()}
+        state, _ = cell.step(*handed)
         return (*(state[name] for name in cell.state), *(found[name] for name in values_of(cell)))
 
     return names, step

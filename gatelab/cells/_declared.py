@@ -41,6 +41,8 @@ LAYER = frozenset(
         "_read_names",
         "_place",
         "_computes",
+        "_rates",
+        "_masked",
     ]
 )
 # Arguments of `gatelab.RNN`: an option of that name could not be given to it.
@@ -58,6 +60,10 @@ ARGUMENTS = frozenset(
         "checkpoint_every",
         "device",
         "dtype",
+        "recurrent_dropout",
+        "zoneout",
+        "zoneout_memory",
+        "residual",
     ]
 )
 NAMES = ("state", "output", "feedback", "vectors", "scalars", "unbounded")  # tuples of names

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell, Parts, reads_of, ready, yielded
+from gatelab.cells import Cell, Parts, reads_of, ready, replaying, yielded
 from gatelab.kernels import Record, Weights
 
 Product = Callable[[Tensor], Tensor]  # maps tangents (..., k, n) to J times each of them
@@ -103,6 +103,7 @@ def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> 
         record: what `step` was given, (1, T, B, H) each.
         at: a step, or several: then tangents have them in front.
     """
+    cell = replaying(cell, record.a)
     a = {name: value[0, at].detach().requires_grad_() for name, value in record.a.items()}
     s = {name: value[0, at].detach().requires_grad_() for name, value in record.s.items()}
     p = Parts(**{name: value[0].detach() for name, value in weights.p.items()})

@@ -48,7 +48,7 @@ def affine(cell: Cell) -> Affine | None:
     step reads follows from those before the step by s(t) = A(t) s(t-1) + b(t), with A and b given by the input alone, or by parts
     that are (`Affine.shifted`). Parts that no step reads, such as the output h = o . tanh(c), may be any function.
     """
-    if cell.recurrent_gates or cell.late or cell.memory is not None:
+    if cell.recurrent_gates or cell.late or cell.given or cell.memory is not None:
         return None
     try:
         equations = trace(cell, OPERATORS)

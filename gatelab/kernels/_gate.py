@@ -65,6 +65,12 @@ def _fits_at_once(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, ...
             return False
         if value.layout is not torch.strided:
             return False
+    for name in cell.given:
+        value = weights.given.get(name)
+        if not isinstance(value, Tensor) or value.shape != (N, x.shape[1], B, H) or value.dtype is not dtype:
+            return False
+        if value.device != device or value.layout is not torch.strided or value.requires_grad:
+            return False
     shape = (N, B, H)
     for value in s0 if restart is None else s0 + restart:
         if not isinstance(value, Tensor) or value.shape != shape or value.dtype is not dtype or value.device != device:
@@ -94,6 +100,11 @@ def _name_the_misfit(cell: Cell, weights: Weights, x: Tensor, s0: tuple[Tensor, 
         parts |= {f"restart state {name}": part for name, part in zip(cell.state, restart, strict=True)}
     for name, part in parts.items():
         _fits(name, part, (N, B, H))
+    for name in cell.given:
+        _fits(f"value {name}", weights.given.get(name), (N, x.shape[1], B, H))
+        parts[f"value {name}"] = weights.given[name]
+        if weights.given[name].requires_grad:
+            raise UserError(f"The value {name} requires a gradient, but it has none; use .detach().")
     named = {f"weight {name}": value for name, value in given.items()} | {"input": x} | parts
     like = next(iter(named.values()))
     for name, value in named.items():

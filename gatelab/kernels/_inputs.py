@@ -1,6 +1,7 @@
 """The tensors of a call in the order that autograd gets them, for all backends with their own derivatives."""
 
 import functools
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -47,6 +48,7 @@ class Inputs(NamedTuple):
     p: tuple[Tensor, ...]
     late: tuple[Tensor, ...]
     memory: tuple[Tensor, ...]
+    given: tuple[Tensor, ...]
     s0: tuple[Tensor, ...]
     restart: tuple[Tensor | None, ...]  # one for each part of the state; None without resets
 
@@ -55,15 +57,15 @@ class Inputs(NamedTuple):
         p = tuple([weights.p[name] for name in cell.vectors])  # a list, because a generator would take longer
         late = tuple([weights.late[name] for name in cell.late])
         memory = tuple([weights.memory[name] for name in read_weights(cell)])
-        return cls(x, weights.W, weights.R, weights.b, p, late, memory, s0, restart or (None,) * len(s0))
+        given = tuple([weights.given[name] for name in cell.given])
+        return cls(x, weights.W, weights.R, weights.b, p, late, memory, given, s0, restart or (None,) * len(s0))
 
     @classmethod
     def back(cls, cell: Cell, tensors: tuple[Any, ...]) -> "Inputs":
         x, W, R, b, *others = tensors
-        vectors, parts = len(cell.vectors), len(cell.state)
-        p, own, states = others[:vectors], others[vectors : -2 * parts], others[-2 * parts :]
-        late, memory = own[: len(cell.late)], own[len(cell.late) :]
-        return cls(x, W, R, b, tuple(p), tuple(late), tuple(memory), tuple(states[:parts]), tuple(states[parts:]))
+        parts, rest = len(cell.state), iter(others)
+        counts = (len(cell.vectors), len(cell.late), len(read_weights(cell)), len(cell.given), parts, parts)
+        return cls(x, W, R, b, *(tuple(itertools.islice(rest, count)) for count in counts))
 
     def laid_out(self) -> "Inputs":
         """The same numbers in the layout that the loop reads."""
@@ -73,14 +75,15 @@ class Inputs(NamedTuple):
         else:
             return self  # nearly always the case, and a call of one step has no time for more
         W, R, b = (None if value is None else dense(value) for value in (self.W, self.R, self.b))
-        p, late, memory, s0 = (tuple(map(dense, part)) for part in (self.p, self.late, self.memory, self.s0))
+        p, late, memory, given, s0 = (tuple(map(dense, part)) for part in (self.p, self.late, self.memory, self.given, self.s0))
         restart = tuple(None if part is None else dense(part) for part in self.restart)
-        return Inputs(rows(self.x), W, R, b, p, late, memory, s0, restart)
+        return Inputs(rows(self.x), W, R, b, p, late, memory, given, s0, restart)
 
     def weights(self, cell: Cell) -> Weights:
         """All tensors but input and state."""
         p, memory = zip(cell.vectors, self.p, strict=True), zip(read_weights(cell), self.memory, strict=True)
-        return Weights(self.W, self.R, self.b, dict(p), dict(memory), dict(zip(cell.late, self.late, strict=True)))
+        late, given = zip(cell.late, self.late, strict=True), zip(cell.given, self.given, strict=True)
+        return Weights(self.W, self.R, self.b, dict(p), dict(memory), dict(late), dict(given))
 
     @property
     def again(self) -> tuple[Tensor, ...] | None:
@@ -88,7 +91,7 @@ class Inputs(NamedTuple):
         return None if self.restart[0] is None else self.restart  # type: ignore[return-value]
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        return (self.x, self.W, self.R, self.b, *self.p, *self.late, *self.memory, *self.s0, *self.restart)
+        return (self.x, self.W, self.R, self.b, *self.p, *self.late, *self.memory, *self.given, *self.s0, *self.restart)
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell, Parts
+from gatelab.cells import Cell, Parts, replaying
 
 
 class Weights(NamedTuple):
@@ -21,6 +21,8 @@ class Weights(NamedTuple):
         p: `cell.vectors` by name, (N, H) each.
         memory: weights of the read by name, each with N in front.
         late: matrices of late pre-activations by their name, (N, H, F*H) for F names that they read.
+        given: not weights, but what takes the place of pre-activations: `cell.given` by name, (N, T, B, H) each. They have no
+            derivatives.
     """
 
     W: Tensor | None
@@ -29,6 +31,7 @@ class Weights(NamedTuple):
     p: dict[str, Tensor]
     memory: dict[str, Tensor]
     late: Mapping[str, Tensor] = MappingProxyType({})
+    given: Mapping[str, Tensor] = MappingProxyType({})
 
     @classmethod
     def of(cls, cell: Cell, named: Mapping[str, Tensor]) -> "Weights":
@@ -56,16 +59,25 @@ class Flow:
         cotangents: dL/ds(t) by part of the state, (N, T, B, H) each: the derivative by the state after step t, through the
             output and everything later, its parts independent of each other (dL/dc(t) excludes the path through h(t)
             within the same step); 0 after the end of a row.
+        copies: parts that are a factor (N, B, H) times another part: (that part, factor) by name. Dropout carries them.
     """
 
     cotangents: dict[str, Tensor] = field(default_factory=dict)
+    copies: dict[str, tuple[str, Tensor]] = field(default_factory=dict)
+
+    def of(self, cell: Cell) -> dict[str, Tensor]:
+        """The derivatives by the parts of a cell, through their copies, too."""
+        found = {name: self.cotangents[name] for name in cell.state if name in self.cotangents}
+        for copy, (name, factor) in self.copies.items():
+            found[name] = found[name] + factor[:, None] * self.cotangents[copy]
+        return found
 
 
 class Record(NamedTuple):
     """What `step` was given at every time step: all gates and states follow from it in one call.
 
     Attributes:
-        a: pre-activations by name, (N, T, B, H) each.
+        a: pre-activations by name, (N, T, B, H) each, and what was given in their place.
         s: the states that `step` read, by name, (N, T, B, H) each.
     """
 
@@ -129,4 +141,4 @@ def is_plain(x: Tensor, lengths: Tensor | None, record: bool, flow: Flow | None,
 def replay(cell: Cell, weights: Weights, record: Record) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """All states and activated gates of all time steps, by name, (N, T, B, H) each, from one vectorised call of `step`."""
     p = Parts(**{name: value[:, None, None] for name, value in weights.p.items()})
-    return cell.step(Parts(**record.a), Parts(**record.s), p)
+    return replaying(cell, record.a).step(Parts(**record.a), Parts(**record.s), p)

@@ -91,7 +91,7 @@ def scan(
     """
     check(cell, weights, x, s0, lengths, resets, restart)
     products, others = (weights.W, weights.R, weights.b), (*weights.p.values(), *weights.memory.values())
-    why = special((x, *products, *others, *s0, lengths, resets, *(restart or ())))
+    why = special((x, *products, *others, *weights.given.values(), *s0, lengths, resets, *(restart or ())))
     plain = is_plain(x, lengths, record, flow, resets)
     chosen = BACKENDS[_choose(cell, x.dtype, x.device, backend, why, plain).backend]
     return cast(Backend, chosen).scan(cell, weights, x, s0, lengths, record, checkpoint_every, flow, resets, restart)

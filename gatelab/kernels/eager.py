@@ -139,13 +139,15 @@ def _input_parts(
     """The parts of pre-activations that do not depend on the state, for all time steps in one product.
 
     Returns:
-        `alone`: pre-activations without R h by name, per step (N, B, H); `joint`: per step (N, B, J*H) what the recurrent product
-        is added to, in the order of `cell.recurrent_gates`: W x + b, or only b where a pre-activation has no input part.
+        `alone`: pre-activations without R h, and what is given in their place, by name, per step (N, B, H); `joint`: per step
+        (N, B, J*H) what the recurrent product is added to, in the order of `cell.recurrent_gates`: W x + b, or only b where a
+        pre-activation has no input part.
     """
     N, T, B, D = x.shape
     H = s0[0].shape[-1]
     biases = dict(zip(cell.gates, weights.b.view(N, -1, 1, H).unbind(1), strict=True)) if weights.b is not None else {}
     parts: dict[str, Tensor] = {}
+    alone = {name: weights.given[name].unbind(1) for name in cell.given}
     if weights.W is not None:
         flat = x.reshape(N, T * B, D)
         if biases:
@@ -154,13 +156,13 @@ def _input_parts(
             flat = flat @ _transposed(weights.W)
         flat = flat.view(N, T, B, len(cell.input_gates) * H)
         if cell.input_gates == cell.recurrent_gates == tuple(cell.gates):
-            return {}, flat.unbind(1)
+            return alone, flat.unbind(1)
         parts = dict(zip(cell.input_gates, flat.chunk(len(cell.input_gates), -1), strict=True))
     for name in cell.gates:
         if name not in parts:
             bias = biases[name][:, None] if biases else x.new_zeros(1)
             parts[name] = bias.expand(N, T, B, H)
-    alone = {name: parts[name].unbind(1) for name in cell.gates if name not in cell.recurrent_gates}
+    alone |= {name: parts[name].unbind(1) for name in cell.gates if name not in cell.recurrent_gates}
     joint = torch.cat([parts[name] for name in cell.recurrent_gates], -1).unbind(1) if cell.recurrent_gates else ()
     return alone, joint
 
@@ -180,7 +182,7 @@ def _complete(cell: Cell, weights: dict[str, Tensor], a: dict[str, Tensor], s: d
             read = _joined([known[of] for of in reads_of(cell, name)])
             product = torch.baddbmm(pending.pop(name), read, weights[name])
             setattr(given, name, product)
-    return {name: getattr(given, name) for name in cell.gates}
+    return {name: getattr(given, name) for name in (*cell.gates, *cell.given)}
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -199,7 +201,7 @@ def _transposed(weight: Tensor) -> Tensor:
 def _stack(cell: Cell, seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]]) -> Record:
     """(N, T, B, H) of every pre-activation and of every part of the state that `step` read."""
     return Record(
-        {name: torch.stack([a[name] for a, _ in seen], 1) for name in cell.gates},
+        {name: torch.stack([a[name] for a, _ in seen], 1) for name in (*cell.gates, *cell.given)},
         {name: torch.stack([s[name] for _, s in seen], 1) for name in cell.state},
     )
 

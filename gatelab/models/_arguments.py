@@ -1,6 +1,7 @@
 """Converts the arguments of an RNN from the forms that users write to those of the time loop, or says what does not fit."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -10,6 +11,40 @@ from torch.nn.utils.rnn import PackedSequence
 from gatelab.cells import Cell
 from gatelab.errors import UserError
 from gatelab.kernels import check_dense, check_lengths, check_resets
+
+
+def check_counts(counts: dict[str, Any]) -> None:
+    """Refuses what is not an integer of at least 1, or None.
+
+    Raises:
+        UserError: the message names the argument.
+    """
+    for name, value in counts.items():
+        if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
+            raise UserError(f"RNN: {name} is {value!r} of type {type(value).__name__}, but it must be an integer.")
+        if value is not None and value < 1:
+            raise UserError(f"RNN: {name} is {value}, but it must be at least 1.")
+
+
+def check_switches(switches: dict[str, Any]) -> None:
+    """Refuses what is neither True nor False.
+
+    Raises:
+        UserError: the message names the argument.
+    """
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise UserError(f"RNN: {name} is {value!r} of type {type(value).__name__}, but it must be True or False.")
+
+
+def check_dropout(dropout: Any) -> None:
+    """Refuses what is not a probability.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= float(dropout) <= 1:
+        raise UserError(f"RNN: dropout is {dropout!r}, but it is a probability between 0 and 1.")
 
 
 def is_single(x: Any, input_size: int, batch_first: bool) -> bool:

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 from gatelab.cells import Cell, Place, operands, without_weights
 from gatelab.errors import UserError, first_line
 from gatelab.kernels import Flow, Scan, Weights, check_dense, scan
+from gatelab.models._disturbance import UNDISTURBED, Disturbance, Disturbing
 
 
 class Layer(nn.Module):
@@ -20,11 +21,19 @@ class Layer(nn.Module):
     """
 
     def __init__(
-        self, cell: Cell, input_size: int, hidden_size: int, bias: bool, place: tuple[int, int], factory: dict[str, Any]
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        place: tuple[int, int],
+        factory: dict[str, Any],
+        rates: Disturbance = UNDISTURBED,
     ) -> None:
         """Args as of `RNN`; `place` is the number of the layer, counted from 0, and the number of layers."""
         super().__init__()
         self.cell, self.input_size, self.hidden_size, self._place = cell, input_size, hidden_size, place
+        self._rates, self._masked = rates, (rates.made_of(cell, False), rates.made_of(cell, True))
         self.shapes = cell.shapes(input_size, hidden_size, bias)
         self._computes = bool(cell.constraint or cell.scalars or cell.delayed or without_weights(cell))
         for name, shape in self.shapes.items():
@@ -120,13 +129,24 @@ class Layer(nn.Module):
         flow: Flow | None,
         resets: Tensor | None,
         restart: tuple[Tensor, ...] | None,
+        key: Tensor | None = None,
     ) -> tuple[Scan, Weights]:
         """Runs the time loop over (1, T, B, D); also returns the weights that it used.
 
-        The arguments are those of `gatelab.kernels.scan`; the state starts from zeros if s0 is None.
+        The arguments are those of `gatelab.kernels.scan`; the state starts from zeros if s0 is None. `key` is what random
+        masks are drawn from, None in evaluation.
         """
         weights = self.weights()
         if s0 is None:
             like = next(iter(weights.named().values()), x)
             s0 = (torch.zeros((1, x.shape[2], self.hidden_size), dtype=like.dtype, device=x.device),) * len(self.cell.state)
-        return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow, resets, restart), weights
+        masked = self._masked[key is not None]
+        if masked is self.cell:
+            return scan(self.cell, weights, x, s0, backend, lengths, record, every, flow, resets, restart), weights
+        N, T, B, _ = x.shape
+        masks = Disturbing(self.cell, masked, self._rates, key, (N, T, B, self.hidden_size), s0[0])
+        if resets is not None:
+            restart = masks.state(restart or (torch.zeros_like(s0[0]),) * len(s0))
+        own, start = masks.weights(weights), masks.state(s0)
+        made = scan(masks.cell, own, x, start, backend, lengths, record, every, flow, resets, restart)
+        return masks.undisturbed(made, flow), weights

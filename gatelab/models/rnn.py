@@ -3,7 +3,6 @@
 import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +12,19 @@ from torch.nn.utils.rnn import PackedSequence
 from gatelab.cells import CELLS, Cell
 from gatelab.errors import UserError
 from gatelab.kernels import Flow, Record, Weights, check_backend, replay, reversed_resets
-from gatelab.models._arguments import is_single, lengths_of, starts, state_of, times_of
+from gatelab.models._arguments import (
+    check_counts,
+    check_dropout,
+    check_switches,
+    is_single,
+    lengths_of,
+    starts,
+    state_of,
+    times_of,
+)
+from gatelab.models._disturbance import Disturbance
 from gatelab.models._layer import Layer
+from gatelab.models._masks import draw_key, split
 from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
 
 
@@ -63,6 +73,11 @@ class RNN(nn.Module):
             eighth of the free memory and in 1 GiB, else about sqrt(T). The eager loop keeps everything, and
             every backend the tape of a cell with memory.
         device, dtype: of the parameters, as in torch.
+        recurrent_dropout: rate, in training, of the units that recurrent products read: one mask for a row, the same at all steps
+            of a call; units that are left are scaled by 1 / (1 - rate) (Gal & Ghahramani 2016).
+        zoneout: rate of the units whose output stays at a step what it was, drawn for every step; in evaluation the mean of both,
+            weighted by the rate (Krueger et al. 2017). `zoneout_memory`: of all other parts of the state, which share a mask.
+        residual: adds the input of a layer to its output, in every layer where both are equally wide.
         cell_options: hyper-parameters of the cell, such as `forget_bias=2.0`.
 
     Raises:
@@ -83,21 +98,18 @@ class RNN(nn.Module):
         checkpoint_every: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_memory: float = 0.0,
+        residual: bool = False,
         **cell_options: Any,
     ) -> None:
         super().__init__()
         check_backend(backend)
         counts = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, value in (counts | {"checkpoint_every": checkpoint_every}).items():
-            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
-                raise UserError(f"RNN: {name} is {value!r} of type {type(value).__name__}, but it must be an integer.")
-            if value is not None and value < 1:
-                raise UserError(f"RNN: {name} is {value}, but it must be at least 1.")
-        for name, value in {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}.items():
-            if not isinstance(value, bool):
-                raise UserError(f"RNN: {name} is {value!r} of type {type(value).__name__}, but it must be True or False.")
-        if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
-            raise UserError(f"RNN: dropout is {dropout!r}, but it is a probability between 0 and 1.")
+        check_counts(counts | {"checkpoint_every": checkpoint_every})
+        check_switches({"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional, "residual": residual})
+        check_dropout(dropout)
         if dropout and num_layers == 1:
             warnings.warn(f"RNN: dropout={dropout} has no effect with num_layers=1; it acts between layers.", stacklevel=2)
         if cell_options:
@@ -108,11 +120,13 @@ class RNN(nn.Module):
         self.cell = cell if isinstance(cell, Cell) else CELLS.build(cell, **cell_options)
         self.cell_name = cell if isinstance(cell, str) else CELLS.name_of(type(cell))
         self.cell.check(self.cell_name)
+        self.rates = Disturbance(recurrent_dropout, zoneout, zoneout_memory)
+        self.rates.check(self.cell, self.cell_name)
         if not bias:
             self._check_no_bias_is_set()
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
-        self.backend, self.checkpoint_every = backend, checkpoint_every
+        self.backend, self.checkpoint_every, self.residual = backend, checkpoint_every, residual
         self.recording = self.following = False
         self.recorded: dict[str, tuple[Record, Tensor | None]] = {}
         self.followed: dict[str, tuple[Flow, Tensor | None]] = {}
@@ -122,7 +136,9 @@ class RNN(nn.Module):
             size = input_size if depth == 0 else self.output_size
             for suffix in directions:
                 factory = {"device": device, "dtype": dtype}
-                self.layers[f"{depth}{suffix}"] = Layer(self.cell, size, hidden_size, bias, (depth, num_layers), factory)
+                self.layers[f"{depth}{suffix}"] = Layer(
+                    self.cell, size, hidden_size, bias, (depth, num_layers), factory, self.rates
+                )
 
     def _check_no_bias_is_set(self) -> None:
         for field in dataclasses.fields(self.cell):
@@ -233,7 +249,7 @@ class RNN(nn.Module):
         through the output and through all later steps, and lengths; 0 behind the end of a row.
         """
         for name, (flow, lengths) in self.followed.items():
-            yield name, {key: value[0] for key, value in flow.cotangents.items()}, lengths
+            yield name, {key: value[0] for key, value in flow.of(self.cell).items()}, lengths
 
     @classmethod
     def from_torch(cls, module: nn.RNNBase, backend: str = "auto") -> "RNN":
@@ -358,6 +374,7 @@ class RNN(nn.Module):
             self.followed = {}
         directions = self._directions()
         passed = times_of(self.cell, times, single, inner, ends, resets, len(directions))
+        key = draw_key() if self.training and self.rates.acts(True) else None  # without masks nothing is drawn
         alone = len(layers) == 1  # then the state of the stack is that of the layer
         for depth in range(self.num_layers):
             outputs = []
@@ -370,7 +387,8 @@ class RNN(nn.Module):
                 flow = Flow() if self.following else None
                 every = self.checkpoint_every
                 layer: Any = layers[name]
-                result, weights = layer(given[None], start, self.backend, ends, record, every, flow, turned, fresh)
+                own = None if key is None else split(key, depth, len(outputs))
+                result, weights = layer(given[None], start, self.backend, ends, record, every, flow, turned, fresh, own)
                 if flow is not None:
                     self.followed[name] = (flow, ends)
                 output = result.output.squeeze(0)
@@ -378,7 +396,8 @@ class RNN(nn.Module):
                 lasts.append(result.state)
                 if result.record is not None:
                     records[name] = (result.record, weights)
-            inner = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            inner = joined + inner if self.residual and joined.shape == inner.shape else joined
             if depth < self.num_layers - 1:
                 inner = nn.functional.dropout(inner, self.dropout, self.training)
         last = lasts[0] if alone else tuple(torch.cat(parts) for parts in zip(*lasts, strict=True))

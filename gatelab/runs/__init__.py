@@ -33,10 +33,23 @@ as completed. A run is
 """
 
 from gatelab.runs.declared import Scale, Shape
-from gatelab.runs.run import NOT_IDENTITY, Run, Skipped, find_runs, identity, outcome_of, read_run, roles, run_name
+from gatelab.runs.run import (
+    ADDED,
+    NOT_IDENTITY,
+    Run,
+    Skipped,
+    find_runs,
+    identity,
+    outcome_of,
+    read_run,
+    roles,
+    run_name,
+    with_added,
+)
 from gatelab.runs.writer import STATES, RunBusyError, RunWriter, SilentWriter, Writer, enqueue, mark
 
 __all__ = [
+    "ADDED",
     "NOT_IDENTITY",
     "STATES",
     "Run",
@@ -55,4 +68,5 @@ __all__ = [
     "read_run",
     "roles",
     "run_name",
+    "with_added",
 ]

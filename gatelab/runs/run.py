@@ -16,6 +16,10 @@ from gatelab.runs.writer import STATES
 
 # Where and how a run happens; everything else is what it computes.
 NOT_IDENTITY = ("machine", "logger", "out", "sweep", "plugins")
+# Options that later versions added. At these values, their defaults, they do not count: runs of earlier versions are the same runs.
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "model": {"recurrent_dropout": 0.0, "zoneout": 0.0, "zoneout_memory": 0.0, "residual": False}
+}
 
 
 def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = (), data_hashes: Mapping[str, str] | None = None) -> str:
@@ -26,13 +30,28 @@ def identity(config: Mapping[str, Any], plugin_hashes: Iterable[str] = (), data_
         plugin_hashes: digests of the user's files that the run uses: other equations make another run.
         data_hashes: SHA-256 by data file, for data that gatelab does not fix: other data make another run.
     """
-    kept: dict[str, Any] = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    kept = {key: value for key, value in _without_added(config).items() if key not in NOT_IDENTITY}
     hashes = sorted(plugin_hashes)
     if hashes:
         kept["plugins"] = hashes
     if data_hashes:
         kept["data"] = dict(data_hashes)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def with_added(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with all options of `ADDED`, whichever version wrote it."""
+    groups = {group: {**defaults, **config[group]} for group, defaults in ADDED.items() if isinstance(config.get(group), Mapping)}
+    return {**config, **groups}
+
+
+def _without_added(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without those that have their default."""
+    kept = dict(config)
+    for group, defaults in ADDED.items():
+        if isinstance(kept.get(group), Mapping):
+            kept[group] = {key: value for key, value in kept[group].items() if key not in defaults or value != defaults[key]}
+    return kept
 
 
 def roles(config: Mapping[str, Any]) -> dict[str, str]:

@@ -71,6 +71,10 @@ def build_model(spec: Spec) -> SequenceModel:
         shape.bidirectional,
         shape.backend,
         config.machine.checkpoint_every,
+        recurrent_dropout=shape.recurrent_dropout,
+        zoneout=shape.zoneout,
+        zoneout_memory=shape.zoneout_memory,
+        residual=shape.residual,
     )
     initialize(rnn, config.init)
     return SequenceModel(rnn, task.output_size, task.readout, task.vocabulary, shape.dropout, shape.input_noise)
@@ -89,7 +93,7 @@ def served(config: Config, model: SequenceModel, device: str) -> Served:
     dtype = torch.float64 if precision == "f64" else torch.float32
     mixed = {"bf16": torch.bfloat16, "f16": torch.float16}.get(precision)
     with contextlib.nullcontext() if mixed is None else torch.autocast(device, mixed):
-        return serving(model.rnn.cell, dtype, device, model.rnn.backend)
+        return serving(model.rnn.rates.made_of(model.rnn.cell), dtype, device, model.rnn.backend)
 
 
 def accelerator(config: Config, team: Team | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gatelab.analysis.reading.option_values import OptionValues, flat
-from gatelab.runs import NOT_IDENTITY, STATES, Run, Skipped, roles
+from gatelab.runs import NOT_IDENTITY, STATES, Run, Skipped, roles, with_added
 
 _SEEDS = ("seed", "data_seed")
 
@@ -76,7 +76,7 @@ def _preference(run: Run) -> tuple[int, float]:
 
 def _configuration(run: Run) -> dict[str, Any]:
     """What the run computes, apart from its seeds and from what its identity leaves out, which earlier versions did not write."""
-    config = {key: value for key, value in run.config.items() if key not in (*NOT_IDENTITY, *_SEEDS)}
+    config = {key: value for key, value in with_added(run.config).items() if key not in (*NOT_IDENTITY, *_SEEDS)}
     left_out = run.provenance.get("left_out")
     for group, names in left_out.items() if isinstance(left_out, Mapping) else ():
         if isinstance(config.get(group), Mapping) and isinstance(names, list):

@@ -110,7 +110,7 @@ class Library:
     def __init__(self, cell: Cell, dtype: torch.dtype) -> None:
         name = "".join(letter if letter.isalnum() else "_" for letter in type(cell).__name__.lower())
         self._library = build.load(source(cell, dtype), name)
-        counts = {"VECTORS": len(cell.vectors), "STATES": len(cell.state), "MATRICES": len(cell.late)}
+        counts = {"VECTORS": len(cell.vectors), "STATES": len(cell.state), "MATRICES": len(cell.late), "GIVEN": len(cell.given)}
         self._offsets: dict[str, int] = {}
         count = 0
         for field, kind in FIELDS:

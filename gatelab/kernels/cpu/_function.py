@@ -76,6 +76,7 @@ def _block(call: LoopCall, inputs: Inputs, out: Tensor, values: Mapping[str, Any
             "b": inputs.b,
             "p": inputs.p,
             "late": inputs.late,
+            "given": inputs.given,
             "s0": inputs.s0,
             "out": out,
             "lengths": call.lengths,

@@ -71,5 +71,5 @@ def scan(
     made = None
     if record:
         a, s = results[1 + parts :]
-        made = Record(dict(zip(cell.gates, a, strict=True)), dict(zip(cell.state, s, strict=True)))
+        made = Record(dict(zip(cell.gates, a, strict=True)) | dict(weights.given), dict(zip(cell.state, s, strict=True)))
     return Scan(results[0], tuple(results[1 : 1 + parts]), made)

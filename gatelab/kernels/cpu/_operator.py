@@ -40,7 +40,8 @@ def captured(cell: Cell, inputs: Inputs, lengths: Tensor | None, resets: Tensor 
     records = None
     if record:
         a, s = made[1 + parts : 3 + parts]
-        records = Record(dict(zip(cell.gates, a.unbind(0), strict=True)), dict(zip(cell.state, s.unbind(0), strict=True)))
+        given = dict(zip((*cell.gates, *cell.given), (*a.unbind(0), *inputs.given), strict=True))
+        records = Record(given, dict(zip(cell.state, s.unbind(0), strict=True)))
     return Scan(made[0], tuple(made[1 : 1 + parts]), records)
 
 

@@ -39,11 +39,11 @@ def kept(cell: Cell, dtype: torch.dtype, printed: Callable[[], str]) -> str:
     Raises:
         NotTraceableError: as `printed`.
     """
-    if not is_ours(type(cell)):
+    if not is_ours(cell.origin):
         return printed()
     parts = [build.FORMAT, torch.__version__, _sources(), type(cell).__module__, repr(cell), str(dtype)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    folder, name = build.cache_folder(), f"{CELLS.name_of(type(cell))}_step-{key[:16]}.c"
+    folder, name = build.cache_folder(), f"{CELLS.name_of(cell.origin)}_step-{key[:16]}.c"
     if cache.prepare(folder) is not None:
         return printed()
     head, _, text = cache.read_private(folder / name)[0].decode("utf-8", "replace").partition("\n")

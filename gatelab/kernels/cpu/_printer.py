@@ -51,6 +51,7 @@ def print_equations(cell: Cell, equations: Equations) -> str:
         "BOTH": len(both),
         "RECURRENT_ONLY": len(recurrent),
         "GATES": len(order),
+        "GIVEN": len(cell.given),
         "STATES": len(cell.state),
         "OUTPUTS": len(cell.outputs),
         "VECTORS": len(cell.vectors),
@@ -101,7 +102,7 @@ def _before(cell: Cell, equations: Equations, order: list[str]) -> str:
     body: list[str] = []
     values = values_of(cell)
     for stage, names in enumerate(stages(cell), 1):
-        known = _names(equations, {"a": order, "s": cell.state, "p": cell.vectors})
+        known = _names(equations, {"a": (*order, *cell.given), "s": cell.state, "p": cell.vectors})
         known |= _kept(equations, stage)
         results = {values.index(name): equations.outputs["v", name] for name in names}
         made = {index: node for index, node in enumerate(equations.saved) if equations.known_at[index] == stage}
@@ -118,7 +119,7 @@ def _kept(equations: Equations, stage: int) -> dict[fx.Node, str]:
 
 
 def _step(cell: Cell, equations: Equations, order: list[str]) -> str:
-    known = _names(equations, {"a": order, "s": cell.state, "p": cell.vectors})
+    known = _names(equations, {"a": (*order, *cell.given), "s": cell.state, "p": cell.vectors})
     last = len(stages(cell)) + 1
     known |= _kept(equations, last)
     results = [equations.outputs["s", name] for name in cell.state]

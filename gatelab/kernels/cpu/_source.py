@@ -22,6 +22,7 @@ FIELDS = (
     *((name, "const real *") for name in ("x", "W", "R", "b", "K", "Q", "P", "v")),
     ("p", "const real *[VECTORS]"),
     ("late", "const real *[MATRICES]"),
+    ("given", "const real *[GIVEN]"),
     ("s0", "const real *[STATES]"),
     ("restart", "const real *[STATES]"),
     *((name, "real *") for name in ("out", "saved", "kept", "tape", "record_a", "record_s", "work")),

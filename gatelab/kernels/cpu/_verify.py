@@ -36,7 +36,7 @@ def difference(cell: Cell, dtype: torch.dtype) -> str | None:
         cell: a cell with a library.
         dtype: the number format of the library.
     """
-    return None if is_ours(type(cell)) else _difference(cell, dtype)
+    return None if is_ours(cell.origin) else _difference(cell, dtype)
 
 
 @functools.cache
@@ -49,7 +49,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
             return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
 
         named = {name: random(_N, *shape) for name, shape in operand_shapes(cell, _D, _H).items()}
-        weights = Weights.of(cell, named)
+        weights = Weights.of(cell, named)._replace(given={name: random(_N, _T, _B, _H) for name in cell.given})
         inputs = Inputs.of(cell, weights, random(_N, _T, _B, _D), tuple(random(_N, _B, _H) for _ in cell.state), None)
         cotangents = [random(_N, _T, _B, cell.output_size(_H)), *(random(_N, _B, _H) for _ in cell.state)]
         compiled = _compiled(cell, inputs, cotangents)
@@ -59,7 +59,7 @@ def _difference(cell: Cell, dtype: torch.dtype) -> str | None:
             return f"the eager loop cannot run {type(cell).__name__}: {type(error).__name__}: {error}"
         labels = ["the output", *(f"the last state '{name}'" for name in cell.state)]
         late, restart = (f"R_{name}" for name in cell.late), (f"restart {name}" for name in cell.state)
-        sources = ("x", "W", "R", "b", *cell.vectors, *late, *read_weights(cell), *cell.state, *restart)
+        sources = ("x", "W", "R", "b", *cell.vectors, *late, *read_weights(cell), *cell.given, *cell.state, *restart)
         labels += [f"a gradient ({name})" for name in sources]
         for label, one, other in zip(labels, compiled, expected, strict=True):
             amount = _apart(one, other)

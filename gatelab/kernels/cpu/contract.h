@@ -8,6 +8,7 @@
 #define BOTH 4
 #define RECURRENT_ONLY 0
 #define GATES 4
+#define GIVEN 0
 #define STATES 2
 #define OUTPUTS 1
 #define VECTORS 0
@@ -129,6 +130,7 @@ typedef struct {
   const real *v;
   const real *p[VECTORS + 1];
   const real *late[MATRICES + 1];
+  const real *given[GIVEN + 1];
   const real *s0[STATES + 1];
   const real *restart[STATES + 1];
   real *out;

@@ -44,6 +44,11 @@ static long recorded_at(const Call *c, const Item *it, long part, long t, long r
   return (((part * c->N + it->n) * c->T + t) * c->B + it->first + r) * c->H;
 }
 
+// What is given in the place of a pre-activation, for a row of a step.
+static const real *given_at(const Call *c, const Item *it, long g, long t, long r) {
+  return c->given[g] + ((it->n * c->T + t) * c->B + it->first + r) * c->H;
+}
+
 // All units of all rows through the equations of one step.
 INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, const int emit) {
   const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
@@ -61,9 +66,11 @@ INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, con
         for (int o = 0; emit && o < OUTPUTS; o++) store(out_at(c, it, t, r) + o * c->H + v * LANES, (V){0}, count);
         continue;
       }
-      V a[GATES], before[STATES], after[STATES], kept[SAVED + 1];
+      V a[GATES + GIVEN], before[STATES], after[STATES], kept[SAVED + 1];
 #pragma GCC unroll 16
       for (int g = 0; g < GATES; g++) a[g] = *(const V *)(s->a + g * part + at);
+#pragma GCC unroll 16
+      for (int g = 0; g < GIVEN; g++) a[GATES + g] = load(given_at(c, it, g, t, r) + v * LANES, count);
 #pragma GCC unroll 16
       for (int q = 0; q < STATES; q++) before[q] = *(const V *)(s->state + q * part + at);
 #pragma GCC unroll 16

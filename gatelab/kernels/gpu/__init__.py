@@ -55,6 +55,8 @@ def refuses(cell: Cell, dtype: torch.dtype, device: torch.device, special: str |
 def _unprintable(cell: Cell, real: torch.dtype) -> str | None:
     if cell.memory is not None:
         return f"it has no read from earlier states yet, which {type(cell).__name__} declares."
+    if cell.given:
+        return "it has no values yet that are given for every step, such as the masks of zoneout."
     if cell.late:
         return f"it has no second product within a step yet, which {type(cell).__name__} declares as `late`."
     if len(cell.outputs) > 1:
