@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from gatelab.cells._biases import bias_option
     from gatelab.cells._cell import Attention, Cell, OdysseyCell, Parts, by_position, parameter_count
     from gatelab.cells._constraint import Antisymmetric, Constraint, Hierarchy, Orthogonal, SkewMix, constrained
-    from gatelab.cells._disturbed import Disturbed, has_products, replaying
+    from gatelab.cells._disturbed import Disturbed, has_products, held_by_zoneout, replaying
     from gatelab.cells._drawn import drawing
     from gatelab.cells._initial import (
         Constant,
@@ -74,6 +74,7 @@ __all__ = [
     "drawing",
     "equations",
     "has_products",
+    "held_by_zoneout",
     "keeping",
     "operand_shapes",
     "operands",
@@ -112,7 +113,7 @@ _HOMES |= dict.fromkeys(("ready", "reads_of", "stage_of", "stages", "values_of",
 _HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Hierarchy", "Orthogonal", "SkewMix", "constrained"), "_constraint")
 _HOMES |= dict.fromkeys(("operand_shapes", "operands", "without_weights"), "_operands")
 _HOMES |= dict.fromkeys(("LogRate", "RingGain"), "_rates")
-_HOMES |= dict.fromkeys(("Disturbed", "has_products", "replaying"), "_disturbed")
+_HOMES |= dict.fromkeys(("Disturbed", "has_products", "held_by_zoneout", "replaying"), "_disturbed")
 _HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

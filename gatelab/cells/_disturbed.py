@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gatelab.cells._cell import Attention, Cell
+from gatelab.cells._initial import Start
 from gatelab.cells._late import reads_of, ready, values_of, yielded
 
 OUTPUT, MEMORY, MASK = "zoneout_output", "zoneout_memory", "dropout_mask"
@@ -26,8 +27,9 @@ class Disturbed(Cell):
     ```
 
     Each k is given from outside for every step, one for the output and one for all other parts of the state, so that sums that are
-    divided by each other stay together. A part h that products read is carried twice, as h and as m . h, and m is a part of the
-    state, too, which no step changes.
+    divided by each other stay together. Clocks and what is carried of earlier steps are not held. In evaluation k is the rate;
+    where parts are sums relative to a maximum that is a part, too, this mean mixes numbers of different scales.
+    A part h that products read is carried twice, as h and as m . h, and m is a part of the state, too, which no step changes.
 
     Attributes:
         of: the equations.
@@ -45,12 +47,17 @@ class Disturbed(Cell):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.hidden  # found now, because a trace of `before` must not meet the operators that find it
+        _ = self.hidden, self.held  # found now, because a trace must not meet the operators that find them
 
     @functools.cached_property
     def hidden(self) -> frozenset[str]:
         """The values of `before` that dropout hides from the products."""
         return _follow_from_the_state(self.of) if self.dropped else frozenset()
+
+    @functools.cached_property
+    def held(self) -> tuple[str, ...]:
+        """The parts of the state that zoneout holds."""
+        return held_by_zoneout(self.of) if self.zoned else ()
 
     @property
     def origin(self) -> type[Cell]:
@@ -62,7 +69,7 @@ class Disturbed(Cell):
 
     @property
     def given(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ((OUTPUT, MEMORY) if len(self.of.state) > 1 else (OUTPUT,)) if self.zoned else ()
+        return (OUTPUT, MEMORY)[: len(self.held)]
 
     @property
     def copies(self) -> dict[str, str]:
@@ -90,6 +97,10 @@ class Disturbed(Cell):
         return self.of.vectors
 
     @property
+    def fixed(self) -> Mapping[str, Start]:  # type: ignore[override]
+        return self.of.fixed
+
+    @property
     def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.of.scalars
 
@@ -103,9 +114,9 @@ class Disturbed(Cell):
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         new, gates = self.of.step(a, s, p)
-        if self.zoned:
-            kept = {name: getattr(a, MEMORY if number else OUTPUT) for number, name in enumerate(self.of.state)}
-            new = {name: kept[name] * getattr(s, name) + (1 - kept[name]) * new[name] for name in self.of.state}
+        for name in self.held:
+            kept = getattr(a, OUTPUT if name == self.of.state[0] else MEMORY)
+            new = new | {name: kept * getattr(s, name) + (1 - kept) * new[name]}
         if self.dropped:
             mask = getattr(s, MASK)
             new = new | {copy: mask * new[name] for name, copy in self.copies.items()} | {MASK: mask + 0}
@@ -121,6 +132,22 @@ def read_by_products(cell: Cell) -> tuple[str, ...]:
 def has_products(cell: Cell) -> bool:
     """Whether a recurrent product reads anything that follows from the state."""
     return bool(read_by_products(cell) or _follow_from_the_state(cell))
+
+
+def held_by_zoneout(cell: Cell) -> tuple[str, ...]:
+    """The parts of the state that zoneout can hold, the output first: those that follow from pre-activations within the step.
+
+    A clock does not, and what is carried of earlier steps must move on.
+    """
+    with torch.enable_grad():
+        a, s, p = (
+            SimpleNamespace(**{name: torch.full((1,), 0.5, device="cpu", requires_grad=learned) for name in names})
+            for names, learned in ((cell.gates, True), (cell.state, False), (cell.vectors, False))
+        )
+        for _ in yielded(cell, a, s, p):
+            pass
+        new, _ = cell.step(a, s, p)
+        return tuple(name for name in cell.own_state if new[name].requires_grad)
 
 
 def replaying(cell: Cell, recorded: Mapping[str, Any]) -> Cell:

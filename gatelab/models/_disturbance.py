@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from gatelab.cells import Cell, Disturbed, has_products
+from gatelab.cells import Cell, Disturbed, has_products, held_by_zoneout
 from gatelab.errors import UserError
 from gatelab.kernels import Flow, Scan, Weights
 from gatelab.models._masks import split, uniform
@@ -51,9 +51,10 @@ class Disturbance(NamedTuple):
                 f"RNN: recurrent_dropout is {self.recurrent_dropout}, but no recurrent product of {name} reads its state. "
                 "Leave it out; zoneout acts on every cell."
             )
-        if self.zoneout_memory and len(cell.state) == 1:
+        if self.zoneout_memory and len(held_by_zoneout(cell)) == 1:
             raise UserError(
-                f"RNN: zoneout_memory is {self.zoneout_memory}, but {name} carries nothing beside its output {cell.state[0]}. "
+                f"RNN: zoneout_memory is {self.zoneout_memory}, but {name} carries nothing that it could hold beside its output "
+                f"{cell.state[0]}. "
                 "Use zoneout."
             )
 

@@ -12,7 +12,7 @@ import pytest
 from gatelab.cells import CELLS
 from gatelab.config import Config, Model
 from gatelab.errors import UserError
-from gatelab.runs import identity
+from gatelab.runs import ADDED, identity, with_added
 from gatelab.sweeps.jobs import compose
 from gatelab.sweeps.search.expand import compose_jobs
 from gatelab.tasks import TASKS, file_hash
@@ -163,6 +163,19 @@ def test_options_that_are_derived_count_only_away_from_their_default(name: str, 
     cell = CELLS.build(name)
     covered = declared or list(cell.initial_bias)  # an option may serve several, whose number is another option
     assert set(cell.biased_gates) <= set(covered)  # each has an option, derived or its own
+
+
+def test_options_that_a_version_added_count_only_away_from_their_default(small: Callable[..., Config]):
+    """Runs of the versions before are found again, and read as if they had them."""
+    before = asdict(small())
+    for group, defaults in ADDED.items():
+        assert {name: before[group][name] for name in defaults} == defaults  # those of the configuration
+        assert with_added({group: {}})[group] == defaults
+        older = {**before, group: {name: value for name, value in before[group].items() if name not in defaults}}
+        assert identity(older) == identity(before)
+        for name, value in defaults.items():
+            changed = {**before, group: before[group] | {name: not value if isinstance(value, bool) else 0.5}}
+            assert identity(changed) != identity(before)
 
 
 def test_the_command_line_and_training_agree(small: Callable[..., Config], files: Path, monkeypatch: pytest.MonkeyPatch):

@@ -52,6 +52,11 @@ def test_wherever_it_was_cut_off(resumed: Resumed, cuts: tuple[Any, ...]):
 
 
 @pytest.mark.slow
+def test_with_random_masks(resumed: Resumed):
+    resumed(14, model=Model(hidden_size=8, recurrent_dropout=0.2, zoneout=0.2, zoneout_memory=0.1, residual=True))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["write_json", "_copy", "_note"])
 def test_while_a_checkpoint_is_written(small, monkeypatch: pytest.MonkeyPatch, place: str):
     """Behind the content, between the names: the hashes of what is there are always among those noted."""
