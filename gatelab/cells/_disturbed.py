@@ -69,7 +69,8 @@ class Disturbed(Cell):
 
     @property
     def given(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (OUTPUT, MEMORY)[: len(self.held)]
+        masks = {mask_of(self.of, name) for name in self.held}
+        return tuple(mask for mask in (OUTPUT, MEMORY) if mask in masks)
 
     @property
     def copies(self) -> dict[str, str]:
@@ -79,6 +80,10 @@ class Disturbed(Cell):
     @property
     def state(self) -> tuple[str, ...]:  # type: ignore[override]
         return (*self.of.state, *self.copies.values(), MASK) if self.dropped else self.of.state
+
+    @property
+    def output(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.of.output
 
     @property
     def feedback(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -115,12 +120,17 @@ class Disturbed(Cell):
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         new, gates = self.of.step(a, s, p)
         for name in self.held:
-            kept = getattr(a, OUTPUT if name == self.of.state[0] else MEMORY)
+            kept = getattr(a, mask_of(self.of, name))
             new = new | {name: kept * getattr(s, name) + (1 - kept) * new[name]}
         if self.dropped:
             mask = getattr(s, MASK)
             new = new | {copy: mask * new[name] for name, copy in self.copies.items()} | {MASK: mask + 0}
         return new, gates
+
+
+def mask_of(cell: Cell, name: str) -> str:
+    """The mask that holds a part of the state."""
+    return OUTPUT if name in cell.outputs else MEMORY
 
 
 def read_by_products(cell: Cell) -> tuple[str, ...]:
@@ -152,7 +162,8 @@ def held_by_zoneout(cell: Cell) -> tuple[str, ...]:
 
 def replaying(cell: Cell, recorded: Mapping[str, Any]) -> Cell:
     """The equations of recorded steps: those of the cell, with zoneout where its masks were recorded, too."""
-    return Disturbed(cell, zoned=True) if OUTPUT in recorded and not cell.given else cell
+    masks = {OUTPUT, MEMORY} & recorded.keys()
+    return Disturbed(cell, zoned=True) if masks and not cell.given else cell
 
 
 def _follow_from_the_state(cell: Cell) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Converts the arguments of an RNN from the forms that users write to those of the time loop, or says what does not fit."""
 
+import dataclasses
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -45,6 +46,21 @@ def check_dropout(dropout: Any) -> None:
     """
     if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= float(dropout) <= 1:
         raise UserError(f"RNN: dropout is {dropout!r}, but it is a probability between 0 and 1.")
+
+
+def check_no_bias(cell: Cell) -> None:
+    """Refuses a cell with an option for a bias, for a module without biases.
+
+    Raises:
+        UserError: the message names the option.
+    """
+    for field in dataclasses.fields(cell):
+        value = getattr(cell, field.name)
+        if "bias_of" in field.metadata and value != field.default:
+            raise UserError(
+                f"RNN: the option '{field.name}' is {value}, where a bias starts from, but with bias=False (model.bias=false) "
+                "there are no biases. Leave out one of the two."
+            )
 
 
 def is_single(x: Any, input_size: int, batch_first: bool) -> bool:
@@ -182,3 +198,12 @@ def starts(
     mask = mask[None] if single else mask
     check_resets(mask, T, shape[1])
     return mask, None if restart is None else state_of("restart", cell, restart, shape, single)
+
+
+def backwards(value: Tensor, lengths: Tensor | None) -> Tensor:
+    """Reverses the valid steps of each row and leaves those after them in place; (..., T, B, F)."""
+    if lengths is None:
+        return value.flip(-3)
+    steps = torch.arange(value.shape[-3], device=value.device)[:, None]
+    index = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return value.gather(-3, index[..., None].expand_as(value))

@@ -51,10 +51,10 @@ class Disturbance(NamedTuple):
                 f"RNN: recurrent_dropout is {self.recurrent_dropout}, but no recurrent product of {name} reads its state. "
                 "Leave it out; zoneout acts on every cell."
             )
-        if self.zoneout_memory and len(held_by_zoneout(cell)) == 1:
+        if self.zoneout_memory and set(held_by_zoneout(cell)) <= set(cell.outputs):
             raise UserError(
                 f"RNN: zoneout_memory is {self.zoneout_memory}, but {name} carries nothing that it could hold beside its output "
-                f"{cell.state[0]}. "
+                f"{', '.join(cell.outputs)}. "
                 "Use zoneout."
             )
 
@@ -80,7 +80,8 @@ class Disturbing:
         self._plain, self.cell = plain, cell
         N, T, B, H = shape
         self._given: dict[str, Tensor] = {}
-        for purpose, name in zip((OUTPUT, MEMORY), self.cell.given, strict=False):
+        for name in self.cell.given:
+            purpose = MEMORY if name.endswith("memory") else OUTPUT
             rate = rates.zoneout if purpose == OUTPUT else rates.zoneout_memory
             if key is None or not rate:
                 mask = like.new_full((), rate).expand(N, T, B, H)

@@ -12,17 +12,8 @@ from torch.nn.utils.rnn import PackedSequence
 from gatelab.cells import CELLS, Cell
 from gatelab.errors import UserError
 from gatelab.kernels import Flow, Record, Weights, check_backend, replay, reversed_resets
-from gatelab.models._arguments import (
-    check_counts,
-    check_dropout,
-    check_switches,
-    is_single,
-    lengths_of,
-    starts,
-    state_of,
-    times_of,
-)
-from gatelab.models._disturbance import Disturbance
+from gatelab.models import _arguments as arguments
+from gatelab.models._disturbance import UNDISTURBED, Disturbance
 from gatelab.models._layer import Layer
 from gatelab.models._masks import draw_key, split
 from gatelab.models._torch import copy_from, copy_to, packed_as, padded, without_torch_arguments
@@ -107,9 +98,9 @@ class RNN(nn.Module):
         super().__init__()
         check_backend(backend)
         counts = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        check_counts(counts | {"checkpoint_every": checkpoint_every})
-        check_switches({"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional, "residual": residual})
-        check_dropout(dropout)
+        arguments.check_counts(counts | {"checkpoint_every": checkpoint_every})
+        arguments.check_switches({"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional, "residual": residual})
+        arguments.check_dropout(dropout)
         if dropout and num_layers == 1:
             warnings.warn(f"RNN: dropout={dropout} has no effect with num_layers=1; it acts between layers.", stacklevel=2)
         if cell_options:
@@ -123,7 +114,7 @@ class RNN(nn.Module):
         self.rates = Disturbance(recurrent_dropout, zoneout, zoneout_memory)
         self.rates.check(self.cell, self.cell_name)
         if not bias:
-            self._check_no_bias_is_set()
+            arguments.check_no_bias(self.cell)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.backend, self.checkpoint_every, self.residual = backend, checkpoint_every, residual
@@ -138,15 +129,6 @@ class RNN(nn.Module):
                 factory = {"device": device, "dtype": dtype}
                 self.layers[f"{depth}{suffix}"] = Layer(
                     self.cell, size, hidden_size, bias, (depth, num_layers), factory, self.rates
-                )
-
-    def _check_no_bias_is_set(self) -> None:
-        for field in dataclasses.fields(self.cell):
-            value = getattr(self.cell, field.name)
-            if "bias_of" in field.metadata and value != field.default:
-                raise UserError(
-                    f"RNN: the option '{field.name}' is {value}, where a bias starts from, but with bias=False (model.bias=false) "
-                    "there are no biases. Leave out one of the two."
                 )
 
     def reset_parameters(self) -> None:
@@ -196,9 +178,9 @@ class RNN(nn.Module):
             if isinstance(input, PackedSequence):
                 return self._packed(input, hx, lengths, resets, restart, times)
             if isinstance(input, fx.Proxy):  # symbolic tracing does not look inside, as for torch's own modules
-                arguments = {"hx": hx, "lengths": lengths, "resets": resets, "restart": restart, "times": times}
+                others = {"hx": hx, "lengths": lengths, "resets": resets, "restart": restart, "times": times}
                 path = input.tracer.path_of_module(self)  # type: ignore[attr-defined]
-                return input.tracer.create_proxy("call_module", path, (input,), arguments)  # type: ignore[return-value]
+                return input.tracer.create_proxy("call_module", path, (input,), others)  # type: ignore[return-value]
         output, last, records, ends = self._run(input, hx, lengths, resets, restart, times, self.recording)
         if self.recording:
             self.recorded = {
@@ -225,9 +207,10 @@ class RNN(nn.Module):
         traces = {}
         for name, (record, weights) in records.items():
             states, gates = replay(self.cell, weights, record)
+            turned = name.endswith("_reverse")
             ordered = (
                 {
-                    key: self._restore(_reversed(value[0], ends) if name.endswith("_reverse") else value[0], input.dim() == 2)
+                    key: self._restore(arguments.backwards(value[0], ends) if turned else value[0], input.dim() == 2)
                     for key, value in part.items()
                 }
                 for part in (gates, states)
@@ -294,6 +277,8 @@ class RNN(nn.Module):
         if peer is None:
             known = ", ".join(name for name in CELLS.names() if CELLS.get(name).peer is not None)
             raise UserError(f"to_torch: torch has no module with the equations of {self.cell_name}. It has one for {known}.")
+        if self.residual or self.rates != UNDISTURBED:
+            raise UserError("to_torch: torch's modules have neither zoneout nor recurrent dropout nor residual layers.")
         like = self.stack()[0].read("W")
         with warnings.catch_warnings():  # a warning about dropout with one layer, which was given when this module was made
             warnings.simplefilter("ignore")
@@ -314,7 +299,9 @@ class RNN(nn.Module):
 
     def extra_repr(self) -> str:
         text = f"{self.cell_name}, {self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
-        return text + f", bidirectional={self.bidirectional}, backend={self.backend}, {self.cell}"
+        rates = "".join(f", {name}={rate}" for name, rate in self.rates._asdict().items() if rate)
+        text += f", bidirectional={self.bidirectional}, backend={self.backend}, {self.cell}"
+        return text + rates + (", residual=True" if self.residual else "")
 
     @property
     def num_directions(self) -> int:
@@ -358,14 +345,14 @@ class RNN(nn.Module):
         times: Tensor | Sequence[Sequence[float]] | None,
         record: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, tuple[Record, Weights]], Tensor | None]:
-        single = is_single(x, self.input_size, self.batch_first)
+        single = arguments.is_single(x, self.input_size, self.batch_first)
         inner = x.unsqueeze(1) if single else x.transpose(0, 1) if self.batch_first else x
         T, B, _ = inner.shape
         layers = self._modules["layers"]._modules  # type: ignore[union-attr]  # past __getattr__, as a call of one step is short
         shape = (len(layers), B, self.hidden_size)
-        s0 = None if state is None else state_of("state", self.cell, state, shape, single)
-        resets, again = starts(self.cell, resets, restart, shape, T, single, inner)
-        ends = lengths_of(lengths, T, B, inner)
+        s0 = None if state is None else arguments.state_of("state", self.cell, state, shape, single)
+        resets, again = arguments.starts(self.cell, resets, restart, shape, T, single, inner)
+        ends = arguments.lengths_of(lengths, T, B, inner)
         if ends is not None:  # values after the end of a row may be anything, but 0 * NaN would reach the weight gradients
             inner = torch.where((torch.arange(T, device=inner.device)[:, None] < ends)[..., None], inner, 0)
         lasts: list[tuple[Tensor, ...]] = []
@@ -373,7 +360,7 @@ class RNN(nn.Module):
         if self.followed:  # which goes through Module.__setattr__
             self.followed = {}
         directions = self._directions()
-        passed = times_of(self.cell, times, single, inner, ends, resets, len(directions))
+        passed = arguments.times_of(self.cell, times, single, inner, ends, resets, len(directions))
         key = draw_key() if self.training and self.rates.acts(True) else None  # without masks nothing is drawn
         alone = len(layers) == 1  # then the state of the stack is that of the layer
         for depth in range(self.num_layers):
@@ -381,7 +368,7 @@ class RNN(nn.Module):
             for suffix in directions:
                 name, at = f"{depth}{suffix}", len(lasts)
                 given = torch.cat([inner, passed[len(outputs)][..., None]], -1) if passed else inner
-                given = _reversed(given, ends) if suffix else given
+                given = arguments.backwards(given, ends) if suffix else given
                 start, fresh = (part if alone or part is None else tuple(p[at : at + 1] for p in part) for part in (s0, again))
                 turned = reversed_resets(resets, ends) if suffix and resets is not None else resets
                 flow = Flow() if self.following else None
@@ -392,7 +379,7 @@ class RNN(nn.Module):
                 if flow is not None:
                     self.followed[name] = (flow, ends)
                 output = result.output.squeeze(0)
-                outputs.append(_reversed(output, ends) if suffix else output)
+                outputs.append(arguments.backwards(output, ends) if suffix else output)
                 lasts.append(result.state)
                 if result.record is not None:
                     records[name] = (result.record, weights)
@@ -408,12 +395,3 @@ class RNN(nn.Module):
     def _restore(self, value: Tensor, single: bool) -> Tensor:
         """From (T, B, ...) to the layout of the input."""
         return value.squeeze(1) if single else value.transpose(0, 1) if self.batch_first else value
-
-
-def _reversed(value: Tensor, lengths: Tensor | None) -> Tensor:
-    """Reverses the valid steps of each row and leaves those after them in place; (..., T, B, F)."""
-    if lengths is None:
-        return value.flip(-3)
-    steps = torch.arange(value.shape[-3], device=value.device)[:, None]
-    index = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    return value.gather(-3, index[..., None].expand_as(value))
