@@ -1,5 +1,6 @@
 """Random masks beside the cell: what they do to the state, that all backends agree, and that a key decides them."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from cells.variants import DEFAULTS, FEW, Variant, each_kind, normal, random_state
 from tolerances import FLOAT64
 
-from gatelab.cells import Parts, has_products, held_by_zoneout
+from gatelab.cells import Cell, Parts, has_products, held_by_zoneout
 from gatelab.errors import UserError
 from gatelab.models import RNN
 from gatelab.models._masks import split, uniform
@@ -62,6 +63,23 @@ def test_the_compiled_loop_agrees_with_the_eager_one(variant: Variant) -> None:
     for training in (True, False):
         eager, compiled = (run(rnn.train(training), x, state, [T, 2, T], resets=resets) for rnn in loops)
         assert_close(eager, compiled)
+
+
+@dataclasses.dataclass(frozen=True)
+class Users(Cell):
+    """Its kernel is compared with the eager loop before it is used."""
+
+    gates = {"f": "forget", "z": "block_input"}
+
+    def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        f = torch.sigmoid(a.f)
+        return {"h": f * s.h + (1 - f) * torch.tanh(a.z)}, {"forget": f}
+
+
+def test_a_cell_of_a_user_has_masks_and_a_kernel() -> None:
+    loops = [RNN(Users(), D, H, zoneout=0.3, recurrent_dropout=0.2, backend=name, dtype=torch.float64) for name in ("eager", "cpu")]
+    loops[1].load_state_dict(loops[0].state_dict())
+    assert_close(*(run(rnn, normal(T, B, D)) for rnn in loops))
 
 
 def test_checkpointing_and_threads_change_no_mask() -> None:

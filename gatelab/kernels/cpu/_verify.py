@@ -76,18 +76,27 @@ def _compiled(cell: Cell, inputs: Inputs, cotangents: list[Tensor]) -> list[Tens
     call = LoopCall(kernels, cell, kernels.form(inputs.sizes, divide(_N, _B, 1), _T), None, None, False, True, None)
     with torch.no_grad():
         made, held = forward(call, inputs, POOL.take)
-        return [*made, *adjoint(call, inputs, made[0], held, cotangents, [value is not None for value in inputs.flat()])]
+        return [*made, *adjoint(call, inputs, made[0], held, cotangents, _wanted(inputs))]
+
+
+def _wanted(inputs: Inputs) -> list[bool]:
+    """Which tensors have gradients; what is given in the place of pre-activations has none."""
+    return [value is not None and all(value is not other for other in inputs.given) for value in inputs.flat()]
 
 
 def _eager(cell: Cell, inputs: Inputs, cotangents: list[Tensor]) -> list[Tensor | None]:
-    leaves = [None if value is None else value.clone().requires_grad_() for value in inputs.flat()]
+    pairs = zip(inputs.flat(), _wanted(inputs), strict=True)
+    leaves = [None if value is None else value.clone().requires_grad_(wish) for value, wish in pairs]
     again = Inputs.back(cell, tuple(leaves))
     with torch.enable_grad():
         scan = eager.scan(cell, again.weights(cell), again.x, again.s0)
     results = [scan.output, *scan.state]
-    given = [leaf for leaf in leaves if leaf is not None]
+    given = [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
     found = iter(torch.autograd.grad(results, given, cotangents, allow_unused=True))
-    return [*(value.detach() for value in results), *(None if leaf is None else next(found) for leaf in leaves)]
+    return [
+        *(value.detach() for value in results),
+        *(next(found) if leaf is not None and leaf.requires_grad else None for leaf in leaves),
+    ]
 
 
 def _apart(one: Tensor | None, other: Tensor | None) -> float:
