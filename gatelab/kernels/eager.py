@@ -210,15 +210,19 @@ def _watch(flow: Flow, new: dict[str, Tensor], t: int, T: int) -> dict[str, Tens
     """The new state as separate tensors, whose derivatives the backward pass leaves in `flow`.
 
     They are separate because h(t) is computed from c(t) within the step, but as parts of the carried state they are independent.
-    A part that depends on nothing learned, as a clock, has the derivative 0.
+    One that depends on nothing learned so far is made to, without a change: autograd would not compute its derivative.
     """
-    carried = {name: value.view_as(value) for name, value in new.items()}
-    if not flow.cotangents and any(value.requires_grad for value in carried.values()):
-        N, B, H = next(iter(carried.values())).shape
-        flow.cotangents |= {name: value.new_zeros(N, T, B, H) for name, value in carried.items()}
-    for name, value in carried.items():
-        if value.requires_grad:
-            value.register_hook(lambda gradient, at=flow.cotangents[name][:, t]: _leave(gradient, at))
+    learned = next((value for value in new.values() if value.requires_grad), None)
+    if learned is None:
+        return new
+    never = torch.zeros((), dtype=torch.bool, device=learned.device)
+    carried = {}
+    for name, value in new.items():
+        carried[name] = value.view_as(value) if value.requires_grad else torch.where(never, learned, value)
+        if name not in flow.cotangents:
+            N, B, H = value.shape
+            flow.cotangents[name] = value.new_zeros(N, T, B, H)
+        carried[name].register_hook(lambda gradient, at=flow.cotangents[name][:, t]: _leave(gradient, at))
     return carried
 
 
