@@ -82,6 +82,7 @@ class Cell(Options):
             gives `step`, `before` and `late` the parts h_2 = h(t-2) and h_3 = h(t-3) of the state. See `gatelab.cells._delay`.
         constraint: square blocks of R that keep a property while they are learnt, by name as in `initial`: {"R": Antisymmetric()}.
             The parameter is M, and the product is made with the matrix that is computed from it. See `gatelab.cells._constraint`.
+        heads: an option of that name divides the units: R and the matrices of `late` have a block for each head on their diagonal.
         memory: what is read from earlier states before `step`.
         given: what `step` reads in `a` and no product makes: the caller of the time loop hands it over, for every step, row and
             unit. Only cells that gatelab makes from others declare it, for random masks.
@@ -213,6 +214,11 @@ class Cell(Options):
         return tuple(name for name in self.gates if self.sources.get(name, "recurrent") == "recurrent" and name not in self.late)
 
     @property
+    def head_count(self) -> int:
+        """The value of the option `heads`; 1 without one."""
+        return getattr(self, "heads", 1)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The parts of the state that are the output."""
         return self.output or self.state[:1]
@@ -237,16 +243,22 @@ class Cell(Options):
         return self.feedback if self.recurrent_gates else ()
 
     def shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter of one layer and direction; those of the read have the prefix `memory_`."""
+        """Name and shape of every parameter of one layer and direction; those of the read have the prefix `memory_`.
+
+        Raises:
+            UserError: the units cannot be divided among the heads.
+        """
         D, H = input_size, hidden_size
+        if H % self.head_count:
+            raise UserError(f"The hidden size is {H}, but it must be a multiple of the {self.head_count} heads of the cell.")
         shapes: dict[str, tuple[int, ...]] = {}
         if self.weighted_gates:
             shapes["W"] = (len(self.weighted_gates) * H, D)
         if D != H:
             shapes |= {f"W_{name}": (H, D) for name in without_weights(self, "raw")}
         if self.recurrent_gates:
-            shapes["R"] = (len(self.recurrent_gates) * H, len(self.fed_back) * H)
-        shapes |= {f"R_{name}": (H, len(reads_of(self, name)) * H) for name in self.late}
+            shapes["R"] = (len(self.recurrent_gates) * H, len(self.fed_back) * H // self.head_count)
+        shapes |= {f"R_{name}": (H, len(reads_of(self, name)) * H // self.head_count) for name in self.late}
         if bias:
             shapes["b"] = (len(self.biased_gates) * H,)
         shapes |= {name: (1,) if name in self.scalars else (H,) for name in self.vectors if name not in self.fixed}

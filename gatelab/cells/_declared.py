@@ -214,6 +214,10 @@ def check_declarations(cell: "Cell") -> None:
             f"`output` is {cell.output!r}, but it must begin with '{cell.state[0]}', the first part of the state, and "
             "name no part twice"
         )
+    if not isinstance(cell.head_count, int) or isinstance(cell.head_count, bool) or cell.head_count < 1:
+        raise BrokenError(
+            f"`heads` is {cell.head_count!r}, but it must be a number of blocks from 1, as in heads: int = option(4, ...)"
+        )
     check_late(cell)
     _check_fixed(cell)
     _check_initial(cell)
@@ -233,7 +237,7 @@ def _check_fixed(cell: "Cell") -> None:
 
 def _check_initial(cell: "Cell") -> None:
     """Every distribution belongs to a parameter, or to a block of one, and can fill it."""
-    D, H = 3, 2  # different, so that W is not square
+    D, H = 3, 2 * cell.head_count  # different, so that W is not square
     shapes = cell.shapes(D, H)
     known = [*shapes, *(f"{name}.{gate}" for name in shapes for gate in cell.rows(name))]
     for name, start in cell.initial.items():
@@ -251,15 +255,17 @@ def _check_initial(cell: "Cell") -> None:
 
 def _check_constraint(cell: "Cell") -> None:
     """Every constraint belongs to a square block of a recurrent matrix."""
-    shapes = {name: shape for name, shape in cell.shapes(3, 2).items() if name == "R" or name.startswith("R_")}
+    H = 2 * cell.head_count
+    shapes = {name: shape for name, shape in cell.shapes(3, H).items() if name == "R" or name.startswith("R_")}
     known = [*shapes, *(f"{name}.{gate}" for name in shapes for gate in cell.rows(name))]
     for name, constraint in cell.constraint.items():
         if name not in known:
             raise BrokenError(
                 f"`constraint` names the matrix '{name}', but the cell has {', '.join(known) or 'no recurrent product'}"
             )
-        if shapes[name.partition(".")[0]][1] != 2:
-            raise BrokenError(f"`constraint` gives '{name}' {constraint}, but only a block that reads one part can be square")
+        if shapes[name.partition(".")[0]][1] != H:
+            reason = "only a block that reads one part can be square, in a cell without heads"
+            raise BrokenError(f"`constraint` gives '{name}' {constraint}, but {reason}")
 
 
 def _check_names(what: str, names: Iterable[str]) -> None:

@@ -187,7 +187,7 @@ class Identity(Rule):
 
 @dataclass(frozen=True)
 class Ramp(Rule):
-    """A function of the unit k = 0 ... H-1, the same in all columns: first + (last - first) (k / (H-1))^e.
+    """A function of the unit k = 0 ... H-1, the same in all columns: first + (last - first) (k / (H-1))^e; H and k within a group.
 
     The exponent e goes in equal steps from `exponent` in the first layer to `deepest` in the last.
     """
@@ -196,6 +196,7 @@ class Ramp(Rule):
     last: float = option(help="of the last unit")
     exponent: float = option(1.0, "in the first layer; 1: equal steps", above=0.0)
     deepest: float | None = option(None, "exponent in the last layer; null: the same in all", above=0.0)
+    groups: int = option(1, "equal parts of the units, each with the same values", minimum=1)
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -204,11 +205,12 @@ class Ramp(Rule):
     def draw(self, like: "Tensor", place: Place) -> "Tensor":
         share = place.layer / max(place.layers - 1, 1)
         e = self.exponent if self.deepest is None else self.exponent + (self.deepest - self.exponent) * share
-        k = _units(like)
-        return (self.first + (self.last - self.first) * (k / max(len(like) - 1, 1)) ** e).expand_as(like)
+        each = len(like) // self.groups
+        k = _units(like) % max(each, 1)
+        return (self.first + (self.last - self.first) * (k / max(each - 1, 1)) ** e).expand_as(like)
 
     def __str__(self) -> str:
-        text = f"from {self.first:g} to {self.last:g} over the units"
+        text = f"from {self.first:g} to {self.last:g} over the units{' of each group' if self.groups > 1 else ''}"
         deeper = "" if self.deepest is None else f" in the first layer and {self.deepest:g} in the last"
         return text if self.exponent == 1 and not deeper else f"{text}, with the exponent {self.exponent:g}{deeper}"
 

@@ -48,12 +48,17 @@ def operand_shapes(cell: "Cell", columns: int, hidden_size: int, bias: bool = Tr
 def operands(cell: "Cell", parameters: "Mapping[str, Tensor]", input_size: int, hidden_size: int) -> "dict[str, Tensor]":
     """The tensors of `operand_shapes`, from the parameters of `cell.shapes`.
 
-    A matrix with a constraint is computed from its parameter, and a scalar is one number a unit. A pre-activation without weights
+    Recurrent matrices of a cell with heads have zeros outside of the blocks that are their parameters. A matrix with a constraint
+    is computed from its parameter, and a scalar is one number a unit. A pre-activation without weights
     has rows in W that are never learnt: the identity for the input, ones in the last column for the time. Its bias is 0, as that of
     the product of an earlier input.
     """
     made = {name: constrained(cell, name, value) for name, value in parameters.items()} if cell.constraint else dict(parameters)
     made |= {name: made[name].expand(hidden_size) for name in cell.scalars}
+    if cell.head_count > 1:
+        made |= {
+            name: _with_blocks(value, cell.head_count, hidden_size) for name, value in made.items() if _is_recurrent(cell, name)
+        }
     if without_weights(cell):
         made = _with_constant_rows(cell, made, input_size, hidden_size)
     if "b" in made and len(cell.biased_gates) < len(cell.gates):
@@ -61,6 +66,18 @@ def operands(cell: "Cell", parameters: "Mapping[str, Tensor]", input_size: int, 
         zero = made["b"].new_zeros(hidden_size)
         made["b"] = torch.cat([biases.get(name, zero) for name in cell.gates])
     return made
+
+
+def _is_recurrent(cell: "Cell", name: str) -> bool:
+    return name == "R" or name.removeprefix("R_") in cell.late
+
+
+def _with_blocks(value: "Tensor", heads: int, H: int) -> "Tensor":
+    """(J*H, F*H) with a block (H/heads, H/heads) for each head on the diagonals of its J x F squares, from (J*H, F*H/heads)."""
+    each = H // heads
+    blocks = value.view(-1, heads, each, value.shape[1] // each, 1, each)
+    of_head = torch.eye(heads, dtype=value.dtype, device=value.device).view(1, heads, 1, 1, heads, 1)
+    return (blocks * of_head).reshape(len(value), -1)
 
 
 def _with_constant_rows(cell: "Cell", made: "dict[str, Tensor]", D: int, H: int) -> "dict[str, Tensor]":

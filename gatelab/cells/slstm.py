@@ -1,12 +1,14 @@
-"""LSTM with an exponential input gate and a normaliser: the sLSTM of xLSTM, with one head."""
+"""LSTM with an exponential input gate and a normaliser: the sLSTM of xLSTM."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, exp, maximum, sigmoid, tanh, where
 from torch.nn.functional import logsigmoid
 
-from gatelab.cells import Cell, Constant, Ramp
+from gatelab.cells import Cell, Constant, Ramp, Start
+from gatelab.options import option
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,18 @@ class SLSTM(Cell):
     h = o . c / n
     ```
 
-    R starts at 0, b_f at 5 - 12 (j / (H-1))^e in unit j, e from 0.3 in the first layer to 1.6 in the last.
+    With `heads`, each R has a block (H/heads, H/heads) for each head and is 0 elsewhere. R starts at 0, b_f at 5 - 12 (j / (n-1))^e
+    in unit j of the n units of a head, e from 0.3 in the first layer to 1.6 in the last.
 
     Bounds: |h| < 1 from the zero state: c / n is an average of z with weights i' above 0.
 
-    Cost: 4 (D + H + 1) H parameters, 8 (D + H) H FLOPs a step, as `lstm`.
+    Cost: 4 (D + H/heads + 1) H parameters, 8 (D + H/heads) H FLOPs a step; with one head as `lstm`. The loop multiplies by all of
+    R, zeros included.
 
-    Differs from the paper: one head, so that R is full; in the paper R has a block for each head. f is a sigmoid, one of the
-    two forms in the paper and the one of the authors' code, which also puts a convolution of width 4 and SiLU in front of i~
-    and f, and starts all of W block-diagonal; here W starts as in all cells. R = 0 and b_f are the start of that code. In the
-    statistics `input` is i' and `effective` is f'.
+    Differs from the paper: one head by default, where its code has 4. f is a sigmoid, one of the two forms in the paper and the
+    one of the authors' code, which also puts a convolution of width 4 and SiLU in front of i~ and f, and has W block-diagonal, too;
+    here W is full and starts as in all cells. R = 0 and b_f are the start of that code. In the statistics `input` is i' and
+    `effective` is f'.
 
     References:
         Beck et al. 2024, NeurIPS (arXiv 2405.04517), Sec. 2.2.
@@ -42,7 +46,12 @@ class SLSTM(Cell):
     gates = {"i": "input", "f": "forget", "z": "block_input", "o": "output"}
     state = ("h", "c", "n", "m")
     retention = "effective"
-    initial = {"R": Constant(0.0), "b.f": Ramp(5.0, -7.0, 0.3, 1.6)}
+
+    heads: int = option(1, "blocks on the diagonal of R; the hidden size is a multiple", minimum=1)
+
+    @property
+    def initial(self) -> Mapping[str, Start]:  # type: ignore[override]
+        return {"R": Constant(0.0), "b.f": Ramp(5.0, -7.0, 0.3, 1.6, self.heads)}
 
     def step(self, a: Any, s: Any, p: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         kept = where(s.n == 0, a.i, logsigmoid(a.f) + s.m)

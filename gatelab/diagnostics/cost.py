@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -18,15 +19,20 @@ def parameter_formula(cell: Cell, bias: bool = True) -> str:
 
     For a cell that reads the input itself it holds where D differs from H; where they are equal, nothing is projected.
     """
-    scalars = len(cell.scalars)
-    at = {(D, H): parameter_count(cell, D, H, bias) - scalars for D, H in ((2, 1), (3, 1), (1, 2))}
-    # The count is a HD + b H^2 + c H, so that three values determine it.
-    a = at[3, 1] - at[2, 1]
-    b_and_c = at[2, 1] - 2 * a
-    b = (at[1, 2] - 2 * a - 2 * b_and_c) // 2
-    c = b_and_c - b
-    terms = [f"{factor if factor > 1 else ''}{term}" for factor, term in ((a, "HD"), (b, "H^2"), (c, "H")) if factor]
+    scalars, k = len(cell.scalars), cell.head_count
+    # The count is a HD + b H^2 + c H, so that three values determine it, here of D where H is k, k and 2 k.
+    first, second, third = (
+        Fraction(parameter_count(cell, D, H, bias) - scalars, H) for D, H in ((2 * k + 1, k), (2 * k + 2, k), (2 * k + 1, 2 * k))
+    )
+    a, b = second - first, (third - first) / k
+    c = first - a * (2 * k + 1) - b * k
+    terms = [_term(factor, of) for factor, of in ((a, "HD"), (b, "H^2"), (c, "H")) if factor]
     return " + ".join([*terms, *([str(scalars)] if scalars else [])]) or "0"
+
+
+def _term(factor: Fraction, of: str) -> str:
+    above, below = factor.as_integer_ratio()
+    return f"{above if above > 1 else ''}{of}{f'/{below}' if below > 1 else ''}"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -79,7 +85,7 @@ def flops_per_step(cell: Cell, input_size: int, hidden_size: int, length: int = 
         length: steps on the tape of a cell with memory; at most its window is read.
     """
     D, H = input_size, hidden_size
-    products = _input_matrices(cell, D, H) * H * D + _square_matrices(cell) * H * H
+    products = _input_matrices(cell, D, H) * H * D + _square_matrices(cell) * H * H // cell.head_count
     total = 2 * products + pointwise_operators(cell) * H
     return total + (_read_flops(cell.memory, len(cell.state), D, H, length) if cell.memory is not None else 0)
 
@@ -126,7 +132,7 @@ def training_flops(cell: Cell, B: int, T: int, D: int, H: int) -> int:
     and the weighted sum once forward and twice backward. Pointwise operators are left out.
     """
     inputs = _input_matrices(cell, D, H) * H * D
-    recurrent = _square_matrices(cell) * H * H
+    recurrent = _square_matrices(cell) * H * H // cell.head_count
     total = 2 * B * T * (2 * inputs + 3 * recurrent)
     if cell.memory is None:
         return total

@@ -35,7 +35,7 @@ class Layer(nn.Module):
         self.cell, self.input_size, self.hidden_size, self._place = cell, input_size, hidden_size, place
         self._rates, self._masked = rates, (rates.made_of(cell, False), rates.made_of(cell, True))
         self.shapes = cell.shapes(input_size, hidden_size, bias)
-        self._computes = bool(cell.constraint or cell.scalars or cell.delayed or without_weights(cell))
+        self._computes = bool(cell.constraint or cell.scalars or cell.delayed or cell.head_count > 1 or without_weights(cell))
         for name, shape in self.shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, **factory)))
         for name in cell.fixed:  # a checkpoint does not hold them: they follow from the cell

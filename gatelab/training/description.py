@@ -45,6 +45,7 @@ def describe_entry(kind: str, name: str, entry: Cell | Task) -> Description:
 
 
 def _about_cell(name: str, cell: Cell) -> Description:
+    units = -(-H // cell.head_count) * cell.head_count
     return {
         "family": cell.family,
         "year": _year(inspect.getdoc(type(cell)) or ""),
@@ -58,9 +59,9 @@ def _about_cell(name: str, cell: Cell) -> Description:
         "activated": list(cell.activated),
         "equations": [dataclasses.asdict(line) for line in equations(cell)],
         "parameters": parameter_formula(cell),
-        "example": {"D": D, "H": H} | ({} if cell.memory is None else {"tape": TAPE}),
-        "shapes": {name: list(shape) for name, shape in cell.shapes(D, H).items()},
-        "flops_per_step": flops_per_step(cell, D, H, TAPE),
+        "example": {"D": D, "H": units} | ({} if cell.memory is None else {"tape": TAPE}),
+        "shapes": {name: list(shape) for name, shape in cell.shapes(D, units).items()},
+        "flops_per_step": flops_per_step(cell, D, units, TAPE),
         "pointwise_operators": pointwise_operators(cell),
         "matched": _matched(cell),
         "initial": {name: start.data() | {"text": str(start)} for name, start in cell.initial.items()},
@@ -105,12 +106,13 @@ def _matched(cell: Cell) -> Description:
     """The hidden sizes of one layer that `model.match` would choose, and by which share of what is wanted each is off."""
     name = Model().match_to
     reference = CELLS.build(name)
-    size, off = nearest(lambda units: parameter_count(cell, D, units), parameter_count(reference, D, H))
-    costly, more = nearest(lambda units: flops_per_step(cell, D, units, TAPE), flops_per_step(reference, D, H, TAPE))
+    k = cell.head_count
+    size, off = nearest(lambda each: parameter_count(cell, D, k * each), parameter_count(reference, D, H))
+    costly, more = nearest(lambda each: flops_per_step(cell, D, k * each, TAPE), flops_per_step(reference, D, H, TAPE))
     return {
         "reference": name,
-        "parameters": {"hidden_size": size, "off": off},
-        "flops": {"hidden_size": costly, "off": more},
+        "parameters": {"hidden_size": k * size, "off": off},
+        "flops": {"hidden_size": k * costly, "off": more},
     }
 
 

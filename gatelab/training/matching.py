@@ -47,7 +47,9 @@ def matched(spec: "Spec") -> Matched | None:
     if shape.match == "units":
         return None
     count, reference = _COUNTS[shape.match], CELLS.build(shape.match_to)
-    size, off = nearest(lambda H: count(spec, spec.cell, H), count(spec, reference, shape.hidden_size))
+    heads = spec.cell.head_count  # which the hidden size is a multiple of
+    each, off = nearest(lambda H: count(spec, spec.cell, heads * H), count(spec, reference, shape.hidden_size))
+    size = heads * each
     return Matched(shape.match, shape.match_to, size, off)
 
 
