@@ -2,7 +2,6 @@
 
 import functools
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from rich.filesize import decimal
 
+from gatelab.cells import parameter_count
 from gatelab.config import Config
 from gatelab.config import build as build_config
 from gatelab.diagnostics.cost import model_flops_per_step
@@ -76,8 +76,11 @@ def _least(relevant: str) -> int:
     config, model, cell = spec.config, spec.config.model, spec.cell
     directions, size = model.directions, 8 if config.trainer.precision == "f64" else 4
     width = directions * cell.output_size(model.hidden_size)
-    first, other = (sum(math.prod(shape) for shape in cell.shapes(D, model.hidden_size, model.bias).values()) for D in (1, width))
-    parameters = 0 if model.match != "units" else directions * (first + (model.num_layers - 1) * other)
+    parameters = 0  # of a matched model the size is not known here
+    if model.match == "units":
+        sizes = [1, *[width] * (model.num_layers - 1)]
+        each = {D: parameter_count(cell, D, model.hidden_size, model.bias) for D in set(sizes)}
+        parameters = directions * sum(each[D] for D in sizes)
     steps = max(1, sum(value * each for value, each in _lengths(config.task).values()))
     values = config.trainer.batch_size * steps * (1 + (width if model.match == "units" else 1))
     return 2 * parameters * size + values * size
