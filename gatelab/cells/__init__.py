@@ -30,8 +30,22 @@ if TYPE_CHECKING:
         UniformGate,
     )
     from gatelab.cells._late import reads_of, ready, stage_of, stages, values_of, yielded
+    from gatelab.cells._normalized import normalized
     from gatelab.cells._operands import operand_shapes, operands, without_weights
     from gatelab.cells._rates import LogRate, RingGain
+    from gatelab.cells._reductions import (
+        REDUCTIONS,
+        Cut,
+        cumulate,
+        largest,
+        mean,
+        normalize,
+        normalize_together,
+        reductions_of,
+        softmax,
+        total,
+        watched,
+    )
     from gatelab.cells._retention import keeping
     from gatelab.cells._written import Equation, equations
 
@@ -39,11 +53,13 @@ CELLS: "Registry[Cell]" = Registry("cell", "gatelab.cells", "gatelab.cells._cell
 
 __all__ = [
     "CELLS",
+    "REDUCTIONS",
     "Antisymmetric",
     "Attention",
     "Cell",
     "Constant",
     "Constraint",
+    "Cut",
     "Cycle",
     "Depth",
     "Disturbed",
@@ -71,20 +87,30 @@ __all__ = [
     "bias_option",
     "by_position",
     "constrained",
+    "cumulate",
     "drawing",
     "equations",
     "has_products",
     "held_by_zoneout",
     "keeping",
+    "largest",
+    "mean",
+    "normalize",
+    "normalize_together",
+    "normalized",
     "operand_shapes",
     "operands",
     "parameter_count",
     "reads_of",
     "ready",
+    "reductions_of",
     "replaying",
+    "softmax",
     "stage_of",
     "stages",
+    "total",
     "values_of",
+    "watched",
     "without_weights",
     "yielded",
 ]
@@ -114,6 +140,15 @@ _HOMES |= dict.fromkeys(("Antisymmetric", "Constraint", "Hierarchy", "Orthogonal
 _HOMES |= dict.fromkeys(("operand_shapes", "operands", "without_weights"), "_operands")
 _HOMES |= dict.fromkeys(("LogRate", "RingGain"), "_rates")
 _HOMES |= dict.fromkeys(("Disturbed", "has_products", "held_by_zoneout", "replaying"), "_disturbed")
-_HOMES |= {"bias_option": "_biases", "keeping": "_retention", "Equation": "_written", "drawing": "_drawn", "equations": "_written"}
+_UNITS = ("total", "mean", "cumulate", "largest", "softmax", "normalize", "normalize_together")
+_HOMES |= dict.fromkeys((*_UNITS, "REDUCTIONS", "Cut", "reductions_of", "watched"), "_reductions")
+_HOMES |= {
+    "normalized": "_normalized",
+    "bias_option": "_biases",
+    "keeping": "_retention",
+    "Equation": "_written",
+    "drawing": "_drawn",
+    "equations": "_written",
+}
 
 __getattr__ = lazily(__name__, {name: f"{__name__}.{module}" for name, module in _HOMES.items()})

@@ -93,8 +93,9 @@ class Cell(Options):
         peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`. It is not
             inherited, because a derived class computes something else.
 
-    `step` is pointwise and free of branches on values and shapes, so that it can be traced, differentiated and printed as a kernel;
-    so is `before`. `check` tests that before anything else runs.
+    `step` is free of branches on values and shapes, and pointwise but for the functions over units of a row that `gatelab.cells`
+    has: total, mean, cumulate, softmax, normalize. So it can be traced, differentiated and printed as a kernel. The same holds for
+    `before`. `check` tests that before anything else runs.
 
     A cell with a second product inside the step, n = tanh(W_n x + R_n (r . h) + b_n):
 
@@ -125,6 +126,19 @@ class Cell(Options):
             f = exp(-softplus(a.r) * a.dt)
             h = f * s.h + (1 - f) * tanh(a.n)
             return {"y": h + a.x, "h": h}, {"forget": f}
+    ```
+
+    A cell whose state is normalised over its units, with a gate of which each unit gets a share:
+
+    ```python
+    from gatelab.cells import normalize, softmax
+
+    class Mine(Cell):
+        gates = {"f": "forget", "s": "share", "z": "candidate"}
+
+        def step(self, a, s, p):
+            f, share = sigmoid(a.f), softmax(a.s)
+            return {"h": tanh(normalize(f * s.h + share * a.z))}, {"forget": f, "share": share}
     ```
     """
 
@@ -282,7 +296,8 @@ class Cell(Options):
 
         Raises:
             UserError: a declaration cannot be used; `step` fails, or returns other names, types or shapes than declared; it is not
-                pointwise, branches on a value or on the shape, or changes its inputs; or a gate leaves [0, 1].
+                pointwise apart from functions over units, branches on a value or on the shape, or changes its inputs; or a gate
+                leaves [0, 1].
         """
         problem = cell_problem(self)
         if problem is not None:

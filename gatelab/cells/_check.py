@@ -1,11 +1,8 @@
 """Checks that a cell keeps the contract: reads its declarations and runs its `step` on random data."""
 
 import contextlib
-import difflib
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,10 +10,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from gatelab.cells._declared import check_class, check_declarations, is_name
-from gatelab.cells._late import run_before, unavailable
 from gatelab.cells._operands import without_weights
-from gatelab.cells._watch import ValueReadError, Watch
-from gatelab.registry.contract import BrokenError, base_of, class_place, kind_of, line_in, place, raised
+from gatelab.cells._run import Key, place_of, run, run_watched, source
+from gatelab.registry.contract import BrokenError, base_of, class_place, place
 
 if TYPE_CHECKING:
     from gatelab.cells._cell import Cell
@@ -36,9 +32,6 @@ DISTURBANCES = (5.0, -5.0)  # both signs: a maximum or minimum over units reacts
 LARGE = 10.0  # the factor on the data with which the range of gates is checked
 SAME = 1e-7  # vectorised functions and those for the remaining elements round differently, which a cell may amplify
 ROUNDING = 1e-6  # the rounding error by which a gate that is computed from others may leave [0, 1]
-DECLARED = {"a": "gates", "s": "state", "p": "vectors"}
-
-Key = tuple[str, str]  # ("a", "f") for inputs; ("state", "h"), ("gate", "forget") for what step returns
 
 
 def class_problem(cls: "type[Cell]") -> str | None:
@@ -107,13 +100,13 @@ def _check_step(cell: "Cell") -> tuple[str, ...]:
     leaves = {key: value.clone().requires_grad_() for key, value in data.items()}
     with torch.enable_grad():
         given = {key: value.clone() for key, value in leaves.items()}
-        results = _run_watched(cell, given)
+        results = run_watched(cell, given)
     whole = {key: value.detach() for key, value in results.items()}
     _check_gates(cell, [name for kind, name in whole if kind == "gate"])
     for (letter, name), value in given.items():
         if not torch.equal(value, data[letter, name]):
             raise BrokenError(f"step changes {letter}.{name} in place; compute a new tensor instead, without `+=` and `mul_`")
-    again = _run(cell, data)
+    again = run(cell, data)
     if any(not _same(again[key], value, exactly=True) for key, value in whole.items()):
         raise BrokenError(
             "step returns other values for the same input; it must not draw random numbers or keep a state of its own"
@@ -122,8 +115,8 @@ def _check_step(cell: "Cell") -> tuple[str, ...]:
     for rows, units, dimensions in SELECTIONS:
         _check_selection(cell, data, whole, rows, units, dimensions)
     _check_range(cell, whole)
-    _check_range(cell, _run(cell, {key: value * LARGE for key, value in data.items()}))
-    _run(cell, {key: value.float() for key, value in data.items()})
+    _check_range(cell, run(cell, {key: value * LARGE for key, value in data.items()}))
+    run(cell, {key: value.float() for key, value in data.items()})
     _check_derivative(leaves, results)
     if cell.peer is not None:
         _check_peer(cell, cell.peer)
@@ -141,107 +134,6 @@ def _draw(cell: "Cell") -> dict[Key, Tensor]:
     data |= {("a", name): data["a", name].abs() for name in without_weights(cell, "time")}
     data |= {("s", name): normal(ROWS, UNITS) for name in cell.state}
     return data | {("p", name): normal(UNITS) for name in cell.vectors}
-
-
-def _run(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    """What `step` returns, checked for names, types and shapes."""
-    parts = {letter: SimpleNamespace(**{name: value for (at, name), value in data.items() if at == letter}) for letter in DECLARED}
-    given = dict(vars(parts["p"]))
-    name, like = "before", next(iter(data.values()))
-    try:
-        found = _tensors("value", run_before(cell, parts), like)
-        name = "step"
-        returned = cell.step(parts["a"], parts["s"], parts["p"])
-    except BrokenError as broken:
-        raise BrokenError(str(broken), broken.where or place(getattr(type(cell), name))) from broken
-    except ValueReadError as error:
-        raise BrokenError(
-            f"{name} turns a tensor into a Python value (`if`, `float()`, `.item()` or a function of `math`); use torch.where and "
-            "the functions of torch",
-            _line(cell, error),
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise BrokenError(_raised(cell, name, error, parts), _line(cell, error)) from error
-    if vars(parts["p"]).keys() != given.keys() or any(vars(parts["p"])[of] is not value for of, value in given.items()):
-        raise BrokenError("step assigns to p; use a variable of its own instead, because p is the same at all steps")
-    return found | _checked(cell, returned, like)
-
-
-def _checked(cell: "Cell", returned: Any, like: Tensor) -> dict[Key, Tensor]:
-    pair = isinstance(returned, tuple) and len(returned) == 2 and all(isinstance(part, Mapping) for part in returned)
-    if not pair:
-        raise BrokenError(f"step returns {kind_of(returned)}, but it must return two dicts, the new state and the activated gates")
-    state, gates = returned
-    if set(state) != set(cell.state):
-        raise BrokenError(f"step returns the state {sorted(map(str, state))}, but `state` declares {sorted(cell.state)}")
-    return _tensors("state", state, like) | _tensors("gate", gates, like)
-
-
-def _tensors(kind: str, part: Mapping[Any, Any], like: Tensor) -> dict[Key, Tensor]:
-    """What was returned, checked for types and shapes."""
-    found: dict[Key, Tensor] = {}
-    for name, value in part.items():
-        what = f"{_source(kind)} returns the {kind} '{name}'"
-        if not isinstance(value, Tensor):
-            raise BrokenError(f"{what} as {kind_of(value)}; it must be a tensor of shape (..., H)")
-        if value.shape != like.shape:
-            shapes = f"{tuple(value.shape)} from pre-activations of shape {tuple(like.shape)}"
-            raise BrokenError(f"{what} of shape {shapes}; it must be pointwise, (..., H)")
-        found_as, given_as = ((of.dtype, of.device.type, of.layout) for of in (value, like))
-        if found_as != given_as:
-            listed = (", ".join(map(str, of)) for of in (found_as, given_as))
-            raise BrokenError("{} as {} from pre-activations that are {}; it must keep all three".format(what, *listed))
-        found[kind, name] = value
-    return found
-
-
-def _source(kind: str) -> str:
-    """The method that returns results of a kind."""
-    return "before" if kind == "value" else "step"
-
-
-def _place(cell: "Cell", kind: str) -> str | None:
-    return place(getattr(type(cell), _source(kind)))
-
-
-def _raised(cell: "Cell", method: str, error: BaseException, parts: Mapping[str, Any]) -> str:
-    """Explains an exception in `step` or `before`."""
-    if isinstance(error, AttributeError):
-        for letter, what in DECLARED.items():
-            if error.obj is parts[letter]:
-                if method == "before" and letter == "a" and error.name in cell.late:
-                    return unavailable(cell, str(error.name))
-                known = list(getattr(cell, what))
-                near = difflib.get_close_matches(str(error.name), known, n=1)
-                hint = f"; did you mean {letter}.{near[0]}?" if near else ""
-                return f"{method} reads {letter}.{error.name}, but `{what}` declares {', '.join(known) or 'nothing'}{hint}"
-    return raised(method, error)
-
-
-def _line(cell: "Cell", error: BaseException) -> str | None:
-    """The innermost line of the file of `step` that an exception passed through."""
-    where = place(type(cell).step)
-    return line_in([where.rpartition(":")[0] if where else None], error) or where
-
-
-def _run_watched(cell: "Cell", data: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    with Watch(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns about a value that is read before it is refused here
-        try:
-            return _run(cell, data)
-        except BrokenError as broken:
-            if broken.__cause__ is not None:
-                # Torch itself refuses `if` and `float()` of several values, in other words, but not of one value.
-                _check_value_read(cell, {key: value[..., :1] for key, value in data.items()})
-            raise
-
-
-def _check_value_read(cell: "Cell", data: Mapping[Key, Tensor]) -> None:
-    try:
-        _run(cell, {key: value[:1] for key, value in data.items()})
-    except BrokenError as broken:
-        if isinstance(broken.__cause__, ValueReadError):
-            raise
 
 
 # The values that are compared.
@@ -271,34 +163,42 @@ def _check_gates(cell: "Cell", names: Sequence[str]) -> None:
 
 
 def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Key, Tensor]) -> None:
-    """Disturbing one unit leaves all others unchanged, to the last bit."""
+    """Disturbing one unit leaves all others unchanged, to the last bit, where functions over units return what they did before."""
     for disturbance in DISTURBANCES:
         moved = {key: value.clone() for key, value in data.items()}
         for (letter, _), value in moved.items():
             if letter != "p":
                 value[ROW, UNIT] += disturbance
-        for (kind, name), value in _run(cell, moved).items():
+        for (kind, name), value in run(cell, moved, whole).items():
             changed = ~_equal(value, whole[kind, name])
             changed[ROW, UNIT] = False
             if changed.any():
                 what = "units" if changed[ROW].any() else "rows"
                 raise BrokenError(
-                    f"{_source(kind)} couples {what}: the {kind} '{name}' of other {what} changes with the inputs of one; it must "
-                    "be pointwise",
-                    _place(cell, kind),
+                    f"{source(kind)} couples {what}: {_called(kind, name)} of other {what} changes with the inputs of one; it must "
+                    f"be pointwise{_BUT if what == 'units' else ''}",
+                    place_of(cell, kind),
                 )
     moved = {key: value.clone() for key, value in data.items()}
     for value in moved.values():
         value[..., COLUMN] += DISTURBANCES[0]
-    for (kind, name), value in _run(cell, moved).items():
+    for (kind, name), value in run(cell, moved, whole).items():
         changed = ~_equal(value, whole[kind, name])
         changed[:, COLUMN] = False
         if changed.any():
             raise BrokenError(
-                f"{_source(kind)} couples units: the {kind} '{name}' of other units changes with the vectors of one; it must be "
-                "pointwise",
-                _place(cell, kind),
+                f"{source(kind)} couples units: {_called(kind, name)} of other units changes with the vectors of one; it must be "
+                f"pointwise{_BUT}",
+                place_of(cell, kind),
             )
+
+
+_BUT = "; functions over the units of a row are total, mean, cumulate, softmax and normalize, of gatelab.cells"
+
+
+def _called(kind: str, name: str) -> str:
+    """What `run` returned, in words."""
+    return f"the {kind} '{name}'" if kind in ("state", "gate", "value") else f"the {kind}"
 
 
 def _check_selection(
@@ -316,13 +216,14 @@ def _check_selection(
         chosen = value[row[:, None], unit] if value.dim() > 1 else value[unit]
         return chosen[(None,) * (dimensions - chosen.dim())]
 
-    for (kind, name), value in _run(cell, {key: selected(value) for key, value in data.items()}).items():
+    held = {key: selected(value) for key, value in whole.items() if key[0] == "result"}
+    for (kind, name), value in run(cell, {key: selected(value) for key, value in data.items()}, held).items():
         if not _same(value, selected(whole[kind, name])):
             raise BrokenError(
-                f"{_source(kind)} gives the {kind} '{name}' other values in tensors of shape {tuple(value.shape)} than for the "
+                f"{source(kind)} gives {_called(kind, name)} other values in tensors of shape {tuple(value.shape)} than for the "
                 f"same units in {(ROWS, UNITS)}; it must be pointwise, without a branch on the shape and without the position of a "
                 "unit",
-                _place(cell, kind),
+                place_of(cell, kind),
             )
 
 
@@ -382,7 +283,7 @@ def _check_peer(cell: "Cell", peer: Any) -> None:
     for name, part in zip(cell.recurrent_gates, (states[0] @ R.mT).chunk(len(cell.recurrent_gates), -1), strict=True):
         a[name] = a[name] + part if name in a else part
     p = {("p", name): torch.ones(UNITS, dtype=torch.float64) for name in cell.vectors}
-    ours = _run(cell, {("a", name): a[name].contiguous() for name in cell.gates} | s | p)
+    ours = run(cell, {("a", name): a[name].contiguous() for name in cell.gates} | s | p)
     given = [value[None] for value in states]
     last = module(x[None], tuple(given) if len(given) > 1 else given[0])[1]
     for name, value in zip(cell.state, last if isinstance(last, tuple) else (last,), strict=True):

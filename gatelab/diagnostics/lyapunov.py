@@ -7,11 +7,12 @@ earlier states does not map s(t-1) to s(t), so that this module does not apply t
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell, Parts, reads_of, ready, replaying, yielded
+from gatelab.cells import Cell, Cut, Parts, largest, reads_of, ready, replaying, yielded
 from gatelab.kernels import Record, Weights
 
 Product = Callable[[Tensor], Tensor]  # maps tangents (..., k, n) to J times each of them
@@ -109,20 +110,32 @@ def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> 
     p = Parts(**{name: value[0].detach() for name, value in weights.p.items()})
     R = weights.R[0].detach().mT if weights.R is not None else None
     late = {name: value[0].detach().mT for name, value in weights.late.items()}
-    with torch.enable_grad():
-        values = [*yielded(cell, Parts(**a), Parts(**s), p)]
+
+    def leaf(_: int, of: Any, x: Tensor) -> Tensor:
+        """The result of a function over units, as a variable of its own: its tangent follows from that of the argument."""
+        return of(x).detach().requires_grad_()
+
+    # Apart from functions over units `step` and `before` are pointwise: the gradient of a sum over units holds each unit's own
+    # derivative. Each of `pieces` is what runs before one more late product can be computed, the last is `step`.
+    pieces: list[tuple[list[Any], dict[str, Tensor]]] = []
+    with torch.enable_grad(), Cut(leaf) as cut:
+        for values in yielded(cell, Parts(**a), Parts(**s), p):
+            pieces.append((cut.calls[sum(len(calls) for calls, _ in pieces) :], dict(values)))
         new, _ = cell.step(Parts(**a), Parts(**s), p)
-        # `step` and `before` are pointwise: the gradient of a sum over units holds each unit's own derivative.
-        given = [*a.values(), *s.values()]
+    pieces.append((cut.calls[sum(len(calls) for calls, _ in pieces) :], new))
+    given = [*a.values(), *s.values(), *(result for _, _, result in cut.calls)]
 
-        def partials(value: Tensor) -> list[Tensor]:
-            if not value.requires_grad:  # it depends on none of them
-                return [torch.zeros_like(of)[..., None, :] for of in given]
+    def partials(value: Tensor) -> list[Tensor]:
+        if not value.requires_grad:  # it depends on none of them
+            return [torch.zeros_like(of)[..., None, :] for of in given]
+        with torch.enable_grad():
             found = torch.autograd.grad(value.sum(), given, retain_graph=True, materialize_grads=True)
-            return [part[..., None, :] for part in found]
+        return [part[..., None, :] for part in found]
 
-        to_values = [{name: partials(value) for name, value in one.items()} for one in values]
-        to_state = [partials(new[name]) for name in cell.state]
+    rows = [
+        ([(of, partials(x)) for of, x, _ in calls], {name: partials(value) for name, value in values.items()})
+        for calls, values in pieces
+    ]
 
     def product(tangents: Tensor) -> Tensor:
         moved = dict(zip(cell.state, tangents.chunk(len(cell.state), -1), strict=True))
@@ -132,16 +145,22 @@ def jacobian(cell: Cell, weights: Weights, record: Record, at: int | Tensor) -> 
             da = dict(zip(cell.recurrent_gates, fed.chunk(len(cell.recurrent_gates), -1), strict=True))
         zero = torch.zeros_like(moved[cell.state[0]])
         pending, known = list(late), dict(moved)
+        reduced: list[Tensor] = []
 
         def along(row: list[Tensor]) -> Tensor:
-            tangent = [*(da.get(name, zero) for name in a), *(moved[name] for name in s)]
+            later = [zero] * (len(row) - len(a) - len(s) - len(reduced))
+            tangent = [*(da.get(name, zero) for name in a), *(moved[name] for name in s), *reduced, *later]
             return torch.stack([d * v for d, v in zip(row, tangent, strict=True)]).sum(0)
 
-        for rows in [{}, *to_values]:
-            known |= {name: along(row) for name, row in rows.items()}
+        after: dict[str, Tensor] = {}
+        for calls, values in [([], {}), *rows]:
+            for of, row in calls:
+                reduced.append(zero if of is largest else of(along(row)))  # the others are linear
+            after = {name: along(row) for name, row in values.items()}
+            known |= after
             for name in ready(cell, pending, known):
                 pending.remove(name)
                 da[name] = torch.cat([known[read] for read in reads_of(cell, name)], -1) @ late[name]
-        return torch.cat([along(row) for row in to_state], -1)
+        return torch.cat([after[name] for name in cell.state], -1)
 
     return product

@@ -10,8 +10,9 @@ from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from gatelab.cells import Cell
+from gatelab.kernels._equations import Equations
 from gatelab.kernels._operators import OPERATORS
-from gatelab.kernels._trace import Equations, NotTraceableError, trace
+from gatelab.kernels._trace import NotTraceableError, trace
 
 _aten = torch.ops.aten
 
@@ -44,15 +45,17 @@ class Affine(NamedTuple):
 def affine(cell: Cell) -> Affine | None:
     """The linear recurrence that a cell carries, if it can be computed for all time steps together; else None.
 
-    That is so where no pre-activation has a part R h, nothing is read from earlier states, and every part of the state that a
-    step reads follows from those before the step by s(t) = A(t) s(t-1) + b(t), with A and b given by the input alone, or by parts
-    that are (`Affine.shifted`). Parts that no step reads, such as the output h = o . tanh(c), may be any function.
+    That is so where no pre-activation has a part R h, nothing is read from earlier states or from other units, and every part of
+    the state that a step reads follows from those before the step by s(t) = A(t) s(t-1) + b(t), with A and b given by the input
+    alone, or by parts that are (`Affine.shifted`). Parts that no step reads, such as h = o . tanh(c), may be any function.
     """
     if cell.recurrent_gates or cell.late or cell.given or cell.memory is not None:
         return None
     try:
         equations = trace(cell, OPERATORS)
     except NotTraceableError:
+        return None
+    if equations.reductions:
         return None
     results = {name: node for (kind, name), node in equations.outputs.items() if kind == "s"}
     given = {name: node for (kind, name), node in equations.inputs.items() if kind == "s"}

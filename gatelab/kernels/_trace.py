@@ -1,10 +1,12 @@
-"""From a cell's `step` to graphs of pointwise operators: the step, its adjoint, and the values that the step keeps for it."""
+"""From a cell's `step` to a graph of pointwise operators: the step and its adjoint.
 
-import dataclasses
+Where a step calls a function over units, the graph is cut: the argument is a result of the graph, and the function's result is an
+input. A late pre-activation is such an input, too; its product reads a value of the graph.
+"""
+
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -13,52 +15,15 @@ from torch.fx.node import map_arg
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from gatelab.cells import Cell, by_position, stages, values_of
+from gatelab.cells import REDUCTIONS, Cell, Cut, by_position, largest, reductions_of, values_of
+from gatelab.kernels._equations import Equations, plan
 from gatelab.kernels._tracer import Operator, decompositions, traced, traced_with_gradients
 
 _aten = torch.ops.aten
 
-# Worth storing: recomputing one of these costs more than reading its value from memory.
-COSTLY = frozenset(
-    getattr(_aten, name).default
-    for name in ("sigmoid", "tanh", "exp", "expm1", "log", "log1p", "sin", "cos", "erf", "atan", "sqrt", "rsqrt")
-)
-
 
 class NotTraceableError(Exception):
     """A `step` cannot become a kernel; the message is one sentence."""
-
-
-@dataclass(frozen=True)
-class Equations:
-    """One step and its adjoint, in one graph.
-
-    Attributes:
-        inputs: nodes of pre-activations, state, vectors and cotangents of the new state and of values for late products:
-            ("a", "i"), ("s", "c"), ("p", "p_i"), ("ds", "c"), ("dv", "v").
-        outputs: nodes of the new state, of the values and of the cotangents: ("s", "c"), ("v", "v"), ("da", "i"), ("ds", "c"),
-            ("dp", "p_i").
-        saved: what the step keeps for its adjoint, besides the state before it; in the order in which it is known.
-        known_at: for each of `saved` the number of values' stages that pass before it is computed.
-        reads: the parts of the state before the step that the adjoint reads.
-    """
-
-    inputs: Mapping[tuple[str, str], fx.Node]
-    outputs: Mapping[tuple[str, str], fx.Node]
-    saved: tuple[fx.Node, ...]
-    reads: frozenset[str]
-    known_at: tuple[int, ...]
-
-    def needed(self, results: Iterable[fx.Node], known: Collection[fx.Node]) -> list[fx.Node]:
-        """The nodes to compute for these results from the known ones, in order."""
-        wanted: set[fx.Node] = set()
-        pending = [node for node in results if node not in known]
-        while pending:
-            node = pending.pop()
-            if node not in wanted:
-                wanted.add(node)
-                pending += [source for source in node.all_input_nodes if source not in known]
-        return [node for node in next(iter(self.inputs.values())).graph.nodes if node in wanted]
 
 
 class Printer(Protocol):
@@ -98,9 +63,13 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
     Raises:
         NotTraceableError: a branch on a value or a shape, an operator that is not pointwise, or one that cannot be printed.
     """
-    names, step = by_position(cell)
+    try:
+        names, step, reductions = _cut_step(cell, printer)
+    except Exception as error:
+        raise _failed(error) from error
 
     results = [*(("s", name) for name in cell.state), *(("v", name) for name in values_of(cell))]
+    results += [("q", str(number)) for number in range(len(reductions))]
     inputs = [*names, *(("d" + kind, name) for kind, name in results)]
 
     def sample(shape: tuple[int, ...]) -> list[Tensor]:
@@ -117,23 +86,81 @@ def trace(cell: Cell, printer: Printer, dtype: torch.dtype = torch.float64) -> E
             with _Listen(wide) as listen:
                 step(*wide)
             if watch.calls != listen.calls:
-                raise NotTraceableError(
-                    "its step computes something else for tensors of another shape; it may use only their values."
-                )
+                raise NotTraceableError(_OTHER_SHAPE)
             values = sample(_FLAT)
             graph = traced_with_gradients(step, printer, values[: len(names)], values[len(names) :])
         except NotTraceableError:
             raise
         except Exception as error:  # the step is the user's code: whatever it raises, it may still work in the eager loop
-            reason = str(error).strip().split("\n")[0]
-            raise NotTraceableError(f"its step fails on sample tensors: {type(error).__name__}: {reason}") from error
+            raise _failed(error) from error
     _forget_shapes(graph)
     graph.eliminate_dead_code()
     _merge(graph)
     unknown = _unknown(graph, printer, dtype)
     if unknown is not None:
         raise NotTraceableError(f"the derivative of its step needs {unknown[0]}, {unknown[1]}.")
-    return _staged(cell, _cut(graph, inputs, results + [("d" + kind, name) for kind, name in names]))
+    return plan(cell, graph, inputs, results + [("d" + kind, name) for kind, name in names], reductions)
+
+
+def _failed(error: Exception) -> NotTraceableError:
+    reason = str(error).strip().split("\n")[0]
+    return NotTraceableError(f"its step fails on sample tensors: {type(error).__name__}: {reason}")
+
+
+def _cut_step(cell: Cell, printer: Printer) -> tuple[list[tuple[str, str]], Callable[..., tuple[Tensor, ...]], tuple[str, ...]]:
+    """`by_position` with the results of reductions as further arguments, and their arguments as further results.
+
+    Returns:
+        The names of the arguments, the function, and the names of the reductions.
+    """
+    names, step = by_position(cell)
+    calls = reductions_of(cell)
+    if not calls:
+        return names, step, ()
+
+    def cut(numbers: Sequence[int], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        given = values[len(names) :]
+
+        def result(call: int, of: Any, _: Tensor) -> Tensor:
+            if call >= len(calls) or REDUCTIONS[of] != calls[call]:
+                raise NotTraceableError(_OTHER_SHAPE)
+            return given[numbers[call]].detach() if of is largest else given[numbers[call]]
+
+        with Cut(result) as met:
+            results = step(*values[: len(names)])
+        arguments = {number: x.detach() if of is largest else x for number, (of, x, _) in zip(numbers, met.calls, strict=True)}
+        return (*results, *(arguments[number] for number in sorted(arguments)))
+
+    numbers = _alike(calls, len(names), printer, cut)
+    reductions = dict(zip(numbers, calls, strict=True))
+    every = [*names, *(("r", str(number)) for number in reductions)]
+    return every, lambda *values: cut(numbers, values), tuple(reductions.values())
+
+
+def _alike(calls: Sequence[str], count: int, printer: Printer, cut: Callable[..., tuple[Tensor, ...]]) -> list[int]:
+    """A number for each call of a reduction, the same for calls of one function with the same argument.
+
+    Args:
+        calls: the names of the functions.
+        count: arguments of the step.
+        printer: what can be printed.
+        cut: the step, with the results of the calls behind its own arguments, and with their arguments as its last results.
+    """
+    with torch.device("cpu"), torch.no_grad():
+        every = list(range(len(calls)))
+        values = [torch.full(_FLAT, 0.5) for _ in range(count + len(calls))]
+        graph = traced(lambda *values: cut(every, values), printer, *values)
+    given = [node for node in graph.nodes if node.op == "placeholder"][count:]
+    first: dict[tuple[str, Any], int] = {}
+    numbers: list[int] = []
+    for call, name in enumerate(calls):
+        _merge(graph)
+        argument = next(node for node in graph.nodes if node.op == "output").args[0][call - len(calls)]
+        same = first.setdefault((name, argument), len(first))
+        if same in numbers:
+            given[call].replace_all_uses_with(given[numbers.index(same)])
+        numbers.append(same)
+    return numbers
 
 
 class _Listen(TorchDispatchMode):
@@ -235,6 +262,7 @@ def _files(cls: type) -> set[str]:
 
 
 _MISSING = "which is not pointwise or cannot be printed"
+_OTHER_SHAPE = "its step computes something else for tensors of another shape; it may use only their values."
 
 
 def _forget_shapes(graph: fx.Graph) -> None:
@@ -275,69 +303,3 @@ def _unknown(graph: fx.Graph, printer: Printer, dtype: torch.dtype) -> tuple[str
         if reason is not None:
             return f"the operator {node.target}", reason
     return None
-
-
-def _cut(graph: fx.Graph, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Equations:
-    """Chooses what the step keeps: at most as many as there are pre-activations, and those that are costly to recompute.
-
-    The adjoint uses some values of the step. A walk back from them ends at costly values and at inputs: those are kept. A
-    costly value that follows from kept ones (tanh of the new cell state) is recomputed instead, which is faster than memory.
-    """
-    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
-    given = dict(zip(inputs, placeholders, strict=True))
-    results = dict(zip(outputs, next(node for node in graph.nodes if node.op == "output").args[0], strict=True))
-    free = {node for (kind, _), node in given.items() if kind in ("s", "p")}  # the adjoint has them in any case
-    backward = {node for (kind, _), node in given.items() if kind in ("ds", "dv")}
-    for node in graph.nodes:
-        if any(source in backward for source in node.all_input_nodes):
-            backward.add(node)
-    # The gradient of the matrix of a late product needs the value that it read.
-    wanted = [node for (kind, _), node in results.items() if kind != "s"]
-    used = {source for node in backward for source in node.all_input_nodes if source not in backward}
-    used |= {node for node in wanted if node not in backward}
-    kept = _frontier(used, free, lambda node: node.target in COSTLY)
-    for node in reversed(list(graph.nodes)):
-        if node in kept and node.op != "placeholder":
-            others = kept - {node}
-            if _frontier({node}, free, lambda source, others=others: source in others, top=False) <= others:
-                kept = others
-    if len(kept) > sum(kind == "a" for kind, _ in given):  # several costly values of one pre-activation
-        kept = _frontier(used, free, lambda _: False)
-    order = [node for node in graph.nodes if node in kept]
-    equations = Equations(given, results, tuple(order), frozenset(), ())
-    adjoint = equations.needed(wanted, {*placeholders, *order})
-    touched = {source for node in adjoint for source in node.all_input_nodes} | set(wanted)
-    reads = frozenset(name for (kind, name), node in given.items() if kind == "s" and node in touched)
-    return Equations(given, results, tuple(order), reads, ())
-
-
-def _staged(cell: Cell, equations: Equations) -> Equations:
-    """Orders what the step keeps by when it is known: before which of the late products, or in the step itself."""
-    inputs = {node for (kind, _), node in equations.inputs.items() if kind in ("a", "s", "p")}
-    at: dict[fx.Node, int] = {}
-    for number, names in enumerate(stages(cell), 1):
-        for node in equations.needed([equations.outputs["v", name] for name in names], inputs):
-            at.setdefault(node, number)
-    last = len(stages(cell)) + 1
-    saved = sorted(equations.saved, key=lambda node: at.get(node, last))
-    return dataclasses.replace(equations, saved=tuple(saved), known_at=tuple(at.get(node, last) for node in saved))
-
-
-def _frontier(
-    nodes: Iterable[fx.Node], free: Collection[fx.Node], stop: Callable[[fx.Node], bool], top: bool = True
-) -> set[fx.Node]:
-    """Where walks back from these nodes end: at stops, or at inputs that are not free. `top`: the nodes may be stops, too."""
-    found: set[fx.Node] = set()
-    seen: set[fx.Node] = set()
-    pending = list(nodes)
-    starts = set() if top else set(pending)
-    while pending:
-        node = pending.pop()
-        if node in seen or node in free:
-            continue
-        seen.add(node)
-        if node.op == "placeholder" or (node not in starts and stop(node)):
-            found.add(node)
-        else:
-            pending += node.all_input_nodes
-    return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gatelab.cells import CELLS, Cell, equations, parameter_count
+from gatelab.cells import CELLS, Cell, equations, parameter_count, reductions_of
 from gatelab.config import Model
 from gatelab.diagnostics.cost import flops_per_step, parameter_formula, pointwise_operators
 from gatelab.errors import UserError
@@ -84,6 +84,7 @@ def _needs(cell: Cell) -> list[str]:
         "second product": bool(cell.late),
         "the input itself": "raw" in cell.sources.values(),
         "time between steps": cell.timed,
+        "sums over units": bool(reductions_of(cell)),
         "no recurrent product": not cell.recurrent_gates and not cell.late,
         "linear in the state": affine(cell) is not None,
         "delay": bool(cell.delay),

@@ -13,7 +13,7 @@ import torch
 from torch import sigmoid, tanh
 
 from gatelab import Cell, option
-from gatelab.cells import Constant, Identity, Log, Logit, Normal, RingGain, Uniform, bias_option
+from gatelab.cells import Constant, Identity, Log, Logit, Normal, RingGain, Uniform, bias_option, mean, total
 """
 
 
@@ -151,7 +151,20 @@ MISTAKES = {
     "layer norm": Mistake(
         "h = (a.z - a.z.mean(-1, keepdim=True)) / a.z.std(-1, keepdim=True)\n" + F, ("step couples units: the state 'h' of other",)
     ),
-    "softmax": Mistake("return {'h': a.z}, {'forget': a.f.softmax(-1)}", ("step couples units: the gate 'forget' of other units",)),
+    "softmax": Mistake(
+        "return {'h': a.z}, {'forget': a.f.softmax(-1)}",
+        ("step couples units: the gate 'forget' of other units", "; functions over the units of a row are total, mean, cumulate"),
+    ),
+    "a sum within a sum": Mistake(
+        "h = 0.1 * total(a.z - a.z.mean(-1, keepdim=True))\n" + F, ("step couples units: the argument of total of other units",)
+    ),
+    "rows within a sum": Mistake("h = mean(a.z - a.z.mean(0))\n" + F, ("step couples rows: the argument of mean of other rows",)),
+    "a sum of another shape": Mistake(
+        "h = a.z * mean(a.z[:, :4])\n" + F, ("mean is given a tensor of shape (3, 4) from", "(..., H)")
+    ),
+    "a sum that depends on the shape": Mistake(
+        "h = a.z * mean(a.z) if a.z.dim() == 2 else total(a.z) * total(a.f)\n" + F, ("calls functions over units more often",)
+    ),
     "a maximum": Mistake("h = a.z - a.z.amax(-1, keepdim=True)\n" + F, ("step couples units",)),
     "heads": Mistake(
         "h = a.z.unflatten(-1, (-1, 2)).roll(1, -1).flatten(-2) if a.z.shape[-1] % 2 == 0 else a.z\n" + F, ("step couples units",)

@@ -11,13 +11,13 @@ from cells.variants import Variant, each_kind, normal
 from tolerances import FLOAT64
 from torch import Tensor, sigmoid, tanh
 
-from gatelab.cells import Cell, Equation, equations, without_weights
+from gatelab.cells import Cell, Equation, cumulate, equations, mean, normalize, softmax, total, without_weights
 
-FUNCTIONS: dict[str, Any] = {
-    name: getattr(torch, name) for name in ("sigmoid", "tanh", "exp", "log", "log1p", "expm1", "relu", "sqrt", "sin", "cos", "abs")
-}
+_SAME = "sigmoid tanh exp log log1p expm1 relu sqrt rsqrt sin cos abs"
+FUNCTIONS: dict[str, Any] = {name: getattr(torch, name) for name in _SAME.split()}
 FUNCTIONS |= {"where": torch.where, "max": torch.maximum, "min": torch.minimum, "softplus": torch.nn.functional.softplus}
 FUNCTIONS |= {"clamp": torch.clamp, "sign": torch.sign, "log_sigmoid": torch.nn.functional.logsigmoid}
+FUNCTIONS |= {of.__name__: of for of in (total, mean, cumulate, softmax, normalize)}
 
 
 def as_python(text: str, cell: Cell) -> str:

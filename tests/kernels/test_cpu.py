@@ -13,6 +13,7 @@ import torch
 from cells.variants import DEFAULTS, OPTIONS, VARIANTS, Variant, each_default_few_quick, normal, random_state
 from designs import over
 from kernels.late_cells import LATE
+from kernels.reducing_cells import REDUCING
 from kernels.test_scan import Crossed, InputOnly, RecurrentOnly, replicas
 from tolerances import EXACT, FLOAT32_LONG, FLOAT64
 from torch import Tensor
@@ -52,7 +53,7 @@ class ReadsCrossed(Crossed):
     memory = Attention("additive", 6)  # type: ignore[assignment]
 
 
-OWN = [InputOnly(), RecurrentOnly(), Crossed(), ReadsInputOnly(), ReadsRecurrentOnly(), ReadsCrossed(), *LATE]
+OWN = [InputOnly(), RecurrentOnly(), Crossed(), ReadsInputOnly(), ReadsRecurrentOnly(), ReadsCrossed(), *LATE, *REDUCING]
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +187,7 @@ def test_every_declaration_agrees_with_eager(shapes: list[tuple[int, ...]], cell
 @pytest.mark.parametrize("lengths", [None, some_lengths((5, 70))], ids=["whole", "lengths"])
 def test_recomputing_changes_no_bit(every: int, lengths: Tensor | None) -> None:
     shape = (5, 70, 3, 20)
-    for cell in (Variant("peephole", {}).cell(), Crossed(), ReadsCrossed(), ReadsRecurrentOnly(), *LATE):
+    for cell in (Variant("peephole", {}).cell(), Crossed(), ReadsCrossed(), ReadsRecurrentOnly(), *LATE, *REDUCING):
         full = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=1000)
         again = compute(cell, "cpu", shape, torch.float32, lengths, checkpoint_every=every)
         agree(again, full, EXACT)

@@ -27,12 +27,15 @@ F = torch.nn.functional
 @pytest.mark.slow
 @each_variant
 def test_every_operator_of_every_cell_has_an_entry_and_no_more_is_kept_than_there_are_pre_activations(variant: Variant) -> None:
-    """Recomputing the new state is cheaper than memory, so that the step keeps a value for each pre-activation at most."""
+    """Recomputing the new state is cheaper than memory, so that the step keeps a value for each pre-activation at most.
+
+    With functions over units it keeps twice as many, since several passes would recompute them.
+    """
     cell = variant.cell()
     traced = equations(cell, torch.float32)
     nodes = next(iter(traced.inputs.values())).graph.nodes
     assert {node.target for node in nodes if node.op == "call_function"} <= OPERATORS.keys()
-    assert len(traced.saved) <= len(cell.gates)
+    assert len(traced.saved) <= len(cell.gates) * (2 if traced.reductions else 1)
 
 
 @pytest.mark.parametrize("name", ["rnn", "attention"])

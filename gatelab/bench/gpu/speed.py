@@ -12,7 +12,7 @@ from gatelab.bench import clock, steps
 from gatelab.bench.cases import Shape
 from gatelab.bench.gpu.section import TRIED, WAYS, Rounding, Rows, Setting, columns, dtype_of, environment
 from gatelab.bench.statistics import Times, ratio
-from gatelab.cells import CELLS, Cell
+from gatelab.cells import CELLS, Cell, reductions_of
 from gatelab.diagnostics.cost import training_flops
 from gatelab.kernels import BACKENDS
 
@@ -35,7 +35,7 @@ def shapes(setting: Setting) -> Rows:
     others = [
         name
         for name, cell in built.items()
-        if cell.peer is None and cell.memory is None and not cell.late and len(cell.gates) == size
+        if cell.peer is None and cell.memory is None and not cell.late and not reductions_of(cell) and len(cell.gates) == size
     ]
     made: Rows = {}
     for word in ("bfloat16", "float32", "tf32") if setting.gpu else ("float32",):

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from gatelab.cells import Cell, reads_of, stage_of, stages, values_of
+from gatelab.cells import Cell, reads_of, values_of
+from gatelab.kernels._equations import Equations
 
 MOST_STAGES = 12  # as many as late.c has functions for
 
@@ -13,7 +14,7 @@ class Product(NamedTuple):
     Attributes:
         gates: in the order of C.
         first: where the first of them stands.
-        stage: how often `before` has yielded when they are computed.
+        stage: the pass over the units behind which they are computed.
         adds: whether they have a part W x, which the product is added to.
         reads: places of parts of the state, and behind them of values.
     """
@@ -25,15 +26,15 @@ class Product(NamedTuple):
     reads: tuple[int, ...]
 
 
-def late_products(cell: Cell, order: list[str]) -> list[Product]:
+def late_products(cell: Cell, equations: Equations, order: list[str]) -> list[Product]:
     """The products in the order in which they are computed."""
-    stage = stage_of(cell)
     place = {name: index for index, name in enumerate((*cell.state, *values_of(cell)))}
     found: list[Product] = []
     for index, gate in enumerate(order):
         if gate not in cell.late:
             continue
-        one = Product((gate,), index, stage[gate], gate in cell.input_gates, tuple(place[name] for name in reads_of(cell, gate)))
+        reads = tuple(place[name] for name in reads_of(cell, gate))
+        one = Product((gate,), index, equations.stage["a", gate], gate in cell.input_gates, reads)
         last = found[-1] if found else None
         if last is not None and last.first + len(last.gates) == index and last[2:] == one[2:]:
             found[-1] = last._replace(gates=(*last.gates, gate))
@@ -42,23 +43,23 @@ def late_products(cell: Cell, order: list[str]) -> list[Product]:
     return sorted(found, key=lambda product: product.stage)
 
 
-def tables(cell: Cell, order: list[str], known_at: tuple[int, ...]) -> tuple[dict[str, int], dict[str, list[int]]]:
+def tables(cell: Cell, equations: Equations, order: list[str]) -> tuple[dict[str, int], dict[str, list[int]]]:
     """Constants and tables by their names in C.
 
     Args:
-        cell: the equations.
+        cell: the cell.
+        equations: its traced equations.
         order: pre-activations in the order of C.
-        known_at: as in `Equations`.
     """
-    products, stage, last = late_products(cell, order), stage_of(cell), len(stages(cell)) + 1
+    products, known_at = late_products(cell, equations, order), equations.known_at
     constants = {
-        "STAGES": last - 1,
+        "STAGES": equations.stages,
         "VALUES": len(values_of(cell)),
         "LATE": len(products),
         "MATRICES": len(cell.late),
         "LATE_READS": sum(len(product.reads) for product in products),
         "SQUARES": sum(len(product.reads) * len(product.gates) for product in products),
-        "EARLY": sum(at < last for at in known_at),
+        "EARLY": sum(at <= equations.stages for at in known_at),
     }
     at, squares, written = 0, 0, set()
     rows: dict[str, list[int]] = {name: [] for name in ("FIRST", "GATES", "STAGE", "ADDS", "READS_OF", "READ_AT", "SQUARE")}
@@ -73,12 +74,24 @@ def tables(cell: Cell, order: list[str], known_at: tuple[int, ...]) -> tuple[dic
         again.append([int(read < len(cell.state) or read in written) for read in product.reads])
         written |= set(product.reads)
     matrices = list(cell.late)
-    value_stage = {name: number for number, names in enumerate(stages(cell), 1) for name in names}
     made = {f"LATE_{name}": values for name, values in rows.items()}
     made["LATE_READ"] = [read for product in products for read in product.reads]
     made["LATE_AGAIN"] = [value for values in reversed(again) for value in values]
     made["MATRIX"] = [matrices.index(gate) if gate in cell.late else 0 for gate in order]
-    made["GATE_STAGE"] = [stage[gate] for gate in order]
-    made["VALUE_STAGE"] = [value_stage[name] for name in values_of(cell)]
+    made["GATE_STAGE"] = [equations.stage["a", gate] for gate in order]
+    made["VALUE_STAGE"] = [equations.stage["v", name] for name in values_of(cell)]
     made["KNOWN_AT"] = list(known_at)
     return constants, {name: values or [0] for name, values in made.items()}
+
+
+def reduction_tables(equations: Equations) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Constants and tables of reductions by their names in C; nothing for a cell without any."""
+    names = equations.reductions
+    if not names:
+        return {}, {}
+    along = [name == "cumulate" for name in names]  # a result for each unit, and not one for all
+    constants = {"REDUCTIONS": len(names), "ROW_RESULTS": along.count(False), "UNIT_RESULTS": along.count(True)}
+    places = [along[:number].count(along[number]) for number in range(len(names))]
+    stage = [equations.stage["q", str(number)] for number in range(len(names))]
+    kinds = [("total", "mean", "largest", "cumulate").index(name) for name in names]  # as in reduce.c
+    return constants, {"REDUCED_BY": kinds, "REDUCED_AT": places, "REDUCED_STAGE": stage}

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 
 from torch import fx
 
-from gatelab.cells import Cell, reads_of, stage_of, stages, values_of
+from gatelab.cells import Cell, reads_of, values_of
+from gatelab.kernels._equations import Equations
 from gatelab.kernels._printing import Language, body_of, gate_order, is_mask
-from gatelab.kernels._trace import Equations
-from gatelab.kernels.cpu._late import tables
+from gatelab.kernels.cpu._late import reduction_tables, tables
 
 
 class _C(Language):
@@ -70,8 +70,8 @@ def print_equations(cell: Cell, equations: Equations) -> str:
         "READ": [int(read) for read in reads],
         "STORED_AT": [next(stored) if mine else -1 for mine in own],
     }
-    more, rows = tables(cell, order, equations.known_at)
-    constants, places = constants | more, places | rows
+    for more, rows in (tables(cell, equations, order), reduction_tables(equations)):
+        constants, places = constants | more, places | rows
     lines = [f"#define {name} {value}" for name, value in constants.items()]
     lines += [f"static const int {name}[] = {{{', '.join(map(str, values))}}};" for name, values in places.items()]
     functions = (_before, _step, _late_adjoint, _adjoint)
@@ -98,13 +98,12 @@ def print_nodes(equations: Equations) -> tuple[str, list[fx.Node]]:
 
 
 def _before(cell: Cell, equations: Equations, order: list[str]) -> str:
-    """The values of a stage, and what the step keeps and is known then; earlier stages have left theirs in `kept`."""
+    """The values and arguments of reductions of a stage, and what the step keeps and is known then; earlier ones are in `kept`."""
     body: list[str] = []
-    values = values_of(cell)
-    for stage, names in enumerate(stages(cell), 1):
-        known = _names(equations, {"a": (*order, *cell.given), "s": cell.state, "p": cell.vectors})
-        known |= _kept(equations, stage)
-        results = {values.index(name): equations.outputs["v", name] for name in names}
+    places = _places(cell, equations)
+    for stage in range(1, equations.stages + 1):
+        known = _given_forwards(cell, equations, order, stage)
+        results = {place: equations.outputs[key] for key, place in places.items() if equations.stage[key] == stage}
         made = {index: node for index, node in enumerate(equations.saved) if equations.known_at[index] == stage}
         lines = body_of(C, equations.needed([*results.values(), *made.values()], set(known)), known)
         lines += [f"values[{index}] = {known[node]};" for index, node in results.items()]
@@ -113,15 +112,33 @@ def _before(cell: Cell, equations: Equations, order: list[str]) -> str:
     return _function("before", "const int stage, const V *a, const V *s, const V *p, V *kept, V *values", body)
 
 
+def _places(cell: Cell, equations: Equations) -> dict[tuple[str, str], int]:
+    """Where late products and reductions find what they read: the values, and behind them the arguments of reductions."""
+    numbers = map(str, range(len(equations.reductions)))
+    return {key: index for index, key in enumerate([*(("v", name) for name in values_of(cell)), *(("q", of) for of in numbers)])}
+
+
+def _given_forwards(cell: Cell, equations: Equations, order: list[str], stage: int) -> dict[fx.Node, str]:
+    """What a stage is given; the results of reductions stand behind the pre-activations and masks."""
+    before = (*order, *cell.given)
+    known = _names(equations, {"a": before, "s": cell.state, "p": cell.vectors})
+    known |= _results(equations, "a", len(before))
+    return known | _kept(equations, stage)
+
+
+def _results(equations: Equations, array: str, first: int) -> dict[fx.Node, str]:
+    numbers = range(len(equations.reductions))
+    return {equations.inputs["r", str(number)]: f"{array}[{first + number}]" for number in numbers}
+
+
 def _kept(equations: Equations, stage: int) -> dict[fx.Node, str]:
     """What was computed before a stage."""
     return {node: f"kept[{index}]" for index, node in enumerate(equations.saved) if equations.known_at[index] < stage}
 
 
 def _step(cell: Cell, equations: Equations, order: list[str]) -> str:
-    known = _names(equations, {"a": (*order, *cell.given), "s": cell.state, "p": cell.vectors})
-    last = len(stages(cell)) + 1
-    known |= _kept(equations, last)
+    last = equations.stages + 1
+    known = _given_forwards(cell, equations, order, last)
     results = [equations.outputs["s", name] for name in cell.state]
     body = body_of(C, equations.needed([*results, *equations.saved], set(known)), known)
     body += [f"after[{index}] = {known[node]};" for index, node in enumerate(results)]
@@ -131,12 +148,17 @@ def _step(cell: Cell, equations: Equations, order: list[str]) -> str:
 
 
 def _late_adjoint(cell: Cell, equations: Equations, order: list[str]) -> str:
-    """The cotangents of the pre-activations that are computed at a stage, from those of the values that follow."""
+    """The cotangents of pre-activations and results of reductions that a stage has left, from those of what is computed later."""
     body: list[str] = []
-    at = stage_of(cell)
-    for stage in range(len(stages(cell)), 0, -1):
+    numbers = [number for number, name in enumerate(equations.reductions) if name != "largest"]  # a constant for derivatives
+    for stage in range(equations.stages, 0, -1):
         known = _given_backwards(cell, equations)
-        results = {order.index(gate): equations.outputs["da", gate] for gate in order if at[gate] == stage}
+        results = {place: equations.outputs["da", gate] for place, gate in enumerate(order) if equations.stage["a", gate] == stage}
+        results |= {
+            len(order) + number: equations.outputs["dr", str(number)]
+            for number in numbers
+            if equations.stage["q", str(number)] == stage
+        }
         lines = body_of(C, equations.needed(results.values(), set(known)), known)
         lines += [f"da[{index}] = {known[node]};" for index, node in results.items()]
         body += [f"if (stage == {stage}) {{", *(f"  {line}" for line in lines), "}"]
@@ -145,14 +167,18 @@ def _late_adjoint(cell: Cell, equations: Equations, order: list[str]) -> str:
 
 
 def _given_backwards(cell: Cell, equations: Equations) -> dict[fx.Node, str]:
-    known = _names(equations, {"s": cell.state, "p": cell.vectors, "ds": cell.state, "dv": values_of(cell)})
-    return known | _kept(equations, len(stages(cell)) + 2)
+    """What the adjoint is given; the results of reductions stand behind what is kept."""
+    known = _names(equations, {"s": cell.state, "p": cell.vectors, "ds": cell.state})
+    known |= {equations.inputs["d" + kind, name]: f"dv[{place}]" for (kind, name), place in _places(cell, equations).items()}
+    known |= _results(equations, "kept", len(equations.saved))
+    return known | _kept(equations, equations.stages + 2)
 
 
 def _adjoint(cell: Cell, equations: Equations, order: list[str]) -> str:
     """All other cotangents, and the values again that late products read."""
-    known, at = _given_backwards(cell, equations), stage_of(cell)
-    results = {f"da[{index}]": equations.outputs["da", gate] for index, gate in enumerate(order) if at[gate] == 0}
+    known = _given_backwards(cell, equations)
+    first = [(place, gate) for place, gate in enumerate(order) if equations.stage["a", gate] == 0]
+    results = {f"da[{place}]": equations.outputs["da", gate] for place, gate in first}
     groups = {"earlier": ("ds", cell.state), "dp": ("dp", cell.vectors), "values": ("v", values_of(cell))}
     for target, (kind, names) in groups.items():
         results |= {f"{target}[{index}]": equations.outputs[kind, name] for index, name in enumerate(names)}

@@ -7,8 +7,9 @@ import torch
 
 from gatelab.cells import Cell
 from gatelab.errors import UserError
+from gatelab.kernels._equations import Equations
 from gatelab.kernels._operators import OPERATORS
-from gatelab.kernels._trace import Equations, NotTraceableError, trace
+from gatelab.kernels._trace import NotTraceableError, trace
 from gatelab.kernels.cpu._printed import kept
 from gatelab.kernels.cpu._printer import print_equations
 
@@ -68,7 +69,7 @@ def source(cell: Cell, dtype: torch.dtype) -> str:
     except NotTraceableError as error:
         raise UserError(f"{type(cell).__name__} has no C form: {error}") from error
     number = "#define DOUBLE\n" if dtype == torch.float64 else ""
-    loop = ("layout", "memory", "late", "loop", "adjoint", "call")
+    loop = ("layout", "memory", "reduce", "late", "loop", "adjoint", "call")
     return "\n".join([GENERATED + number + part("vector"), part("product"), printed, _struct(), *map(part, loop)])
 
 

@@ -10,6 +10,7 @@ INLINE void adjoint_of_stage(const Pass *pass, long t, const real *saved, real *
   const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
   const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
+  const real *reduced = saved + results_at(pass);
   const real *first[it->rows];  // the first part of the state, where a step reads it and does not store it
   for (long r = 0; r < it->rows; r++) first[r] = before_at(c, it, t, r);
   for (long v = 0; v < p->Hv; v++) {
@@ -27,13 +28,18 @@ INLINE void adjoint_of_stage(const Pass *pass, long t, const real *saved, real *
           if (GATE_STAGE[g] == stage) *(V *)(da + g * part + at) = (V){0};
         continue;
       }
-      V kept[SAVED + 1], before[STATES], after[STATES], a[GATES], earlier[STATES], d_vectors[VECTORS + 1];
-      V values[VALUES + 1], d_values[VALUES + 1];
+      V kept[SAVED + REDUCTIONS + 1], before[STATES], after[STATES], a[GATES + REDUCTIONS], earlier[STATES], d_vectors[VECTORS + 1];
+      V values[VALUES + 1], d_values[VALUES + REDUCTIONS + 1];
 #pragma GCC unroll 16
       for (int i = 0; i < SAVED; i++) kept[i] = *(const V *)(saved + i * part + at);
 #pragma GCC unroll 16
       for (int i = 0; i < VALUES; i++)
         if (VALUE_STAGE[i] > stage) d_values[i] = *(const V *)(s->d_values + i * part + at);
+#pragma GCC unroll 16
+      for (int i = 0; i < REDUCTIONS; i++) {
+        kept[SAVED + i] = *(const V *)(reduced + reduced_at(pass, i, v, r));
+        if (REDUCED_STAGE[i] > stage) d_values[VALUES + i] = *(const V *)(s->d_reduced + reduced_at(pass, i, v, r));
+      }
 #pragma GCC unroll 16
       for (int q = 0; q < STATES; q++) {
         after[q] = *(const V *)(s->state + q * part + at);
@@ -63,6 +69,10 @@ INLINE void adjoint_of_stage(const Pass *pass, long t, const real *saved, real *
         *(V *)(da + g * part + at) = a[g];
         total[g] += a[g];
       }
+#pragma GCC unroll 16
+      for (int i = 0; i < REDUCTIONS; i++)
+        if (REDUCED_STAGE[i] == stage && REDUCED_BY[i] != LARGEST)
+          take_part(s->d_reduced + reduced_at(pass, i, v, r), i, a[GATES + i], v, count);
       if (stage > 0) continue;
       if (c->d_record_s)
         for (int q = 0; q < STATES; q++) earlier[q] += load(c->d_record_s + recorded_at(c, it, q, t, r) + v * LANES, count);
@@ -77,6 +87,7 @@ INLINE void adjoint_of_stage(const Pass *pass, long t, const real *saved, real *
     for (int i = 0; i < GATES + VECTORS; i++)
       if (STAGES == 0 || stage == (i < GATES ? GATE_STAGE[i] : 0)) *(V *)(sums + (i * p->Hv + v) * LANES) = total[i];
   }
+  reduce_backwards(pass, stage);
 }
 
 static void adjoint_rows(const Pass *pass, long t, const real *saved, real *da, real *sums) {

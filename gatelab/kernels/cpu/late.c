@@ -1,8 +1,8 @@
 // Late pre-activations: their products read parts of the state, and values that `before` computes within the step. `before` runs in
-// stages; behind each come the products that read what it has just left.
+// stages; behind each come the products and the reductions that read what it has just left.
 
 #ifndef GENERATED  // opened alone, in an editor
-#include "memory.c"
+#include "reduce.c"
 #endif
 
 // Calls FUNCTION(..., stage) with a constant stage, for which the equations were printed.
@@ -38,21 +38,25 @@ static void late_products(const Pass *pass, long stage) {
 }
 
 // The values of a stage for all units of all rows, and what the step keeps and is known then.
-INLINE void values_of_stage(const Pass *pass, long t, real *known, const int stage) {
+INLINE void values_of_stage(const Pass *pass, long t, real *known, real *reduced, const int stage) {
   const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
   const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   for (long v = 0; v < p->Hv; v++) {
+    const long count = lanes_left(c->H, v);
     V vectors[VECTORS + 1];
 #pragma GCC unroll 16
     for (int i = 0; i < VECTORS; i++) vectors[i] = *(const V *)(w->vectors + (i * p->Hv + v) * LANES);
     for (long r = 0; r < it->rows; r++) {
       const long at = v * step_v + r * LANES;
       if (ended(c, it, t, r)) continue;
-      V a[GATES], state[STATES], kept[SAVED + 1], values[VALUES + 1];
+      V a[GATES + GIVEN + REDUCTIONS], state[STATES], kept[SAVED + 1], values[VALUES + REDUCTIONS + 1];
 #pragma GCC unroll 16
       for (int g = 0; g < GATES; g++)
         if (GATE_STAGE[g] < stage) a[g] = *(const V *)(s->a + g * part + at);
+#pragma GCC unroll 16
+      for (int i = 0; i < REDUCTIONS; i++)
+        if (REDUCED_STAGE[i] < stage) a[GATES + GIVEN + i] = *(const V *)(reduced + reduced_at(pass, i, v, r));
 #pragma GCC unroll 16
       for (int q = 0; q < STATES; q++) state[q] = *(const V *)(s->state + q * part + at);
 #pragma GCC unroll 16
@@ -65,13 +69,18 @@ INLINE void values_of_stage(const Pass *pass, long t, real *known, const int sta
 #pragma GCC unroll 16
       for (int i = 0; i < VALUES; i++)
         if (VALUE_STAGE[i] == stage) *(V *)(s->values + i * part + at) = values[i];
+#pragma GCC unroll 16
+      for (int i = 0; i < REDUCTIONS; i++)
+        if (REDUCED_STAGE[i] == stage) take_part(reduced + reduced_at(pass, i, v, r), i, values[VALUES + i], v, count);
     }
   }
+  reduce(pass, reduced, stage);
 }
 
 static void values_at(const Pass *pass, long t, real *saved, long stage) {
   real *known = saved ? saved : pass->scratch.known;
-  switch (stage) { AT_STAGE(values_of_stage, pass, t, known) }
+  real *reduced = results_of(pass, saved);
+  switch (stage) { AT_STAGE(values_of_stage, pass, t, known, reduced) }
 }
 
 // The cotangents of late pre-activations of a stage reach what their products read; those of states wait until the step's own are

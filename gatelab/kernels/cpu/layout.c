@@ -1,15 +1,23 @@
 // Sizes, and where everything lies. Before this file come the constants and the functions printed from a cell's equations, as in
 // contract.h:
-//   before   pre-activations, state, vectors -> the values that late pre-activations of a stage read
+//   before   pre-activations, state, vectors -> the values that late pre-activations and reductions of a stage read
 //   step     pre-activations, state, vectors -> new state, and what the adjoint needs to know of this step
 //   adjoint  that, the state before, vectors, cotangent of the new state -> cotangents of pre-activations, state and vectors
-//   late_adjoint  the same -> cotangents of the late pre-activations of a stage
+//   late_adjoint  the same -> cotangents of the late pre-activations and of the results of reductions of a stage
+// The results of reductions stand behind the pre-activations and behind what the adjoint needs; their arguments behind the values.
 // Work is split by rows of the batch: a block of rows goes through all of time on one thread, with no barrier.
 // Gates are in the order: fed by the input alone, by both, by the state alone, late ones that are fed by values alone. Late ones
 // with a part W x are among the first, and get the product with what they read added.
 
 #ifndef GENERATED  // opened alone, in an editor
 #include "contract.h"
+#endif
+
+#ifndef REDUCTIONS  // printed for a cell with functions over units
+#define REDUCTIONS 0
+#define ROW_RESULTS 0
+#define UNIT_RESULTS 0
+static const int REDUCED_BY[] = {0}, REDUCED_AT[] = {0}, REDUCED_STAGE[] = {0};
 #endif
 
 #define INPUT_GATES (INPUT_ONLY + BOTH)
@@ -32,7 +40,8 @@ typedef struct {
   long gradient, gradient_s, gradient_b; // gradients of a replica in one thread, and where parts of it begin
   long gradient_read, gradient_late;
   long slot, entry;                      // of a row: what a step keeps, and an entry of the tape
-  long scratch, chunk_at, left_at, read_at, tape_at, saved_at; // of a thread, and where parts of it begin
+  long reduced;                          // of a row: results of reductions
+  long scratch, reduced_at, chunk_at, left_at, read_at, tape_at, saved_at; // of a thread, and where parts of it begin
 } Layout;
 
 static Layout layout_of(const Call *c, int backward) {
@@ -52,9 +61,11 @@ static Layout layout_of(const Call *c, int backward) {
   p.gradient_read = p.gradient_b + (GATES + VECTORS) * wide;
   p.gradient_late = p.gradient_read + MEMORY * (p.depth_x + 2 * p.depth_s + 1) * wide;
   p.gradient = p.gradient_late + SQUARES * p.depth_s * wide;
-  p.slot = (SLOTS * p.Hv + MEMORY) * LANES;
+  p.reduced = (ROW_RESULTS + UNIT_RESULTS * p.Hv) * LANES;
+  p.slot = (SLOTS * p.Hv + MEMORY) * LANES + p.reduced;
   p.entry = ENTRY * wide;
-  p.chunk_at = p.rows * LANES * ((GATES + 2 * STATES + EARLY + 2 * VALUES) * p.Hv + p.Dv);
+  p.reduced_at = p.rows * LANES * ((GATES + 2 * STATES + EARLY + 2 * VALUES) * p.Hv + p.Dv);
+  p.chunk_at = p.reduced_at + 2 * p.rows * p.reduced;
   p.left_at = p.chunk_at + (backward ? c->chunk * p.rows * CHUNK_COLUMNS * wide : 0);
   p.read_at = rounded(p.left_at + (backward ? c->chunk * p.rows * (p.depth_x + (FED + MEMORY + (LATE > 0)) * p.depth_s) : 0), 64);
   p.tape_at = p.read_at + MEMORY * (3 * p.rows * wide + (2 + STATES + LANES) * wide + rounded(c->window, LANES));
@@ -170,7 +181,7 @@ static long blocks_of(const real *columns, long total, long step, Block *blocks)
 
 // What one thread works with on one block of rows; columns, but for `left`, and `row` and `tape` of the read.
 typedef struct {
-  real *a, *state, *again, *x, *known, *values, *d_values, *chunk, *left, *saved;
+  real *a, *state, *again, *x, *known, *values, *d_values, *reduced, *d_reduced, *chunk, *left, *saved;
   real *summary, *query, *key, *row, *tape;
   Block *blocks, *read_blocks, *late_blocks;
 } Scratch;
@@ -182,7 +193,7 @@ static Scratch scratch_parts(const Call *c, const Layout *p, long thread, int ba
   real *x = base + (GATES + 2 * STATES) * size, *known = x + p->rows * LANES * p->Dv, *values = known + EARLY * size;
   Block *read_blocks = blocks + p->Dv + (FED + CHUNK_COLUMNS) * p->Hv;
   return (Scratch){base, base + GATES * size, base + (GATES + STATES) * size, x, known, values, values + VALUES * size,
-                   base + p->chunk_at, base + p->left_at, base + p->saved_at,
+                   base + p->reduced_at, base + p->reduced_at + p->rows * p->reduced, base + p->chunk_at, base + p->left_at, base + p->saved_at,
                    read, read + size, read + 2 * size, read + 3 * size, base + p->tape_at,
                    blocks, read_blocks, read_blocks + MEMORY * (p->Dv + p->Hv)};
 }

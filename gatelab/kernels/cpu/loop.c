@@ -55,6 +55,7 @@ INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, con
   const Item *it = &pass->item; const Scratch *s = &pass->scratch;
   const long step_v = it->rows * LANES, part = p->Hv * step_v;
   const real *known = save ? saved : s->known;
+  real *reduced = results_of(pass, saved);
   for (long v = 0; v < p->Hv; v++) {
     const long count = lanes_left(c->H, v);
     V vectors[VECTORS + 1];
@@ -66,11 +67,13 @@ INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, con
         for (int o = 0; emit && o < OUTPUTS; o++) store(out_at(c, it, t, r) + o * c->H + v * LANES, (V){0}, count);
         continue;
       }
-      V a[GATES + GIVEN], before[STATES], after[STATES], kept[SAVED + 1];
+      V a[GATES + GIVEN + REDUCTIONS], before[STATES], after[STATES], kept[SAVED + 1];
 #pragma GCC unroll 16
       for (int g = 0; g < GATES; g++) a[g] = *(const V *)(s->a + g * part + at);
 #pragma GCC unroll 16
       for (int g = 0; g < GIVEN; g++) a[GATES + g] = load(given_at(c, it, g, t, r) + v * LANES, count);
+#pragma GCC unroll 16
+      for (int i = 0; i < REDUCTIONS; i++) a[GATES + GIVEN + i] = *(const V *)(reduced + reduced_at(pass, i, v, r));
 #pragma GCC unroll 16
       for (int q = 0; q < STATES; q++) before[q] = *(const V *)(s->state + q * part + at);
 #pragma GCC unroll 16

@@ -14,7 +14,7 @@ import os
 import torch
 from torch import Tensor
 
-from gatelab.cells import Cell
+from gatelab.cells import Cell, reductions_of
 from gatelab.errors import UserError
 from gatelab.kernels import eager
 from gatelab.kernels._gate import constant
@@ -61,6 +61,8 @@ def _unprintable(cell: Cell, real: torch.dtype) -> str | None:
         return f"it has no second product within a step yet, which {type(cell).__name__} declares as `late`."
     if len(cell.outputs) > 1:
         return f"it has no output of several parts yet, which {type(cell).__name__} declares as `output`."
+    if reductions_of(cell):
+        return f"it has no functions over the units of a row yet, and {type(cell).__name__} calls {reductions_of(cell)[0]}."
     try:
         equations(cell, real)
     except NotTraceableError as error:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from gatelab.cells import Cell
+from gatelab.kernels._equations import Equations
 from gatelab.kernels._printing import body_of
-from gatelab.kernels._trace import Equations
 from gatelab.kernels.gpu._printer import (
     LANGUAGE,
     Layout,

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from torch import fx
 
 from gatelab.cells import Cell
+from gatelab.kernels._equations import Equations
 from gatelab.kernels._operators import OPERATORS, Table
 from gatelab.kernels._printing import Language, body_of, gate_order
-from gatelab.kernels._trace import Equations
 
 # Triton's interpreter has no arc tangent.
 PRINTABLE = Table({key: entry for key, entry in OPERATORS.items() if "atan_of" not in str(entry.form)})

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 from gatelab.cells import Cell
-from gatelab.kernels._trace import Equations, trace
+from gatelab.kernels._equations import Equations
+from gatelab.kernels._trace import trace
 from gatelab.kernels.gpu._loop_printer import print_loops
 from gatelab.kernels.gpu._modules import module_of
 from gatelab.kernels.gpu._printer import PRINTABLE, Layout, print_stepwise
