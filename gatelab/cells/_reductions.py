@@ -163,7 +163,7 @@ def reductions_of(cell: "Cell") -> tuple[str, ...]:
     """The names of the functions over units that one time step calls, in the order of the calls."""
     from gatelab.cells._late import yielded
 
-    groups = (cell.gates, cell.state, cell.vectors)
+    groups = ((*cell.gates, *cell.given), cell.state, cell.vectors)
     with torch.no_grad(), watched() as cut:
         parts = [SimpleNamespace(**{name: torch.full((1,), 0.5, device="cpu") for name in names}) for names in groups]
         for _ in yielded(cell, *parts):
