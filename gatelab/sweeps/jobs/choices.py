@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
@@ -40,9 +40,11 @@ def store_choices() -> None:
     for group, choices in GROUPS.items():
         for name, cls in choices.items():
             _store(group, name, cls)
-    for group, registry in REGISTRIES.items():
-        for name in registry.names():
-            _store(group, name, schema(registry.get(name), name))
+    for group in REGISTRIES:
+        repository = ConfigStore.instance().repo
+        if not isinstance(repository.get(group), _Registered):
+            repository[group] = _Registered(group, repository.get(group, {}))
+        repository[group].look()
     _offer_hydra_plugins()  # again: multiprocessing gives a forked process the search path of its parent
     plugins, module = Plugins.instance(), importlib.import_module(PLUGINS)
     for group, registry in OF_HYDRA.items():
@@ -52,6 +54,36 @@ def store_choices() -> None:
             target = f"{registry.kind.capitalize()}_{name}"
             plugins.register(getattr(module, target))
             ConfigStore.instance().store(group=group, name=name, node=_node(cls, f"{PLUGINS}.{target}"), **_REPLACE)
+
+
+class _Registered(dict[str, Any]):
+    """The choices of a group of Hydra's that are the names of a registry.
+
+    The options of one are made when Hydra asks for them: to import every cell would take longer than all else that a short command
+    does.
+    """
+
+    def __init__(self, group: str, others: dict[str, Any]) -> None:
+        super().__init__(others)
+        self._group = group
+
+    def look(self) -> None:
+        """Reads the names again: a command may have added plugins. Theirs are made at once, for processes that do not read them."""
+        registry = REGISTRIES[self._group]
+        for name in registry.names():
+            self.setdefault(f"{name}.yaml", None)
+            if not registry.is_built_in(name):
+                self[f"{name}.yaml"]
+
+    def __getitem__(self, file: str) -> Any:
+        found, name, registry = super().__getitem__(file), file.removesuffix(".yaml"), REGISTRIES[self._group]
+        if found is not None and name not in registry.names():  # in the process of a job, which has not read its plugins yet
+            return found
+        cls = schema(registry.get(name), name)
+        if found is None or OmegaConf.get_type(found.node) is not cls:
+            node = OmegaConf.structured(cls)
+            found = self[file] = ConfigNode(name=file, node=node, group=self._group, package=None, provider=None)
+        return found
 
 
 def _store(group: str | None, name: str, cls: type) -> None:

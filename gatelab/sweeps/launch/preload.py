@@ -6,10 +6,8 @@ The server of the launcher `local` imports this module; nothing here may start a
 import torch.utils.serialization.config  # noqa: F401
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from gatelab.cells import CELLS
 from gatelab.tasks import TASKS
 
-for registry in (CELLS, TASKS):
-    for name in registry.names():
-        registry.get(name)
+for name in TASKS.names():
+    TASKS.get(name)
 OverridesParser.create().parse_overrides(["cell=lstm", "optimizer.lr=1e-3", "plugins=[mycell.py]"])
