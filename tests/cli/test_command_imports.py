@@ -34,7 +34,11 @@ GROUPS: dict[str, tuple[list[str], set[str]]] = {
     ),
     "what reads run directories": (["status", "compare", "report -o page.html", "importance", "calibrate --help"], TORCH | HYDRA),
     "papers": (["reproduce --list"], TORCH),
-    "what makes tensors": (["kernels show lstm", "check lstm"], TRAINING - {"sympy", "torch._dynamo"}),
+    "what makes tensors": (["kernels show lstm", "explain lstm cell.forget_bias=2", "check lstm"], TRAINING),
+    "what composes a run": (
+        ["train --dry-run cell=lstm task=adding logger=none"],
+        {"gatelab.cells.mut1", "gatelab.tasks.jsb", *(TRAINING - {"lightning"})},
+    ),
 }
 PROGRAM = """
 import sys
@@ -84,6 +88,6 @@ def test_commands_import_what_they_need(group: str, folder: Path) -> None:
 
 def test_every_command_is_looked_at() -> None:
     looked_at = {line.split()[0] for lines, _ in GROUPS.values() for line in lines if "--help" not in line}
-    training = {"train", "resume", "inspect", "bench"}  # torch, and more
+    training = {"resume", "inspect", "bench"}  # torch, and more
     others = {"dashboard", "plot", "wandb", "calibrate"}  # a server of what `report` writes, Matplotlib, W&B, a simulation
     assert COMMANDS.keys() - looked_at == training | others
