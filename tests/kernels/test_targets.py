@@ -108,7 +108,8 @@ def record(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Any]) -> list[
 
     monkeypatch.setattr(_call.ArgumentBlock, "set", listen)
     compute()
-    counts = {"VECTORS": len(values["p"]), "STATES": len(values["s0"]), "MATRICES": len(values.get("late", ()))}
+    counts = {"VECTORS": len(values["p"]), "STATES": len(values["s0"])}
+    counts |= {"MATRICES": len(values.get("late", ())), "GIVEN": len(values.get("given", ()))}
     words = []
     for name, kind in FIELDS:
         if kind == "long":  # the sizes stand in both, the strides of a pass in its own
