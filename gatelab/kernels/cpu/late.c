@@ -55,6 +55,8 @@ INLINE void values_of_stage(const Pass *pass, long t, real *known, real *reduced
       for (int g = 0; g < GATES; g++)
         if (GATE_STAGE[g] < stage) a[g] = *(const V *)(s->a + g * part + at);
 #pragma GCC unroll 16
+      for (int g = 0; g < GIVEN; g++) a[GATES + g] = load(given_at(c, it, g, t, r) + v * LANES, count);
+#pragma GCC unroll 16
       for (int i = 0; i < REDUCTIONS; i++)
         if (REDUCED_STAGE[i] < stage) a[GATES + GIVEN + i] = *(const V *)(reduced + reduced_at(pass, i, v, r));
 #pragma GCC unroll 16

@@ -151,6 +151,10 @@ static long row_at(const Call *c, const Item *it, long r) { return (it->n * c->B
 static real *out_at(const Call *c, const Item *it, long t, long r) {
   return c->out + it->n * c->out_n + t * c->out_t + (it->first + r) * c->out_b;
 }
+// What is given in the place of a pre-activation, for a row of a step.
+static const real *given_at(const Call *c, const Item *it, long g, long t, long r) {
+  return c->given[g] + ((it->n * c->T + t) * c->B + it->first + r) * c->H;
+}
 static const real *before_at(const Call *c, const Item *it, long t, long r) {  // the first part of the state before step t
   if (restarts(c, it, t, r)) return c->restart[0] + row_at(c, it, r);
   return t ? out_at(c, it, t - 1, r) : c->s0[0] + row_at(c, it, r);

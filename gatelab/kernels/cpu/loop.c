@@ -44,11 +44,6 @@ static long recorded_at(const Call *c, const Item *it, long part, long t, long r
   return (((part * c->N + it->n) * c->T + t) * c->B + it->first + r) * c->H;
 }
 
-// What is given in the place of a pre-activation, for a row of a step.
-static const real *given_at(const Call *c, const Item *it, long g, long t, long r) {
-  return c->given[g] + ((it->n * c->T + t) * c->B + it->first + r) * c->H;
-}
-
 // All units of all rows through the equations of one step.
 INLINE void step_rows(const Pass *pass, long t, real *saved, const int save, const int emit) {
   const Call *c = pass->call; const Layout *p = &pass->layout; const Packed *w = &pass->weights;
