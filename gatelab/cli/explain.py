@@ -14,7 +14,7 @@ from gatelab.process.console import Console
 from gatelab.process.output import say, say_json
 from gatelab.runs.files import replacing
 from gatelab.sweeps.described import described
-from gatelab.sweeps.facts import cell_rows, latex, task_rows
+from gatelab.sweeps.facts import cell_rows, flowing, latex, task_rows
 from gatelab.sweeps.naming import apart, entries_of
 
 
@@ -37,7 +37,7 @@ def run(words: Sequence[str], format: str, diagram: str | None) -> int:
     console = Console()
     for one in found:
         console.rule(f"{one['kind']} {one['name']}", align="left")
-        console.print(one["docstring"], highlight=False)
+        console.print(flowing(one["docstring"]), highlight=False)
         console.print()
         _print_options(console, one)
         table = Table(box=None, show_header=False, pad_edge=False)

@@ -57,3 +57,18 @@ def task_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
         ("solved", f"{task['solved']:.5g}: {task['solved_derivation']}"),
         *(waits if task["plateau"] else []),
     ]
+
+
+def flowing(docstring: str) -> str:
+    """A docstring with a line for each paragraph, which a terminal breaks where it ends; code and what is indented stay."""
+    lines: list[str] = []
+    code = follows = False
+    for line in docstring.split("\n"):
+        fence = line.startswith("```")
+        prose = bool(line) and not (code or fence or line[0].isspace())
+        if prose and follows:
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+        code, follows = code ^ fence, prose
+    return "\n".join(lines)
