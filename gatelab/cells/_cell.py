@@ -89,6 +89,8 @@ class Cell(Options):
         retention: the activated gate that is the factor on the unit's own old state: d s(t)/d s(t-1) with the pre-activations held
             fixed. Timescales are computed from it; a cell that does not declare it and returns no gate `forget` has none.
         unbounded: activated gates that are not confined to [0, 1]. They have no saturation, entropy or timescales.
+        straight_through: activated gates that jump, and whose derivative `step` replaces by that of another function: gradients are
+            not those of what is computed.
         family: under which `gatelab list cells` shows it. It is inherited.
         peer: the torch module that computes the same equations, if there is one, with its blocks in the order of `gates`. It is not
             inherited, because a derived class computes something else.
@@ -157,6 +159,7 @@ class Cell(Options):
     constraint: ClassVar[Mapping[str, Constraint]] = {}
     retention: ClassVar[str] = "forget"
     unbounded: ClassVar[tuple[str, ...]] = ()
+    straight_through: ClassVar[tuple[str, ...]] = ()
     given: ClassVar[tuple[str, ...]] = ()
     family: ClassVar[str] = "other cells"
     peer: ClassVar[type[torch.nn.RNNBase] | None] = None

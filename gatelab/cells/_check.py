@@ -157,9 +157,10 @@ def _check_gates(cell: "Cell", names: Sequence[str]) -> None:
                 f"step returns the gates {returned}, but not '{cell.retention}', which `gates` declares and timescales are read "
                 "off; return it, or declare another gate as `retention`"
             )
-    for name in cell.unbounded:
-        if name not in names:
-            raise BrokenError(f"unbounded names '{name}', but step returns the gates {returned}")
+    for declared in ("unbounded", "straight_through"):
+        for name in getattr(cell, declared):
+            if name not in names:
+                raise BrokenError(f"{declared} names '{name}', but step returns the gates {returned}")
 
 
 def _check_disturbed(cell: "Cell", data: Mapping[Key, Tensor], whole: Mapping[Key, Tensor]) -> None:

@@ -66,7 +66,7 @@ ARGUMENTS = frozenset(
         "residual",
     ]
 )
-NAMES = ("state", "output", "feedback", "vectors", "scalars", "unbounded")  # tuples of names
+NAMES = ("state", "output", "feedback", "vectors", "scalars", "unbounded", "straight_through")  # tuples of names
 _STARTS = {"initial": 'initial = {"R": Identity(), "v": Uniform(0, 1)}', "fixed": 'fixed = {"period": Groups((1, 2, 4))}'}
 WORDS = ("gates", "sources")  # names by name
 SOURCES = ("input", "recurrent", "raw", "time")

@@ -89,6 +89,7 @@ def _needs(cell: Cell) -> list[str]:
         "linear in the state": affine(cell) is not None,
         "delay": bool(cell.delay),
         "constrained matrix": bool(cell.constraint),
+        "straight-through derivative": bool(cell.straight_through),
         "start values": bool(cell.initial),
     }
     return [word for word, needed in words.items() if needed]

@@ -113,6 +113,9 @@ MISTAKES = {
     ),
     "another retention": Mistake(GOOD, ("retention names 'keep', but step returns the gates forget",), 'retention = "keep"'),
     "another unbounded": Mistake(GOOD, ("unbounded names 'keep', but step returns the gates forget",), 'unbounded = ("keep",)'),
+    "another straight-through gate": Mistake(
+        GOOD, ("straight_through names 'keep', but step returns the gates forget",), 'straight_through = ("keep",)'
+    ),
     "a gate that is not a name": Mistake(
         H + "return {'h': h}, {'forget': sigmoid(a.f), 'o/p': sigmoid(a.f)}", ("returns the gate 'o/p', but a name consists of",)
     ),

@@ -132,6 +132,8 @@ def test_repr_says_what_it_is(variant: Variant) -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, FLOAT32), (torch.bfloat16, BFLOAT16)], ids=str)
 def test_dtypes(variant: Variant, dtype: torch.dtype, tolerance: float) -> None:
     """Forward and backward in that dtype throughout, near float64 on the same rounded numbers."""
+    if dtype == torch.bfloat16 and variant.cell().straight_through:
+        pytest.skip("a gate that jumps may round to the other side in 8 bits, where the result is another one")
     rnn = variant.rnn(D, H, scale=0.3, bidirectional=True, dtype=dtype)
     assert {parameter.dtype for parameter in rnn.parameters()} == {dtype}
     x, state = normal(T, B, D).to(dtype).requires_grad_(), tuple(part.to(dtype) for part in random_state(rnn, B))

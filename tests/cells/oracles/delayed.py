@@ -79,10 +79,25 @@ def koutnik(w: Network, xs: Array, h: Array, n: Array, options: dict[str, Any]) 
         yield {"h": h.copy(), "n": n.copy()}, {}
 
 
+def campos(w: Network, xs: Array, h: Array, c: Array, d: Array, q: Array, options: dict[str, Any]) -> Oracle:
+    """Campos et al. 2018, eqs. 2 to 6, on an LSTM; d is 1 - the paper's delta u~, so that all starts at 0."""
+    du, acc = 1 - d, q
+    for x in xs:
+        due = acc + np.minimum(du, 1 - acc)
+        u = (due > 0.5).astype(float)
+        i, f, z, o = sigmoid(w(0, x, h)), sigmoid(w(1, x, h)), np.tanh(w(2, x, h)), sigmoid(w(3, x, h))
+        new_c = f * c + i * z
+        du = u * sigmoid(w.values["w"] @ new_c + w.values["v"]) + (1 - u) * du
+        h, c, acc = u * o * np.tanh(new_c) + (1 - u) * h, u * new_c + (1 - u) * c, (1 - u) * due
+        gates = {"input": i, "forget": f, "output": o, "update": u, "carry": u * f + 1 - u}
+        yield {"h": h, "c": c, "d": 1 - du, "q": acc}, gates
+
+
 ORACLES: dict[str, Callable[..., Oracle]] = {
     "t_gru": typed_gru,
     "t_lstm": typed_lstm,
     "qrnn": quasi,
     "taugru": erichson,
     "clockwork": koutnik,
+    "skip_rnn": campos,
 }
