@@ -80,7 +80,7 @@ def test_backends_agree_and_heads_are_apart(cell: Cell) -> None:
     output, _ = rnn(normal(T, B, D), s0)
     reached = torch.autograd.grad(output[-1, :, 0].sum(), s0[0], allow_unused=True)[0]
     assert reached is not None
-    each = H // cell.heads
+    each = H // cell.head_count
     assert not reached[..., each:].any()
 
 

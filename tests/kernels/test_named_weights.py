@@ -113,3 +113,13 @@ def test_hooks_of_layers_are_called(backend: str) -> None:
         layer.register_forward_hook(lambda module, arguments, result, name=name: seen.append(f"after {name}"))
     call(rnn)
     assert seen == ["before 0", "after 0", "before 1", "after 1"]
+
+
+@pytest.mark.parametrize("cell", ["slstm", "sru", "t_gru"])
+def test_parameters_that_are_joined_are_of_one_number_format(cell: str) -> None:
+    rnn = RNN(cell, 4, 4)
+    layer = rnn.stack()[0]
+    delattr(layer, "b")
+    layer.b = torch.zeros(layer.shapes["b"], dtype=torch.float16)
+    with pytest.raises(UserError, match=r"b .*float16"):
+        rnn(torch.zeros(3, 2, 4))
