@@ -115,21 +115,10 @@ class Layer(nn.Module):
                 if value.shape != self.shapes[name]:
                     raise UserError(f"The weight {name} has shape {tuple(value.shape)}, but it must be {tuple(self.shapes[name])}.")
                 check_dense(f"weight {name}", value)
-            self._check_kinds(own)
+            _check_kinds(own)
             own = operands(self.cell, own, self.input_size, self.hidden_size)
         own |= {name: self.read(name) for name in self.cell.fixed}
         return Weights.of(self.cell, {name: value[None] for name, value in own.items()})
-
-    def _check_kinds(self, own: dict[str, Tensor]) -> None:
-        """Torch would convert parameters of which one tensor is made, without a word."""
-        (first, like), *others = own.items()
-        for name, value in others:
-            for what, one, other in (("number format", value.dtype, like.dtype), ("device", value.device, like.device)):
-                if one != other:
-                    kinds = [str(kind).removeprefix("torch.") for kind in (one, other)]
-                    raise UserError(
-                        f"The weight {name} has the {what} {kinds[0]}, but the weight {first} has {kinds[1]}; convert one."
-                    )
 
     def forward(
         self,
@@ -163,3 +152,13 @@ class Layer(nn.Module):
         own, start = masks.weights(weights), masks.state(s0)
         made = scan(masks.cell, own, x, start, backend, lengths, record, every, flow, resets, restart)
         return masks.undisturbed(made, flow), weights
+
+
+def _check_kinds(weights: dict[str, Tensor]) -> None:
+    """Torch would convert parameters of which one tensor is made, without a word."""
+    (first, like), *others = weights.items()
+    for name, value in others:
+        for what, one, other in (("number format", value.dtype, like.dtype), ("device", value.device, like.device)):
+            if one != other:
+                kinds = [str(kind).removeprefix("torch.") for kind in (one, other)]
+                raise UserError(f"The weight {name} has the {what} {kinds[0]}, but the weight {first} has {kinds[1]}; convert one.")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from cells.mistakes import ELSEWHERE, GOOD, MISTAKES, Mistake
+from cells.mistakes import ELSEWHERE, GOOD, OF_ANY_CELL, Mistake
+from cells.mistakes_of_extensions import OF_EXTENSIONS
 from cells.variants import Variant, each_variant
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -19,6 +20,8 @@ from gatelab.errors import UserError
 from gatelab.models import RNN
 from gatelab.registry.plugins import load_plugin
 from gatelab.tasks import TASKS
+
+MISTAKES = OF_ANY_CELL | OF_EXTENSIONS
 
 
 def written(name: str, folder: Path) -> Path:
