@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import CELL_NAMES, VARIANTS, Variant, each_cell, each_variant, normal
+from cells.variants import CELL_NAMES, TOO_FINE, VARIANTS, Variant, each_cell, each_variant, normal
 from designs import over
 from tolerances import EXACT, FLOAT32, FLOAT64, LANES
 from torch import Tensor
@@ -209,8 +209,10 @@ def test_step_is_free_of_branches(variant: Variant) -> None:
 @each_variant
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 def test_gates_are_words_and_fractions(variant: Variant, dtype: torch.dtype) -> None:
+    if dtype == torch.bfloat16 and variant.name in TOO_FINE:
+        pytest.skip(TOO_FINE[variant.name])
     cell = variant.cell()
-    large = arguments(cell, 4, 16, 16, scale=10.0, dtype=dtype)
+    large = arguments(cell, 16, 32, 16, scale=10.0, dtype=dtype)
     gates = {name.removeprefix("gate "): value for name, value in step(cell, *large).items() if name.startswith("gate ")}
     for name, value in gates.items():
         assert WORD.fullmatch(name), name

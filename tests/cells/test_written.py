@@ -13,7 +13,7 @@ from torch import Tensor, sigmoid, tanh
 
 from gatelab.cells import Cell, Equation, cumulate, equations, mean, normalize, softmax, total, without_weights
 
-_SAME = "sigmoid tanh exp log log1p expm1 relu sqrt rsqrt sin cos abs detach"
+_SAME = "sigmoid tanh exp log log1p expm1 relu sqrt rsqrt sin cos abs detach floor"
 FUNCTIONS: dict[str, Any] = {name: getattr(torch, name) for name in _SAME.split()}
 FUNCTIONS |= {"where": torch.where, "max": torch.maximum, "min": torch.minimum, "softplus": torch.nn.functional.softplus}
 FUNCTIONS |= {"clamp": torch.clamp, "sign": torch.sign, "log_sigmoid": torch.nn.functional.logsigmoid}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells.variants import Variant, each_cell, each_default, each_kind, each_variant, normal, random_state
+from cells.variants import TOO_FINE, Variant, each_cell, each_default, each_kind, each_variant, normal, random_state
 from tolerances import BFLOAT16, EXACT, FLOAT32, FLOAT64
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, stack_module_state, vmap
@@ -134,6 +134,8 @@ def test_dtypes(variant: Variant, dtype: torch.dtype, tolerance: float) -> None:
     """Forward and backward in that dtype throughout, near float64 on the same rounded numbers."""
     if dtype == torch.bfloat16 and variant.cell().straight_through:
         pytest.skip("a gate that jumps may round to the other side in 8 bits, where the result is another one")
+    if dtype == torch.bfloat16 and variant.name in TOO_FINE:
+        pytest.skip(TOO_FINE[variant.name])
     rnn = variant.rnn(D, H, scale=0.3, bidirectional=True, dtype=dtype)
     assert {parameter.dtype for parameter in rnn.parameters()} == {dtype}
     x, state = normal(T, B, D).to(dtype).requires_grad_(), tuple(part.to(dtype) for part in random_state(rnn, B))

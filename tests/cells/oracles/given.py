@@ -60,10 +60,27 @@ def complex_linear(w: Network, xs: Array, re: Array, im: Array, options: dict[st
         yield {"re": h.real, "im": h.imag}, {}
 
 
+def neil(w: Network, xs: Array, h: Array, c: Array, t: Array, options: dict[str, Any]) -> Oracle:
+    """Neil et al. 2016, eqs. 1 to 6 and 8 to 12: phi = ((t - s) mod tau) / tau; every step takes the time 1."""
+    tau, on, leak = np.exp(w.values["v"]), 0.05, 0.001
+    time = t * tau  # at which each unit's clock stands
+    for x in xs:
+        time = time + 1
+        phi = np.mod(time - w.values["shift"] * tau, tau) / tau
+        k = np.where(phi < on / 2, 2 * phi / on, np.where(phi < on, 2 - 2 * phi / on, leak * phi))
+        i, f = (sigmoid(w(block, x, h) + w.p(gate) * c) for block, gate in enumerate("if"))
+        proposed = f * c + i * np.tanh(w(2, x, h))
+        o = sigmoid(w(3, x, h) + w.p("o") * proposed)
+        h, c = k * o * np.tanh(proposed) + (1 - k) * h, k * proposed + (1 - k) * c
+        gates = {"input": i, "forget": f, "output": o, "opening": k, "carry": k * f + 1 - k}
+        yield {"h": h, "c": c, "t": np.mod(time, tau) / tau}, gates
+
+
 ORACLES: dict[str, Callable[..., Oracle]] = {
     "cfc": closed_form,
     "lru": complex_linear,
     "gru_d": decaying,
     "intersection_rnn": intersection,
+    "phased_lstm": neil,
     "sru": simple_recurrent,
 }
